@@ -1,0 +1,51 @@
+# make install DESTDIR= PREFIX=/usr     the one list of what is installed, and where
+# make lint | test | bench              see CONTRIBUTING.md
+
+DESTDIR =
+PREFIX = /usr
+SYSCONFDIR = /etc
+PYTHON = /usr/bin/python3
+LIBDIR = $(DESTDIR)$(PREFIX)/lib/pam_totp
+DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/pam_totp
+MAN8DIR = $(DESTDIR)$(PREFIX)/share/man/man8
+MAN5DIR = $(DESTDIR)$(PREFIX)/share/man/man5
+CONFIG = $(DESTDIR)$(SYSCONFDIR)/security/pam_totp.conf
+
+.PHONY: install uninstall lint test bench
+
+# A new tree is made beside the old one and then takes its place: logins go on all the while.
+install:
+	rm -rf $(LIBDIR).new
+	install -d -m 0755 $(LIBDIR).new/pam_totp/store $(LIBDIR).new/admin_cli
+	install -m 0644 pam_totp/*.py $(LIBDIR).new/pam_totp/
+	install -m 0644 pam_totp/store/*.py $(LIBDIR).new/pam_totp/store/
+	install -m 0644 admin_cli/*.py $(LIBDIR).new/admin_cli/
+	ln -s pam_totp/hook.py $(LIBDIR).new/hook.py
+	$(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \
+	    $(LIBDIR).new/pam_totp $(LIBDIR).new/admin_cli
+	$(PYTHON) -I packaging/put_in_place.py $(LIBDIR).new $(LIBDIR)
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/security
+	install -m 0755 packaging/totpctl $(DESTDIR)$(PREFIX)/sbin/totpctl
+	if [ ! -e $(CONFIG) ]; then install -m 0644 packaging/pam_totp.conf $(CONFIG); fi
+	install -d -m 0755 $(MAN8DIR) $(MAN5DIR) $(DOCDIR)/examples/pam.d $(DOCDIR)/examples/sshd_config.d
+	install -m 0644 docs/man/*.8 $(MAN8DIR)/
+	install -m 0644 docs/man/*.5 $(MAN5DIR)/
+	install -m 0644 README.md CHANGELOG.md LICENSE $(DOCDIR)/
+	install -m 0644 packaging/pam.d/* $(DOCDIR)/examples/pam.d/
+	install -m 0644 packaging/sshd_config.d/* $(DOCDIR)/examples/sshd_config.d/
+
+# Key, store and configuration stay: install.sh --uninstall --purge removes those too.
+uninstall:
+	rm -rf $(LIBDIR) $(LIBDIR).new $(DOCDIR)
+	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl
+	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
+	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done
+
+lint:
+	./tests/run lint
+
+test:
+	./tests/run
+
+bench:
+	./tests/run bench

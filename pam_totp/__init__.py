@@ -1,0 +1,25 @@
+"""A second factor for Linux logins: TOTP (RFC 6238) after the system password.
+
+What runs during a login, one concept a file:
+
+    hook.py           what a PAM host loads: pam_sm_authenticate, pam_sm_setcred
+    login.py          one login as a checklist; the only file that knows PAM codes
+    conversation.py   prompts and messages, and what can come back
+    config.py         pam_totp.conf and PAM arguments -> Config
+    hashes.py         HMAC and friends, without OpenSSL
+    records.py        NamedTuple, without the typing module
+    otp.py            HOTP and TOTP (RFC 4226, RFC 6238)              [pure]
+    recovery.py       recovery codes: format, normalise, hash, match  [pure]
+    verifier.py       verify() -> Verdict; throttling                 [pure]
+    sealing.py        authenticated encryption of secrets at rest
+    trusted_files.py  which files may be believed, and why not
+    audit.py          one line an event, to LOG_AUTHPRIV
+    messages.py       what a person reads at the prompt
+    errors.py         the exception tree
+    store/            users, authenticators and recovery codes on disk
+
+Nothing here imports click, admin_cli, segno or pyotp: every import of this
+package runs as root inside somebody's sshd.
+"""
+
+__version__ = "0.1.0"

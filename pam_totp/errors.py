@@ -1,0 +1,51 @@
+"""The exception tree. Exceptions carry data; login.py and admin_cli/ui.py turn it into words.
+
+No message ever contains a secret, a code, a password or a key: the texts go to logs.
+"""
+
+from __future__ import annotations
+
+
+class PamTotpError(Exception):
+    """Something is wrong with ``subject``: ``problem`` says what, ``hint`` how to mend it."""
+
+    def __init__(self, subject: str, problem: str, hint: str = "") -> None:
+        super().__init__(subject, problem, hint)
+        self.subject = subject
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem}"
+
+
+class Unavailable(PamTotpError):
+    """Codes cannot be verified now: every login that needs one is denied."""
+
+
+class InsecureFile(Unavailable):
+    """A file or folder that somebody else could have written, or read, is not believed."""
+
+
+class StoreMissing(Unavailable):
+    """There is no store yet."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store cannot be read or written: disk full, read-only, locked for too long."""
+
+
+class StoreCorrupt(Unavailable):
+    """The store is not what this program wrote."""
+
+
+class SchemaTooNew(Unavailable):
+    """The store was written by a newer release than this one."""
+
+
+class SealingError(Unavailable):
+    """The sealing key is missing or malformed, or it does not open what the store holds."""
+
+
+class ConversationFailed(PamTotpError):
+    """The application could not, or would not, ask the person."""

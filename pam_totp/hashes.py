@@ -1,0 +1,40 @@
+"""HMAC, BLAKE2b and constant-time comparison from CPython's own C modules.
+
+hashlib and hmac load OpenSSL, which costs a login 5 ms and every pending login its memory, for
+hashes that the interpreter has built in. Where it has not, hashlib serves.
+"""
+
+from __future__ import annotations
+
+from _operator import _compare_digest as compare_digest
+
+try:
+    from _blake2 import blake2b
+    from _sha1 import sha1
+
+    try:
+        from _sha2 import sha256, sha512  # CPython 3.12 and later
+    except ImportError:
+        from _sha256 import sha256
+        from _sha512 import sha512
+except ImportError:
+    from hashlib import blake2b, sha1, sha256, sha512
+
+_HASHES = {"SHA1": (sha1, 64), "SHA256": (sha256, 64), "SHA512": (sha512, 128)}
+ALGORITHMS = tuple(_HASHES)
+
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+
+
+def hmac_digest(key: bytes, message: bytes, algorithm: str) -> bytes:
+    """Return HMAC (RFC 2104) of ``message`` with one of ALGORITHMS. Raises KeyError for another."""
+    hash_function, block_size = _HASHES[algorithm]
+    if len(key) > block_size:
+        key = hash_function(key).digest()
+    key = key.ljust(block_size, b"\0")
+    inner = hash_function(key.translate(_INNER) + message).digest()
+    return bytes(hash_function(key.translate(_OUTER) + inner).digest())
+
+
+__all__ = ["ALGORITHMS", "blake2b", "compare_digest", "hmac_digest"]

@@ -1,0 +1,53 @@
+"""HOTP (RFC 4226) and TOTP (RFC 6238), computed here and not by a library.
+
+A login needs these few lines; integers only, so that no time zone and no
+floating point can move a step.
+"""
+
+from __future__ import annotations
+
+from .hashes import ALGORITHMS, compare_digest, hmac_digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DIGITS = (6, 8)
+
+
+def hotp(secret: bytes, counter: int, algorithm: str = "SHA1", digits: int = 6) -> str:
+    """Return the one-time code of ``counter``: ``digits`` ASCII digits (RFC 4226 section 5.3).
+
+    ``counter`` is an unsigned 64-bit integer, ``algorithm`` one of ALGORITHMS (RFC 6238
+    section 1.2). Raises KeyError for another algorithm, OverflowError for a counter below
+    zero or of more than 64 bits.
+    """
+    mac = hmac_digest(secret, counter.to_bytes(8, "big"), algorithm)
+    offset = mac[-1] & 0x0F
+    truncated = int.from_bytes(mac[offset : offset + 4], "big") & 0x7FFFFFFF
+    return str(truncated % 10**digits).zfill(digits)
+
+
+def time_step(now: int, period: int) -> int:
+    """Return the whole periods, in seconds, since the epoch (RFC 6238 section 4.2)."""
+    return now // period
+
+
+def matching_steps(
+    code: str, secret: bytes, steps: Iterable[int], algorithm: str = "SHA1", digits: int = 6
+) -> list[int]:
+    """Return those of ``steps`` whose code is ``code``, oldest first.
+
+    Every step is computed and compared in constant time, so that how long it takes
+    tells nothing about which one matched. Steps before the epoch match nothing.
+    """
+    given = code.encode("ascii")
+    return [
+        step
+        for step in sorted(steps)
+        if step >= 0
+        and compare_digest(hotp(secret, step, algorithm, digits).encode("ascii"), given)
+    ]
+
+
+__all__ = ["ALGORITHMS", "DIGITS", "hotp", "matching_steps", "time_step"]

@@ -1,0 +1,129 @@
+"""Authenticated encryption of secrets at rest: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha).
+
+An envelope is: version (1 byte), key id (4), nonce (24), ciphertext and tag. The associated data
+binds it to its row, so that a secret copied to another user, or with its digits or period
+changed, does not open.
+"""
+
+from __future__ import annotations
+
+import os
+
+from nacl._sodium import ffi, lib
+
+from . import trusted_files
+from .errors import SealingError
+from .hashes import blake2b
+
+KEY_BYTES = 32
+KEY_ID_BYTES = 4
+_VERSION = b"\x01"
+_NONCE_BYTES = 24
+_TAG_BYTES = 16
+_HEADER_BYTES = len(_VERSION) + KEY_ID_BYTES + _NONCE_BYTES
+
+
+class Sealer:
+    """Seals and opens with one key of KEY_BYTES bytes, read from ``path``."""
+
+    def __init__(self, key: bytes, path: str) -> None:
+        if len(key) != KEY_BYTES:
+            raise SealingError(path, f"does not hold {KEY_BYTES} bytes", _restore_hint(path))
+        self._key = key
+        self.path = path
+        self.key_id = self._derive(b"key id", b"")[:KEY_ID_BYTES]
+
+    def __repr__(self) -> str:
+        return f"<Sealer {self.key_id.hex()}>"
+
+    def seal(self, plaintext: bytes, *fields: str) -> bytes:
+        """Return an envelope of ``plaintext`` bound to ``fields``, under a fresh random nonce."""
+        nonce = os.urandom(_NONCE_BYTES)
+        header = _VERSION + self.key_id + nonce
+        data = _associated_data(fields)
+        ciphertext = ffi.new("unsigned char[]", len(plaintext) + _TAG_BYTES)
+        failed = lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
+            ciphertext,
+            ffi.NULL,
+            plaintext,
+            len(plaintext),
+            data,
+            len(data),
+            ffi.NULL,
+            nonce,
+            self._key,
+        )
+        if failed:
+            raise SealingError(self.path, "encryption failed")
+        return header + bytes(ffi.buffer(ciphertext))
+
+    def open(self, envelope: bytes, *fields: str) -> bytes:
+        """Return what was sealed with the same ``fields``.
+
+        Raises SealingError if the envelope was made with another key, or altered, or moved.
+        """
+        if len(envelope) < _HEADER_BYTES + _TAG_BYTES or envelope[:1] != _VERSION:
+            raise SealingError("sealed secret", "is not an envelope of this release", _BACKUP_HINT)
+        key_id = envelope[1 : 1 + KEY_ID_BYTES]
+        if key_id != self.key_id:
+            raise SealingError(
+                self.path,
+                f"is key {self.key_id.hex()}, but the secret is sealed with key {key_id.hex()}",
+                _restore_hint(self.path),
+            )
+        nonce = envelope[1 + KEY_ID_BYTES : _HEADER_BYTES]
+        ciphertext = envelope[_HEADER_BYTES:]
+        data = _associated_data(fields)
+        plaintext = ffi.new("unsigned char[]", len(ciphertext) - _TAG_BYTES)
+        failed = lib.crypto_aead_xchacha20poly1305_ietf_decrypt(
+            plaintext,
+            ffi.NULL,
+            ffi.NULL,
+            ciphertext,
+            len(ciphertext),
+            data,
+            len(data),
+            nonce,
+            self._key,
+        )
+        if failed:
+            raise SealingError("sealed secret", "was altered, or moved from its row", _BACKUP_HINT)
+        return bytes(ffi.buffer(plaintext))
+
+    def decoy(self, purpose: bytes, name: str) -> bytes:
+        """Return 32 bytes that look random to whoever lacks the key, the same for the same name."""
+        return self._derive(b"decoy " + purpose, name.encode("utf-8", "surrogatepass"))
+
+    def _derive(self, purpose: bytes, data: bytes) -> bytes:
+        person = purpose.ljust(16, b"\0")
+        return blake2b(data, key=self._key, person=person, digest_size=32).digest()
+
+
+def read_sealer(path: str) -> Sealer:
+    """Read the key file: 64 hexadecimal digits. Raises SealingError or InsecureFile."""
+    try:
+        content = trusted_files.read_trusted(path, 256, secret=True)
+    except FileNotFoundError:
+        raise SealingError(path, "there is no sealing key", _restore_hint(path)) from None
+    try:
+        key = bytes.fromhex(content.decode("ascii"))
+    except ValueError:
+        raise SealingError(path, "is not a sealing key", _restore_hint(path)) from None
+    return Sealer(key, path)
+
+
+def generate_key_file() -> bytes:
+    """Return the content of a new key file."""
+    return os.urandom(KEY_BYTES).hex().encode("ascii") + b"\n"
+
+
+_BACKUP_HINT = "enrol this user again with: totpctl reset USER"
+
+
+def _restore_hint(path: str) -> str:
+    return f"restore {path} from the backup it was in; on a new machine run: totpctl init"
+
+
+def _associated_data(fields: tuple[str, ...]) -> bytes:
+    encoded = [field.encode("utf-8", "surrogatepass") for field in fields]
+    return b"".join(len(field).to_bytes(4, "big") + field for field in encoded)

@@ -1,0 +1,91 @@
+"""Where users, authenticators and recovery codes are kept.
+
+A store hands out records (verifier.UserRecord) and takes them back inside a transaction; what
+changed between the two is written. Every backend inherits tests/contract.
+"""
+
+from __future__ import annotations
+
+from ..config import split_store_url
+from ..sealing import Sealer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Protocol
+
+    from ..verifier import UserRecord
+
+    class Transaction(Protocol):
+        """One user's critical section, a context manager.
+
+        Entering it waits for every other transaction on the store; leaving it makes the saved
+        record durable before it returns, and leaving it by an exception writes nothing.
+        """
+
+        @property
+        def record(self) -> UserRecord | None:
+            """What the store held on entry, with secrets; None for a user it does not know."""
+
+        def save(self, record: UserRecord | None) -> None:
+            """Replace the user by ``record``; None removes the user and all that is theirs."""
+
+        def __enter__(self) -> Transaction: ...
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> None: ...
+
+    class Store(Protocol):
+        """A context manager. Every method raises errors.Unavailable where the store is no use."""
+
+        def load(self, name: str) -> UserRecord | None:
+            """Return a snapshot without secrets, or None."""
+
+        def load_decoy(self, name: str) -> UserRecord:
+            """Return the record that stands in for a user without one, without secrets."""
+
+        def records(self) -> Iterator[UserRecord]:
+            """Yield every record without secrets, by name."""
+
+        def transaction(self, name: str) -> Transaction:
+            """Open the critical section of ``name``."""
+
+        def decoy_transaction(self, name: str) -> Transaction:
+            """The same work on the decoy of ``name``: it counts failures and never accepts."""
+
+        def check(self) -> list[str]:
+            """Return what is wrong with the store as a whole, in words; [] when all is well."""
+
+        def close(self) -> None: ...
+
+        def __enter__(self) -> Store: ...
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> None: ...
+
+
+def open_store(url: str, sealer: Sealer) -> Store:
+    """Open the store that ``url`` names, checking that its files may be believed."""
+    scheme, path = split_store_url(url)
+    assert scheme == "sqlite"
+    from .sqlite import SQLiteStore
+
+    return SQLiteStore.open(path, sealer)
+
+
+def create_store(url: str, sealer: Sealer) -> bool:
+    """Create the store that ``url`` names; False if it is there already, and then untouched."""
+    scheme, path = split_store_url(url)
+    assert scheme == "sqlite"
+    from .sqlite import SQLiteStore
+
+    return SQLiteStore.create(path, sealer)

@@ -1,0 +1,96 @@
+"""Which files may be believed: regular, owned by root, in folders nobody else can write.
+
+The owner may also be the effective user, so that everything here works, and is tested, without
+root. A refusal names the file and the mend.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from .errors import InsecureFile, Unavailable
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_trusted(path: str, max_bytes: int, *, secret: bool = False) -> bytes:
+    """Return the content of the regular file ``path``, opened without following a link.
+
+    A ``secret`` file must not be readable by others either. Raises FileNotFoundError,
+    InsecureFile, or Unavailable for whatever else keeps it from being read.
+    """
+    check_folder(os.path.dirname(os.path.abspath(path)))
+    try:
+        # O_NONBLOCK: a FIFO in this place must not hang a login.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if os.path.islink(path):
+            raise InsecureFile(path, "is a symbolic link", _replace_hint(path)) from None
+        raise Unavailable(path, os.strerror(error.errno or 0), f"look at: ls -l {path}") from None
+    try:
+        _check(path, os.fstat(descriptor), _OPEN_TO_OTHERS if secret else _WRITABLE_BY_OTHERS)
+        content = bytearray()
+        while chunk := os.read(descriptor, max_bytes + 1 - len(content)):
+            content += chunk
+    except OSError as error:
+        raise Unavailable(path, os.strerror(error.errno or 0), f"look at: ls -l {path}") from None
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise Unavailable(path, f"is larger than {max_bytes} bytes", "is it the right file?")
+    return bytes(content)
+
+
+def check_file(path: str) -> None:
+    """Check a file that a library will open by name. Raises FileNotFoundError or InsecureFile."""
+    _check(path, os.lstat(path), _WRITABLE_BY_OTHERS)
+
+
+def check_folder(path: str) -> None:
+    """Check that only root and the effective user can put files into ``path``, or swap it.
+
+    The folder itself and every folder above it: owned by one of them, and not writable by
+    others unless sticky. Raises InsecureFile, or Unavailable where there is no such folder.
+    """
+    folder = os.path.realpath(path)
+    while True:
+        try:
+            status = os.lstat(folder)
+        except OSError as error:
+            problem = os.strerror(error.errno or 0)
+            raise Unavailable(folder, problem, "run: totpctl init") from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise InsecureFile(folder, "is not a folder", f"look at: ls -ld {folder}")
+        _check_owner(folder, status)
+        if status.st_mode & _WRITABLE_BY_OTHERS and not status.st_mode & stat.S_ISVTX:
+            raise InsecureFile(folder, "is writable by others", f"run: chmod go-w {folder}")
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return
+        folder = parent
+
+
+def _check(path: str, status: os.stat_result, forbidden: int) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise InsecureFile(path, "is a symbolic link", _replace_hint(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise InsecureFile(path, "is not a regular file", f"look at: ls -l {path}")
+    _check_owner(path, status)
+    if status.st_mode & forbidden:
+        if status.st_mode & forbidden & _WRITABLE_BY_OTHERS:
+            raise InsecureFile(path, "is writable by others", f"run: chmod go-w {path}")
+        raise InsecureFile(path, "is readable by others", f"run: chmod 0600 {path}")
+
+
+def _check_owner(path: str, status: os.stat_result) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        problem = f"is owned by uid {status.st_uid}, not by root"
+        raise InsecureFile(path, problem, f"run: chown root:root {path}")
+
+
+def _replace_hint(path: str) -> str:
+    return f"replace the link by the file itself, or name that file in the configuration: {path}"

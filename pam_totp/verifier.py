@@ -1,0 +1,236 @@
+"""Decide about one answer: verify() takes a record and returns a verdict and the next record.
+
+Pure: time, records and answers come in as arguments, and nothing is kept. Whoever calls must
+make the next record durable before acting on an ACCEPTED verdict.
+
+Sources: RFC 4226 sections 7.2-7.4 (throttling, resynchronisation), RFC 6238 section 5.2
+(a code is accepted once), NIST SP 800-63B section 3.2.2 (100 consecutive failures).
+"""
+
+from __future__ import annotations
+
+from . import otp, recovery
+from .hashes import compare_digest
+from .records import NamedTuple
+
+# What a person's answer is.
+CODE = "code"
+RECOVERY_CODE = "recovery_code"
+MALFORMED = "malformed"
+PASSWORD = "password"
+
+# What comes of it. MALFORMED and PASSWORD are outcomes as well.
+ACCEPTED = "accepted"
+RECOVERY_USED = "recovery_used"
+REJECTED = "rejected"
+REPLAYED = "replayed"
+THROTTLED = "throttled"
+LOCKED = "locked"
+
+# users.status
+ACTIVE = "active"
+SUSPENDED = "suspended"
+EXEMPT = "exempt"
+MUST_ENROLL = "must_enroll"
+
+MAX_ANSWER_LENGTH = 64
+
+
+class Authenticator(NamedTuple):
+    """One app on one device. ``secret`` is None where a record was read without opening secrets."""
+
+    id: str
+    label: str
+    secret: bytes | None
+    algorithm: str = "SHA1"
+    digits: int = 6
+    period: int = 30  # seconds
+    drift: int = 0  # steps that the device's clock is ahead of ours
+    last_accepted_step: int = -1
+    created_at: int = 0  # unix time, like every *_at and *_until
+    last_used_at: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Authenticator {self.label!r} {self.algorithm}/{self.digits}/{self.period}>"
+
+
+class UserRecord(NamedTuple):
+    """Everything the store knows of one user."""
+
+    name: str
+    status: str = ACTIVE
+    failures: int = 0  # consecutive
+    throttled_until: int = 0
+    recovery_salt: bytes | None = None
+    recovery_digests: frozenset[bytes] = frozenset()
+    authenticators: tuple[Authenticator, ...] = ()
+    created_at: int = 0
+    updated_at: int = 0
+
+    def __repr__(self) -> str:
+        return f"<UserRecord {self.name!r} {self.status}>"
+
+
+class Policy(NamedTuple):
+    """How strict to be. Times in seconds, ``window`` in steps."""
+
+    window: int = 1
+    throttle_after: int = 5
+    throttle_base: int = 30
+    throttle_max: int = 900
+    max_failures: int = 100
+
+
+class Answer(NamedTuple):
+    """A classified answer. ``digest`` is set for a recovery code, made with ``salt``."""
+
+    kind: str
+    code: str = ""
+    salt: bytes | None = None
+    digest: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.kind}>"
+
+
+class Verdict(NamedTuple):
+    """What came of it. ``wait``: seconds until the next code (REPLAYED), or the next try."""
+
+    outcome: str
+    authenticator: str = ""  # label
+    wait: int = 0
+    recovery_codes_left: int = 0
+    clock_is_behind: bool = False
+
+
+def classify(text: str, password: str | None, digit_counts: frozenset[int]) -> Answer:
+    """Say what ``text`` is, before anything is computed from it.
+
+    A CODE is as many ASCII digits as one of ``digit_counts``, with spaces allowed between; a
+    RECOVERY_CODE is what recovery.normalise() knows, and comes without a digest. The system
+    password given again is PASSWORD: that is how sshd's ``password`` method answers.
+    """
+    if password and _same(text, password):
+        return Answer(PASSWORD)
+    if len(text) > MAX_ANSWER_LENGTH or not text.isascii():
+        return Answer(MALFORMED)
+    digits = text.replace(" ", "")
+    if digits.isdigit() and len(digits) in digit_counts:
+        return Answer(CODE, digits)
+    normalised = recovery.normalise(text)
+    return Answer(MALFORMED) if normalised is None else Answer(RECOVERY_CODE, normalised)
+
+
+def verify(
+    record: UserRecord, answer: Answer, now: int, policy: Policy
+) -> tuple[Verdict, UserRecord]:
+    """Judge ``answer`` at unix time ``now``; return the verdict and the record to keep.
+
+    Nothing is evaluated while the user is throttled or locked. A code is accepted only if its
+    step is later than the authenticator's last accepted one. A record that is not ACTIVE goes
+    the whole way and is then rejected, so that the answer does not tell which it was.
+    """
+    if answer.kind in (MALFORMED, PASSWORD):
+        return Verdict(answer.kind), record
+    if record.failures >= policy.max_failures:
+        return Verdict(LOCKED), record
+    wait = _remaining_wait(record, now, policy)
+    if wait > 0:
+        # Written back: a clock that was set back must not stretch the wait.
+        return Verdict(THROTTLED, wait=wait), record._replace(throttled_until=now + wait)
+    if answer.kind == RECOVERY_CODE:
+        verdict, accepted = _verify_recovery_code(record, answer)
+    else:
+        verdict, accepted = _verify_code(record, answer.code, now, policy.window)
+    if verdict.outcome == REJECTED or record.status != ACTIVE:
+        return _count_failure(record, now, policy, behind=verdict.clock_is_behind)
+    if verdict.outcome == REPLAYED:
+        return verdict, record
+    return verdict, accepted._replace(failures=0, throttled_until=0, updated_at=now)
+
+
+def throttle_wait(failures: int, policy: Policy) -> int:
+    """Return the seconds to wait after ``failures`` consecutive failures (RFC 4226 section 7.3)."""
+    doublings = failures - policy.throttle_after
+    if doublings < 0:
+        return 0
+    return min(policy.throttle_max, policy.throttle_base << min(doublings, 32))
+
+
+def clock_is_behind(authenticator: Authenticator, now: int, window: int) -> bool:
+    """Tell whether the last accepted step is one that only a clock set back explains."""
+    return authenticator.last_accepted_step > _current_step(authenticator, now) + window
+
+
+def _verify_code(
+    record: UserRecord, code: str, now: int, window: int
+) -> tuple[Verdict, UserRecord]:
+    accepted: list[Authenticator] = []
+    replayed: list[Authenticator] = []
+    for authenticator in record.authenticators:
+        if authenticator.secret is None:
+            raise ValueError("the record was read without its secrets")
+        # Always computed, whatever the lengths: an answer of another length matches nothing.
+        current = _current_step(authenticator, now)
+        steps = otp.matching_steps(
+            code,
+            authenticator.secret,
+            range(current - window, current + window + 1),
+            authenticator.algorithm,
+            authenticator.digits,
+        )
+        fresh = [step for step in steps if step > authenticator.last_accepted_step]
+        if fresh:
+            accepted.append(authenticator._replace(last_accepted_step=fresh[-1], last_used_at=now))
+        elif steps:
+            replayed.append(authenticator)
+    behind = any(clock_is_behind(a, now, window) for a in record.authenticators)
+    if accepted:
+        used = accepted[0]
+        others = tuple(used if a.id == used.id else a for a in record.authenticators)
+        return Verdict(ACCEPTED, used.label), record._replace(authenticators=others)
+    if replayed:
+        wait = _wait_for_next_code(replayed[0], now, window)
+        return Verdict(REPLAYED, replayed[0].label, wait, clock_is_behind=behind), record
+    return Verdict(REJECTED, clock_is_behind=behind), record
+
+
+def _verify_recovery_code(record: UserRecord, answer: Answer) -> tuple[Verdict, UserRecord]:
+    used = recovery.match(answer.digest, record.recovery_digests)
+    if used is None or answer.salt != record.recovery_salt:
+        return Verdict(REJECTED), record
+    left = record.recovery_digests - {used}
+    verdict = Verdict(RECOVERY_USED, recovery_codes_left=len(left))
+    return verdict, record._replace(recovery_digests=left)
+
+
+def _count_failure(
+    record: UserRecord, now: int, policy: Policy, *, behind: bool
+) -> tuple[Verdict, UserRecord]:
+    failures = record.failures + 1
+    wait = throttle_wait(failures, policy)
+    until = now + wait if wait else 0
+    verdict = Verdict(REJECTED, wait=wait, clock_is_behind=behind)
+    return verdict, record._replace(failures=failures, throttled_until=until, updated_at=now)
+
+
+def _remaining_wait(record: UserRecord, now: int, policy: Policy) -> int:
+    """Never more than the throttle gives: throttled_until is far ahead of a clock set back."""
+    return min(record.throttled_until - now, throttle_wait(record.failures, policy))
+
+
+def _wait_for_next_code(authenticator: Authenticator, now: int, window: int) -> int:
+    """Return the seconds until the device shows a code later than the last accepted one."""
+    next_step = max(authenticator.last_accepted_step, _current_step(authenticator, now)) + 1
+    wait = (next_step - authenticator.drift) * authenticator.period - now
+    return min(wait, (window + 1) * authenticator.period)
+
+
+def _current_step(authenticator: Authenticator, now: int) -> int:
+    return otp.time_step(now, authenticator.period) + authenticator.drift
+
+
+def _same(text: str, password: str) -> bool:
+    return compare_digest(
+        text.encode("utf-8", "surrogatepass"), password.encode("utf-8", "surrogatepass")
+    )
