@@ -1,0 +1,13 @@
+"""totpctl, the command that looks after the store. One file a group of commands.
+
+main.py        the command line: the group and its global options
+ui.py          every rule of output, errors and exit codes
+session.py     configuration, key and store of one run
+enrolment.py   enroll, reset, remove, recovery-codes
+state.py       unlock, suspend, resume
+reports.py     list, show, verify
+setup.py       init, selftest
+selftest.py    the installed chain, tried through libpam
+otpauth.py     otpauth:// URIs
+qr.py          a QR code on a terminal
+"""

@@ -1,0 +1,47 @@
+"""A QR code on a terminal: two modules a character, black on white whatever the colours are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TextIO
+
+import segno
+
+QUIET_ZONE = 2  # modules; the standard says 4, readers are content with 2
+_BLACK_ON_WHITE = "\x1b[38;5;16;48;5;231m"
+_RESET = "\x1b[0m"
+_HALF_BLOCKS = {(0, 0): " ", (1, 0): "\u2580", (0, 1): "\u2584", (1, 1): "\u2588"}
+
+
+def modules(text: str) -> list[list[int]]:
+    """Return the rows of the code, quiet zone included: 1 is dark."""
+    code = segno.make(text, error="l", micro=False)
+    return [[int(module) for module in row] for row in code.matrix_iter(border=QUIET_ZONE)]
+
+
+def draw(text: str) -> str:
+    """Return the lines to print."""
+    rows = modules(text)
+    if len(rows) % 2:
+        rows.append([0] * len(rows[0]))
+    lines = []
+    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
+        blocks = "".join(_HALF_BLOCKS[pair] for pair in zip(upper, lower, strict=True))
+        lines.append(f"{_BLACK_ON_WHITE}{blocks}{_RESET}")
+    return "\n".join(lines)
+
+
+def reason_not_to_draw(text: str, stream: TextIO) -> str:
+    """Say why ``stream`` cannot show the code of ``text``; "" where it can."""
+    if not stream.isatty():
+        return "the output is not a terminal"
+    if (stream.encoding or "").lower().replace("-", "") != "utf8":
+        return "the terminal is not set to UTF-8"
+    if os.environ.get("TERM", "dumb") == "dumb":
+        return "the terminal has no colours"
+    needed = len(modules(text)[0])
+    columns = shutil.get_terminal_size().columns
+    if columns < needed:
+        return f"the terminal is {columns} columns wide, and the QR code needs {needed}"
+    return ""

@@ -1,0 +1,186 @@
+"""list, show, verify: what the store knows, never a secret."""
+
+from __future__ import annotations
+
+import click
+
+from pam_totp import otp, recovery, verifier
+from pam_totp.verifier import Authenticator, UserRecord
+
+from . import ui
+from .session import Session, now, pass_session, user_argument
+
+SEARCHED_STEPS = 120  # either way: an hour at 30 s, to tell a wrong clock from a wrong code
+
+
+@click.command("list")
+@ui.json_option
+@pass_session
+def list_users(session: Session, as_json: bool) -> None:
+    """List everyone who has a record."""
+    with session.open_store() as store:
+        records = list(store.records())
+    if as_json:
+        ui.result_json([_summary(record) for record in records])
+        return
+    if not records:
+        ui.message("nobody is enrolled; begin with: totpctl enroll USER")
+        return
+    rows = [
+        (
+            ui.printable(record.name),
+            _state(session, record),
+            ", ".join(a.label for a in record.authenticators) or "-",
+            str(len(record.recovery_digests)),
+            _last_used(record) or "never",
+        )
+        for record in records
+    ]
+    headings = ("USER", "STATUS", "AUTHENTICATORS", "RECOVERY CODES", "LAST CODE")
+    ui.result(ui.table(headings, rows))
+
+
+@click.command()
+@user_argument
+@ui.json_option
+@pass_session
+def show(session: Session, user: str, as_json: bool) -> None:
+    """Show the state of USER."""
+    record = session.load(user)
+    if as_json:
+        ui.result_json(_details(session, record))
+        return
+    ui.result(f"user            {ui.printable(record.name)}")
+    ui.result(f"status          {_state(session, record)}")
+    ui.result(f"wrong codes     {record.failures} in a row")
+    ui.result(f"recovery codes  {len(record.recovery_digests)} left")
+    for authenticator in record.authenticators:
+        a = authenticator
+        ui.result(f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {a.period} s")
+        used = ui.iso_time(a.last_used_at) or "never"
+        ui.result(f"                enrolled {ui.iso_time(a.created_at)}, last used {used}")
+        if verifier.clock_is_behind(a, now(), session.config.window):
+            ui.warning(f"the last accepted code of {a.label} lies in the future: was the clock set")
+            ui.message(f"hint: look at: timedatectl; then run: totpctl unlock {record.name}")
+
+
+@click.command()
+@user_argument
+@ui.json_option
+@pass_session
+def verify(session: Session, user: str, as_json: bool) -> None:
+    """Check a code or recovery code of USER without using it up.
+
+    Finds out, too, whether the clock of the phone or of this machine is wrong. Exits with 6
+    if the code would not be accepted.
+    """
+    name = session.load(user).name
+    answer = ui.ask("Code")
+    with session.open_store() as store, store.transaction(name) as transaction:
+        record = session.enrolled(transaction.record, name)
+    digits = frozenset(a.digits for a in record.authenticators)
+    given = verifier.classify(answer, None, digits)
+    if given.kind == verifier.RECOVERY_CODE:
+        finding = _check_recovery_code(record, given.code)
+    elif given.kind == verifier.CODE:
+        finding = _check_code(record, given.code, session.config.window)
+    else:
+        finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
+    if as_json:
+        ui.result_json({"user": name, **finding})
+    elif finding["valid"]:
+        ui.result(str(finding["reason"]))
+    if not finding["valid"]:
+        raise ui.CheckSaysNo(str(finding["reason"]))
+
+
+def _check_recovery_code(record: UserRecord, code: str) -> dict[str, object]:
+    salt = record.recovery_salt
+    known = salt and recovery.match(recovery.digest(code, salt), record.recovery_digests)
+    if known:
+        return {"valid": True, "reason": "this recovery code is good"}
+    return {"valid": False, "reason": "this recovery code was used, is void, or never was one"}
+
+
+def _check_code(record: UserRecord, code: str, window: int) -> dict[str, object]:
+    for authenticator in record.authenticators:
+        offset = _nearest_offset(authenticator, code)
+        if offset is None:
+            continue
+        label, seconds = authenticator.label, abs(offset) * authenticator.period
+        finding = {"authenticator": label, "offset_steps": offset}
+        if abs(offset) > window:
+            side = "ahead of" if offset > 0 else "behind"
+            reason = f"the clock of {label} is about {seconds} s {side} this machine's"
+            return {"valid": False, "reason": reason, **finding}
+        step = otp.time_step(now(), authenticator.period) + authenticator.drift + offset
+        if step <= authenticator.last_accepted_step:
+            return {"valid": False, "reason": "this code was used already", **finding}
+        return {"valid": True, "reason": f"this code of {label} is good", **finding}
+    return {"valid": False, "reason": "this is not the code of any authenticator"}
+
+
+def _nearest_offset(authenticator: Authenticator, code: str) -> int | None:
+    assert authenticator.secret is not None
+    current = otp.time_step(now(), authenticator.period) + authenticator.drift
+    steps = otp.matching_steps(
+        code,
+        authenticator.secret,
+        range(current - SEARCHED_STEPS, current + SEARCHED_STEPS + 1),
+        authenticator.algorithm,
+        authenticator.digits,
+    )
+    return min((step - current for step in steps), key=abs, default=None)
+
+
+def _summary(record: UserRecord) -> dict[str, object]:
+    return {
+        "user": record.name,
+        "status": record.status,
+        "authenticators": [_authenticator(a) for a in record.authenticators],
+        "recovery_codes_left": len(record.recovery_digests),
+        "failures": record.failures,
+        "throttled_until": ui.iso_time(record.throttled_until),
+    }
+
+
+def _authenticator(authenticator: Authenticator) -> dict[str, object]:
+    return {
+        "label": authenticator.label,
+        "algorithm": authenticator.algorithm,
+        "digits": authenticator.digits,
+        "period": authenticator.period,
+        "last_used_at": ui.iso_time(authenticator.last_used_at),
+    }
+
+
+def _details(session: Session, record: UserRecord) -> dict[str, object]:
+    window = session.config.window
+    return {
+        **_summary(record),
+        "locked": record.failures >= session.config.max_failures,
+        "created_at": ui.iso_time(record.created_at),
+        "updated_at": ui.iso_time(record.updated_at),
+        "authenticators": [
+            {
+                **_authenticator(a),
+                "created_at": ui.iso_time(a.created_at),
+                "drift": a.drift,
+                "clock_is_behind": verifier.clock_is_behind(a, now(), window),
+            }
+            for a in record.authenticators
+        ],
+    }
+
+
+def _state(session: Session, record: UserRecord) -> str:
+    if record.failures >= session.config.max_failures:
+        return f"{record.status}, locked"
+    wait = record.throttled_until - now()
+    if wait > 0:
+        return f"{record.status}, throttled for {wait} s"
+    return record.status
+
+
+def _last_used(record: UserRecord) -> str | None:
+    return ui.iso_time(max((a.last_used_at or 0 for a in record.authenticators), default=0))

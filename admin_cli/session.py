@@ -1,0 +1,95 @@
+"""Configuration, key and store of one run of totpctl, and who is at it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import time
+
+import click
+
+from pam_totp import audit, config, sealing, store
+from pam_totp.verifier import UserRecord
+
+from . import ui
+
+
+class Session:
+    """What a command works on. Nothing is read before it is needed: --help works anywhere."""
+
+    def __init__(self, config_path: str) -> None:
+        self.config_path = config_path
+        self._loaded: config.Loaded | None = None
+
+    @property
+    def config(self) -> config.Config:
+        """Read the configuration, once, with a warning for each thing that is wrong with it."""
+        if self._loaded is None:
+            if os.geteuid() != 0 and self.config_path == config.DEFAULT_PATH:
+                raise ui.NotRoot("only root can read the store", "run it with sudo")
+            self._loaded = config.load(self.config_path)
+            for problem in self._loaded.problems:
+                ui.warning(problem)
+        return self._loaded.config
+
+    @property
+    def issuer(self) -> str:
+        """The name an app shows above the code: from the configuration, or this host's."""
+        return self.config.issuer or socket.gethostname()
+
+    def open_store(self) -> store.Store:
+        sealer = sealing.read_sealer(self.config.sealing_key)
+        return store.open_store(self.config.store, sealer)
+
+    def load(self, user: str) -> UserRecord:
+        """Return the record of an enrolled user. Raises ui.NoSuchUser."""
+        name = known_name(user)
+        with self.open_store() as opened:
+            record = opened.load(name)
+        return self.enrolled(record, name)
+
+    @staticmethod
+    def enrolled(record: UserRecord | None, name: str) -> UserRecord:
+        if record is None:
+            raise ui.NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
+        return record
+
+    def log(self, event: str, user: str, **fields: object) -> None:
+        audit.record(event, audit.Source("totpctl", user=user), by=_administrator(), **fields)
+
+
+pass_session = click.make_pass_decorator(Session)
+user_argument = click.argument("user")
+
+
+def account_name(user: str) -> str:
+    """Return the canonical name of an account of this machine. Raises ui.NoSuchUser."""
+    try:
+        return pwd.getpwnam(user).pw_name
+    except (KeyError, ValueError):
+        raise ui.NoSuchUser(
+            f"there is no user {ui.printable(user)} on this machine",
+            "check the spelling with: getent passwd",
+        ) from None
+
+
+def known_name(user: str) -> str:
+    """Like account_name, but an account that is gone may still have its record."""
+    try:
+        return account_name(user)
+    except ui.NoSuchUser:
+        return user
+
+
+def now() -> int:
+    return int(time.time())
+
+
+def _administrator() -> str:
+    """Name who ran the command: the login user that the kernel remembers through sudo and su."""
+    try:
+        with open("/proc/self/loginuid", encoding="ascii") as file:
+            return pwd.getpwuid(int(file.read())).pw_name
+    except (OSError, ValueError, KeyError, OverflowError):
+        return os.environ.get("SUDO_USER") or str(os.getuid())

@@ -1,0 +1,85 @@
+"""init, selftest."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from pam_totp import sealing, store, trusted_files
+from pam_totp.config import split_store_url
+
+from . import selftest as selftest_chain
+from . import ui
+from .session import Session, pass_session
+
+
+@click.command()
+@pass_session
+def init(session: Session) -> None:
+    """Create the sealing key and the store, where they are missing."""
+    key_path = session.config.sealing_key
+    _, store_path = split_store_url(session.config.store)
+    if not os.path.lexists(key_path):
+        if os.path.lexists(store_path):
+            raise ui.CommandFailed(
+                f"{store_path} is there, but its sealing key {key_path} is not",
+                f"restore {key_path} from a backup; if it is lost, move the store away",
+            )
+        _create_key(key_path)
+        ui.message(f"created the sealing key {key_path}: back it up together with the store")
+    sealer = sealing.read_sealer(key_path)
+    if store.create_store(session.config.store, sealer):
+        ui.message(f"created the store {store_path}")
+    with session.open_store() as opened:
+        problems = opened.check()
+    if problems:
+        raise ui.CheckSaysNo("; ".join(problems), "restore the store from a backup")
+    ui.message("key and store are in order")
+
+
+@click.command()
+@ui.json_option
+@pass_session
+def selftest(_session: Session, as_json: bool) -> None:
+    """Try the installed chain through libpam, with a store of its own.
+
+    Touches no user: it makes a PAM service and a store, logs in with a right code, the same
+    code again, a wrong one and a recovery code, and removes both.
+    """
+    if os.geteuid() != 0:
+        raise ui.NotRoot("only root can make a PAM service", "run it with sudo")
+    checks = selftest_chain.run()
+    if as_json:
+        ui.result_json([check._asdict() for check in checks])
+    else:
+        for check in checks:
+            ui.result(f"{'ok' if check.passed else 'FAILED':8}{check.name}")
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        detail = failed[0].detail or "no output"
+        raise ui.CheckSaysNo(
+            f"selftest: {failed[0].name}: {detail}", "the reason is in: journalctl -t pamtester"
+        )
+    if not as_json:
+        ui.message("selftest passed: codes are checked through libpam as they should be")
+
+
+def _create_key(path: str) -> None:
+    """Write a new key file: whole and on the disk, or not at all; never over another one."""
+    folder = os.path.dirname(path)
+    trusted_files.check_folder(folder)
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, sealing.generate_key_file())
+        os.fsync(descriptor)
+        os.link(temporary, path)
+    finally:
+        os.close(descriptor)
+        os.unlink(temporary)
+    folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder_descriptor)
+    finally:
+        os.close(folder_descriptor)

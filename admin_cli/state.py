@@ -1,0 +1,77 @@
+"""unlock, suspend, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from pam_totp import otp, verifier
+from pam_totp.verifier import Authenticator, UserRecord
+
+from . import ui
+from .session import Session, known_name, now, pass_session, user_argument
+
+
+@click.command()
+@user_argument
+@pass_session
+def unlock(session: Session, user: str) -> None:
+    """Forget USER's wrong codes, and last accepted codes that lie in the future."""
+    mended: list[str] = []
+
+    def change(record: UserRecord) -> UserRecord:
+        if record.failures or record.throttled_until:
+            mended.append(f"{record.failures} wrong codes forgotten")
+        authenticators = []
+        for authenticator in record.authenticators:
+            if verifier.clock_is_behind(authenticator, now(), session.config.window):
+                mended.append(f"the last accepted code of {authenticator.label} is no longer ahead")
+                authenticator = _brought_back(authenticator, session.config.window)
+            authenticators.append(authenticator)
+        return record._replace(failures=0, throttled_until=0, authenticators=tuple(authenticators))
+
+    name = _change(session, user, change)
+    session.log("unlocked", name)
+    ui.message(f"{name}: " + ("; ".join(mended) or "there was nothing to unlock"))
+
+
+@click.command()
+@user_argument
+@pass_session
+def suspend(session: Session, user: str) -> None:
+    """Deny USER every login that needs a code, until resume."""
+    name = _change(session, user, lambda record: record._replace(status=verifier.SUSPENDED))
+    session.log("suspended", name)
+    ui.message(f"{name} is suspended")
+
+
+@click.command()
+@user_argument
+@pass_session
+def resume(session: Session, user: str) -> None:
+    """Let USER log in again after suspend."""
+
+    def change(record: UserRecord) -> UserRecord:
+        if record.status != verifier.SUSPENDED:
+            raise ui.CommandFailed(f"{record.name} is not suspended but {record.status}")
+        return record._replace(status=verifier.ACTIVE, failures=0, throttled_until=0)
+
+    name = _change(session, user, change)
+    session.log("resumed", name)
+    ui.message(f"{name} is active")
+
+
+def _change(session: Session, user: str, change: Callable[[UserRecord], UserRecord]) -> str:
+    """Replace the record of ``user`` by what ``change`` makes of it; return the canonical name."""
+    name = known_name(user)
+    with session.open_store() as store, store.transaction(name) as transaction:
+        record = session.enrolled(transaction.record, name)
+        transaction.save(change(record)._replace(updated_at=now()))
+    return name
+
+
+def _brought_back(authenticator: Authenticator, window: int) -> Authenticator:
+    """Put the last accepted step at the end of the window: no code shown so far is good again."""
+    step = otp.time_step(now(), authenticator.period) + authenticator.drift + window
+    return authenticator._replace(last_accepted_step=step)

@@ -1,0 +1,140 @@
+"""Every rule of totpctl's output, in one place.
+
+- Results go to stdout; messages, prompts and errors to stderr.
+- ``--json`` prints one JSON document to stdout, times as ISO 8601 UTC or null.
+- An error is ``totpctl: error: ...`` and, where something can be done, ``hint: ...``.
+- Destructive verbs ask; ``--yes`` answers. Without a terminal to ask on they refuse.
+- A secret is never in argv. It is shown once, and only because somebody asked for it.
+- Control characters in names never reach the terminal.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 no such user or enrolment, 4 not root,
+5 store unavailable, 6 a check says no.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from pam_totp.errors import PamTotpError, Unavailable
+
+DONE, FAILED, USAGE, NO_SUCH_USER, NOT_ROOT, STORE_UNAVAILABLE, CHECK_SAYS_NO = range(7)
+
+
+class CommandFailed(PamTotpError):
+    """A command could not do what it was asked; ``exit_code`` is one of the above."""
+
+    exit_code = FAILED
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__("", problem, hint)
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class NoSuchUser(CommandFailed):
+    exit_code = NO_SUCH_USER
+
+
+class NotRoot(CommandFailed):
+    exit_code = NOT_ROOT
+
+
+class CheckSaysNo(CommandFailed):
+    exit_code = CHECK_SAYS_NO
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def result(text: str = "") -> None:
+    click.echo(text)
+
+
+def result_json(document: object) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def message(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def warning(text: str) -> None:
+    click.echo(f"totpctl: warning: {text}", err=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is destroyed. Raises CommandFailed on anything but a clear yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandFailed("this needs a confirmation", "answer it beforehand with --yes")
+    if not click.confirm(question, default=False, err=True):
+        raise CommandFailed("nothing was changed")
+
+
+def ask(question: str) -> str:
+    """Ask for a line of text, visible while it is typed. Raises click.Abort at the end of input."""
+    return str(click.prompt(question, err=True, default="", show_default=False))
+
+
+def printable(text: str) -> str:
+    """Escape what would move the cursor or end the line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def iso_time(unix_time: int | None) -> str | None:
+    if not unix_time:
+        return None
+    return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Lay out columns as wide as their widest cell."""
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
+    """Run a click command; turn whatever it raises into words and an exit code."""
+    try:
+        command(args=arguments, prog_name="totpctl", standalone_mode=False)
+    except click.exceptions.Exit as stopped:
+        return stopped.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "totpctl"
+        return _fail(error.format_message(), f"see: {path} --help", USAGE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), "", FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted; nothing was changed", "", FAILED)
+    except CommandFailed as error:
+        return _fail(str(error), error.hint, error.exit_code)
+    except Unavailable as error:
+        return _fail(str(error), error.hint, STORE_UNAVAILABLE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or type(error).__name__}", "", FAILED)
+    return DONE
+
+
+def _fail(problem: str, hint: str, exit_code: int) -> int:
+    message(f"totpctl: error: {printable(problem)}")
+    if hint:
+        message(f"hint: {printable(hint)}")
+    return exit_code
