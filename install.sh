@@ -1,0 +1,106 @@
+#!/bin/sh
+# Install pam_totp on Debian 12, Debian 13 or Ubuntu 24.04, ending in its self-test.
+#
+#   sudo ./install.sh                       install, or upgrade; key, store and settings are kept
+#   sudo ./install.sh --uninstall           remove the programs; key, store and settings are kept
+#   sudo ./install.sh --uninstall --purge   remove those too: every enrolment is lost
+#
+# It never touches the configuration of sshd or sudo, nor anything else in /etc/pam.d.
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin # the system's python3, whatever else is first on PATH
+export PATH
+umask 022
+
+PACKAGES="libpam-python python3 python3-nacl python3-click python3-pyotp python3-segno pamtester make"
+CONFIG=/etc/security/pam_totp.conf
+KEY=/etc/security/pam_totp.key
+STATE=/var/lib/pam_totp
+
+fail() {
+    printf 'install.sh: error: %s\n' "$1" >&2
+    shift
+    for hint in "$@"; do printf 'hint: %s\n' "$hint" >&2; done
+    exit 1
+}
+
+check_machine() {
+    id=unknown
+    if [ -r /etc/os-release ]; then
+        # shellcheck source=/dev/null
+        id=$(. /etc/os-release && printf '%s' "${ID:-unknown}")
+    fi
+    case $id in
+        debian | ubuntu) ;;
+        *) fail "this is $id; the installer knows Debian and Ubuntu" "see docs/reference/files.md for what goes where" ;;
+    esac
+    [ "$(id -u)" -eq 0 ] || fail "only root can install" "run: sudo ./install.sh"
+}
+
+install_packages() {
+    missing=
+    for package in $PACKAGES; do
+        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$state" = installed ] || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    echo "installing:$missing"
+    apt-get update -q || fail "apt-get update failed" "look at /etc/apt/sources.list.d and the network"
+    # shellcheck disable=SC2086 # one word a package
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing ||
+        fail "apt-get install failed" \
+            "on Ubuntu the packages are in universe: add-apt-repository universe"
+}
+
+install_all() {
+    install_packages
+    make --no-print-directory -s install
+    totpctl init
+    totpctl selftest || fail "the self-test failed, so do not put pam_totp into a PAM file yet" \
+        "no file in /etc/pam.d was changed: everybody logs in as before"
+    cat <<'EOF'
+
+Next: 1. enrol yourself:              totpctl enroll YOUR-NAME
+      2. keep a root shell open, then put the code into sshd and sudo: README.md, "Turn it on"
+      3. log in from a second terminal before you close the first
+EOF
+}
+
+# PAM files that load the hook: without it, they deny everybody.
+users_of_the_hook() {
+    grep -rlE '^[^#]*pam_totp/(pam_totp/)?hook\.py' /etc/pam.d /etc/pam.conf /usr/lib/pam.d 2>/dev/null || true
+}
+
+uninstall() {
+    users=$(users_of_the_hook)
+    if [ -n "$users" ]; then
+        fail "still in use by: $(echo "$users" | tr '\n' ' ')" \
+            "take the pam_totp lines out of it first: without the hook it would deny every login"
+    fi
+    make --no-print-directory -s uninstall
+    if [ "$1" = purge ]; then
+        rm -rf "$STATE"
+        rm -f "$KEY" "$CONFIG"
+        echo "removed pam_totp, its store, sealing key and configuration"
+    else
+        echo "removed pam_totp; kept: $STATE $KEY $CONFIG"
+    fi
+}
+
+case "$*" in
+    "") action=install ;;
+    --uninstall) action=keep ;;
+    "--uninstall --purge" | "--purge --uninstall") action=purge ;;
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"
+        exit 0
+        ;;
+    *) fail "unknown arguments: $*" "see: ./install.sh --help" ;;
+esac
+cd "$(dirname "$0")"
+check_machine
+if [ "$action" = install ]; then
+    install_all
+else
+    command -v make >/dev/null || install_packages
+    uninstall "$action"
+fi
