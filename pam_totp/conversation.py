@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PAM_SILENT = 0x8000
-UNREADABLE = "\ufffd"  # what stands for an answer not in UTF-8: malformed
+UNREADABLE = "\ufffd"  # stands for an answer not in UTF-8
 
 
 class Conversation:

@@ -15,8 +15,8 @@ from ..errors import (
     StoreUnavailable,
 )
 from ..sealing import Sealer
-from ..verifier import SUSPENDED, Authenticator, UserRecord
 from . import schema
+from .transactions import DecoyTransaction, Transaction, read_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,14 +24,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-BUSY_TIMEOUT = 5.0  # seconds
-DECOY_BUCKETS = 4096
+    from ..verifier import UserRecord
 
-_USER_COLUMNS = "status, failures, throttled_until, recovery_salt, created_at, updated_at"
-_AUTHENTICATOR_COLUMNS = (
-    "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
-    "created_at, last_used_at"
-)
+BUSY_TIMEOUT = 5.0  # seconds
+
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     5: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
     8: ("is read-only", "make its file system writable: mount -o remount,rw"),
@@ -166,235 +162,6 @@ class SQLiteStore:
                 f"{bytes(row[0]).hex()}",
                 "restore the sealing key from the same backup as the store",
             )
-
-
-class Transaction:
-    """See store.Transaction. BEGIN IMMEDIATE serialises writers across processes."""
-
-    def __init__(self, store: SQLiteStore, name: str, mode: str, *, unseal: bool) -> None:
-        self._store = store
-        self._name = name
-        self._mode = mode
-        self._unseal = unseal
-        self.record: UserRecord | None = None
-
-    def __enter__(self) -> Transaction:
-        self._store.execute(f"BEGIN {self._mode}")
-        try:
-            self.record = read_record(self._store, self._name, unseal=self._unseal)
-        except BaseException:
-            _rollback(self._store)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _end(self._store, commit=kind is None)
-
-    def save(self, record: UserRecord | None) -> None:
-        if record is None:
-            self._store.execute("DELETE FROM users WHERE name = ?", (self._name,))
-        elif record.name != self._name:
-            raise ValueError("a transaction saves the user it was opened for")
-        else:
-            self._save_user(record)
-            self._save_authenticators(record)
-            self._save_recovery_codes(record)
-        self.record = record
-
-    def _save_user(self, record: UserRecord) -> None:
-        before = self.record
-        if before is not None and _user_row(before) == _user_row(record):
-            return
-        self._store.execute(
-            f"INSERT INTO users (name, {_USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
-            "failures = excluded.failures, throttled_until = excluded.throttled_until, "
-            "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at",
-            (record.name, *_user_row(record)),
-        )
-
-    def _save_authenticators(self, record: UserRecord) -> None:
-        before = {a.id: a for a in self.record.authenticators} if self.record else {}
-        after = {a.id: a for a in record.authenticators}
-        for gone in before.keys() - after.keys():
-            self._store.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
-        for authenticator in after.values():
-            known = before.get(authenticator.id)
-            if known is None:
-                self._insert_authenticator(authenticator)
-            elif authenticator != known:
-                self._update_authenticator(known, authenticator)
-
-    def _insert_authenticator(self, authenticator: Authenticator) -> None:
-        if authenticator.secret is None:
-            raise ValueError("an authenticator cannot be saved without its secret")
-        binding = _binding(self._name, authenticator)
-        sealed = self._store.sealer.seal(authenticator.secret, *binding)
-        self._store.execute(
-            f"INSERT INTO authenticators (user, {_AUTHENTICATOR_COLUMNS}) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._name, *authenticator._replace(secret=sealed)),
-        )
-
-    def _update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
-        fixed = (known.secret, *_binding(self._name, known), known.created_at)
-        if fixed != (changed.secret, *_binding(self._name, changed), changed.created_at):
-            raise ValueError("a secret and its parameters never change: use a new id")
-        self._store.execute(
-            "UPDATE authenticators SET label = ?, drift = ?, last_accepted_step = ?, "
-            "last_used_at = ? WHERE id = ?",
-            (
-                changed.label,
-                changed.drift,
-                changed.last_accepted_step,
-                changed.last_used_at,
-                changed.id,
-            ),
-        )
-
-    def _save_recovery_codes(self, record: UserRecord) -> None:
-        before = self.record.recovery_digests if self.record else frozenset()
-        for digest in before - record.recovery_digests:
-            self._store.execute(
-                "DELETE FROM recovery_codes WHERE user = ? AND digest = ?", (record.name, digest)
-            )
-        for digest in record.recovery_digests - before:
-            self._store.execute(
-                "INSERT INTO recovery_codes (user, digest) VALUES (?, ?)", (record.name, digest)
-            )
-
-
-class DecoyTransaction:
-    """The same reads, the same write and the same fsync for a user who has no record.
-
-    Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and the sealing key, so
-    that an unenrolled user is throttled as an enrolled one is, and the table cannot grow.
-    """
-
-    def __init__(self, store: SQLiteStore, name: str, mode: str) -> None:
-        self._store = store
-        self._name = name
-        self._mode = mode
-        token = store.sealer.decoy(b"bucket", name)
-        self._bucket = int.from_bytes(token[:4], "big") % DECOY_BUCKETS
-        self.record = UserRecord(name)
-
-    def __enter__(self) -> DecoyTransaction:
-        sealer = self._store.sealer
-        self._store.execute(f"BEGIN {self._mode}")
-        try:
-            row = self._store.execute(
-                "SELECT failures, throttled_until FROM decoys WHERE bucket = ?", (self._bucket,)
-            ).fetchone()
-        except BaseException:
-            _rollback(self._store)
-            raise
-        failures, throttled_until = row or (0, 0)
-        self.record = UserRecord(
-            self._name,
-            status=SUSPENDED,  # whatever matches, it is rejected
-            failures=failures,
-            throttled_until=throttled_until,
-            recovery_salt=sealer.decoy(b"salt", self._name)[:16],
-            recovery_digests=frozenset((sealer.decoy(b"digest", self._name),)),
-            authenticators=(
-                Authenticator(id="", label="", secret=sealer.decoy(b"secret", self._name)),
-            ),
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _end(self._store, commit=kind is None)
-
-    def save(self, record: UserRecord | None) -> None:
-        if record is None:
-            raise ValueError("a decoy cannot be removed")
-        self._store.execute(
-            "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until) VALUES (?, ?, ?)",
-            (self._bucket, record.failures, record.throttled_until),
-        )
-
-
-def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | None:
-    """Read one user inside the caller's transaction."""
-    row = store.execute(f"SELECT {_USER_COLUMNS} FROM users WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at = row
-    digests = store.execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
-    authenticators = store.execute(
-        f"SELECT {_AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
-        (name,),
-    )
-    return UserRecord(
-        name=name,
-        status=status,
-        failures=failures,
-        throttled_until=throttled_until,
-        recovery_salt=recovery_salt,
-        recovery_digests=frozenset(digest for (digest,) in digests),
-        authenticators=tuple(
-            _unsealed(store.sealer, name, Authenticator(*row), unseal=unseal)
-            for row in authenticators
-        ),
-        created_at=created_at,
-        updated_at=updated_at,
-    )
-
-
-def _unsealed(sealer: Sealer, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
-    sealed, authenticator = row.secret, row._replace(secret=None)
-    if not unseal or sealed is None:
-        return authenticator
-    return authenticator._replace(secret=sealer.open(sealed, *_binding(user, authenticator)))
-
-
-def _binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:
-    """Name the fields that a sealed secret is bound to."""
-    return (
-        user,
-        authenticator.id,
-        authenticator.algorithm,
-        str(authenticator.digits),
-        str(authenticator.period),
-    )
-
-
-def _user_row(record: UserRecord) -> tuple[Any, ...]:
-    return (
-        record.status,
-        record.failures,
-        record.throttled_until,
-        record.recovery_salt,
-        record.created_at,
-        record.updated_at,
-    )
-
-
-def _end(store: SQLiteStore, *, commit: bool) -> None:
-    if not commit:
-        _rollback(store)
-        return
-    try:
-        store.execute("COMMIT")
-    except PamTotpError:
-        _rollback(store)
-        raise
-
-
-def _rollback(store: SQLiteStore) -> None:
-    if store.connection.in_transaction:
-        store.execute("ROLLBACK")
 
 
 def _connect(path: str) -> sqlite3.Connection:
