@@ -13,7 +13,7 @@ UNREADABLE = "\ufffd"  # stands for an answer not in UTF-8
 
 
 class Conversation:
-    """The conversation of one PAM handle. ``echo`` shows what is typed; ``quiet`` hides messages."""
+    """Talks for one PAM handle. ``echo`` shows what is typed, ``quiet`` hides messages."""
 
     def __init__(self, pamh: Any, *, echo: bool, quiet: bool) -> None:
         self._pamh = pamh
