@@ -174,8 +174,9 @@ def _boolean(value: str) -> bool:
 
 
 def _absolute_path(value: str) -> str:
-    if not os.path.isabs(value) or not value.isprintable():
-        raise ValueError("an absolute path")
+    # ASCII: under pam_python the C locale decides how a path is encoded.
+    if not os.path.isabs(value) or not value.isprintable() or not value.isascii():
+        raise ValueError("an absolute path in ASCII")
     return value
 
 

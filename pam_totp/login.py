@@ -118,7 +118,7 @@ class _Login:
     def _run(self) -> int:
         entry = _passwd_entry(self._source.user)
         if entry is not None:
-            self._source = self._source._replace(user=entry.pw_name)
+            self._source = self._source._replace(user=_canonical_name(entry))
             if _in_groups(entry, self._settings.exempt_groups):
                 self._log("skipped", reason="exempt group")
                 return PAM_IGNORE
@@ -259,9 +259,14 @@ def _password(pamh: Any) -> str | None:
 def _passwd_entry(user: str) -> pwd.struct_passwd | None:
     """Look the user up, so that ALICE of a case-insensitive directory is alice here too."""
     try:
-        return pwd.getpwnam(user)
+        # os.fsdecode: in the C locale, pwd takes what is not ASCII as surrogates.
+        return pwd.getpwnam(os.fsdecode(user.encode("utf-8")))
     except (KeyError, ValueError):  # unknown; a NUL or a surrogate in the name
         return None
+
+
+def _canonical_name(entry: pwd.struct_passwd) -> str:
+    return os.fsencode(entry.pw_name).decode("utf-8", "surrogateescape")
 
 
 def _in_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> bool:
