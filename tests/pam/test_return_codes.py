@@ -1,0 +1,388 @@
+"""Every row of the table of outcomes and PAM codes, as libpam hands them to an application."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pam_totp import sealing
+from tests.support.logs import LogSocket, fields
+from tests.support.pam_stack import (
+    ME,
+    PAM_AUTH_ERR,
+    PAM_AUTHINFO_UNAVAIL,
+    PAM_CONV_ERR,
+    PAM_IGNORE,
+    PAM_MAXTRIES,
+    PAM_SERVICE_ERR,
+    PAM_SUCCESS,
+    Stack,
+    install_copy,
+)
+from tests.support.place import Place, code_now, wrong_code
+
+RECOVERY_CODE = "0123-4567-89AB-CDEF"
+MY_GROUP = grp.getgrgid(pwd.getpwnam(ME).pw_gid).gr_name
+
+
+def test_right_code_is_success(stack: Stack, place: Place, log: LogSocket) -> None:
+    place.enrol(ME)
+    assert PAM_SUCCESS == stack.authenticate(code_now()).code
+    assert ["accepted"] == log.events()
+
+
+def test_code_of_the_next_step_is_success(stack: Stack, place: Place) -> None:
+    place.enrol(ME)
+    assert PAM_SUCCESS == stack.authenticate(code_now(+1)).code
+
+
+def test_success_is_kept_in_the_store(stack: Stack, place: Place) -> None:
+    place.enrol(ME, failures=3)
+    stack.authenticate(code_now())
+    record = place.record(ME)
+    assert 0 == record.failures
+    assert int(time.time()) // 30 - 1 <= record.authenticators[0].last_accepted_step
+
+
+def test_recovery_code_is_success_once(stack: Stack, place: Place, log: LogSocket) -> None:
+    stack.probe("attempts=1")
+    place.enrol(ME, recovery_codes=(RECOVERY_CODE, "FEDC-BA98-7654-3210"))
+    first = stack.authenticate(RECOVERY_CODE.lower())
+    again = stack.authenticate(RECOVERY_CODE)
+    assert (PAM_SUCCESS, PAM_AUTH_ERR) == (first.code, again.code)
+    assert "It is used up; 1 left." in first.shown
+    assert ["recovery_used", "rejected"] == log.events()
+    assert 1 == len(place.record(ME).recovery_digests)
+
+
+def test_wrong_code_is_auth_err(stack: Stack, place: Place, log: LogSocket) -> None:
+    stack.probe("attempts=1")
+    place.enrol(ME)
+    assert PAM_AUTH_ERR == stack.authenticate(wrong_code()).code
+    assert ["rejected"] == log.events()
+    assert 1 == place.record(ME).failures
+
+
+def test_code_outside_the_window_is_auth_err(stack: Stack, place: Place) -> None:
+    stack.probe("attempts=1", "window=0")
+    place.enrol(ME)
+    assert PAM_AUTH_ERR == stack.authenticate(code_now(+2)).code
+
+
+def test_replayed_code_is_auth_err(stack: Stack, place: Place, log: LogSocket) -> None:
+    stack.probe("attempts=1")
+    place.enrol(ME)
+    code = code_now(+1)
+    first = stack.authenticate(code)
+    again = stack.authenticate(code)
+    assert (PAM_SUCCESS, PAM_AUTH_ERR) == (first.code, again.code)
+    assert "This code was used already." in again.shown
+    assert ["accepted", "replayed"] == log.events()
+    assert 0 == place.record(ME).failures
+
+
+def test_malformed_answer_is_auth_err_and_no_guess(
+    stack: Stack, place: Place, log: LogSocket
+) -> None:
+    stack.probe("attempts=1")
+    place.enrol(ME)
+    assert PAM_AUTH_ERR == stack.authenticate("open sesame").code
+    assert ["malformed"] == log.events()
+    assert 0 == place.record(ME).failures
+
+
+def test_unenrolled_user_is_auth_err_under_deny(stack: Stack, log: LogSocket) -> None:
+    stack.probe("attempts=1")
+    assert PAM_AUTH_ERR == stack.authenticate(code_now()).code
+    assert ["unenrolled", "rejected"] == log.events()
+
+
+def test_unknown_user_is_auth_err_under_deny(stack: Stack, log: LogSocket) -> None:
+    stack.probe("attempts=1")
+    assert PAM_AUTH_ERR == stack.authenticate(code_now(), user="no-such-user").code
+    assert ["unenrolled", "rejected"] == log.events()
+
+
+def test_unknown_user_is_auth_err_under_skip_too(stack: Stack, log: LogSocket) -> None:
+    stack.probe("attempts=1", "unenrolled=skip")
+    assert PAM_AUTH_ERR == stack.authenticate(code_now(), user="no-such-user").code
+    assert ["unenrolled", "rejected"] == log.events()
+
+
+def test_suspended_user_is_auth_err_with_the_right_code(
+    stack: Stack, place: Place, log: LogSocket
+) -> None:
+    stack.probe("attempts=1")
+    place.enrol(ME, status="suspended")
+    assert PAM_AUTH_ERR == stack.authenticate(code_now()).code
+    assert ["rejected"] == log.events()
+    assert "suspended" == fields(log.lines()[0])["reason"]
+
+
+def test_suspended_user_without_an_authenticator_is_not_skipped(stack: Stack, place: Place) -> None:
+    stack.probe("nullok", "attempts=1")
+    place.enrol(ME, status="suspended")
+    with place.open() as store, store.transaction(ME) as transaction:
+        assert transaction.record is not None
+        transaction.save(transaction.record._replace(authenticators=()))
+    assert PAM_AUTH_ERR == stack.authenticate(code_now()).code
+
+
+def test_throttled_user_is_maxtries_with_the_right_code(
+    stack: Stack, place: Place, log: LogSocket
+) -> None:
+    place.enrol(ME, failures=5, throttled_until=int(time.time()) + 30)
+    result = stack.authenticate(code_now(), code_now(+1))
+    assert (PAM_MAXTRIES, 1) == (result.code, result.prompts)
+    assert "Too many wrong codes. Wait " in result.shown
+    assert ["throttled"] == log.events()
+    assert -1 == place.record(ME).authenticators[0].last_accepted_step
+
+
+def test_locked_user_is_maxtries_with_the_right_code(
+    stack: Stack, place: Place, log: LogSocket
+) -> None:
+    place.enrol(ME, failures=100)
+    result = stack.authenticate(code_now())
+    assert (PAM_MAXTRIES, 1) == (result.code, result.prompts)
+    assert f"totpctl unlock {ME}" in result.shown
+    assert ["locked"] == log.events()
+
+
+@pytest.mark.parametrize("argument", ["nullok", "unenrolled=skip"])
+def test_unenrolled_user_is_ignore_under_skip(stack: Stack, log: LogSocket, argument: str) -> None:
+    stack.probe(argument)
+    result = stack.authenticate(code_now())
+    assert (PAM_IGNORE, 0) == (result.code, result.prompts)
+    assert ["skipped"] == log.events()
+
+
+def test_enrolled_user_is_asked_under_skip(stack: Stack, place: Place) -> None:
+    stack.probe("nullok", "attempts=1")
+    place.enrol(ME)
+    assert PAM_AUTH_ERR == stack.authenticate(wrong_code()).code
+
+
+def test_member_of_an_exempt_group_is_ignore(stack: Stack, place: Place, log: LogSocket) -> None:
+    place.enrol(ME)
+    place.configure(exempt_groups=f"no-such-group, {MY_GROUP}")
+    result = stack.authenticate(wrong_code())
+    assert (PAM_IGNORE, 0) == (result.code, result.prompts)
+    assert "exempt group" == fields(log.lines()[0])["reason"]
+
+
+def test_others_are_not_exempt(stack: Stack, place: Place) -> None:
+    stack.probe("attempts=1")
+    place.configure(exempt_groups="no-such-group")
+    assert PAM_AUTH_ERR == stack.authenticate(wrong_code()).code
+
+
+def test_exempt_user_is_ignore(stack: Stack, place: Place, log: LogSocket) -> None:
+    place.enrol(ME, status="exempt")
+    assert PAM_IGNORE == stack.authenticate(wrong_code()).code
+    assert "exempt user" == fields(log.lines()[0])["reason"]
+
+
+def remove_store(place: Place) -> str:
+    place.store_path.unlink()
+    return str(place.store_path)
+
+
+def open_store_to_others(place: Place) -> str:
+    place.store_path.chmod(0o666)
+    return f"chmod go-w {place.store_path}"
+
+
+def open_store_folder_to_others(place: Place) -> str:
+    place.store_path.parent.chmod(0o777)
+    return f"chmod go-w {place.store_path.parent}"
+
+
+def link_store(place: Place) -> str:
+    place.store_path.rename(place.folder / "elsewhere.db")
+    place.store_path.symlink_to(place.folder / "elsewhere.db")
+    return f"{place.store_path}: is a symbolic link"
+
+
+def fill_store_with_junk(place: Place) -> str:
+    place.store_path.write_bytes(b"junk" * 4096)
+    return f"{place.store_path}: is damaged or not a store"
+
+
+def empty_store(place: Place) -> str:
+    place.store_path.write_bytes(b"")
+    return f"{place.store_path}: is empty"
+
+
+def remove_key(place: Place) -> str:
+    place.key_path.unlink()
+    return f"{place.key_path}: there is no sealing key"
+
+
+def show_key_to_others(place: Place) -> str:
+    place.key_path.chmod(0o644)
+    return f"chmod 0600 {place.key_path}"
+
+
+def fill_key_with_junk(place: Place) -> str:
+    place.key_path.write_bytes(b"not a key\n")
+    return f"{place.key_path}: is not a sealing key"
+
+
+def exchange_key(place: Place) -> str:
+    place.key_path.write_bytes(sealing.generate_key_file())
+    return f"{place.key_path}: is key "
+
+
+def open_configuration_to_others(place: Place) -> str:
+    place.config_path.chmod(0o666)
+    return f"chmod go-w {place.config_path}"
+
+
+def replace_configuration_by_a_fifo(place: Place) -> str:
+    place.config_path.unlink()
+    os.mkfifo(place.config_path)
+    return f"{place.config_path}: is not a regular file"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        remove_store,
+        open_store_to_others,
+        open_store_folder_to_others,
+        link_store,
+        fill_store_with_junk,
+        empty_store,
+        remove_key,
+        show_key_to_others,
+        fill_key_with_junk,
+        exchange_key,
+        open_configuration_to_others,
+        replace_configuration_by_a_fifo,
+    ],
+)
+@pytest.mark.parametrize("argument", ["", "nullok"])
+def test_store_that_cannot_be_believed_is_authinfo_unavail_and_the_log_names_it(
+    stack: Stack, place: Place, log: LogSocket, damage, argument: str
+) -> None:
+    stack.probe(argument)
+    place.enrol(ME)
+    expected = damage(place)
+    result = stack.authenticate(code_now())
+    assert (PAM_AUTHINFO_UNAVAIL, 0) == (result.code, result.prompts)
+    assert ["error"] == log.events()
+    assert expected in log.text()
+    assert fields(log.lines()[0])["hint"]
+
+
+def test_person_is_told_that_codes_cannot_be_checked_but_not_why(
+    stack: Stack, place: Place
+) -> None:
+    remove_store(place)
+    shown = stack.authenticate(code_now()).shown
+    assert "Verification codes cannot be checked right now." in shown
+    assert str(place.folder) not in shown
+
+
+def test_state_that_cannot_be_written_is_authinfo_unavail_and_the_code_stays_good(
+    stack: Stack, place: Place, log: LogSocket
+) -> None:
+    place.enrol(ME)
+    code = code_now(+1)
+    with closing(sqlite3.connect(place.store_path, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        other.execute("CREATE TABLE filler (value BLOB)")
+        other.execute("INSERT INTO filler VALUES (zeroblob(262144))")
+        # The write-ahead log is longer than this now: nothing can be added to it.
+        refused = stack.authenticate(code, file_size_limit=131072)
+    assert PAM_AUTHINFO_UNAVAIL == refused.code
+    assert ["error"] == log.events()
+    assert str(place.store_path) in log.text()
+    assert -1 == place.record(ME).authenticators[0].last_accepted_step
+    assert PAM_SUCCESS == stack.authenticate(code).code
+
+
+def test_end_of_input_is_conv_err(stack: Stack, place: Place, log: LogSocket) -> None:
+    place.enrol(ME)
+    result = stack.authenticate()
+    assert (PAM_CONV_ERR, 1) == (result.code, result.prompts)
+    assert ["error"] == log.events()
+    assert fields(log.lines()[0])["reason"].startswith("conversation: ")
+
+
+def test_closed_input_is_conv_err(stack: Stack, place: Place) -> None:
+    place.enrol(ME)
+    assert PAM_CONV_ERR == stack.authenticate(closed=True).code
+
+
+def test_end_of_input_after_a_wrong_code_is_conv_err_and_the_guess_counts(
+    stack: Stack, place: Place, log: LogSocket
+) -> None:
+    place.enrol(ME)
+    result = stack.authenticate(wrong_code())
+    assert (PAM_CONV_ERR, 2) == (result.code, result.prompts)
+    assert ["rejected", "error"] == log.events()
+    assert 1 == place.record(ME).failures
+
+
+def test_missing_python_module_is_service_err_and_the_log_names_it(
+    tmp_path: Path, place: Place, log: LogSocket
+) -> None:
+    place.enrol(ME)
+    installed = tmp_path / "broken"
+    hook = install_copy(installed, log.path)
+    (installed / "nacl.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'nacl'\", name='nacl')\n", encoding="ascii"
+    )
+    stack = Stack(tmp_path / "pam.d", hook, place.config_path)
+    result = stack.authenticate(code_now())
+    assert (PAM_SERVICE_ERR, 0) == (result.code, result.prompts)
+    line = fields(log.lines()[0])
+    assert ("error", "install the Python module nacl") == (line["event"], line["hint"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise RuntimeError('secret-value')",
+        "raise SystemExit(0)",
+        "raise KeyboardInterrupt",
+        "return False",
+        "return True",
+        "return None",
+        "return 0.0",
+        "return 24",
+    ],
+)
+def test_anything_unexpected_is_service_err_and_logged_without_values(
+    tmp_path: Path, place: Place, log: LogSocket, body: str
+) -> None:
+    hook = install_copy(tmp_path / "broken", log.path)
+    login = tmp_path / "broken" / "pam_totp" / "login.py"
+    with login.open("a", encoding="utf-8") as source:
+        source.write(f"\n\ndef authenticate(pamh, flags, argv):\n    {body}\n")
+    stack = Stack(tmp_path / "pam.d", hook, place.config_path)
+    assert PAM_SERVICE_ERR == stack.authenticate(code_now()).code
+    assert ["error"] == log.events()
+    assert fields(log.lines()[0])["reason"].startswith("unexpected ")
+    assert "hook.py:" in fields(log.lines()[0])["at"]
+    assert "secret-value" not in log.text()
+
+
+def test_half_an_installation_is_service_err(tmp_path: Path, place: Place, log: LogSocket) -> None:
+    place.enrol(ME)
+    hook = install_copy(tmp_path / "broken", log.path)
+    (tmp_path / "broken" / "pam_totp" / "verifier.py").unlink()
+    for cached in (tmp_path / "broken").rglob("verifier.*.pyc"):
+        cached.unlink()
+    stack = Stack(tmp_path / "pam.d", hook, place.config_path)
+    assert PAM_SERVICE_ERR == stack.authenticate(code_now()).code
+    assert "install the Python module pam_totp.verifier" in log.text()
