@@ -4,6 +4,8 @@ main.py        the command line: the group and its global options
 ui.py          every rule of output, errors and exit codes
 session.py     configuration, key and store of one run
 enrolment.py   enroll, reset, remove, recovery-codes
+issuing.py     new secrets and recovery codes
+handover.py    show them, see that the app works
 state.py       unlock, suspend, resume
 reports.py     list, show, verify
 setup.py       init, selftest

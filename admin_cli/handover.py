@@ -1,0 +1,89 @@
+"""Hand out what was issued: show it, see that the app works, report."""
+
+from __future__ import annotations
+
+import sys
+
+from pam_totp import otp, verifier
+from pam_totp.verifier import Authenticator
+
+from . import otpauth, qr, ui
+from .session import Session, now
+
+CONFIRMATION_ATTEMPTS = 3
+
+
+def hand_over(
+    session: Session, name: str, new: Authenticator, *, no_confirm: bool, as_json: bool
+) -> Authenticator:
+    """Show the secret and, unless ``no_confirm``, keep asking until the app shows its codes.
+
+    Returns the authenticator with that code used up. Raises CommandFailed after
+    CONFIRMATION_ATTEMPTS wrong ones: nothing has been written by then.
+    """
+    if as_json and no_confirm:
+        return new
+    _show_secret(session, name, new, err=as_json)
+    if no_confirm:
+        return new
+    for _ in range(CONFIRMATION_ATTEMPTS):
+        answer = ui.ask("Code that the app shows")
+        step = _confirming_step(new, answer, session.config.window)
+        if step is not None:
+            return new._replace(last_accepted_step=step, last_used_at=now())
+        ui.message("that is not the code; is the time of this machine and of the phone right?")
+    raise ui.CommandFailed("no right code was given; nothing was changed", "try again")
+
+
+def _confirming_step(new: Authenticator, answer: str, window: int) -> int | None:
+    assert new.secret is not None
+    given = verifier.classify(answer, None, frozenset((new.digits,)))
+    if given.kind != verifier.CODE:
+        return None
+    step = otp.time_step(now(), new.period)
+    steps = range(step - window, step + window + 1)
+    found = otp.matching_steps(given.code, new.secret, steps, new.algorithm, new.digits)
+    return found[-1] if found else None
+
+
+def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:
+    show = ui.message if err else ui.result
+    assert new.secret is not None
+    uri = otpauth.provisioning_uri(new, name, session.issuer)
+    reason = qr.reason_not_to_draw(uri, sys.stderr if err else sys.stdout)
+    if reason:
+        show(f"No QR code here, because {reason}. Give the app this address or the secret below:")
+    else:
+        show("Scan this with an authenticator app:\n")
+        show(qr.draw(uri))
+    secret = otpauth.base32_secret(new.secret)
+    show(f"\n  {uri}\n")
+    show("  secret: " + " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)))
+    show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds\n")
+
+
+def show_result(
+    session: Session, name: str, new: Authenticator, codes: list[str], *, as_json: bool
+) -> None:
+    if as_json:
+        assert new.secret is not None
+        uri = otpauth.provisioning_uri(new, name, session.issuer)
+        secret = otpauth.base32_secret(new.secret)
+        ui.result_json(document(name, new.label, secret, uri, codes))
+        return
+    if codes:
+        show_recovery_codes(name, codes)
+    ui.message(f"{name} is enrolled with {new.label}")
+
+
+def document(
+    name: str, label: str, secret: str | None, uri: str | None, codes: list[str]
+) -> dict[str, object]:
+    return {"user": name, "label": label, "secret": secret, "uri": uri, "recovery_codes": codes}
+
+
+def show_recovery_codes(name: str, codes: list[str]) -> None:
+    ui.result(f"Recovery codes of {name}, each good for one login without the phone:\n")
+    for left, right in zip(codes[::2], codes[1::2], strict=True):
+        ui.result(f"  {left}   {right}")
+    ui.result("\nThey are not shown again: write them down, away from the phone.\n")
