@@ -1,0 +1,69 @@
+"""HMAC without OpenSSL, against the RFCs' vectors and the standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pam_totp import hashes
+
+VECTORS = json.loads(
+    (Path(__file__).resolve().parents[1] / "vectors" / "hmac.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['source']} {v['algorithm']}")
+def test_hmac_gives_the_digests_of_rfc_2202_and_rfc_4231(vector: dict) -> None:
+    key, message = bytes.fromhex(vector["key_hex"]), bytes.fromhex(vector["message_hex"])
+    digest = hashes.hmac_digest(key, message, vector["algorithm"])
+    expected = bytes.fromhex(vector["digest_hex"])
+    assert expected == digest[: len(expected)]
+
+
+def test_the_vectors_cover_every_algorithm() -> None:
+    assert set(hashes.ALGORITHMS) == {vector["algorithm"] for vector in VECTORS}
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.sampled_from(hashes.ALGORITHMS))
+@example(b"k" * 64, b"", "SHA1")
+@example(b"k" * 65, b"", "SHA256")
+@example(b"k" * 128, b"", "SHA512")
+@example(b"k" * 129, b"", "SHA512")
+def test_hmac_agrees_with_the_standard_library(key: bytes, message: bytes, algorithm: str) -> None:
+    expected = hmac.digest(key, message, algorithm.lower())
+    assert expected == hashes.hmac_digest(key, message, algorithm)
+
+
+@pytest.mark.parametrize("algorithm", hashes.ALGORITHMS)
+def test_a_key_of_any_length_up_to_two_blocks_and_more_is_right(algorithm: str) -> None:
+    digests = [hashes.hmac_digest(b"k" * n, b"message", algorithm) for n in range(260)]
+    expected = [hmac.digest(b"k" * n, b"message", algorithm.lower()) for n in range(260)]
+    assert expected == digests
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "sha1", ""])
+def test_another_algorithm_is_an_error(algorithm: str) -> None:
+    with pytest.raises(KeyError):
+        hashes.hmac_digest(b"key", b"message", algorithm)
+
+
+def test_blake2b_is_the_one_of_hashlib() -> None:
+    expected = hashlib.blake2b(b"data", key=b"key", person=b"person", digest_size=32).digest()
+    actual = hashes.blake2b(b"data", key=b"key", person=b"person", digest_size=32).digest()
+    assert expected == actual
+
+
+def test_an_interpreter_without_built_in_hashes_falls_back_on_hashlib() -> None:
+    source = Path(hashes.__file__).read_text(encoding="utf-8").replace("_blake2", "_no_such_hash")
+    namespace: dict = {"__name__": "hashes_of_a_lean_interpreter"}
+    exec(compile(source, "hashes of a lean interpreter", "exec"), namespace)
+    assert hashlib.blake2b is namespace["blake2b"]
+    assert hmac.digest(b"key", b"message", "sha512") == namespace["hmac_digest"](
+        b"key", b"message", "SHA512"
+    )

@@ -1,0 +1,149 @@
+"""Rule 4: waits that double, and the lock after a hundred failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from pam_totp import otp
+from pam_totp.verifier import (
+    ACCEPTED,
+    LOCKED,
+    MALFORMED,
+    PASSWORD,
+    REJECTED,
+    THROTTLED,
+    Answer,
+    Policy,
+    Verdict,
+    throttle_wait,
+    verify,
+)
+from tests.unit.alice import (
+    ALICE,
+    DIGESTS,
+    NOW,
+    POLICY,
+    SALT,
+    STEP,
+    WRONG,
+    code,
+    fail,
+    recovery_code,
+)
+
+
+def test_the_wait_doubles_from_the_fifth_failure_to_a_quarter_of_an_hour() -> None:
+    expected = [0] * 5 + [30, 60, 120, 240, 480] + [900] * 91
+    assert expected == [throttle_wait(failures, POLICY) for failures in range(101)]
+
+
+def test_the_wait_of_ten_thousand_failures_is_computed_at_once() -> None:
+    assert 900 == throttle_wait(10**4, POLICY)
+    assert 86400 == throttle_wait(10**9, Policy(throttle_base=1, throttle_max=86400))
+
+
+def test_each_wrong_code_tells_the_wait_it_starts() -> None:
+    record, now, waits = ALICE, NOW, []
+    for _ in range(12):
+        verdict, record = verify(record, WRONG, now, POLICY)
+        waits.append(verdict.wait)
+        now += verdict.wait
+    assert [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900, 900] == waits
+
+
+def test_a_failure_before_the_fifth_leaves_no_wait_behind() -> None:
+    assert (4, 0) == fail(ALICE, 4)[2:4]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [code(STEP), code(STEP + 1), WRONG, recovery_code(DIGESTS[0]), recovery_code(b"x" * 32)],
+    ids=["right", "next", "wrong", "recovery", "wrong recovery"],
+)
+@pytest.mark.parametrize("elapsed", [0, 1, 29])
+def test_whatever_comes_during_a_wait_is_refused_and_changes_nothing(
+    answer: Answer, elapsed: int
+) -> None:
+    waiting = ALICE._replace(recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
+    waiting = fail(waiting, 5)
+    verdict, record = verify(waiting, answer, NOW + elapsed, POLICY)
+    assert Verdict(THROTTLED, wait=30 - elapsed) == verdict
+    assert waiting == record
+
+
+@pytest.mark.parametrize("answer", [code(STEP), WRONG, recovery_code(DIGESTS[0])])
+@pytest.mark.parametrize("failures", [5, 100])
+def test_nothing_is_computed_during_a_wait_or_a_lock(
+    answer: Answer, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def must_not_be_called(*arguments: object) -> None:
+        raise AssertionError("evaluated while throttled")
+
+    monkeypatch.setattr(otp, "matching_steps", must_not_be_called)
+    monkeypatch.setattr("pam_totp.recovery.match", must_not_be_called)
+    record = ALICE._replace(failures=failures, throttled_until=NOW + 10)
+    expected = THROTTLED if failures == 5 else LOCKED
+    assert expected == verify(record, answer, NOW, POLICY)[0].outcome
+
+
+def test_a_code_refused_during_a_wait_is_good_afterwards() -> None:
+    waiting = fail(ALICE, 5)
+    _, record = verify(waiting, code(STEP + 1), NOW + 29, POLICY)
+    verdict, record = verify(record, code(STEP + 1), NOW + 30, POLICY)
+    assert ACCEPTED == verdict.outcome
+    assert (0, 0) == record[2:4]
+
+
+def test_a_wrong_code_after_the_wait_starts_a_longer_one() -> None:
+    verdict, record = verify(fail(ALICE, 5), WRONG, NOW + 30, POLICY)
+    assert Verdict(REJECTED, wait=60) == verdict
+    assert (6, NOW + 30 + 60) == record[2:4]
+
+
+@pytest.mark.parametrize(
+    "answer", [code(STEP), recovery_code(DIGESTS[0])], ids=["code", "recovery"]
+)
+def test_success_resets_the_count(answer: Answer) -> None:
+    record = ALICE._replace(
+        failures=99, throttled_until=NOW, recovery_salt=SALT, recovery_digests=frozenset(DIGESTS)
+    )
+    _, record = verify(record, answer, NOW, POLICY)
+    assert (0, 0) == record[2:4]
+    verdict, _ = verify(record, WRONG, NOW, POLICY)
+    assert Verdict(REJECTED) == verdict
+
+
+def test_a_hundred_failures_in_a_row_lock() -> None:
+    record = fail(ALICE, 100)
+    now = record.throttled_until + 10**6
+    for answer in (WRONG, code(now // 30), recovery_code(DIGESTS[0])):
+        verdict, after = verify(record, answer, now, POLICY)
+        assert Verdict(LOCKED) == verdict
+        assert record == after
+
+
+def test_ninety_nine_failures_in_a_row_do_not_lock() -> None:
+    record = fail(ALICE, 99)
+    now = record.throttled_until
+    assert ACCEPTED == verify(record, code(now // 30), now, POLICY)[0].outcome
+
+
+def test_a_lock_holds_for_recovery_codes_as_well() -> None:
+    record = ALICE._replace(failures=100, recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
+    assert (Verdict(LOCKED), record) == verify(record, recovery_code(DIGESTS[0]), NOW, POLICY)
+
+
+def test_guesses_of_recovery_codes_are_counted_with_those_of_codes() -> None:
+    record = ALICE._replace(recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
+    for answer in (WRONG, recovery_code(b"x" * 32), WRONG, recovery_code(b"y" * 32)):
+        _, record = verify(record, answer, NOW, POLICY)
+    verdict, record = verify(record, recovery_code(b"z" * 32), NOW, POLICY)
+    assert Verdict(REJECTED, wait=30) == verdict
+    assert 5 == record.failures
+
+
+@pytest.mark.parametrize("kind", [MALFORMED, PASSWORD])
+@pytest.mark.parametrize("failures", [0, 4, 5, 100])
+def test_what_is_no_guess_is_not_counted(kind: str, failures: int) -> None:
+    record = ALICE._replace(failures=failures, throttled_until=NOW + 10 if failures else 0)
+    assert (Verdict(kind), record) == verify(record, Answer(kind), NOW, POLICY)
