@@ -76,9 +76,7 @@ def enroll(
     if if_missing and record is not None and record.authenticators:
         ui.message(f"{name} is enrolled already")
         if as_json:
-            ui.result_json(
-                handover.document(name, record.authenticators[0].label, None, None, [])
-            )
+            ui.result_json(handover.document(name, record.authenticators[0].label, None, None, []))
         return
     _refuse_known_label(record, name, label)
     new = issuing.new_authenticator(label, algorithm, int(digits), int(period))

@@ -27,7 +27,7 @@ def hand_over(
     if no_confirm:
         return new
     for _ in range(CONFIRMATION_ATTEMPTS):
-        answer = ui.ask("Code that the app shows")
+        answer = ui.ask("Code that the app shows", "where nobody can answer: --no-confirm")
         step = _confirming_step(new, answer, session.config.window)
         if step is not None:
             return new._replace(last_accepted_step=step, last_used_at=now())
@@ -47,19 +47,24 @@ def _confirming_step(new: Authenticator, answer: str, window: int) -> int | None
 
 
 def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:
+    """Show address, secret and QR code; the code last, so that a small screen shows it whole."""
     show = ui.message if err else ui.result
+    stream = sys.stderr if err else sys.stdout
     assert new.secret is not None
     uri = otpauth.provisioning_uri(new, name, session.issuer)
-    reason = qr.reason_not_to_draw(uri, sys.stderr if err else sys.stdout)
-    if reason:
-        show(f"No QR code here, because {reason}. Give the app this address or the secret below:")
-    else:
-        show("Scan this with an authenticator app:\n")
-        show(qr.draw(uri))
     secret = otpauth.base32_secret(new.secret)
-    show(f"\n  {uri}\n")
+    reason = qr.reason_not_to_draw(uri, stream)
+    if reason:
+        show(f"No QR code here, because {reason}. Give the app this address or secret:")
+    else:
+        show("Scan the QR code below with an authenticator app, or give it this address or secret:")
+    show()
+    show(f"  {uri}")
     show("  secret: " + " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)))
-    show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds\n")
+    show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds")
+    show()
+    if not reason:
+        ui.picture(qr.draw(uri), stream)
 
 
 def show_result(
@@ -83,7 +88,10 @@ def document(
 
 
 def show_recovery_codes(name: str, codes: list[str]) -> None:
-    ui.result(f"Recovery codes of {name}, each good for one login without the phone:\n")
+    ui.result(f"Recovery codes of {name}, each good for one login without the phone:")
+    ui.result()
     for left, right in zip(codes[::2], codes[1::2], strict=True):
         ui.result(f"  {left}   {right}")
-    ui.result("\nThey are not shown again: write them down, away from the phone.\n")
+    ui.result()
+    ui.result("They are not shown again: write them down, away from the phone.")
+    ui.result()

@@ -30,14 +30,15 @@ def list_users(session: Session, as_json: bool) -> None:
         (
             ui.printable(record.name),
             _state(session, record),
-            ", ".join(a.label for a in record.authenticators) or "-",
+            ui.printable(", ".join(a.label for a in record.authenticators)) or "-",
             str(len(record.recovery_digests)),
             _last_used(record) or "never",
         )
         for record in records
     ]
     headings = ("USER", "STATUS", "AUTHENTICATORS", "RECOVERY CODES", "LAST CODE")
-    ui.result(ui.table(headings, rows))
+    for line in ui.table(headings, rows):
+        ui.result(line)
 
 
 @click.command()
@@ -50,7 +51,7 @@ def show(session: Session, user: str, as_json: bool) -> None:
     if as_json:
         ui.result_json(_details(session, record))
         return
-    ui.result(f"user            {ui.printable(record.name)}")
+    ui.result(f"user            {record.name}")
     ui.result(f"status          {_state(session, record)}")
     ui.result(f"wrong codes     {record.failures} in a row")
     ui.result(f"recovery codes  {len(record.recovery_digests)} left")

@@ -5,7 +5,8 @@
 - An error is ``totpctl: error: ...`` and, where something can be done, ``hint: ...``.
 - Destructive verbs ask; ``--yes`` answers. Without a terminal to ask on they refuse.
 - A secret is never in argv. It is shown once, and only because somebody asked for it.
-- Control characters in names never reach the terminal.
+- Whatever is written is one line: control characters in names never reach the terminal, and
+  neither does what its encoding lacks. picture() alone goes out as it is.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 no such user or enrolment, 4 not root,
 5 store unavailable, 6 a check says no.
@@ -18,7 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -56,19 +57,24 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 def result(text: str = "") -> None:
-    click.echo(text)
+    _write(printable(text), sys.stdout)
 
 
 def result_json(document: object) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+    _write(json.dumps(document, indent=2, ensure_ascii=True), sys.stdout)
 
 
-def message(text: str) -> None:
-    click.echo(text, err=True)
+def message(text: str = "") -> None:
+    _write(printable(text), sys.stderr)
 
 
 def warning(text: str) -> None:
-    click.echo(f"totpctl: warning: {text}", err=True)
+    message(f"totpctl: warning: {text}")
+
+
+def picture(lines: str, stream: TextIO) -> None:
+    """Write ``lines`` with the control sequences in them."""
+    _write(lines, stream)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -77,13 +83,27 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandFailed("this needs a confirmation", "answer it beforehand with --yes")
-    if not click.confirm(question, default=False, err=True):
+    if ask(f"{question} [y/N]").lower() not in ("y", "yes"):
         raise CommandFailed("nothing was changed")
 
 
-def ask(question: str) -> str:
-    """Ask for a line of text, visible while it is typed. Raises click.Abort at the end of input."""
-    return str(click.prompt(question, err=True, default="", show_default=False))
+def ask(question: str, hint_at_end_of_input: str = "") -> str:
+    """Ask for a line of text, visible while it is typed; nothing may have been changed before.
+
+    Raises CommandFailed at Ctrl-C and at the end of the input.
+    """
+    _write(printable(question) + ": ", sys.stderr, end="")
+    try:
+        line = sys.stdin.readline()
+    except UnicodeError:
+        line = "\ufffd\n"  # not text; no question here is answered by it
+    except KeyboardInterrupt:
+        message()
+        raise CommandFailed("interrupted; nothing was changed") from None
+    if not line:
+        message()
+        raise CommandFailed("no answer was given; nothing was changed", hint_at_end_of_input)
+    return line.strip()
 
 
 def printable(text: str) -> str:
@@ -97,36 +117,37 @@ def iso_time(unix_time: int | None) -> str | None:
     return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Lay out columns as wide as their widest cell."""
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lay out columns as wide as their widest cell; return the lines."""
     lines = [headings, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return "\n".join(
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
 
 
 def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
-    """Run a click command; turn whatever it raises into words and an exit code."""
+    """Run a click command; turn whatever it raises into words and an exit code.
+
+    A reader that is gone (EPIPE) never gets here: click exits with 1, without a word.
+    """
+    _open_missing_streams()
     try:
         command(args=arguments, prog_name="totpctl", standalone_mode=False)
     except click.exceptions.Exit as stopped:
         return stopped.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "totpctl"
-        return _fail(error.format_message(), f"see: {path} --help", USAGE)
+        return _fail(_as_here(error.format_message()), f"see: {path} --help", USAGE)
     except click.ClickException as error:
-        return _fail(error.format_message(), "", FAILED)
+        return _fail(_as_here(error.format_message()), "", FAILED)
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted; nothing was changed", "", FAILED)
+        return _fail("interrupted", "see how far it came with: totpctl list", FAILED)
     except CommandFailed as error:
         return _fail(str(error), error.hint, error.exit_code)
     except Unavailable as error:
         return _fail(str(error), error.hint, STORE_UNAVAILABLE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or type(error).__name__}", "", FAILED)
@@ -134,7 +155,29 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
 
 
 def _fail(problem: str, hint: str, exit_code: int) -> int:
-    message(f"totpctl: error: {printable(problem)}")
+    message(f"totpctl: error: {problem}")
     if hint:
-        message(f"hint: {printable(hint)}")
+        message(f"hint: {hint}")
     return exit_code
+
+
+def _as_here(words_of_click: str) -> str:
+    return words_of_click[:1].lower() + words_of_click[1:].rstrip(".")
+
+
+def _write(line: str, stream: TextIO, end: str = "\n") -> None:
+    encoding = stream.encoding or "ascii"
+    try:
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + end)
+        stream.flush()
+    except OSError:
+        # What stays buffered would fail again, louder, when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
+
+
+def _open_missing_streams() -> None:
+    """Python has None where a descriptor was closed before it started (``totpctl ... <&-``)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
