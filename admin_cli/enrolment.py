@@ -69,7 +69,11 @@ def enroll(
     no_confirm: bool,
     as_json: bool,
 ) -> None:
-    """Give USER an authenticator app, and recovery codes if there are none."""
+    """Give USER an authenticator app, and recovery codes.
+
+    Shows a QR code and the secret, and keeps nothing until a code of the app has been given.
+    Recovery codes that there are already stay good. A second device needs a --label of its own.
+    """
     name = account_name(user)
     with session.open_store() as store:
         record = store.load(name)
@@ -125,7 +129,7 @@ def reset(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Give USER a new secret and new recovery codes; everything old is void.
+    """Give USER a new secret and codes; everything old is void.
 
     What is old stays good until a code of the new app has been confirmed.
     """
@@ -189,7 +193,7 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
 @ui.json_option
 @pass_session
 def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> None:
-    """Issue a fresh set of recovery codes to USER; the old ones are void."""
+    """Issue new recovery codes to USER; the old ones are void."""
     record = session.load(user)
     name = record.name
     if record.recovery_digests:

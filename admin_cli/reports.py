@@ -73,7 +73,7 @@ def verify(session: Session, user: str, as_json: bool) -> None:
     """Check a code or recovery code of USER without using it up.
 
     Finds out, too, whether the clock of the phone or of this machine is wrong. Exits with 6
-    if the code would not be accepted.
+    if the code is not good.
     """
     name = session.load(user).name
     answer = ui.ask("Code")

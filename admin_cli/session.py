@@ -10,6 +10,7 @@ import time
 import click
 
 from pam_totp import audit, config, sealing, store
+from pam_totp.errors import Unavailable
 from pam_totp.verifier import UserRecord
 
 from . import ui
@@ -28,6 +29,9 @@ class Session:
         if self._loaded is None:
             if os.geteuid() != 0 and self.config_path == config.DEFAULT_PATH:
                 raise ui.NotRoot("only root can read the store", "run it with sudo")
+            if self.config_path != config.DEFAULT_PATH and not os.path.lexists(self.config_path):
+                # A mistyped path must not mean the built-in defaults, and with them another store.
+                raise Unavailable(self.config_path, "there is no such file", "look at --config")
             self._loaded = config.load(self.config_path)
             for problem in self._loaded.problems:
                 ui.warning(problem)
@@ -69,7 +73,7 @@ def account_name(user: str) -> str:
         return pwd.getpwnam(user).pw_name
     except (KeyError, ValueError):
         raise ui.NoSuchUser(
-            f"there is no user {ui.printable(user)} on this machine",
+            f"there is no user {user} on this machine",
             "check the spelling with: getent passwd",
         ) from None
 

@@ -17,7 +17,10 @@ from .session import Session, pass_session
 @click.command()
 @pass_session
 def init(session: Session) -> None:
-    """Create the sealing key and the store, where they are missing."""
+    """Create the sealing key and the store.
+
+    Only where they are missing, and never over others. Then checks both.
+    """
     key_path = session.config.sealing_key
     _, store_path = split_store_url(session.config.store)
     if not os.path.lexists(key_path):
@@ -42,7 +45,7 @@ def init(session: Session) -> None:
 @ui.json_option
 @pass_session
 def selftest(_session: Session, as_json: bool) -> None:
-    """Try the installed chain through libpam, with a store of its own.
+    """Log in through libpam, with a store of its own.
 
     Touches no user: it makes a PAM service and a store, logs in with a right code, the same
     code again, a wrong one and a recovery code, and removes both.

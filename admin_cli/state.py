@@ -17,7 +17,10 @@ from .session import Session, known_name, now, pass_session, user_argument
 @user_argument
 @pass_session
 def unlock(session: Session, user: str) -> None:
-    """Forget USER's wrong codes, and last accepted codes that lie in the future."""
+    """Forget USER's wrong codes, so that codes count again.
+
+    Mends last accepted codes that lie in the future, too: what a clock set back leaves behind.
+    """
     mended: list[str] = []
 
     def change(record: UserRecord) -> UserRecord:

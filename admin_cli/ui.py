@@ -134,9 +134,7 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     """
     _open_missing_streams()
     try:
-        command(args=arguments, prog_name="totpctl", standalone_mode=False)
-    except click.exceptions.Exit as stopped:
-        return stopped.exit_code
+        stopped = command(args=arguments, prog_name="totpctl", standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "totpctl"
         return _fail(_as_here(error.format_message()), f"see: {path} --help", USAGE)
@@ -151,7 +149,7 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or type(error).__name__}", "", FAILED)
-    return DONE
+    return stopped if isinstance(stopped, int) else DONE
 
 
 def _fail(problem: str, hint: str, exit_code: int) -> int:
