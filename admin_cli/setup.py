@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import click
@@ -23,13 +24,10 @@ def init(session: Session) -> None:
     """
     key_path = session.config.sealing_key
     _, store_path = split_store_url(session.config.store)
-    if not os.path.lexists(key_path):
-        if os.path.lexists(store_path):
-            raise ui.CommandFailed(
-                f"{store_path} is there, but its sealing key {key_path} is not",
-                f"restore {key_path} from a backup; if it is lost, move the store away",
-            )
-        _create_key(key_path)
+    for folder in (os.path.dirname(key_path), os.path.dirname(os.path.dirname(store_path))):
+        if not os.path.isdir(folder):
+            raise ui.CommandFailed(f"there is no folder {folder}", f"run: mkdir -p {folder}")
+    if _create_key(key_path, store_path):
         ui.message(f"created the sealing key {key_path}: back it up together with the store")
     sealer = sealing.read_sealer(key_path)
     if store.create_store(session.config.store, sealer):
@@ -68,21 +66,35 @@ def selftest(_session: Session, as_json: bool) -> None:
         ui.message("selftest passed: codes are checked through libpam as they should be")
 
 
-def _create_key(path: str) -> None:
-    """Write a new key file: whole and on the disk, or not at all; never over another one."""
+def _create_key(path: str, store_path: str) -> bool:
+    """Make a key file, whole and on the disk, or not at all; False if there is one already.
+
+    Of two at once, or after one that was killed, one key remains, and no trace of another.
+    """
     folder = os.path.dirname(path)
     trusted_files.check_folder(folder)
-    temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    try:
-        os.write(descriptor, sealing.generate_key_file())
-        os.fsync(descriptor)
-        os.link(temporary, path)
-    finally:
-        os.close(descriptor)
-        os.unlink(temporary)
     folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(folder_descriptor, fcntl.LOCK_EX)
+        unfinished = f"{path}.new"
+        if os.path.lexists(unfinished):
+            os.unlink(unfinished)
+        if os.path.lexists(path):
+            return False
+        if os.path.lexists(store_path):
+            raise ui.CommandFailed(
+                f"{store_path} is there, but its sealing key {path} is not",
+                f"restore {path} from a backup; if it is lost, move the store away",
+            )
+        descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            os.write(descriptor, sealing.generate_key_file())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.link(unfinished, path)  # not rename: this one never replaces a file
+        os.unlink(unfinished)
         os.fsync(folder_descriptor)
     finally:
         os.close(folder_descriptor)
+    return True
