@@ -1,0 +1,73 @@
+"""What an interpreter inside somebody else's program needs: safe imports, and a last word.
+
+pam_python's interpreter ignores PYTHONPATH and the like, but finds its library next to the first
+``python3`` on PATH. Under a setuid program PATH is the caller's, who could so have root load
+anything; only sudo puts a PATH of its own (secure_path) in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .errors import PamTotpError
+
+AT_SECURE = 23  # getauxval(3)
+SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/")
+SAFE_SETUID_SERVICES = ("sudo", "sudo-i")
+
+
+class UnsafeHost(PamTotpError):
+    """pam_python must not serve in this program, or not with this PATH."""
+
+
+def make_safe(service: str, root: str) -> None:
+    """Import from ``root`` and the distribution from now on, and not from /usr/local.
+
+    Raises UnsafeHost in su and its like. That is no cure, for by then the caller's library would
+    have been loaded: it is there so that nobody keeps such a configuration.
+    """
+    if service not in SAFE_SETUID_SERVICES and _at_secure():
+        raise UnsafeHost(
+            service,
+            "is a setuid program, where pam_python loads what its caller's PATH leads to",
+            f"take pam_totp out of /etc/pam.d/{service}: pam_python is for sshd and sudo",
+        )
+    library = getattr(os, "__file__", "nowhere")
+    if not library.startswith(SYSTEM_FOLDERS):
+        raise UnsafeHost(
+            service,
+            f"PATH led the interpreter to {library}",
+            "set secure_path in sudoers; start sshd with PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+    sys.path[:] = [root, *(p for p in sys.path if p.startswith(SYSTEM_FOLDERS) and p != root)]
+
+
+def report(service: str, error: BaseException) -> None:
+    """Log what nobody caught, and where: without its text, which may hold a secret."""
+    from . import audit
+
+    reason, hint = f"unexpected {type(error).__name__}", "please report this"
+    if isinstance(error, PamTotpError):
+        reason, hint = str(error), error.hint
+    elif isinstance(error, ImportError):
+        hint = f"install the Python module {error.name}"
+    places = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        name = os.path.basename(traceback.tb_frame.f_code.co_filename)
+        places.append(f"{name}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    source = audit.Source(f"{service}:auth")
+    audit.record("error", source, reason=reason, at=" ".join(places), hint=hint)
+
+
+def _at_secure() -> bool:
+    """Ask the kernel whether this process has more rights than its caller."""
+    word = 8 if sys.maxsize > 2**32 else 4
+    with open("/proc/self/auxv", "rb") as file:
+        vector = file.read(4096)
+    for at in range(0, len(vector), 2 * word):
+        if int.from_bytes(vector[at : at + word], sys.byteorder) == AT_SECURE:
+            return any(vector[at + word : at + 2 * word])
+    return True
