@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -35,17 +36,38 @@ def run() -> list[Check]:
         raise ui.CommandFailed("pamtester is missing", "run: apt install pamtester")
     hook = HOOK if HOOK.exists() else HOOK.parent / "pam_totp" / "hook.py"
     user = pwd.getpwuid(0).pw_name
-    with tempfile.TemporaryDirectory(prefix="pam_totp-selftest.") as folder:
+    service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
+    _remove_leftovers()
+    with _StopsInAnOrderlyWay(), tempfile.TemporaryDirectory(prefix=SERVICE_PREFIX) as folder:
         secret, code = os.urandom(20), recovery.format_code(os.urandom(recovery.RANDOM_BYTES))
         config_path = _make_place(Path(folder), user, secret, code)
-        for leftover in PAM_FOLDER.glob(f"{SERVICE_PREFIX}*"):
-            leftover.unlink()  # of a self-test that was killed
-        service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
         try:
             service.write_text(f"auth required pam_python.so {hook} config={config_path}\n")
             return _try_all([pamtester, service.name, user, "authenticate"], secret, code)
         finally:
             service.unlink(missing_ok=True)
+
+
+class _StopsInAnOrderlyWay:
+    """A SIGTERM, or the terminal gone (SIGHUP), ends the block as Ctrl-C does: cleaning up."""
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, signal.default_int_handler)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN  # nohup
+        }
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _remove_leftovers() -> None:
+    """Remove what a self-test that was killed (SIGKILL, power cut) left behind."""
+    for leftover in PAM_FOLDER.glob(f"{SERVICE_PREFIX}*"):
+        if not Path("/proc", leftover.name.removeprefix(SERVICE_PREFIX)).exists():
+            leftover.unlink(missing_ok=True)
 
 
 def _try_all(command: list[str], secret: bytes, recovery_code: str) -> list[Check]:

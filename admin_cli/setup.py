@@ -50,7 +50,10 @@ def selftest(_session: Session, as_json: bool) -> None:
     """
     if os.geteuid() != 0:
         raise ui.NotRoot("only root can make a PAM service", "run it with sudo")
-    checks = selftest_chain.run()
+    try:
+        checks = selftest_chain.run()
+    except KeyboardInterrupt:
+        raise ui.CommandFailed("interrupted; nothing was left behind") from None
     if as_json:
         ui.result_json([check._asdict() for check in checks])
     else:
