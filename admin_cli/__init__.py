@@ -6,6 +6,7 @@ session.py     configuration, key and store of one run
 enrolment.py   enroll, reset, remove, recovery-codes
 issuing.py     new secrets and recovery codes
 handover.py    show them, see that the app works
+clocks.py      a wrong clock told from a wrong code
 state.py       unlock, suspend, resume
 reports.py     list, show, verify
 setup.py       init, selftest

@@ -7,7 +7,7 @@ import sys
 from pam_totp import otp, verifier
 from pam_totp.verifier import Authenticator
 
-from . import otpauth, qr, ui
+from . import clocks, otpauth, qr, ui
 from .session import Session, now
 
 CONFIRMATION_ATTEMPTS = 3
@@ -28,21 +28,24 @@ def hand_over(
         return new
     for _ in range(CONFIRMATION_ATTEMPTS):
         answer = ui.ask("Code that the app shows", "where nobody can answer: --no-confirm")
-        step = _confirming_step(new, answer, session.config.window)
+        given = verifier.classify(answer, None, frozenset((new.digits,)))
+        at = now()
+        step = _confirming_step(new, given.code, at, session.config.window)
         if step is not None:
-            return new._replace(last_accepted_step=step, last_used_at=now())
-        ui.message("that is not the code; is the time of this machine and of the phone right?")
+            return new._replace(last_accepted_step=step, last_used_at=at)
+        offset = clocks.nearest_offset(new, given.code, at)
+        if offset is None:
+            ui.message("that is not the code that the app should show")
+        else:
+            ui.message(f"that is not the code of now: {clocks.explain(new, offset)}")
     raise ui.CommandFailed("no right code was given; nothing was changed", "try again")
 
 
-def _confirming_step(new: Authenticator, answer: str, window: int) -> int | None:
+def _confirming_step(new: Authenticator, code: str, at: int, window: int) -> int | None:
     assert new.secret is not None
-    given = verifier.classify(answer, None, frozenset((new.digits,)))
-    if given.kind != verifier.CODE:
-        return None
-    step = otp.time_step(now(), new.period)
+    step = otp.time_step(at, new.period)
     steps = range(step - window, step + window + 1)
-    found = otp.matching_steps(given.code, new.secret, steps, new.algorithm, new.digits)
+    found = otp.matching_steps(code, new.secret, steps, new.algorithm, new.digits)
     return found[-1] if found else None
 
 

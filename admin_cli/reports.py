@@ -7,10 +7,8 @@ import click
 from pam_totp import otp, recovery, verifier
 from pam_totp.verifier import Authenticator, UserRecord
 
-from . import ui
+from . import clocks, ui
 from .session import Session, now, pass_session, user_argument
-
-SEARCHED_STEPS = 120  # either way: an hour at 30 s, to tell a wrong clock from a wrong code
 
 
 @click.command("list")
@@ -61,7 +59,9 @@ def show(session: Session, user: str, as_json: bool) -> None:
         used = ui.iso_time(a.last_used_at) or "never"
         ui.result(f"                enrolled {ui.iso_time(a.created_at)}, last used {used}")
         if verifier.clock_is_behind(a, now(), session.config.window):
-            ui.warning(f"the last accepted code of {a.label} lies in the future: was the clock set")
+            ui.warning(
+                f"the last accepted code of {a.label} lies in the future: was the clock set back?"
+            )
             ui.message(f"hint: look at: timedatectl; then run: totpctl unlock {record.name}")
 
 
@@ -87,12 +87,21 @@ def verify(session: Session, user: str, as_json: bool) -> None:
         finding = _check_code(record, given.code, session.config.window)
     else:
         finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
+    _warn_of_state(session, record)
     if as_json:
         ui.result_json({"user": name, **finding})
     elif finding["valid"]:
         ui.result(str(finding["reason"]))
     if not finding["valid"]:
         raise ui.CheckSaysNo(str(finding["reason"]))
+
+
+def _warn_of_state(session: Session, record: UserRecord) -> None:
+    """Say what denies this user a login whatever the code is."""
+    if record.status not in (verifier.ACTIVE, verifier.EXEMPT):
+        ui.warning(f"{record.name} is {record.status}: no code lets them in")
+    elif record.failures >= session.config.max_failures or record.throttled_until > now():
+        ui.warning(f"{record.name} is {_state(session, record)}: see totpctl unlock")
 
 
 def _check_recovery_code(record: UserRecord, code: str) -> dict[str, object]:
@@ -104,34 +113,19 @@ def _check_recovery_code(record: UserRecord, code: str) -> dict[str, object]:
 
 
 def _check_code(record: UserRecord, code: str, window: int) -> dict[str, object]:
-    for authenticator in record.authenticators:
-        offset = _nearest_offset(authenticator, code)
-        if offset is None:
-            continue
-        label, seconds = authenticator.label, abs(offset) * authenticator.period
-        finding = {"authenticator": label, "offset_steps": offset}
-        if abs(offset) > window:
-            side = "ahead of" if offset > 0 else "behind"
-            reason = f"the clock of {label} is about {seconds} s {side} this machine's"
-            return {"valid": False, "reason": reason, **finding}
-        step = otp.time_step(now(), authenticator.period) + authenticator.drift + offset
-        if step <= authenticator.last_accepted_step:
-            return {"valid": False, "reason": "this code was used already", **finding}
-        return {"valid": True, "reason": f"this code of {label} is good", **finding}
-    return {"valid": False, "reason": "this is not the code of any authenticator"}
-
-
-def _nearest_offset(authenticator: Authenticator, code: str) -> int | None:
-    assert authenticator.secret is not None
-    current = otp.time_step(now(), authenticator.period) + authenticator.drift
-    steps = otp.matching_steps(
-        code,
-        authenticator.secret,
-        range(current - SEARCHED_STEPS, current + SEARCHED_STEPS + 1),
-        authenticator.algorithm,
-        authenticator.digits,
-    )
-    return min((step - current for step in steps), key=abs, default=None)
+    at = now()
+    offsets = [(a, clocks.nearest_offset(a, code, at)) for a in record.authenticators]
+    found = [(abs(offset), offset, a) for a, offset in offsets if offset is not None]
+    if not found:
+        return {"valid": False, "reason": "this is not the code of any authenticator"}
+    distance, offset, nearest = min(found)
+    finding = {"authenticator": nearest.label, "offset_steps": offset}
+    if distance > window:
+        return {"valid": False, "reason": clocks.explain(nearest, offset), **finding}
+    step = otp.time_step(at, nearest.period) + nearest.drift + offset
+    if step <= nearest.last_accepted_step:
+        return {"valid": False, "reason": "this code was used already", **finding}
+    return {"valid": True, "reason": f"this code of {nearest.label} is good", **finding}
 
 
 def _summary(record: UserRecord) -> dict[str, object]:
