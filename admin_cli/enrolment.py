@@ -206,10 +206,13 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
             record._replace(recovery_salt=salt, recovery_digests=digests, updated_at=now())
         )
     session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
-    if as_json:
-        ui.result_json({"user": name, "recovery_codes": codes})
-    else:
-        handover.show_recovery_codes(name, codes)
+    with handover.once_committed(
+        f"{name} has new recovery codes", f"totpctl recovery-codes {name}"
+    ):
+        if as_json:
+            ui.result_json({"user": name, "recovery_codes": codes})
+        else:
+            handover.show_recovery_codes(name, codes)
 
 
 def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> None:

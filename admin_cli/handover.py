@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 from pam_totp import otp, verifier
 from pam_totp.verifier import Authenticator
@@ -73,15 +75,26 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
 def show_result(
     session: Session, name: str, new: Authenticator, codes: list[str], *, as_json: bool
 ) -> None:
-    if as_json:
-        assert new.secret is not None
-        uri = otpauth.provisioning_uri(new, name, session.issuer)
-        secret = otpauth.base32_secret(new.secret)
-        ui.result_json(document(name, new.label, secret, uri, codes))
-        return
-    if codes:
-        show_recovery_codes(name, codes)
+    with once_committed(f"{name} has new secrets", f"totpctl reset {name}"):
+        if as_json:
+            assert new.secret is not None
+            uri = otpauth.provisioning_uri(new, name, session.issuer)
+            secret = otpauth.base32_secret(new.secret)
+            ui.result_json(document(name, new.label, secret, uri, codes))
+            return
+        if codes:
+            show_recovery_codes(name, codes)
     ui.message(f"{name} is enrolled with {new.label}")
+
+
+@contextlib.contextmanager
+def once_committed(what: str, mend: str) -> Iterator[None]:
+    """Show what cannot be shown again. Raises CommandFailed, with the mend, where that fails."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{what}, but they could not be shown: {error.strerror}"
+        raise ui.CommandFailed(problem, f"make another with: {mend}") from None
 
 
 def document(

@@ -14,6 +14,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 no such user or enrolment, 4 not root,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -148,7 +149,8 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.hint, STORE_UNAVAILABLE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or type(error).__name__}", "", FAILED)
+        hint = "make room on the disk: df" if error.errno == errno.ENOSPC else ""
+        return _fail(f"{where}{error.strerror or type(error).__name__}", hint, FAILED)
     return stopped if isinstance(stopped, int) else DONE
 
 
