@@ -63,6 +63,9 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
         show(f"No QR code here, because {reason}. Give the app this address or secret:")
     else:
         show("Scan the QR code below with an authenticator app, or give it this address or secret:")
+        too_high = qr.lines_too_many(uri, stream)
+        if too_high:
+            show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")
     show()
     show(f"  {uri}")
     show("  secret: " + " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TextIO
 
 import segno
@@ -41,7 +40,20 @@ def reason_not_to_draw(text: str, stream: TextIO) -> str:
     if os.environ.get("TERM", "dumb") == "dumb":
         return "the terminal has no colours"
     needed = len(modules(text)[0])
-    columns = shutil.get_terminal_size().columns
+    columns, _ = _size(stream)
     if columns < needed:
         return f"the terminal is {columns} columns wide, and the QR code needs {needed}"
     return ""
+
+
+def lines_too_many(text: str, stream: TextIO) -> int:
+    """Return how many lines ``stream``'s terminal lacks to show the code and a prompt below."""
+    needed = len(draw(text).splitlines()) + 1
+    _, lines = _size(stream)
+    return max(0, needed - lines)
+
+
+def _size(stream: TextIO) -> tuple[int, int]:
+    """Return columns and lines; a serial line has 0 of both, and means a VT100's."""
+    size = os.get_terminal_size(stream.fileno())
+    return size.columns or 80, size.lines or 24
