@@ -60,9 +60,10 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
     secret = otpauth.base32_secret(new.secret)
     reason = qr.reason_not_to_draw(uri, stream)
     if reason:
-        show(f"No QR code here, because {reason}. Give the app this address or secret:")
+        show(f"No QR code here, because {reason}.")
+        show("Give this address or secret to an authenticator app:")
     else:
-        show("Scan the QR code below with an authenticator app, or give it this address or secret:")
+        show("Scan the QR code with an authenticator app, or give it this address or secret:")
         too_high = qr.lines_too_many(uri, stream)
         if too_high:
             show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")

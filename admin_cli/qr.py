@@ -37,7 +37,7 @@ def reason_not_to_draw(text: str, stream: TextIO) -> str:
         return "the output is not a terminal"
     if (stream.encoding or "").lower().replace("-", "") != "utf8":
         return "the terminal is not set to UTF-8"
-    if os.environ.get("TERM", "dumb") == "dumb":
+    if os.environ.get("TERM", "") in ("", "dumb"):
         return "the terminal has no colours"
     needed = len(modules(text)[0])
     columns, _ = _size(stream)
