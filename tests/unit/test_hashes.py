@@ -62,7 +62,7 @@ def test_blake2b_is_the_one_of_hashlib() -> None:
 def test_an_interpreter_without_built_in_hashes_falls_back_on_hashlib() -> None:
     source = Path(hashes.__file__).read_text(encoding="utf-8").replace("_blake2", "_no_such_hash")
     namespace: dict = {"__name__": "hashes_of_a_lean_interpreter"}
-    exec(compile(source, "hashes of a lean interpreter", "exec"), namespace)
+    exec(compile(source, hashes.__file__, "exec"), namespace)
     assert hashlib.blake2b is namespace["blake2b"]
     assert hmac.digest(b"key", b"message", "sha512") == namespace["hmac_digest"](
         b"key", b"message", "SHA512"

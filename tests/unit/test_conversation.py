@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from pam_totp.conversation import PAM_SILENT, UNREADABLE, Conversation
+from pam_totp.errors import ConversationFailed
+from pam_totp.verifier import MALFORMED, classify
+from tests.unit.fake_pam import CONSTANTS, Answer, FakePam, PamException
+
+
+def ask(answer: Answer) -> str:
+    return Conversation(FakePam(answers=[answer]), echo=False, quiet=False).ask("Code: ")
+
+
+def test_the_flag_for_silence_is_the_one_of_the_header() -> None:
+    assert CONSTANTS["PAM_SILENT"] == PAM_SILENT
+
+
+@pytest.mark.parametrize(
+    ("echo", "style"), [(False, "PAM_PROMPT_ECHO_OFF"), (True, "PAM_PROMPT_ECHO_ON")]
+)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_prompt_is_shown_and_the_answer_returned(echo: bool, style: str, quiet: bool) -> None:
+    pamh = FakePam(answers=["123456"])
+    assert "123456" == Conversation(pamh, echo=echo, quiet=quiet).ask("Code: ")
+    assert [(CONSTANTS[style], "Code: ")] == pamh.transcript
+
+
+@pytest.mark.parametrize("answer", ["", " ", "J\u00fcrgen", "a\nb", "\b\n\r\177INCORRECT"])
+def test_an_answer_comes_back_as_it_was_typed(answer: str) -> None:
+    assert answer == ask(answer)
+
+
+@pytest.mark.parametrize("answer", [b"\xff", b"123456\xfc", b"\xed\xa0\x80"])
+def test_an_answer_that_is_not_utf_8_is_unreadable(answer: bytes) -> None:
+    assert UNREADABLE == ask(answer)
+
+
+def test_an_unreadable_answer_is_malformed() -> None:
+    assert MALFORMED == classify(UNREADABLE, None, frozenset((6, 8))).kind
+
+
+def test_no_answer_is_a_failed_conversation() -> None:
+    with pytest.raises(ConversationFailed, match="no answer came back"):
+        ask(None)
+
+
+def test_an_answer_that_is_no_text_is_a_failed_conversation() -> None:
+    with pytest.raises(ConversationFailed, match="no answer came back"):
+        ask(lambda: 123456)  # type: ignore[arg-type,return-value]
+
+
+def test_an_application_that_does_not_ask_is_a_failed_conversation() -> None:
+    with pytest.raises(ConversationFailed) as caught:
+        ask(PamException("the password is hunter2"))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_failed_conversation() -> None:
+    with pytest.raises(ZeroDivisionError):
+        ask(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(("error", "style"), [(False, "PAM_TEXT_INFO"), (True, "PAM_ERROR_MSG")])
+def test_a_message_has_the_style_of_an_error_or_of_information(error: bool, style: str) -> None:
+    pamh = FakePam()
+    Conversation(pamh, echo=False, quiet=False).tell("text", error=error)
+    assert [(CONSTANTS[style], "text")] == pamh.transcript
+
+
+def test_a_quiet_conversation_tells_nothing() -> None:
+    pamh = FakePam()
+    Conversation(pamh, echo=False, quiet=True).tell("text", error=True)
+    assert [] == pamh.transcript
+
+
+@pytest.mark.parametrize("error", [PamException, UnicodeError])
+def test_a_message_that_cannot_be_shown_changes_nothing(error: type[Exception]) -> None:
+    pamh = FakePam(deaf=error)
+    Conversation(pamh, echo=False, quiet=False).tell("text")
+    assert 1 == len(pamh.transcript)

@@ -1,0 +1,184 @@
+"""Rule 7: whoever guesses learns nothing about whether a user exists, is enrolled or suspended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pam_totp import otp, recovery
+from pam_totp.store.sqlite import SQLiteStore
+from pam_totp.verifier import MUST_ENROLL, SUSPENDED, UserRecord
+from tests.support.logs import LogSocket
+from tests.support.place import Place, code_now, wrong_code
+from tests.unit.door import Clock, Door
+
+pytestmark = pytest.mark.usefixtures("accounts")
+RECOVERY_CODE = "0123-4567-89AB-CDEF"
+
+
+def enrolled(place: Place) -> str:
+    place.enrol("alice")
+    return "alice"
+
+
+def enrolled_with_recovery_codes(place: Place) -> str:
+    place.enrol("alice", recovery_codes=("FEDC-BA98-7654-3210",))
+    return "alice"
+
+
+def unenrolled(place: Place) -> str:
+    return "bob"
+
+
+def unknown(place: Place) -> str:
+    return "mallory"
+
+
+def known_to_the_store_alone(place: Place) -> str:
+    place.enrol("ghost")
+    return "ghost"
+
+
+def suspended(place: Place) -> str:
+    place.enrol("carol", status=SUSPENDED)
+    return "carol"
+
+
+def suspended_without_authenticators(place: Place) -> str:
+    with place.open() as store, store.transaction("carol") as transaction:
+        transaction.save(UserRecord("carol", SUSPENDED))
+    return "carol"
+
+
+def told_to_enrol(place: Place) -> str:
+    place.enrol("dave", status=MUST_ENROLL)
+    return "dave"
+
+
+OTHERS = [
+    enrolled_with_recovery_codes,
+    unenrolled,
+    unknown,
+    known_to_the_store_alone,
+    suspended,
+    suspended_without_authenticators,
+    told_to_enrol,
+]
+Kind = Callable[[Place], str]
+
+
+@pytest.fixture
+def open_door(tmp_path: Path, log: LogSocket, clock: Clock) -> Callable[[Kind], tuple[Door, str]]:
+    """Make a place of its own for one kind of user, so that no two share a decoy."""
+
+    def make(kind: Kind) -> tuple[Door, str]:
+        folder = tmp_path / kind.__name__
+        folder.mkdir()
+        place = Place(folder)
+        return Door(place, log, clock), kind(place)
+
+    return make
+
+
+def guess(door: Door, user: str, moves: list[tuple[str, float]]) -> list[object]:
+    """Return all that a guesser sees who gives each answer three times, then waits."""
+    door.clock.now = 1_700_000_010.0
+    seen: list[object] = []
+    for answer, seconds in moves:
+        text = answer or wrong_code()
+        entered = door.login(text, text, text, user=user, authtok="hunter2")
+        shown = [(style, text.replace(user, "USER")) for style, text in entered.pamh.transcript]
+        seen.append((entered.result, shown))
+        door.clock.advance(seconds)
+    return seen
+
+
+GUESSES: dict[str, list[tuple[str, float]]] = {
+    "wrong codes": [("", 0), ("", 0), ("", 0), ("", 30), ("", 10), ("", 50), ("", 119)],
+    "to the lock and beyond": [("", 0), ("", 0)] + [("", 901)] * 97 + [("", 10**6)] * 2,
+    "recovery codes": [(RECOVERY_CODE, 0), (RECOVERY_CODE, 0), (RECOVERY_CODE, 0)],
+    "junk": [("junk", 0), ("1234567", 0), ("", 0), ("", 0), ("junk", 0), ("\ufffd", 0)],
+    "the password": [("hunter2", 0), ("", 0), ("", 0), ("hunter2", 0)],
+}
+
+
+@pytest.mark.parametrize("name", GUESSES)
+def test_guessing_looks_the_same_for_every_user(
+    open_door: Callable[[Kind], tuple[Door, str]], name: str
+) -> None:
+    expected = guess(*open_door(enrolled), GUESSES[name])
+    for kind in OTHERS:
+        assert expected == guess(*open_door(kind), GUESSES[name]), kind.__name__
+
+
+def test_these_guesses_meet_the_wait_and_the_lock(
+    open_door: Callable[[Kind], tuple[Door, str]],
+) -> None:
+    door, user = open_door(enrolled)
+    seen = [result for result, _ in guess(door, user, GUESSES["to the lock and beyond"])]
+    started = ["PAM_AUTH_ERR", "PAM_AUTH_ERR", "PAM_MAXTRIES"]
+    assert started + ["PAM_AUTH_ERR"] * 95 + ["PAM_MAXTRIES"] * 3 == seen
+    assert 100 == door.place.record(user).failures
+
+
+def test_right_codes_of_the_suspended_look_like_wrong_ones(
+    open_door: Callable[[Kind], tuple[Door, str]],
+) -> None:
+    door, user = open_door(enrolled)
+    expected = [door.login(*[wrong_code()] * 3, user=user).pamh.transcript for _ in range(3)]
+    door, user = open_door(suspended)
+    actual = [door.login(*[code_now()] * 3, user=user).pamh.transcript for _ in range(3)]
+    assert expected == actual
+
+
+@pytest.mark.parametrize("answer", ["", RECOVERY_CODE, "junk"])
+def test_the_same_hashes_are_computed_for_every_user(
+    open_door: Callable[[Kind], tuple[Door, str]], answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+    for module, name in ((otp, "hotp"), (recovery, "digest"), (recovery, "match")):
+        original = getattr(module, name)
+
+        def watched(*arguments: object, name: str = name, original: Callable = original) -> object:
+            computed.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, watched)
+
+    def work(kind: Kind) -> list[str]:
+        door, user = open_door(kind)
+        text = answer or wrong_code()
+        computed.clear()
+        door.login(text, user=user, argv=["attempts=1"])
+        return list(computed)
+
+    expected = work(enrolled)
+    for kind in OTHERS:
+        assert expected == work(kind), kind.__name__
+
+
+def test_every_user_costs_one_commit_an_answer(
+    open_door: Callable[[Kind], tuple[Door, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    execute = SQLiteStore.execute
+
+    def watched(self: SQLiteStore, statement: str, parameters: tuple = ()) -> object:
+        if statement in ("BEGIN IMMEDIATE", "COMMIT"):
+            statements.append(statement)
+        elif statement.startswith("INSERT"):
+            statements.append("INSERT")
+        return execute(self, statement, parameters)
+
+    def writes(kind: Kind) -> list[str]:
+        door, user = open_door(kind)
+        statements.clear()
+        door.login(wrong_code(), user=user, argv=["attempts=1"])
+        return statements[statements.index("BEGIN IMMEDIATE") :]
+
+    monkeypatch.setattr(SQLiteStore, "execute", watched)
+    expected = ["BEGIN IMMEDIATE", "INSERT", "COMMIT"]
+    for kind in (enrolled, *OTHERS):
+        assert expected == writes(kind), kind.__name__
