@@ -101,8 +101,9 @@ def ask(question: str, hint_at_end_of_input: str = "") -> str:
     except KeyboardInterrupt:
         message()
         raise CommandFailed("interrupted; nothing was changed") from None
+    if not line or not sys.stdin.isatty():
+        message()  # nobody pressed Enter here
     if not line:
-        message()
         raise CommandFailed("no answer was given; nothing was changed", hint_at_end_of_input)
     return line.strip()
 
