@@ -1,0 +1,291 @@
+"""A throw-away copy of this machine, for tests that need root, users, sshd and sudo.
+
+Own mount, process, network, host name and IPC namespaces; all files of this machine under an
+overlay that keeps changes in memory; a /proc, a /dev and a /dev/log of its own. Nothing that
+happens inside is left when it is gone, however the test ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple
+
+from pexpect import EOF, fdpexpect
+
+from tests.support.logs import LogSocket
+from tests.support.place import ROOT, code_now, wrong_code
+
+SSH_PORT = 2222
+CLIENT = "nobody"
+TIMEOUT = 30  # seconds: a test that waits longer has failed
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "TERM": "dumb",
+}
+
+# Debian's own, without what depends on the packages of this machine.
+_PAM_FILES = {
+    "common-auth": (
+        "auth [success=1 default=ignore] pam_unix.so nullok nodelay\n"
+        "auth requisite pam_deny.so\n"
+        "auth required pam_permit.so\n"
+    ),
+    "common-account": (
+        "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\n"
+        "account requisite pam_deny.so\n"
+        "account required pam_permit.so\n"
+    ),
+    "common-session": "session required pam_permit.so\nsession required pam_unix.so\n",
+    "common-session-noninteractive": "session required pam_permit.so\n",
+    "common-password": "password required pam_unix.so\n",
+}
+_AFTER_AUTH = {
+    "sshd": "account required pam_nologin.so\n@include common-account\n@include common-session\n",
+    "sudo": "@include common-account\n@include common-session-noninteractive\n",
+}
+_SSHD_CONFIG = f"""
+Port {SSH_PORT}
+ListenAddress 127.0.0.1
+HostKey /etc/ssh/machine_key
+PidFile none
+UseDNS no
+PrintMotd no
+"""
+_SUDOERS = f"""
+Defaults env_reset
+Defaults secure_path="{ENVIRONMENT["PATH"]}"
+%sudo ALL=(ALL:ALL) ALL
+"""
+_LEFT_BY_THIS_MACHINE = (
+    "/etc/nologin /etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
+    "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp"
+)
+
+
+class Account(NamedTuple):
+    """A user of the machine who is enrolled."""
+
+    name: str
+    password: str
+    secret: bytes
+    recovery_codes: list[str]
+
+    def code(self, offset: int = 0) -> str:
+        return code_now(offset, self.secret)
+
+    def wrong_code(self) -> str:
+        return wrong_code(self.secret)
+
+
+class Terminal(fdpexpect.fdspawn):
+    """A program at a terminal of the machine; the dialogue is pexpect's."""
+
+    def __init__(self, descriptor: int, reply: socket.socket) -> None:
+        super().__init__(descriptor, timeout=TIMEOUT, encoding="utf-8", codec_errors="replace")
+        self._reply = reply
+
+    def answer(self, prompt: str, text: str) -> None:
+        """Wait for ``prompt``, exactly as it stands, and type ``text``."""
+        self.expect_exact(prompt)
+        self.sendline(text)
+
+    def __str__(self) -> str:
+        return f"on the terminal: {self.before!r} {self.buffer!r}"
+
+    def rest(self) -> str:
+        """Return what is shown from here to the end."""
+        self.expect(EOF)
+        return self.before
+
+    def exit_status(self) -> int:
+        return int(self._reply.recv(64))
+
+    def close(self) -> None:
+        self._reply.close()
+        super().close()
+
+
+class Machine:
+    """Use it as a context manager: it starts on entry, and is gone after."""
+
+    def __enter__(self) -> Machine:
+        assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
+        self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        init = Path(__file__).with_name("machine_init.py")
+        self._terminals: list[Terminal] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", init, str(inside.fileno()), ROOT], pass_fds=[inside.fileno()]
+        )
+        inside.close()
+        message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
+        if not descriptors:
+            self.close()
+            raise AssertionError(f"no machine: {message.decode()}")
+        self.log = LogSocket(Path("/dev/log"), socket.socket(fileno=descriptors[0]))
+        self._furnish()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for terminal in self._terminals:
+            terminal.close()
+        self.log.close()
+        self.close()
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.wait(TIMEOUT)
+
+    def run(
+        self,
+        *argv: object,
+        typed: str | bytes = "",
+        user: str = "root",
+        env: dict[str, str] | None = None,
+        cwd: str = "/",
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end, with exactly ENVIRONMENT and ``env``."""
+        content = typed if isinstance(typed, bytes) else typed.encode("utf-8")
+        with (
+            tempfile.TemporaryFile() as stdin,
+            tempfile.TemporaryFile() as stdout,
+            tempfile.TemporaryFile() as stderr,
+        ):
+            stdin.write(content)
+            stdin.seek(0)
+            reply = self._request(argv, user, env, cwd, [stdin, stdout, stderr])
+            with reply:
+                status = int(reply.recv(64))
+            shown, complaints = _content(stdout), _content(stderr)
+        done = subprocess.CompletedProcess(list(map(str, argv)), status, shown, complaints)
+        assert not check or status == 0, done
+        return done
+
+    def spawn(
+        self,
+        *argv: object,
+        user: str = "root",
+        env: dict[str, str] | None = None,
+        cwd: str = "/",
+    ) -> Terminal:
+        """Start a program at a terminal of its own."""
+        reply = self._request(argv, user, env, cwd, [])
+        _, descriptors, _, _ = socket.recv_fds(reply, 64, 1)
+        terminal = Terminal(descriptors[0], reply)
+        self._terminals.append(terminal)
+        return terminal
+
+    def write(self, path: str, text: str, mode: int = 0o644, owner: str = "root") -> None:
+        """Write a file, and the folders above it."""
+        options = ("-D", "-m", f"{mode:o}", "-o", owner)
+        self.run("install", *options, "/dev/stdin", path, typed=text)
+
+    def read(self, path: str) -> str:
+        return self.run("cat", path).stdout
+
+    def install_product(self) -> None:
+        self.run("make", "-C", ROOT, "install")
+        self.run("totpctl", "init")
+
+    def add_user(self, name: str, password: str, *options: str) -> None:
+        self.run("useradd", "--create-home", "--shell", "/bin/sh", *options, name)
+        self.run("chpasswd", "--crypt-method", "SHA256", typed=f"{name}:{password}\n")
+
+    def enrol(self, name: str) -> Account:
+        """Add a user who may use sudo, with a password and an authenticator."""
+        password = f"correct horse of {name}"
+        self.add_user(name, password, "--groups", "sudo")
+        shown = json.loads(self.run("totpctl", "enroll", name, "--json", "--no-confirm").stdout)
+        secret = base64.b32decode(shown["secret"])
+        return Account(name, password, secret, shown["recovery_codes"])
+
+    def state(self, name: str) -> dict[str, object]:
+        """Return what ``totpctl list`` says of one user."""
+        listed = json.loads(self.run("totpctl", "list", "--json").stdout)
+        return next(user for user in listed if user["user"] == name)
+
+    def give_key(self, name: str) -> str:
+        """Let ``name`` log in with a new SSH key; return the file that the client needs."""
+        key = f"/tmp/key-of-{name}"
+        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key, user=CLIENT)
+        authorized = f"/home/{name}/.ssh/authorized_keys"
+        self.write(authorized, self.read(f"{key}.pub"))
+        return key
+
+    def use_pam(self, service: str, auth: str) -> None:
+        """Make ``service`` use the ``auth`` lines, and the distribution's account and session."""
+        self.write(f"/etc/pam.d/{service}", auth + _AFTER_AUTH[service])
+
+    def start_sshd(self, config: str) -> None:
+        """Start sshd on 127.0.0.1; what ``config`` says comes first, and so wins."""
+        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/machine_key")
+        host_key = self.read("/etc/ssh/machine_key.pub")
+        self.write("/etc/ssh/ssh_known_hosts", f"[127.0.0.1]:{SSH_PORT} {host_key}")
+        self.run("install", "-d", "/run/sshd")
+        self.write("/etc/ssh/machine_config", config + _SSHD_CONFIG)
+        command = ["/usr/sbin/sshd", "-f", "/etc/ssh/machine_config"]
+        # OpenSSH 9.8 and later turn away who fails often; older ones do not know the option.
+        unpunished = ["-o", "PerSourcePenalties=no"]
+        if self.run(*command, "-t", *unpunished, check=False).returncode == 0:
+            command += unpunished
+        # Started by the first process it would take itself for a daemon, and not go on its own.
+        self.run("sh", "-c", '"$@" || exit 1', "sh", *command)
+        self.log.wait_for(f"Server listening on 127.0.0.1 port {SSH_PORT}")
+
+    def ssh(self, user: str, *options: str, command: str = "echo welcome $USER") -> Terminal:
+        """Log in with the real client, from a terminal of somebody who has no keys."""
+        always = ("-F/dev/null", f"-p{SSH_PORT}", "-oUserKnownHostsFile=/dev/null")
+        return self.spawn(
+            "ssh", *always, *options, f"{user}@127.0.0.1", command, user=CLIENT, cwd="/"
+        )
+
+    def whatever_shows(self) -> str:
+        """Return what the process list and every process's arguments and environment show."""
+        everything = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'; ps auxeww"
+        return self.run("sh", "-c", everything).stdout
+
+    def _furnish(self) -> None:
+        self.run("rm", "-rf", *_LEFT_BY_THIS_MACHINE.split())
+        for name, text in _PAM_FILES.items():
+            self.write(f"/etc/pam.d/{name}", text)
+        self.write("/etc/sudoers", _SUDOERS, mode=0o440)
+
+    def _request(
+        self,
+        argv: tuple[object, ...],
+        user: str,
+        env: dict[str, str] | None,
+        cwd: str,
+        standard: list[IO[bytes]],
+    ) -> socket.socket:
+        reply, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reply.settimeout(TIMEOUT)
+        request = {
+            "argv": list(map(str, argv)),
+            "user": user,
+            "env": {**ENVIRONMENT, **(env or {})},
+            "cwd": cwd,
+        }
+        descriptors = [inside.fileno(), *(file.fileno() for file in standard)]
+        socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+        inside.close()
+        return reply
+
+
+def _content(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "backslashreplace")
