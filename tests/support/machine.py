@@ -128,10 +128,15 @@ class Machine:
         inside.close()
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
         if not descriptors:
-            self.close()
+            self._end()
             raise AssertionError(f"no machine: {message.decode()}")
         self.log = LogSocket(Path("/dev/log"), socket.socket(fileno=descriptors[0]))
-        self._furnish()
+        try:
+            self._furnish()
+        except BaseException:
+            self.log.close()
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -143,9 +148,9 @@ class Machine:
         for terminal in self._terminals:
             terminal.close()
         self.log.close()
-        self.close()
+        self._end()
 
-    def close(self) -> None:
+    def _end(self) -> None:
         self._control.close()
         self._process.wait(TIMEOUT)
 
@@ -157,6 +162,7 @@ class Machine:
         env: dict[str, str] | None = None,
         cwd: str = "/",
         check: bool = True,
+        timeout: float = TIMEOUT,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end, with exactly ENVIRONMENT and ``env``."""
         content = typed if isinstance(typed, bytes) else typed.encode("utf-8")
@@ -167,8 +173,8 @@ class Machine:
         ):
             stdin.write(content)
             stdin.seek(0)
-            reply = self._request(argv, user, env, cwd, [stdin, stdout, stderr])
-            with reply:
+            with self._request(argv, user, env, cwd, [stdin, stdout, stderr]) as reply:
+                reply.settimeout(timeout)
                 status = int(reply.recv(64))
             shown, complaints = _content(stdout), _content(stderr)
         done = subprocess.CompletedProcess(list(map(str, argv)), status, shown, complaints)
