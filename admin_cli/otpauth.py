@@ -27,4 +27,4 @@ def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> st
         interval=authenticator.period,
     )
     # A colon ends the issuer in the label, and readers do not agree on its escaped form.
-    return str(totp.provisioning_uri(name=user, issuer_name=issuer.replace(":", " ")))
+    return str(totp.provisioning_uri(name=user, issuer_name=issuer.replace(":", " ").strip()))

@@ -149,6 +149,7 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     except Unavailable as error:
         return _fail(str(error), error.hint, STORE_UNAVAILABLE)
     except OSError as error:
+        _drop_unwritten(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
         hint = "make room on the disk: df" if error.errno == errno.ENOSPC else ""
         return _fail(f"{where}{error.strerror or type(error).__name__}", hint, FAILED)
@@ -172,9 +173,16 @@ def _write(line: str, stream: TextIO, end: str = "\n") -> None:
         stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + end)
         stream.flush()
     except OSError:
-        # What stays buffered would fail again, louder, when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _drop_unwritten(stream)
         raise
+
+
+def _drop_unwritten(stream: TextIO) -> None:
+    """Forget what cannot be written: it would fail again, louder, when Python exits."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_missing_streams() -> None:
