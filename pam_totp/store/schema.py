@@ -67,10 +67,7 @@ def migrate(
     if version(connection) < len(migrations):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for number in range(version(connection), len(migrations)):
-                for statement in migrations[number].split(";"):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(migrations)}")
+            _apply_missing(connection, migrations)
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -81,3 +78,11 @@ def migrate(
             f"has schema {version(connection)}, this release knows {len(migrations)}",
             "install the newer pam_totp again, or restore a backup made by this one",
         )
+
+
+def _apply_missing(connection: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
+    """Look again, now that nobody else can write: another process may have been faster."""
+    for number in range(version(connection), len(migrations)):
+        for statement in migrations[number].split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number + 1}")

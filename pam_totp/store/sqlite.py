@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT = 5.0  # seconds
 
+_SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
+
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     5: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
     8: ("is read-only", "make its file system writable: mount -o remount,rw"),
@@ -54,7 +56,7 @@ class SQLiteStore:
             trusted_files.check_file(path)
         except FileNotFoundError:
             raise StoreMissing(path, "there is no store", "run: totpctl init") from None
-        for suffix in ("-wal", "-shm"):
+        for suffix in _SUFFIXES:
             try:
                 trusted_files.check_file(path + suffix)
             except FileNotFoundError:
@@ -71,19 +73,19 @@ class SQLiteStore:
     def create(cls, path: str, sealer: Sealer) -> bool:
         """Create folder (0700) and file (0600); a crash leaves a whole store or none."""
         folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            os.mkdir(folder, 0o700)
+        _make_folder(folder)
         trusted_files.check_folder(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # two at once: the second finds the store
             if os.path.lexists(path):
                 return False
+            _refuse_files_of_another_store(path)
             unfinished = f"{path}.new"
-            for leftover in (unfinished, f"{unfinished}-journal", f"{unfinished}-wal"):
-                if os.path.lexists(leftover):
-                    os.unlink(leftover)
-            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+            for suffix in ("", *_SUFFIXES):
+                if os.path.lexists(unfinished + suffix):
+                    os.unlink(unfinished + suffix)
+            _make_empty_file(unfinished)
             _fill_new(unfinished, sealer)
             os.rename(unfinished, path)
             os.fsync(descriptor)
@@ -150,6 +152,8 @@ class SQLiteStore:
             if schema.version(self.connection) == 0:
                 raise StoreCorrupt(self.path, "is empty", _hint(_RESTORE_HINT, self.path))
             schema.migrate(self.connection, self.path)
+            # Of a copy made with VACUUM INTO, say: only with WAL does FULL outlast a power cut.
+            self.connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             raise _explain(error, self.path) from None
         row = self.execute("SELECT value FROM meta WHERE key = 'sealing_key_id'").fetchone()
@@ -182,6 +186,34 @@ def _connect(path: str) -> sqlite3.Connection:
             connection.close()
         raise _explain(error, path) from None
     return connection
+
+
+def _make_folder(folder: str) -> None:
+    """Make it for the owner alone, whatever the umask; leave one that is there as it is."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    os.chmod(folder, 0o700)
+
+
+def _make_empty_file(path: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_files_of_another_store(path: str) -> None:
+    """SQLite would play the log of a store that was moved away into the new one."""
+    for suffix in _SUFFIXES:
+        if os.path.lexists(path + suffix):
+            raise StoreUnavailable(
+                path + suffix,
+                "was left behind by another store",
+                "move it to where that store went, under that store's name",
+            )
 
 
 def _fill_new(path: str, sealer: Sealer) -> None:

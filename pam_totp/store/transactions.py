@@ -77,6 +77,13 @@ class Transaction:
         after = {a.id: a for a in record.authenticators}
         for gone in before.keys() - after.keys():
             self._store.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
+        for known_id in before.keys() & after.keys():
+            if (
+                before[known_id].label != after[known_id].label
+            ):  # make way: two may exchange their labels
+                self._store.execute(
+                    "UPDATE authenticators SET label = id WHERE id = ?", (known_id,)
+                )
         for authenticator in after.values():
             known = before.get(authenticator.id)
             if known is None:
