@@ -1,0 +1,102 @@
+"""totpctl as a process of its own, as a shell would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support.place import ROOT, Place
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+# The real program, but for the names of two things outside of it.
+_PROGRAM = """
+import json, pwd, sys
+from pam_totp import audit
+audit.SYSLOG_SOCKET = sys.argv.pop(1)
+people, known = json.loads(sys.argv.pop(1)), pwd.getpwnam
+def getpwnam(name):
+    if name in people:
+        return pwd.struct_passwd((people[name], "x", 4000, 4000, "", "/", "/bin/sh"))
+    return known(name)
+pwd.getpwnam = getpwnam
+from admin_cli.__main__ import run
+run()
+"""
+PEOPLE = ("alice", "bob", "carol")
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Totpctl:
+    """Runs commands on ``place``. Everyone in PEOPLE, and ME, has an account."""
+
+    def __init__(self, place: Place, log_path: Path) -> None:
+        self.place = place
+        self.log_path = log_path
+        self.canonical: dict[str, str] = {}  # of names that the directory knows otherwise
+        self.interpreter: tuple[str, ...] = (sys.executable, "-W", "error")
+        self.environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        return self.bare_command("--config", str(self.place.config_path), *arguments)
+
+    def bare_command(self, *arguments: str) -> list[str]:
+        """Return a command line that names no configuration."""
+        people = {name: name for name in PEOPLE} | self.canonical
+        outside = (str(self.log_path), json.dumps(people))
+        return [*self.interpreter, "-c", _PROGRAM, *outside, *arguments]
+
+    def __call__(self, *arguments: str, answers: str = "", **environment: str) -> Result:
+        """Run one command without a terminal, its standard input holding ``answers``."""
+        return self.run(self.command(*arguments), answers, **environment)
+
+    def run(self, command: list[str], answers: str = "", **environment: str) -> Result:
+        done = subprocess.run(
+            command,
+            input=answers.encode("utf-8", "surrogateescape"),
+            capture_output=True,
+            env=self.environment | environment,
+            timeout=60,
+            check=False,
+        )
+        out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
+        assert "Traceback" not in err, err
+        return Result(done.returncode, out, err)
+
+    def into(self, stdout: int, *arguments: str) -> Result:
+        """Run one command whose results go to the descriptor ``stdout``."""
+        done = subprocess.run(
+            self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+            timeout=60,
+            check=False,
+        )
+        return Result(done.returncode, "", done.stderr.decode("utf-8"))
+
+    def done(self, *arguments: str, answers: str = "") -> Result:
+        """Run a command that must succeed."""
+        result = self(*arguments, answers=answers)
+        assert 0 == result.code, result.err
+        return result

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.cli.command import Totpctl
+from tests.cli.terminal import Terminals
+from tests.support.logs import LogSocket
+from tests.support.place import Place
+
+# No deadline: how long an example takes depends on the machine, not on the code.
+hypothesis.settings.register_profile("cli", deadline=None)
+hypothesis.settings.load_profile("cli")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[LogSocket]:
+    """What totpctl writes to the audit log during this test."""
+    socket = LogSocket(tmp_path / "log")
+    yield socket
+    socket.close()
+
+
+@pytest.fixture
+def totpctl(place: Place, log: LogSocket) -> Totpctl:
+    return Totpctl(place, log.path)
+
+
+@pytest.fixture
+def terminals(totpctl: Totpctl) -> Iterator[Terminals]:
+    """Starts totpctl on terminals of its own, and ends what a test leaves running."""
+    opened = Terminals(totpctl)
+    yield opened
+    opened.close()

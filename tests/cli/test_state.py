@@ -1,0 +1,121 @@
+"""totpctl unlock, suspend, resume."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pam_totp import otp, verifier
+from tests.cli.command import Totpctl
+from tests.support.place import Place, code_now
+
+
+def with_last_accepted_step(place: Place, step: int) -> None:
+    with place.open() as store, store.transaction("alice") as transaction:
+        assert transaction.record is not None
+        (only,) = transaction.record.authenticators
+        changed = only._replace(last_accepted_step=step)
+        transaction.save(transaction.record._replace(authenticators=(changed,)))
+
+
+def current_step() -> int:
+    return otp.time_step(int(time.time()), 30)
+
+
+@pytest.mark.parametrize("failures", [1, 5, 100])
+def test_unlock_forgets_wrong_codes_and_the_wait(
+    totpctl: Totpctl, place: Place, failures: int
+) -> None:
+    place.enrol("alice", failures=failures, throttled_until=int(time.time()) + 900)
+    result = totpctl.done("unlock", "alice")
+    assert ("", f"alice: {failures} wrong codes forgotten\n") == (result.out, result.err)
+    record = place.record("alice")
+    assert (0, 0) == (record.failures, record.throttled_until)
+
+
+def test_after_unlock_a_code_logs_in_again(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice", failures=100, throttled_until=int(time.time()) + 900)
+    totpctl.done("unlock", "alice")
+    with place.open() as store, store.transaction("alice") as transaction:
+        record = transaction.record
+    assert record is not None
+    answer = verifier.classify(code_now(), None, frozenset((6,)))
+    verdict, _ = verifier.verify(record, answer, int(time.time()), verifier.Policy())
+    assert verifier.ACCEPTED == verdict.outcome
+
+
+def test_unlock_mends_a_last_accepted_step_in_the_future(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice")
+    with_last_accepted_step(place, current_step() + 10_000)
+    before = current_step()
+    result = totpctl.done("unlock", "alice")
+    assert "alice: the last accepted code of phone is no longer ahead\n" == result.err
+    mended = place.record("alice").authenticators[0].last_accepted_step
+    assert before + 1 <= mended <= current_step() + 1
+
+
+def test_unlock_reopens_no_code_that_was_shown_so_far(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice")
+    with_last_accepted_step(place, current_step() + 10_000)
+    codes = [code_now(offset) for offset in (-1, 0, 1)]
+    totpctl.done("unlock", "alice")
+    with place.open() as store, store.transaction("alice") as transaction:
+        record = transaction.record
+    assert record is not None
+    for code in codes:
+        answer = verifier.classify(code, None, frozenset((6,)))
+        verdict, _ = verifier.verify(record, answer, int(time.time()), verifier.Policy())
+        assert verifier.ACCEPTED != verdict.outcome
+
+
+def test_unlock_leaves_a_last_accepted_step_of_now_alone(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice")
+    step = current_step()
+    with_last_accepted_step(place, step)
+    result = totpctl.done("unlock", "alice")
+    assert "alice: there was nothing to unlock\n" == result.err
+    assert step == place.record("alice").authenticators[0].last_accepted_step
+
+
+def test_unlock_keeps_a_suspension(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice", status=verifier.SUSPENDED, failures=3)
+    totpctl.done("unlock", "alice")
+    assert verifier.SUSPENDED == place.record("alice").status
+
+
+def test_suspend_then_resume_brings_the_user_back(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice")
+    before = place.record("alice")
+    assert "alice is suspended\n" == totpctl.done("suspend", "alice").err
+    assert verifier.SUSPENDED == place.record("alice").status
+    assert "alice is active\n" == totpctl.done("resume", "alice").err
+    after = place.record("alice")
+    assert before == after._replace(updated_at=before.updated_at)
+
+
+def test_resume_forgets_the_wrong_codes_of_the_suspension(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice", status=verifier.SUSPENDED, failures=100, throttled_until=2**40)
+    totpctl.done("resume", "alice")
+    record = place.record("alice")
+    assert (verifier.ACTIVE, 0, 0) == (record.status, record.failures, record.throttled_until)
+
+
+@pytest.mark.parametrize("status", [verifier.ACTIVE, verifier.EXEMPT, verifier.MUST_ENROLL])
+def test_resume_refuses_whoever_is_not_suspended(
+    totpctl: Totpctl, place: Place, status: str
+) -> None:
+    place.enrol("alice", status=status)
+    before = place.record("alice")
+    result = totpctl("resume", "alice")
+    assert 1 == result.code
+    assert f"totpctl: error: alice is not suspended but {status}\n" == result.err
+    assert before == place.record("alice")
+
+
+@pytest.mark.parametrize("verb", ["unlock", "suspend", "resume"])
+def test_an_account_that_is_gone_keeps_its_record_within_reach(
+    totpctl: Totpctl, place: Place, verb: str
+) -> None:
+    place.enrol("gone", status=verifier.SUSPENDED)
+    assert 0 == totpctl(verb, "gone").code
