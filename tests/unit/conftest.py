@@ -12,8 +12,10 @@ from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit.door import Clock, Door
 
-# No deadline: how long an example takes depends on the machine, not on the code.
-hypothesis.settings.register_profile("unit", deadline=None)
+# How long an example takes depends on the machine, not on the code.
+hypothesis.settings.register_profile(
+    "unit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unit")
 
 ACCOUNTS = ("alice", "bob", "carol", "dave")

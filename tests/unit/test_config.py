@@ -74,10 +74,12 @@ BAD = [
     ("store", "postgresql:/srv"),
     ("store", "SQLITE:/srv/totp.db"),
     ("store", "/srv/\0.db"),
+    ("store", "/srv/B\u00fccher.db"),  # under pam_python the C locale encodes paths
     ("sealing_key", ""),
     ("sealing_key", "totp.key"),
     ("sealing_key", "/srv/\x1b.key"),
     ("sealing_key", "/srv/\0"),
+    ("sealing_key", "/srv/\u00fc.key"),
     ("issuer", "a\tb"),
     ("issuer", "\u202eevil"),
     ("prompt", "x" * 129),

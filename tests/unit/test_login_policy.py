@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 
 from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
@@ -109,6 +112,29 @@ def test_a_directory_that_ignores_case_finds_the_enrolled(door: Door, name: str)
 def test_a_code_is_used_up_under_every_spelling_of_the_name(door: Door) -> None:
     assert "PAM_SUCCESS" == door.login(code_now(), user="ALICE").result
     assert "PAM_AUTH_ERR" == door.login(code_now(), argv=["attempts=1"]).result
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_name_that_is_not_ascii_is_found_in_every_locale(
+    door: Door, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """In pam_python's C locale, pwd takes and gives the bytes of such a name as surrogates."""
+    name = "j\u00fcrgen"
+    of_the_locale = name.encode().decode(encoding, "surrogateescape")
+
+    def getpwnam(given: str) -> pwd.struct_passwd:
+        if given != of_the_locale:
+            raise KeyError(given)
+        return pwd.struct_passwd((given, "x", 1000, 1000, "", "/", "/bin/sh"))
+
+    door.place.enrol(name)
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    monkeypatch.setattr(os, "fsdecode", lambda text: text.decode(encoding, "surrogateescape"))
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode(encoding, "surrogateescape"))
+    entered = door.login(code_now(), user=name)
+    monkeypatch.undo()
+    assert "PAM_SUCCESS" == entered.result
+    assert f'event=accepted user="{name}" ' in door.log.lines()[0]
 
 
 # Exempt
