@@ -264,6 +264,47 @@ def test_claim_to_have_come_with_a_key_is_not_believed(machine: Machine, alice: 
     assert "first_factor=key works in sshd's PAM file only" == line["reason"]
 
 
+def test_library_that_the_callers_path_leads_to_is_refused_without_secure_path(
+    machine: Machine, alice: Account
+) -> None:
+    machine.use_pam("sudo", (ROOT / "packaging/pam.d/sudo").read_text("utf-8"))
+    machine.write("/etc/sudoers", "%sudo ALL=(ALL:ALL) ALL\n", mode=0o440)
+    machine.run(
+        "sh",
+        "-c",
+        "mkdir -p bin lib; cp /usr/bin/python3 bin/; cp -r /usr/lib/python3.* lib/",
+        user="alice",
+        cwd="/home/alice",
+    )
+    done = machine.run(
+        "/usr/bin/sudo",
+        "-k",
+        "-S",
+        "/usr/bin/id",
+        "-un",
+        user="alice",
+        env={"PATH": "/home/alice/bin"},
+        typed=f"{alice.password}\n{alice.code()}\n",
+        check=False,
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert CODE not in done.stderr
+    line = fields(machine.log.wait_for("pam_totp(sudo:auth)", "event=error"))
+    assert "PATH led the interpreter to /home/alice/lib/" in line["reason"]
+    assert line["hint"].startswith("set secure_path in sudoers")
+
+
+def test_su_is_refused_and_the_log_says_why(machine: Machine, alice: Account) -> None:
+    bob = machine.enrol("bob")
+    machine.use_pam("su", f"@include common-auth\nauth required {HOOK}\n")
+    answers = f"{alice.password}\n{alice.code()}\n"
+    done = machine.run("su", "alice", "-c", "id", user=bob.name, typed=answers, check=False)
+    assert (1, "") == (done.returncode, done.stdout)
+    line = fields(machine.log.wait_for("pam_totp(su:auth)", "event=error"))
+    assert "take pam_totp out of /etc/pam.d/su: pam_python is for sshd and sudo" == line["hint"]
+    assert machine.state("alice")["authenticators"][0]["last_used_at"] is None
+
+
 def test_user_in_an_exempt_group_needs_the_password_alone(sudo: Machine, alice: Account) -> None:
     sudo.write("/etc/security/pam_totp.conf", "exempt_groups = sudo\n")
     answers = f"{alice.password}\n"

@@ -50,6 +50,7 @@ _PAM_FILES = {
 }
 _AFTER_AUTH = {
     "sshd": "account required pam_nologin.so\n@include common-account\n@include common-session\n",
+    "su": "@include common-account\n@include common-session-noninteractive\n",
     "sudo": "@include common-account\n@include common-session-noninteractive\n",
 }
 _SSHD_CONFIG = f"""

@@ -89,7 +89,8 @@ class Stack:
 
         No file can be written beyond ``file_size_limit`` bytes, a disk full in miniature.
         """
-        command = ["pamtester"]
+        # Preloaded into pamtester alone: in a program that execs another it would leave a folder.
+        command = ["env", "LD_PRELOAD=libpam_wrapper.so", "pamtester"]
         command += [f"-I{item}={value}" for item, value in (items or {}).items()]
         command += [f"-E{name}={value}" for name, value in (pam_environment or {}).items()]
         command += [service, user, *operations]
@@ -108,7 +109,6 @@ class Stack:
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                 "LC_ALL": "C",
                 **(environment or {}),
-                "LD_PRELOAD": "libpam_wrapper.so",
                 "PAM_WRAPPER": "1",
                 "PAM_WRAPPER_SERVICE_DIR": str(self.folder),
             },
