@@ -9,6 +9,7 @@ import pytest
 from tests.cli.command import Totpctl
 from tests.cli.terminal import Terminals
 from tests.support.logs import LogSocket
+from tests.support.machine import Machine
 from tests.support.place import Place
 
 # No deadline: how long an example takes depends on the machine, not on the code.
@@ -35,3 +36,10 @@ def terminals(totpctl: Totpctl) -> Iterator[Terminals]:
     opened = Terminals(totpctl)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A throw-away copy of this machine; needs root."""
+    with Machine() as machine:
+        yield machine

@@ -1,0 +1,160 @@
+"""totpctl selftest, in a throw-away copy of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from admin_cli import ui
+from admin_cli.main import totpctl as group
+from tests.support.machine import Machine
+from tests.support.place import ROOT
+
+SELFTEST = ("/usr/bin/python3", "-B", "-m", "admin_cli", "selftest")
+CHECKS = [
+    "a right code is accepted",
+    "the same code again is refused",
+    "a wrong code is refused",
+    "a recovery code is accepted",
+    "the same recovery code again is refused",
+]
+SIGNATURES = "def pam_sm_setcred(pamh, flags, argv):\n    return 0\n"
+
+
+def selftest(machine: Machine, *options: str) -> subprocess.CompletedProcess[str]:
+    return machine.run(*SELFTEST, *options, cwd=str(ROOT), check=False)
+
+
+def with_hook(machine: Machine, hook: str) -> subprocess.CompletedProcess[str]:
+    """Run the self-test of a copy of the tree that has another hook."""
+    machine.run("mkdir", "/root/copy")
+    machine.run("cp", "-r", ROOT / "admin_cli", ROOT / "pam_totp", "/root/copy")
+    machine.write("/root/copy/pam_totp/hook.py", hook)
+    return machine.run(*SELFTEST, cwd="/root/copy", check=False)
+
+
+def traces(machine: Machine) -> list[str]:
+    """Return what a self-test has left where it worked."""
+    found = machine.run("find", "/etc/pam.d", "/tmp", "-name", "pam_totp-selftest.*").stdout
+    return found.splitlines()
+
+
+@pytest.mark.root
+def test_it_passes_here_from_the_source_tree(machine: Machine) -> None:
+    done = selftest(machine)
+    assert 0 == done.returncode, done.stderr
+    assert [f"ok      {name}" for name in CHECKS] == done.stdout.splitlines()
+    assert "selftest passed: codes are checked through libpam as they should be\n" == done.stderr
+    assert [] == traces(machine)
+
+
+@pytest.mark.root
+def test_it_passes_once_installed_and_with_json(machine: Machine) -> None:
+    machine.install_product()
+    done = machine.run("totpctl", "selftest", "--json")
+    expected = [{"name": name, "passed": True, "detail": ""} for name in CHECKS]
+    assert expected == json.loads(done.stdout)
+    assert "" == done.stderr
+
+
+@pytest.mark.root
+def test_it_touches_no_store_of_this_machine(machine: Machine) -> None:
+    machine.install_product()
+    machine.run("totpctl", "enroll", "root", "--no-confirm")
+    files = ("sha256sum", "/var/lib/pam_totp/store.db", "/etc/security/pam_totp.key")
+    before = machine.run(*files).stdout
+    machine.run("totpctl", "selftest")
+    assert before == machine.run(*files).stdout
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("body", "failing"),
+    [
+        ("return 0", "the same code again is refused"),
+        ("return False", "the same code again is refused"),
+        ("return 25", "a right code is accepted"),
+        ("return 7", "a right code is accepted"),
+        ("raise ValueError", "a right code is accepted"),
+        ("import not_there", "a right code is accepted"),
+        ("syntax error", "a right code is accepted"),
+    ],
+)
+def test_a_broken_hook_fails_it_with_6_and_the_check_is_named(
+    machine: Machine, body: str, failing: str
+) -> None:
+    hook = f"def pam_sm_authenticate(pamh, flags, argv):\n    {body}\n\n\n{SIGNATURES}"
+    done = with_hook(machine, hook)
+    assert 6 == done.returncode, done
+    assert f"FAILED  {failing}\n" in done.stdout
+    assert done.stderr.startswith(f"totpctl: error: selftest: {failing}: ")
+    assert done.stderr.endswith("hint: the reason is in: journalctl -t pamtester\n")
+    assert [] == traces(machine)
+
+
+@pytest.mark.root
+def test_without_pamtester_it_says_how_to_get_it(machine: Machine) -> None:
+    machine.run("rm", "/usr/bin/pamtester")
+    done = selftest(machine)
+    assert 1 == done.returncode
+    assert (
+        "totpctl: error: pamtester is missing\nhint: run: apt install pamtester\n"
+    ) == done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("signal", ["INT", "TERM", "HUP"])
+def test_interrupted_it_leaves_nothing_behind(machine: Machine, signal: str) -> None:
+    stuck = "#!/bin/sh\n: > /root/reached\nexec sleep 60\n"
+    machine.write("/usr/bin/pamtester", stuck, mode=0o755)
+    script = 'echo $$ > /root/pid; exec "$@"'
+    terminal = machine.spawn("sh", "-c", script, "sh", *SELFTEST, cwd=str(ROOT))
+    wait_until_there(machine, "/root/reached")
+    assert 2 == len(traces(machine))
+    machine.run("kill", "-s", signal, machine.read("/root/pid").strip())
+    terminal.expect_exact("totpctl: error: interrupted; nothing was left behind")
+    assert 1 == terminal.exit_status()
+    assert [] == traces(machine)
+
+
+@pytest.mark.root
+def test_ctrl_c_leaves_nothing_behind(machine: Machine) -> None:
+    stuck = "#!/bin/sh\n: > /root/reached\nexec sleep 60\n"
+    machine.write("/usr/bin/pamtester", stuck, mode=0o755)
+    terminal = machine.spawn(*SELFTEST, cwd=str(ROOT))
+    wait_until_there(machine, "/root/reached")
+    terminal.send("\x03")
+    terminal.expect_exact("totpctl: error: interrupted; nothing was left behind")
+    assert [] == traces(machine)
+
+
+@pytest.mark.root
+def test_it_removes_what_a_killed_one_left_and_nothing_of_one_that_runs(machine: Machine) -> None:
+    machine.write("/etc/pam.d/pam_totp-selftest.4194305", "auth required pam_deny.so\n")
+    machine.write("/etc/pam.d/pam_totp-selftest.1", "auth required pam_deny.so\n")
+    assert 0 == selftest(machine).returncode
+    assert ["/etc/pam.d/pam_totp-selftest.1"] == traces(machine)
+
+
+def test_without_root_it_is_refused_with_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4000)
+    monkeypatch.setattr(os, "umask", lambda mask: 0)
+    monkeypatch.setattr("resource.setrlimit", lambda *limits: None)
+    assert 4 == ui.run(group, ["selftest"])
+    assert (
+        "",
+        "totpctl: error: only root can make a PAM service\nhint: run it with sudo\n",
+    ) == capsys.readouterr()
+
+
+def wait_until_there(machine: Machine, path: str) -> None:
+    deadline = time.monotonic() + 60
+    while machine.run("test", "-e", path, check=False).returncode:
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.02)
