@@ -93,8 +93,8 @@ def ask(question: str, hint_at_end_of_input: str = "") -> str:
 
     Raises CommandFailed at Ctrl-C and at the end of the input.
     """
-    _write(printable(question) + ": ", sys.stderr, end="")
     try:
+        _write(printable(question) + ": ", sys.stderr, end="")
         line = sys.stdin.readline()
     except UnicodeError:
         line = "\ufffd\n"  # not text; no question here is answered by it
