@@ -66,6 +66,7 @@ _PAM_CODES = {
     verifier.LOCKED: PAM_MAXTRIES,
 }
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
+_NOT_ENROLLED = "not enrolled"
 _DEFAULT_DIGITS = frozenset((6,))
 
 
@@ -93,6 +94,10 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
     except Unavailable as error:
         audit.record("error", source, reason=str(error), hint=error.hint)
         return PAM_AUTHINFO_UNAVAIL
+    except OSError as error:  # too many open files, a disk that fails
+        reason = f"{error.filename or 'system'}: {error.strerror or type(error).__name__}"
+        audit.record("error", source, reason=reason, hint="look at: dmesg; df")
+        return PAM_AUTHINFO_UNAVAIL
 
 
 class _Login:
@@ -111,7 +116,7 @@ class _Login:
     def run(self) -> int:
         try:
             return self._run()
-        except Unavailable:
+        except (Unavailable, OSError):
             self._conversation.tell(messages.UNAVAILABLE, error=True)
             raise
 
@@ -124,17 +129,24 @@ class _Login:
                 return PAM_IGNORE
         with _open(self._settings) as store:
             record = store.load(self._source.user) if entry is not None else None
-        if record is not None and record.status == verifier.EXEMPT:
-            self._log("skipped", reason="exempt user")
+            reason = self._reason_to_skip(record) if entry is not None else ""
+            if reason == _NOT_ENROLLED:
+                store.confirm_absence()
+        if reason:
+            self._log("skipped", reason=reason)
             return PAM_IGNORE
         enrolled = record is not None and bool(record.authenticators)
         if not enrolled:
-            suspended = record is not None and record.status != verifier.ACTIVE
-            if entry is not None and self._settings.unenrolled == config.SKIP and not suspended:
-                self._log("skipped", reason="not enrolled")
-                return PAM_IGNORE
             self._log("unenrolled")
         return self._ask_and_verify(record if enrolled else None)
+
+    def _reason_to_skip(self, record: UserRecord | None) -> str:
+        """Say why the policy lets this account in without a code; "" if it does not."""
+        if record is not None and record.status == verifier.EXEMPT:
+            return "exempt user"
+        if record is not None and (record.authenticators or record.status != verifier.ACTIVE):
+            return ""
+        return _NOT_ENROLLED if self._settings.unenrolled == config.SKIP else ""
 
     def _ask_and_verify(self, record: UserRecord | None) -> int:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""

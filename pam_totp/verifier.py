@@ -32,6 +32,7 @@ ACTIVE = "active"
 SUSPENDED = "suspended"
 EXEMPT = "exempt"
 MUST_ENROLL = "must_enroll"
+STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
 
 MAX_ANSWER_LENGTH = 64
 

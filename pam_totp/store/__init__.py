@@ -58,6 +58,12 @@ if TYPE_CHECKING:
         def decoy_transaction(self, name: str) -> Transaction:
             """The same work on the decoy of ``name``: it counts failures and never accepts."""
 
+        def confirm_absence(self) -> None:
+            """Raise StoreCorrupt if damage could be why a user was not found.
+
+            Takes time that grows with the store: for when absence lets somebody in.
+            """
+
         def check(self) -> list[str]:
             """Return what is wrong with the store as a whole, in words; [] when all is well."""
 

@@ -70,7 +70,8 @@ def migrate(
             _apply_missing(connection, migrations)
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite has rolled back itself when the disk is full
+                connection.execute("ROLLBACK")
             raise
     if version(connection) > len(migrations):
         raise SchemaTooNew(

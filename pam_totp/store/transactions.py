@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from ..errors import PamTotpError
+from ..otp import ALGORITHMS, DIGITS
 from ..sealing import Sealer
-from ..verifier import SUSPENDED, Authenticator, UserRecord
+from ..verifier import STATUSES, SUSPENDED, Authenticator, UserRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from .database import Database
     from .sqlite import SQLiteStore
 
 DECOY_BUCKETS = 4096
@@ -26,6 +27,7 @@ class Transaction:
     """See store.Transaction. BEGIN IMMEDIATE serialises writers across processes."""
 
     def __init__(self, store: SQLiteStore, name: str, mode: str, *, unseal: bool) -> None:
+        self._database = store.database
         self._store = store
         self._name = name
         self._mode = mode
@@ -33,11 +35,11 @@ class Transaction:
         self.record: UserRecord | None = None
 
     def __enter__(self) -> Transaction:
-        self._store.execute(f"BEGIN {self._mode}")
+        self._database.execute(f"BEGIN {self._mode}")
         try:
             self.record = read_record(self._store, self._name, unseal=self._unseal)
         except BaseException:
-            _rollback(self._store)
+            self._database.roll_back()
             raise
         return self
 
@@ -47,11 +49,15 @@ class Transaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _end(self._store, commit=kind is None)
+        if kind is None:
+            self._database.commit()
+        else:
+            self._database.roll_back()
 
     def save(self, record: UserRecord | None) -> None:
+        _pass_by_the_key(self._database)
         if record is None:
-            self._store.execute("DELETE FROM users WHERE name = ?", (self._name,))
+            self._database.execute("DELETE FROM users WHERE name = ?", (self._name,))
         elif record.name != self._name:
             raise ValueError("a transaction saves the user it was opened for")
         else:
@@ -64,7 +70,7 @@ class Transaction:
         before = self.record
         if before is not None and _user_row(before) == _user_row(record):
             return
-        self._store.execute(
+        self._database.execute(
             f"INSERT INTO users (name, {_USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
             "failures = excluded.failures, throttled_until = excluded.throttled_until, "
@@ -76,12 +82,12 @@ class Transaction:
         before = {a.id: a for a in self.record.authenticators} if self.record else {}
         after = {a.id: a for a in record.authenticators}
         for gone in before.keys() - after.keys():
-            self._store.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
+            self._database.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
         for known_id in before.keys() & after.keys():
             if (
                 before[known_id].label != after[known_id].label
             ):  # make way: two may exchange their labels
-                self._store.execute(
+                self._database.execute(
                     "UPDATE authenticators SET label = id WHERE id = ?", (known_id,)
                 )
         for authenticator in after.values():
@@ -96,7 +102,7 @@ class Transaction:
             raise ValueError("an authenticator cannot be saved without its secret")
         binding = _binding(self._name, authenticator)
         sealed = self._store.sealer.seal(authenticator.secret, *binding)
-        self._store.execute(
+        self._database.execute(
             f"INSERT INTO authenticators (user, {_AUTHENTICATOR_COLUMNS}) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (self._name, *authenticator._replace(secret=sealed)),
@@ -106,7 +112,7 @@ class Transaction:
         fixed = (known.secret, *_binding(self._name, known), known.created_at)
         if fixed != (changed.secret, *_binding(self._name, changed), changed.created_at):
             raise ValueError("a secret and its parameters never change: use a new id")
-        self._store.execute(
+        self._database.execute(
             "UPDATE authenticators SET label = ?, drift = ?, last_accepted_step = ?, "
             "last_used_at = ? WHERE id = ?",
             (
@@ -121,11 +127,11 @@ class Transaction:
     def _save_recovery_codes(self, record: UserRecord) -> None:
         before = self.record.recovery_digests if self.record else frozenset()
         for digest in before - record.recovery_digests:
-            self._store.execute(
+            self._database.execute(
                 "DELETE FROM recovery_codes WHERE user = ? AND digest = ?", (record.name, digest)
             )
         for digest in record.recovery_digests - before:
-            self._store.execute(
+            self._database.execute(
                 "INSERT INTO recovery_codes (user, digest) VALUES (?, ?)", (record.name, digest)
             )
 
@@ -138,6 +144,7 @@ class DecoyTransaction:
     """
 
     def __init__(self, store: SQLiteStore, name: str, mode: str) -> None:
+        self._database = store.database
         self._store = store
         self._name = name
         self._mode = mode
@@ -147,15 +154,15 @@ class DecoyTransaction:
 
     def __enter__(self) -> DecoyTransaction:
         sealer = self._store.sealer
-        self._store.execute(f"BEGIN {self._mode}")
+        self._database.execute(f"BEGIN {self._mode}")
         try:
-            row = self._store.execute(
+            rows = self._database.execute(
                 "SELECT failures, throttled_until FROM decoys WHERE bucket = ?", (self._bucket,)
-            ).fetchone()
+            )
         except BaseException:
-            _rollback(self._store)
+            self._database.roll_back()
             raise
-        failures, throttled_until = row or (0, 0)
+        failures, throttled_until = rows[0] if rows else (0, 0)
         self.record = UserRecord(
             self._name,
             status=SUSPENDED,  # whatever matches, it is rejected
@@ -175,28 +182,52 @@ class DecoyTransaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _end(self._store, commit=kind is None)
+        if kind is None:
+            self._database.commit()
+        else:
+            self._database.roll_back()
 
     def save(self, record: UserRecord | None) -> None:
         if record is None:
             raise ValueError("a decoy cannot be removed")
-        self._store.execute(
+        _pass_by_the_key(self._database)
+        self._database.execute(
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until) VALUES (?, ?, ?)",
             (self._bucket, record.failures, record.throttled_until),
         )
 
 
+def _pass_by_the_key(database: Database) -> None:
+    """Have every commit rewrite the page that names the sealing key.
+
+    SQLite plays a write-ahead log into whatever store it lies beside. Of a log that another
+    store left behind, this page then tells that it does not belong here.
+    """
+    database.execute("UPDATE meta SET value = randomblob(8) WHERE key = 'last_write'")
+
+
 def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | None:
-    """Read one user inside the caller's transaction."""
-    row = store.execute(f"SELECT {_USER_COLUMNS} FROM users WHERE name = ?", (name,)).fetchone()
-    if row is None:
+    """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote."""
+    execute = store.database.execute
+    rows = execute(f"SELECT {_USER_COLUMNS} FROM users WHERE name = ?", (name,))
+    if not rows:
         return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at = row
-    digests = store.execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
-    authenticators = store.execute(
+    status, failures, throttled_until, recovery_salt, created_at, updated_at = rows[0]
+    digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
+    authenticators = execute(
         f"SELECT {_AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
         (name,),
     )
+    sound = (
+        status in STATUSES
+        and _are_integers(failures, throttled_until, created_at, updated_at)
+        and failures >= 0
+        and (recovery_salt is None or isinstance(recovery_salt, bytes))
+        and all(isinstance(digest, bytes) for (digest,) in digests)
+        and all(_is_sound(Authenticator(*row)) for row in authenticators)
+    )
+    if not sound:
+        raise store.database.corrupt("holds a row that pam_totp did not write")
     return UserRecord(
         name=name,
         status=status,
@@ -211,6 +242,24 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         created_at=created_at,
         updated_at=updated_at,
     )
+
+
+def _is_sound(row: Authenticator) -> bool:
+    """Tell whether a damaged page could not have made this row: its types, and ranges."""
+    return (
+        isinstance(row.id, str)
+        and isinstance(row.label, str)
+        and isinstance(row.secret, bytes)
+        and row.algorithm in ALGORITHMS
+        and row.digits in DIGITS
+        and _are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
+        and row.period > 0
+        and (row.last_used_at is None or isinstance(row.last_used_at, int))
+    )
+
+
+def _are_integers(*values: object) -> bool:
+    return all(isinstance(value, int) for value in values)
 
 
 def _unsealed(sealer: Sealer, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
@@ -240,19 +289,3 @@ def _user_row(record: UserRecord) -> tuple[Any, ...]:
         record.created_at,
         record.updated_at,
     )
-
-
-def _end(store: SQLiteStore, *, commit: bool) -> None:
-    if not commit:
-        _rollback(store)
-        return
-    try:
-        store.execute("COMMIT")
-    except PamTotpError:
-        _rollback(store)
-        raise
-
-
-def _rollback(store: SQLiteStore) -> None:
-    if store.connection.in_transaction:
-        store.execute("ROLLBACK")

@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "embedding": {"audit", "errors"},
     "store": {"config", "sealing", "store.sqlite"},
     "store.schema": {"errors"},
-    "store.sqlite": {"errors", "sealing", "store.schema", "store.transactions", "trusted_files"},
-    "store.transactions": {"errors", "sealing", "verifier"},
+    "store.database": {"errors", "sealing", "store.schema", "trusted_files"},
+    "store.sqlite": {"errors", "sealing", "store.database", "store.transactions"},
+    "store.transactions": {"otp", "sealing", "verifier"},
     "login": {
         "audit",
         "config",

@@ -134,7 +134,7 @@ def test_a_right_code_that_cannot_be_recorded_denies(
     door: Door, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_full(self: Transaction, *arguments: object) -> None:
-        self._store.execute("ROLLBACK")
+        self._database.roll_back()
         raise StoreUnavailable("/store.db", "cannot be written", "make room")
 
     monkeypatch.setattr(Transaction, "save" if moment == "save" else "__exit__", disk_full)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp import otp, recovery
-from pam_totp.store.sqlite import SQLiteStore
+from pam_totp.store.database import Database
 from pam_totp.verifier import MUST_ENROLL, SUSPENDED, UserRecord
 from tests.support.logs import LogSocket
 from tests.support.place import Place, code_now, wrong_code
@@ -163,9 +163,9 @@ def test_every_user_costs_one_commit_an_answer(
     open_door: Callable[[Kind], tuple[Door, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
-    execute = SQLiteStore.execute
+    execute = Database.execute
 
-    def watched(self: SQLiteStore, statement: str, parameters: tuple = ()) -> object:
+    def watched(self: Database, statement: str, parameters: tuple = ()) -> object:
         if statement in ("BEGIN IMMEDIATE", "COMMIT"):
             statements.append(statement)
         elif statement.startswith("INSERT"):
@@ -178,7 +178,7 @@ def test_every_user_costs_one_commit_an_answer(
         door.login(wrong_code(), user=user, argv=["attempts=1"])
         return statements[statements.index("BEGIN IMMEDIATE") :]
 
-    monkeypatch.setattr(SQLiteStore, "execute", watched)
+    monkeypatch.setattr(Database, "execute", watched)
     expected = ["BEGIN IMMEDIATE", "INSERT", "COMMIT"]
     for kind in (enrolled, *OTHERS):
         assert expected == writes(kind), kind.__name__

@@ -225,6 +225,7 @@ def test_a_malformed_key_does_not_show_in_the_error(key_file: Path, content: byt
         read_sealer(str(key_file))
     shown = repr(caught.value) + "".join(traceback.format_exception(caught.value))
     assert KEY.hex()[:10] not in shown
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,213 @@
+"""One SQLite file: who may have touched it, how it is opened and made, what its errors mean."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+
+from .. import trusted_files
+from ..errors import StoreCorrupt, StoreMissing, StoreUnavailable
+from . import schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..errors import PamTotpError
+    from ..sealing import Sealer
+
+BUSY_TIMEOUT = 5.0  # seconds
+
+_SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
+_READ_ONLY, _CANNOT_OPEN = 8, 14
+_PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
+    5: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
+    _READ_ONLY: ("is read-only", "make its file system writable: mount -o remount,rw"),
+    10: ("cannot be read or written", "look at the disk: dmesg; df {folder}"),
+    13: ("cannot be written: no space left", "make room on the disk: df {folder}"),
+    _CANNOT_OPEN: ("cannot be opened", "look at: ls -l {folder}; df {folder}"),
+}
+_RESTORE_HINT = "restore {path} from a backup, or run: totpctl init, after moving it away"
+_PAGE_SIZE_AT, _PAGE_COUNT_AT, _HEADER_BYTES = 16, 28, 32  # https://sqlite.org/fileformat.html
+
+
+class Database:
+    """A connection. Not to be shared between threads."""
+
+    def __init__(self, path: str) -> None:
+        """Connect to a file that is there. FULL: a commit has reached the disk when it returns."""
+        self.path = path
+        escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        try:
+            self.connection = sqlite3.connect(
+                f"file:{escaped}?mode=rw", timeout=BUSY_TIMEOUT, isolation_level=None, uri=True
+            )
+        except sqlite3.Error as error:
+            raise explain(error, path) from None
+        try:
+            self.execute("PRAGMA synchronous = FULL")
+            self.execute("PRAGMA foreign_keys = ON")
+            self.execute("PRAGMA secure_delete = ON")
+            self.execute("PRAGMA temp_store = MEMORY")
+            self.execute("PRAGMA trusted_schema = OFF")
+        except BaseException:
+            self.close()
+            raise
+
+    def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows. Raises StoreUnavailable or StoreCorrupt, never sqlite3.Error."""
+        try:
+            return self.connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def migrate(self) -> None:
+        try:
+            schema.migrate(self.connection, self.path)
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def commit(self) -> None:
+        """Make it durable, or roll back and raise."""
+        try:
+            self.execute("COMMIT")
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def roll_back(self) -> None:
+        if self.connection.in_transaction:  # SQLite may have done so itself, on a full disk
+            self.execute("ROLLBACK")
+
+    def corrupt(self, problem: str) -> StoreCorrupt:
+        return StoreCorrupt(self.path, problem, _hint(_RESTORE_HINT, self.path))
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def open_database(path: str) -> Database:
+    """Open a store's file, if it may be believed, in the schema of this release."""
+    trusted_files.check_folder(os.path.dirname(path))
+    try:
+        trusted_files.check_file(path)
+        cut_off = _is_cut_off(path)
+    except FileNotFoundError:
+        raise StoreMissing(path, "there is no store", "run: totpctl init") from None
+    if cut_off:
+        raise StoreCorrupt(path, "is cut off", _hint(_RESTORE_HINT, path))
+    for suffix in _SUFFIXES:
+        try:
+            trusted_files.check_file(path + suffix)
+        except FileNotFoundError:
+            pass
+    database = Database(path)
+    try:
+        if database.execute("PRAGMA user_version") == [(0,)]:
+            raise database.corrupt("is empty")
+        database.migrate()
+        # Of a copy made with VACUUM INTO, say: only with WAL does FULL outlast a power cut.
+        database.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def create_database(path: str, sealer: Sealer) -> bool:
+    """Create folder (0700) and file (0600); a crash leaves a whole store or none."""
+    folder = os.path.dirname(path)
+    _make_folder(folder)
+    trusted_files.check_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # two at once: the second finds the store
+        if os.path.lexists(path):
+            return False
+        _refuse_files_of_another_store(path)
+        unfinished = f"{path}.new"
+        for suffix in ("", *_SUFFIXES):
+            if os.path.lexists(unfinished + suffix):
+                os.unlink(unfinished + suffix)
+        _make_empty_file(unfinished)
+        _fill(unfinished, sealer)
+        os.rename(unfinished, path)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def explain(error: sqlite3.Error, path: str) -> PamTotpError:
+    """Turn SQLite's words, which may quote values, into ours."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == _CANNOT_OPEN and os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY:
+        code = _READ_ONLY
+    if code in _PRIMARY_CODES:
+        problem, hint = _PRIMARY_CODES[code]
+        return StoreUnavailable(path, problem, _hint(hint, path))
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StoreCorrupt(path, f"is damaged or not a store ({name})", _hint(_RESTORE_HINT, path))
+
+
+def _is_cut_off(path: str) -> bool:
+    """Tell whether the file is shorter than its first page says: SQLite would take the rest for
+    empty. Only without a write-ahead log, from which that rest may still be on its way.
+    """
+    for _ in range(2):
+        if os.path.lexists(f"{path}-wal"):
+            return False
+        with open(path, "rb") as file:
+            header = file.read(_HEADER_BYTES)
+            size = os.fstat(file.fileno()).st_size
+        page_size = int.from_bytes(header[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 2], "big")
+        pages = int.from_bytes(header[_PAGE_COUNT_AT:_HEADER_BYTES], "big")
+        if size >= pages * (65536 if page_size == 1 else page_size):
+            return False
+    return True
+
+
+def _make_folder(folder: str) -> None:
+    """Make it for the owner alone, whatever the umask; leave one that is there as it is."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    os.chmod(folder, 0o700)
+
+
+def _make_empty_file(path: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_files_of_another_store(path: str) -> None:
+    """SQLite would play the log of a store that was moved away into the new one."""
+    for suffix in _SUFFIXES:
+        if os.path.lexists(path + suffix):
+            raise StoreUnavailable(
+                path + suffix,
+                "was left behind by another store",
+                "move it to where that store went, under that store's name",
+            )
+
+
+def _fill(path: str, sealer: Sealer) -> None:
+    database = Database(path)
+    try:
+        database.migrate()
+        database.execute(
+            "INSERT INTO meta (key, value) VALUES ('sealing_key_id', ?), ('last_write', x'')",
+            (sealer.key_id,),
+        )
+        database.execute("PRAGMA journal_mode = WAL")
+    finally:
+        database.close()
+
+
+def _hint(template: str, path: str) -> str:
+    return template.format(path=path, folder=os.path.dirname(path))
