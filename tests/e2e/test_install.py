@@ -1,0 +1,128 @@
+"""install.sh on a copy of this machine, where every package is there already."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.machine import Machine
+from tests.support.place import ROOT
+
+pytestmark = pytest.mark.root
+
+INSTALLER = f"{ROOT}/install.sh"
+KEY, STORE = "/etc/security/pam_totp.key", "/var/lib/pam_totp/store.db"
+CONFIG = "/etc/security/pam_totp.conf"
+HOOK = "/usr/lib/pam_totp/hook.py"
+PAM_LINE = f"auth required pam_python.so {HOOK}\n"
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A copy of this machine on which pam_totp is not installed."""
+    with Machine() as started:
+        yield started
+
+
+def install(
+    machine: Machine, *arguments: str, **options: object
+) -> subprocess.CompletedProcess[str]:
+    return machine.run(INSTALLER, *arguments, check=False, timeout=120, **options)
+
+
+def exists(machine: Machine, path: str) -> bool:
+    return machine.run("test", "-e", path, check=False).returncode == 0
+
+
+def pam_and_ssh(machine: Machine) -> str:
+    """Return a digest of every file that decides who may log in."""
+    return machine.run(
+        "sh", "-c", "find /etc/pam.d /etc/ssh /etc/sudoers* -type f | sort | xargs sha256sum"
+    ).stdout
+
+
+def test_installer_ends_in_a_passed_selftest_and_says_what_to_do_next(machine: Machine) -> None:
+    before = pam_and_ssh(machine)
+    done = install(machine)
+    assert 0 == done.returncode, done
+    assert "selftest passed" in done.stdout + done.stderr
+    assert ["Next: 1.", "2.", "3."] == [
+        line.strip()[: len(start)]
+        for line, start in zip(done.stdout.splitlines()[-3:], ("Next: 1.", "2.", "3."), strict=True)
+    ]
+    assert before == pam_and_ssh(machine)
+    modes = machine.run("stat", "-c", "%a %U %n", KEY, STORE, "/var/lib/pam_totp", CONFIG).stdout
+    assert (
+        f"600 root {KEY}\n600 root {STORE}\n700 root /var/lib/pam_totp\n644 root {CONFIG}\n"
+        == modes
+    )
+
+
+def test_second_run_upgrades_and_keeps_key_store_and_configuration(machine: Machine) -> None:
+    install(machine)
+    machine.enrol("alice")
+    machine.run("sh", "-c", f"echo window = 0 >> {CONFIG}; echo 'broken(' > {HOOK}")
+    kept = machine.run("sha256sum", KEY, CONFIG).stdout
+    done = install(machine)
+    assert 0 == done.returncode, done
+    assert kept == machine.run("sha256sum", KEY, CONFIG).stdout
+    assert 10 == machine.state("alice")["recovery_codes_left"]
+    assert "broken(" not in machine.read(HOOK)
+
+
+def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> None:
+    install(machine)
+    machine.use_pam("sudo", PAM_LINE)
+    refused = install(machine, "--uninstall")
+    assert 1 == refused.returncode
+    assert "/etc/pam.d/sudo" in refused.stderr
+    assert exists(machine, HOOK)
+    machine.use_pam("sudo", "# " + PAM_LINE)
+    assert 0 == install(machine, "--uninstall").returncode
+    assert not exists(machine, HOOK)
+
+
+def test_uninstall_keeps_key_store_and_configuration_unless_purged(machine: Machine) -> None:
+    install(machine)
+    assert 0 == install(machine, "--uninstall").returncode
+    assert not exists(machine, "/usr/sbin/totpctl")
+    assert all(exists(machine, path) for path in (KEY, STORE, CONFIG))
+    assert 0 == install(machine, "--uninstall", "--purge").returncode
+    assert not any(exists(machine, path) for path in (KEY, STORE, CONFIG, "/var/lib/pam_totp"))
+
+
+@pytest.mark.parametrize("arguments", [(), ("--uninstall",)])
+def test_other_distribution_is_refused_and_nothing_changes(
+    machine: Machine, arguments: tuple[str, ...]
+) -> None:
+    machine.run("rm", "-f", "/etc/os-release")
+    machine.write("/etc/os-release", "ID=fedora\nPRETTY_NAME='Fedora Linux'\n")
+    done = install(machine, *arguments)
+    assert 1 == done.returncode
+    assert "fedora" in done.stderr
+    assert not exists(machine, "/usr/lib/pam_totp")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--uninstall", "--purge")])
+def test_nobody_but_root_can_install_or_uninstall(
+    machine: Machine, arguments: tuple[str, ...]
+) -> None:
+    done = install(machine, *arguments, user="nobody")
+    assert 1 == done.returncode
+    assert "root" in done.stderr
+    assert not exists(machine, "/usr/lib/pam_totp")
+
+
+def test_mistyped_argument_does_nothing(machine: Machine) -> None:
+    done = install(machine, "--unistall")
+    assert 1 == done.returncode
+    assert "--unistall" in done.stderr
+    assert not exists(machine, "/usr/lib/pam_totp")
+
+
+def test_another_python_first_on_path_is_not_used(machine: Machine) -> None:
+    machine.write("/opt/bin/python3", "#!/bin/sh\nexit 1\n", mode=0o755)
+    done = install(machine, env={"PATH": "/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
+    assert 0 == done.returncode, done
