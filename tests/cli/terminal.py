@@ -51,7 +51,18 @@ class Terminal:
         self.type(line)
 
     def press_ctrl_c(self) -> None:
+        """Press it once the command waits for input, as a person does who has read the prompt.
+
+        A signal between Python's last look and its read(2) would wait for the next key.
+        """
+        while not (self._sleeps() and self._sleeps()):
+            pass
         self._child.sendintr()
+
+    def _sleeps(self) -> bool:
+        time.sleep(0.05)
+        stat = Path("/proc", str(self._child.pid), "stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def press_ctrl_d(self) -> None:
         self._child.sendeof()
