@@ -203,6 +203,17 @@ def test_code_without_the_key_is_not_asked_for(machine: Machine, alice: Account)
     assert [] == our_events(machine)
 
 
+def test_code_is_never_all_that_is_asked(machine: Machine, alice: Account) -> None:
+    """The PAM file of key-and-code, but an sshd_config that does not ask for the key."""
+    machine.use_pam("sshd", (ROOT / "packaging/pam.d/sshd-key-and-code").read_text("utf-8"))
+    machine.start_sshd("UsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no\n")
+    client = machine.ssh("alice")
+    shown = client.rest()
+    assert CODE not in shown
+    assert DENIED in shown
+    assert [] == our_events(machine)
+
+
 def test_key_or_password_asks_whoever_has_the_key_for_the_code_alone(
     machine: Machine, alice: Account
 ) -> None:
@@ -251,6 +262,28 @@ def test_key_or_password_never_asks_for_a_code_after_a_wrong_password(
     assert DENIED in shown
     assert [] == our_events(machine)
     assert 0 == machine.state("alice")["failures"]
+
+
+def test_key_or_password_lets_who_is_exempt_in_with_the_key_alone(
+    machine: Machine, alice: Account
+) -> None:
+    machine.write("/etc/security/pam_totp.conf", "exempt_groups = sudo\n")
+    set_up(machine, "key-or-password-and-code")
+    client = machine.ssh("alice", "-i", machine.give_key("alice"))
+    assert "welcome alice" == client.rest().strip()
+    assert ["skipped"] == our_events(machine)
+
+
+def test_key_or_password_asks_who_is_exempt_for_the_password(
+    machine: Machine, alice: Account
+) -> None:
+    machine.write("/etc/security/pam_totp.conf", "exempt_groups = sudo\n")
+    set_up(machine, "key-or-password-and-code")
+    client = machine.ssh("alice", "-oNumberOfPasswordPrompts=2")
+    client.answer(PASSWORD, "wrong")
+    client.answer(PASSWORD, alice.password)
+    assert "welcome alice" == client.rest().strip()
+    assert ["skipped"] == our_events(machine)
 
 
 def test_key_or_password_wants_the_code_even_with_key_and_password(
@@ -402,16 +435,3 @@ def test_sshd_logs_under_its_own_name_after_the_hook(machine: Machine, alice: Ac
 def program(line: str) -> str:
     """Return ``sshd[123]`` of ``<86>Nov 22 15:28:16 sshd[123]: ...``."""
     return line.split(": ")[0].split(" ")[-1]
-
-
-def test_modules_of_usr_local_are_not_used(machine: Machine, alice: Account) -> None:
-    """What pip put there for root's own use must not run, or break, in a login."""
-    found = "import sys; print(f'/usr/local/lib/python3.{sys.version_info[1]}/dist-packages')"
-    folder = machine.run("/usr/bin/python3", "-c", found).stdout.strip()
-    for module in ("nacl", "_cffi_backend", "pam_totp", "hmac"):
-        machine.write(f"{folder}/{module}.py", "raise SystemExit(1)\n")
-    set_up(machine, "password-and-code")
-    client = machine.ssh("alice")
-    client.answer(PASSWORD, alice.password)
-    client.answer(CODE, alice.code())
-    assert "welcome alice" in client.rest()

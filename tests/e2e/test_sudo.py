@@ -243,6 +243,16 @@ def test_traps_of_the_hostile_folder_do_close(sudo: Machine, alice: Account) -> 
     sudo.run("test", "-e", MARKER)
 
 
+def test_modules_of_usr_local_are_not_used(sudo: Machine, alice: Account) -> None:
+    """What pip put there for root's own use must not run, or break, in a login."""
+    found = "import sys; print(f'/usr/local/lib/python3.{sys.version_info[1]}/dist-packages')"
+    folder = sudo.run("/usr/bin/python3", "-c", found).stdout.strip()
+    for module in ("nacl", "_cffi_backend", "pam_totp"):
+        sudo.write(f"{folder}/{module}.py", "raise SystemExit(1)\n")
+    answers = f"{alice.password}\n{alice.code()}\n"
+    assert "root\n" == sudo.run("sudo", "-kS", "id", "-un", user="alice", typed=answers).stdout
+
+
 def test_claim_to_have_come_with_a_key_is_not_believed(machine: Machine, alice: Account) -> None:
     example = (ROOT / "packaging/pam.d/sshd-key-or-password-and-code").read_text("utf-8")
     machine.use_pam("sudo", example)
