@@ -56,6 +56,7 @@ class Session:
     @staticmethod
     def enrolled(record: UserRecord | None, name: str) -> UserRecord:
         if record is None:
+            account_name(name)  # a mistyped name is not to be enrolled
             raise ui.NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
         return record
 
@@ -74,7 +75,7 @@ def account_name(user: str) -> str:
     except (KeyError, ValueError):
         raise ui.NoSuchUser(
             f"there is no user {user} on this machine",
-            "check the spelling with: getent passwd",
+            "check the spelling with: totpctl list; getent passwd",
         ) from None
 
 

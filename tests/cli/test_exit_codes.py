@@ -42,7 +42,7 @@ def test_3_for_a_user_that_the_machine_does_not_know(totpctl: Totpctl, place: Pl
     assert (3, "") == (result.code, result.out)
     assert (
         "totpctl: error: there is no user alicf on this machine\n"
-        "hint: check the spelling with: getent passwd\n"
+        "hint: check the spelling with: totpctl list; getent passwd\n"
     ) == result.err
     with place.open() as store:
         assert store.load("alicf") is None
@@ -52,7 +52,12 @@ def test_3_for_a_user_that_the_machine_does_not_know(totpctl: Totpctl, place: Pl
 def test_3_for_a_user_known_neither_to_the_machine_nor_to_the_store(
     totpctl: Totpctl, verb: str
 ) -> None:
-    assert 3 == totpctl(*arguments(verb, "alicf")).code
+    result = totpctl(*arguments(verb, "alicf"))
+    assert (3, "") == (result.code, result.out)
+    assert (
+        "totpctl: error: there is no user alicf on this machine\n"
+        "hint: check the spelling with: totpctl list; getent passwd\n"
+    ) == result.err
 
 
 @pytest.mark.parametrize("user", ["", "\udcff", "../../etc/shadow", "x" * 5000, "-", "a\nb"])
