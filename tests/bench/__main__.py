@@ -27,8 +27,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
         with Machine(disk=(Path(folder), FOLDER)) as machine:
-            machine.run("make", "-s", "-C", ROOT, "install")
-            done = machine.run("/usr/bin/python3", "-m", "tests.bench.inside", cwd=str(ROOT))
+            machine.install_product()
+            done = machine.run(
+                "/usr/bin/python3", "-m", "tests.bench.inside", cwd=str(ROOT), timeout=3600
+            )
             report = json.loads(done.stdout)
     print(f"{datetime.date.today()}, {_machine()}\n")  # noqa: DTZ011
     _print_pam(report["pam"])

@@ -116,7 +116,13 @@ class Terminal(fdpexpect.fdspawn):
 
 
 class Machine:
-    """Use it as a context manager: it starts on entry, and is gone after."""
+    """Use it as a context manager: it starts on entry, and is gone after.
+
+    ``disk``: a folder outside, and where it is shown inside, writable. All else is in memory.
+    """
+
+    def __init__(self, disk: tuple[Path, Path] | None = None) -> None:
+        self._disk = disk or ()
 
     def __enter__(self) -> Machine:
         assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
@@ -124,7 +130,8 @@ class Machine:
         init = Path(__file__).with_name("machine_init.py")
         self._terminals: list[Terminal] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-I", init, str(inside.fileno()), ROOT], pass_fds=[inside.fileno()]
+            [sys.executable, "-I", init, str(inside.fileno()), ROOT, *self._disk],
+            pass_fds=[inside.fileno()],
         )
         inside.close()
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)

@@ -1,10 +1,11 @@
 """The first process of a Machine (see machine.py): makes the copy, then starts what it is told to.
 
-    machine_init.py SOCKET FOLDER
+    machine_init.py SOCKET FOLDER [DISK PLACE]
 
 SOCKET is the number of an inherited SOCK_SEQPACKET socket; when its other end closes, this
 process ends and the kernel removes the machine with all that runs in it. FOLDER is shown inside
-at the same path, read-only. Everything needed is imported before the root changes.
+at the same path, read-only; DISK at PLACE, writable. Everything needed is imported before the
+root changes.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def main() -> None:
     try:
         _make_mounts_private()
         _make_copy(sys.argv[2])
+        if len(sys.argv) > 3:
+            _show_disk(sys.argv[3], sys.argv[4])
         os.chroot(COPY)
         os.chdir("/")
         log = _furnish()
@@ -107,6 +110,12 @@ def _make_copy(folder: str) -> None:
     os.makedirs(COPY + folder, exist_ok=True)
     _mount(folder, COPY + folder, None, MS_BIND)
     _mount(None, COPY + folder, None, MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def _show_disk(folder: str, place: str) -> None:
+    """Let what is written to ``place`` go to a real disk."""
+    os.makedirs(COPY + place, exist_ok=True)
+    _mount(folder, COPY + place, None, MS_BIND)
 
 
 def _furnish() -> socket.socket:
