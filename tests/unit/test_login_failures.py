@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from pathlib import Path
@@ -10,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from pam_totp import login, messages
-from pam_totp.errors import StoreUnavailable
-from pam_totp.store.sqlite import Transaction
+from pam_totp.errors import StoreCorrupt, StoreUnavailable
+from pam_totp.store.sqlite import SQLiteStore, Transaction
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
 from tests.unit.fake_pam import CONSTANTS, PamException
@@ -143,6 +144,55 @@ def test_a_right_code_that_cannot_be_recorded_denies(
     assert UNAVAILABLE == entered.pamh.messages
     assert ["error"] == door.log.events()
     assert 'reason="/store.db: cannot be written" hint="make room"' in door.log.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "system: Too many open files"),
+        (OSError(errno.EIO, "Input/output error", "/etc/x"), "/etc/x: Input/output error"),
+        (OSError("hunter2"), "system: OSError"),
+    ],
+)
+@pytest.mark.parametrize("argv", [[], ["nullok"], ["first_factor=key"]])
+def test_an_error_of_the_system_denies(
+    door: Door, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str, argv: list[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pam_totp.trusted_files.check_folder", fail)
+    for user in ("alice", "bob", "no-such-user"):
+        entered = door.login(user=user, argv=argv)
+        assert "PAM_AUTHINFO_UNAVAIL" == entered.result
+        assert [] == entered.pamh.prompts
+    assert 3 == len(door.log.lines())
+    assert all(f'reason="{reason}"' in line for line in door.log.lines())
+
+
+def test_an_error_of_the_system_after_the_answer_denies_with_a_message(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    slow = door.meanwhile(code_now(), lambda: monkeypatch.setattr(login, "read_sealer", fail))
+    entered = door.login(slow)
+    assert "PAM_AUTHINFO_UNAVAIL" == entered.result
+    assert UNAVAILABLE == entered.pamh.messages
+
+
+def test_nobody_is_skipped_by_a_store_whose_damage_could_hide_them(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(self: SQLiteStore) -> None:
+        raise StoreCorrupt("/store.db", "is damaged", "restore it")
+
+    monkeypatch.setattr(SQLiteStore, "confirm_absence", damaged)
+    entered = door.login(user="bob", argv=["nullok"])
+    assert "PAM_AUTHINFO_UNAVAIL" == entered.result
+    assert 'reason="/store.db: is damaged"' in door.log.lines()[-1]
+    assert "PAM_SUCCESS" == door.login(code_now(), argv=["nullok"]).result
 
 
 def test_no_message_about_the_failure_is_shown_to_a_quiet_application(door: Door) -> None:
