@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp import audit, login
+from tests.faults.fake_pam import Accounts, Clock
+from tests.support.logs import LogSocket
+
+
+@pytest.fixture(autouse=True)
+def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everybody have an account on this machine."""
+    monkeypatch.setattr(login, "pwd", Accounts)
+
+
+@pytest.fixture(autouse=True)
+def nobodys_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep audit lines from this machine's log where a test does not ask for ``log``."""
+    monkeypatch.setattr(audit, "SYSLOG_SOCKET", str(tmp_path / "no log here"))
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of every login, which a test moves."""
+    clock = Clock()
+    monkeypatch.setattr(login, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def news(log: LogSocket) -> Callable[[], list[str]]:
+    """Return the lines that have come to the audit log since the last call."""
+    seen = 0
+
+    def new_lines() -> list[str]:
+        nonlocal seen
+        lines = log.lines()[seen:]
+        seen += len(lines)
+        return lines
+
+    return new_lines
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB, mounted as long as the test runs. Needs root."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = "size=256k,mode=0755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

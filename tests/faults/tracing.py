@@ -1,0 +1,67 @@
+"""strace, attached to a waiting process: to see what it writes, to kill it there, to fail it."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.faults.processes import Meet, Waiting
+
+# Whatever changes a file, a lock or what others see. A '?': not on every architecture.
+SYSTEM_CALLS = (
+    "openat,close,fcntl,pwrite64,write,fsync,fdatasync,ftruncate,fallocate,fchmod,?unlink,unlinkat,"
+    "?rename,?renameat,renameat2,?mkdir,mkdirat,connect,sendto"
+)
+_CALL = re.compile(r"^(?:\d+ +)?([a-z0-9_]+)\((.*)$")
+_PR_SET_PTRACER, _ANY = 0x59616D61, ctypes.c_ulong(-1)
+
+
+def traced(
+    action: Callable[[Meet], Any], trace: Path, *inject: str
+) -> tuple[Any, list[tuple[str, str]]]:
+    """Run ``action(pause)`` in a process; from its pause on strace watches, and ``inject``s.
+
+    Return what it returned (None if it was killed first), and the system calls it made as pairs
+    of name and the rest of strace's line.
+    """
+
+    def observed(pause: Meet) -> Any:
+        # Where Yama keeps processes from tracing their siblings: let them.
+        ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
+        return action(pause)
+
+    with Waiting(observed) as process:
+        command = ["strace", "-f", "-y", "-o", str(trace), f"--attach={process.pid}"]
+        command += [f"--trace={SYSTEM_CALLS}", *(f"--inject={expression}" for expression in inject)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+            assert strace.stderr is not None
+            first = strace.stderr.readline()
+            if "attached" not in first:
+                strace.kill()
+                message = "strace cannot attach to a process here, and these tests need it to: "
+                raise AssertionError(message + first)
+            process.go()
+            result = process.returned()
+            strace.wait(60)
+    return result, list(_calls(trace))
+
+
+def _calls(trace: Path) -> Iterator[tuple[str, str]]:
+    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = _CALL.match(line)
+        if match:
+            yield match[1], match[2]
+
+
+def schedule(calls: list[tuple[str, str]]) -> list[tuple[str, int]]:
+    """Return each of ``calls`` as strace counts them: a name, and the how many-eth of it."""
+    seen: dict[str, int] = {}
+    steps = []
+    for name, _ in calls:
+        seen[name] = seen.get(name, 0) + 1
+        steps.append((name, seen[name]))
+    return steps
