@@ -213,6 +213,18 @@ def link_store(place: Place) -> str:
 
 def fill_store_with_junk(place: Place) -> str:
     place.store_path.write_bytes(b"junk" * 4096)
+    return f"restore {place.store_path} from a backup"
+
+
+def cut_off_store(place: Place) -> str:
+    os.truncate(place.store_path, place.store_path.stat().st_size // 2)
+    return f"{place.store_path}: is cut off"
+
+
+def overwrite_a_page_of_the_store(place: Place) -> str:
+    with place.store_path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"junk" * 1024)
     return f"{place.store_path}: is damaged or not a store"
 
 
@@ -260,6 +272,8 @@ def replace_configuration_by_a_fifo(place: Place) -> str:
         open_store_folder_to_others,
         link_store,
         fill_store_with_junk,
+        cut_off_store,
+        overwrite_a_page_of_the_store,
         empty_store,
         remove_key,
         show_key_to_others,
