@@ -377,11 +377,13 @@ def log_of(users: Users, content: bytes, clock: Clock, name: str, news: News) ->
     return code, fields(line)["event"]
 
 
-def test_no_enrolled_user_is_skipped_when_the_end_of_the_store_is_cut_off(
-    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("unenrolled", ["deny", "skip"])
+def test_an_enrolled_user_is_not_taken_for_another_when_the_end_of_the_store_is_cut_off(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unenrolled: str
 ) -> None:
     """Every time that the store has grown by a page, that page loses its end."""
-    users, skipped, tried = Users(tmp_path / "many", monkeypatch), [], 0
+    users, wrong, tried = Users(tmp_path / "many", monkeypatch), [], 0
+    users.place.configure(unenrolled=unenrolled)
     for _ in range(120):
         size = len(users.content)
         users.add(1, recovery_codes=0)
@@ -390,11 +392,57 @@ def test_no_enrolled_user_is_skipped_when_the_end_of_the_store_is_cut_off(
         for lost in range(SECTOR, PAGE, SECTOR):
             for name in sorted(users.names)[::10]:
                 tried += 1
-                if PAM_IGNORE == users.log_in(users.content[:-lost], clock, name):
-                    skipped.append((len(users.content), lost, name))
+                code = users.log_in(users.content[:-lost], clock, name)
+                if code not in (PAM_SUCCESS, PAM_AUTHINFO_UNAVAIL):
+                    wrong.append((code, len(users.content), lost, name))
         users.replace(users.content)
     assert tried > 100
-    assert [] == skipped
+    assert [] == wrong
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "users SET status = 'superuser'",
+        "users SET failures = 'many'",
+        "users SET failures = -1",
+        "users SET throttled_until = NULL",
+        "users SET throttled_until = x'00'",
+        "users SET recovery_salt = 'text'",
+        "recovery_codes SET digest = 'text'",
+        "authenticators SET label = NULL",
+        "authenticators SET sealed_secret = NULL",
+        "authenticators SET sealed_secret = 'text'",
+        "authenticators SET sealed_secret = x''",
+        "authenticators SET algorithm = 'MD5'",
+        "authenticators SET digits = 1",
+        "authenticators SET period = 0",
+        "authenticators SET period = 'long'",
+        "authenticators SET drift = 0.5",
+        "authenticators SET last_accepted_step = NULL",
+        "authenticators SET last_accepted_step = 'none'",
+        "authenticators SET last_used_at = 'never'",
+    ],
+)
+@pytest.mark.parametrize("unenrolled", ["deny", "skip"])
+def test_a_row_that_no_release_wrote_denies_the_login(
+    place: Place, clock: Clock, news: News, alteration: str, unenrolled: str
+) -> None:
+    """As damage may leave it, to which types and constraints are nothing."""
+    place.enrol("alice", b"another secret of 20", label="tablet", recovery_codes=("0" * 16,))
+    place.configure(unenrolled=unenrolled)
+    table = alteration.split()[0]
+    sql(
+        "PRAGMA legacy_alter_table = ON",
+        f"ALTER TABLE {table} RENAME TO strict_{table}",
+        f"CREATE TABLE {table} AS SELECT * FROM strict_{table}",
+        f"UPDATE {alteration}",
+    )(place.store_path)
+    news()
+    assert PAM_AUTHINFO_UNAVAIL == log_in(place, clock.code())
+    (line,) = news()
+    assert "error" == fields(line)["event"]
+    assert "hint" in fields(line)
 
 
 def test_a_store_with_a_zeroed_page_denies_or_works(users: Users, clock: Clock, news: News) -> None:
