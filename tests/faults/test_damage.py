@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import sealing
+from pam_totp import config, sealing
 from pam_totp.errors import Unavailable
 from pam_totp.login import (
     PAM_AUTH_ERR,
@@ -120,6 +120,10 @@ BAD_STORES = {
     "without its users": sql("PRAGMA foreign_keys = OFF", "DROP TABLE users"),
     "with another idea of users": sql("DROP TABLE users", "CREATE TABLE users (name)"),
 }
+BAD_CONFIGURATIONS = {  # one that config= names: see below for the default one
+    "missing": Path.unlink,
+    "endless": replaced_by(b"#" * 100_000),
+}
 BAD_FOLDERS = {
     "missing": shutil.rmtree,
     "writable by a group": lambda path: path.chmod(0o770),
@@ -142,7 +146,7 @@ DAMAGES = [
     *cases("store/store.db-journal", NOT_A_FILE_OF_OURS),
     *cases("store", BAD_FOLDERS),
     *cases("pam_totp.key", NOT_A_FILE_OF_OURS, BAD_KEYS),
-    *cases("pam_totp.conf", NOT_A_FILE_OF_OURS, {"endless": replaced_by(b"#" * 100_000)}),
+    *cases("pam_totp.conf", NOT_A_FILE_OF_OURS, BAD_CONFIGURATIONS),
     *cases(".", {"writable by all": lambda path: path.chmod(0o777)}),
 ]
 OWNED_BY_SOMEBODY = [
@@ -251,7 +255,10 @@ def test_a_link_is_called_a_link(place: Place, clock: Clock, news: News, target:
     assert f"{place.folder / target}: is a symbolic link" == fields(line)["reason"]
 
 
-def test_a_missing_configuration_means_the_strict_defaults(place: Place, clock: Clock) -> None:
+def test_a_missing_configuration_means_the_strict_defaults(
+    place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DEFAULT_PATH", str(place.config_path))
     place.configure(unenrolled="skip", window=10)
     paths = (f"store={place.store_path}", f"sealing_key={place.key_path}")
     assert PAM_IGNORE == log_in(place, "000000", "mallory", *paths)
