@@ -13,6 +13,7 @@ What runs during a login, one concept a file:
     recovery.py       recovery codes: format, normalise, hash, match  [pure]
     verifier.py       verify() -> Verdict; throttling                 [pure]
     sealing.py        authenticated encryption of secrets at rest
+    uninterrupted.py  a transaction that its caller cannot stop
     trusted_files.py  which files may be believed, and why not
     audit.py          one line an event, to LOG_AUTHPRIV
     messages.py       what a person reads at the prompt

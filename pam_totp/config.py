@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from . import trusted_files
+from .errors import Unavailable
 from .records import NamedTuple
 from .verifier import Policy
 
@@ -69,13 +70,17 @@ class Loaded(NamedTuple):
 
 
 def load(path: str = DEFAULT_PATH, settings: Iterable[tuple[str, str]] = ()) -> Loaded:
-    """Read ``path`` (absent: all defaults), then apply ``settings``.
+    """Read ``path``, then apply ``settings``. Only the default path may be absent.
 
     Raises InsecureFile or Unavailable if the file is there but cannot be believed or read.
     """
     try:
         content = trusted_files.read_trusted(path, MAX_FILE_BYTES)
     except FileNotFoundError:
+        if path != DEFAULT_PATH:
+            raise Unavailable(
+                path, "there is no such file", "check config= and its spelling"
+            ) from None
         content = b""
     return parse(content, settings, path)
 
@@ -95,7 +100,7 @@ def parse(content: bytes, settings: Iterable[tuple[str, str]] = (), path: str = 
             continue
         if key.strip() in values:
             problems.append(f"{where}: {key.strip()} is set more than once; the last one counts")
-        _apply(values, key.strip(), value.strip(), where, problems)
+        _apply(values, key.strip(), value.strip(), where, problems, in_file=True)
     for key, value in settings:
         _apply(values, key, value, "PAM argument", problems)
     config = Config(**values)  # type: ignore[arg-type]  # _apply made each value of its field's type
@@ -140,7 +145,13 @@ def split_store_url(url: str) -> tuple[str, str]:
 
 
 def _apply(
-    values: dict[str, object], key: str, value: str, where: str, problems: list[str]
+    values: dict[str, object],
+    key: str,
+    value: str,
+    where: str,
+    problems: list[str],
+    *,
+    in_file: bool = False,
 ) -> None:
     """Parse one value; on a bad one report it and fall back to the built-in default."""
     parser = _PARSERS.get(key)
@@ -148,11 +159,18 @@ def _apply(
         problems.append(f"{where}: unknown key: {key[:40]}")
         return
     try:
+        if in_file and _has_comment(value):
+            raise ValueError("without a comment behind it, or in double quotes")
         values[key] = parser(value)
     except ValueError as error:
         default = Config._field_defaults[key]
         values[key] = default
         problems.append(f"{where}: {key} must be {error}; using the default {default!r}")
+
+
+def _has_comment(value: str) -> bool:
+    """Tell whether somebody may have meant the end of ``value`` as a comment."""
+    return not value.startswith('"') and ("#" in value and f" {value}".split("#")[0][-1].isspace())
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:

@@ -20,8 +20,7 @@ def pam_sm_authenticate(pamh, flags, argv):
     """Ask for a code and return one of login.CODES; ``argv[0]`` is this file's path."""
     global _skipped
     try:
-        if _ROOT not in sys.path:
-            sys.path.insert(0, _ROOT)
+        sys.path.insert(0, _ROOT)
         from pam_totp import embedding
 
         try:

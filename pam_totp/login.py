@@ -20,11 +20,12 @@ import pwd
 import resource
 import time
 
-from . import audit, config, messages, recovery, verifier
+from . import audit, config, messages, otp, recovery, verifier
 from .conversation import PAM_SILENT, Conversation
 from .errors import ConversationFailed, Unavailable
 from .sealing import read_sealer
 from .store import open_store
+from .uninterrupted import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ _PAM_CODES = {
 }
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
 _NOT_ENROLLED = "not enrolled"
-_DEFAULT_DIGITS = frozenset((6,))
+_DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
 
 
 def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
@@ -75,12 +76,12 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
     arguments = config.parse_arguments(argv)
     source = audit.Source(
         module=f"{_item(pamh, 'service')}:auth",
-        user=_user(pamh),
         rhost=_item(pamh, "rhost"),
         tty=_item(pamh, "tty"),
         ruser=_item(pamh, "ruser"),
     )
     try:
+        source = source._replace(user=_user(pamh))
         loaded = config.load(arguments.path, arguments.settings)
         for problem in (*arguments.problems, *loaded.problems):
             audit.record("error", source, reason="configuration", detail=problem)
@@ -127,7 +128,7 @@ class _Login:
             if _in_groups(entry, self._settings.exempt_groups):
                 self._log("skipped", reason="exempt group")
                 return PAM_IGNORE
-        with _open(self._settings) as store:
+        with Uninterrupted(), _open(self._settings) as store:
             record = store.load(self._source.user) if entry is not None else None
             reason = self._reason_to_skip(record) if entry is not None else ""
             if reason == _NOT_ENROLLED:
@@ -150,16 +151,15 @@ class _Login:
 
     def _ask_and_verify(self, record: UserRecord | None) -> int:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""
-        digits = frozenset(a.digits for a in record.authenticators) if record else _DEFAULT_DIGITS
         code = PAM_AUTH_ERR
         for _ in range(self._settings.attempts):
             # No lock, no file and no secret is held while a person types.
             text = self._conversation.ask(self._settings.prompt)
-            answer = verifier.classify(text, self._password, digits)
+            answer = verifier.classify(text, self._password, _DIGITS)
             del text
             verdict = self._verify(answer, decoy=record is None)
             code = _PAM_CODES[verdict.outcome]
-            self._report(verdict, suspended=bool(record and record.status != verifier.ACTIVE))
+            self._report(verdict, record.status if record else verifier.ACTIVE)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or verdict.outcome not in _ASK_AGAIN:
                 break
@@ -168,7 +168,7 @@ class _Login:
     def _verify(self, answer: Answer, *, decoy: bool) -> Verdict:
         """The critical section: read, judge, write, commit. What it returns is durable."""
         name, policy = self._source.user, self._settings.policy()
-        with _open(self._settings) as store:
+        with Uninterrupted(), _open(self._settings) as store:
             answer = _with_digest(store, name, answer, decoy=decoy)
             open_transaction = store.decoy_transaction if decoy else store.transaction
             with open_transaction(name) as transaction:
@@ -179,14 +179,14 @@ class _Login:
                 transaction.save(changed)
         return verdict
 
-    def _report(self, verdict: Verdict, *, suspended: bool) -> None:
+    def _report(self, verdict: Verdict, status: str) -> None:
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
         if verdict.outcome == verifier.RECOVERY_USED:
             fields["recovery_codes_left"] = str(verdict.recovery_codes_left)
         if verdict.outcome == verifier.PASSWORD:
             fields["reason"] = messages.PASSWORD_AS_ANSWER
-        if suspended:
-            fields["reason"] = "suspended"
+        if status != verifier.ACTIVE:
+            fields["reason"] = status
         if verdict.wait:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome
@@ -240,10 +240,10 @@ def _came_with_a_key(pamh: Any, source: audit.Source) -> int:
     """
     if not _item(pamh, "service").startswith("sshd"):
         audit.record("error", source, reason="first_factor=key works in sshd's PAM file only")
-        return PAM_IGNORE
-    lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").splitlines()
+        return PAM_AUTH_ERR
+    lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").split("\n")
     accepted = any(line.startswith("publickey ") for line in lines)
-    return PAM_SUCCESS if accepted else PAM_IGNORE
+    return PAM_SUCCESS if accepted else PAM_AUTH_ERR
 
 
 def _user(pamh: Any) -> str:
@@ -251,6 +251,8 @@ def _user(pamh: Any) -> str:
         return str(pamh.get_user(None) or "")
     except UnicodeError:
         return ""
+    except pamh.exception:
+        raise ConversationFailed("conversation", "nobody said who logs in") from None
 
 
 def _item(pamh: Any, name: str) -> str:

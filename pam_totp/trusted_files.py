@@ -53,10 +53,12 @@ def check_file(path: str) -> None:
 def check_folder(path: str) -> None:
     """Check that only root and the effective user can put files into ``path``, or swap it.
 
-    The folder itself and every folder above it: owned by one of them, and not writable by
-    others unless sticky. Raises InsecureFile, or Unavailable where there is no such folder.
+    The folder itself and every folder above it, and every link on the way there: owned by one
+    of them, and not writable by others, unless sticky and not the last one. Raises InsecureFile,
+    or Unavailable where there is no such folder.
     """
-    folder = os.path.realpath(path)
+    _check_links(os.path.abspath(path))
+    folder = last = os.path.realpath(path)
     while True:
         try:
             status = os.lstat(folder)
@@ -66,12 +68,25 @@ def check_folder(path: str) -> None:
         if not stat.S_ISDIR(status.st_mode):
             raise InsecureFile(folder, "is not a folder", f"look at: ls -ld {folder}")
         _check_owner(folder, status)
-        if status.st_mode & _WRITABLE_BY_OTHERS and not status.st_mode & stat.S_ISVTX:
+        sticky = status.st_mode & stat.S_ISVTX and folder != last
+        if status.st_mode & _WRITABLE_BY_OTHERS and not sticky:
             raise InsecureFile(folder, "is writable by others", f"run: chmod go-w {folder}")
         parent = os.path.dirname(folder)
         if parent == folder:
             return
         folder = parent
+
+
+def _check_links(path: str) -> None:
+    """Check the owner of each link in ``path``; where they lead is checked as resolved."""
+    while path != "/":
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return  # told of by whoever checks what it resolves to
+        if stat.S_ISLNK(status.st_mode):
+            _check_owner(path, status)
+        path = os.path.dirname(path)
 
 
 def _check(path: str, status: os.stat_result, forbidden: int) -> None:

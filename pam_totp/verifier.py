@@ -187,9 +187,10 @@ def _verify_code(
             replayed.append(authenticator)
     behind = any(clock_is_behind(a, now, window) for a in record.authenticators)
     if accepted:
-        used = accepted[0]
-        others = tuple(used if a.id == used.id else a for a in record.authenticators)
-        return Verdict(ACCEPTED, used.label), record._replace(authenticators=others)
+        # All of them: one secret under two labels must not make one code good twice.
+        used = {a.id: a for a in accepted}
+        kept = tuple(used.get(a.id, a) for a in record.authenticators)
+        return Verdict(ACCEPTED, accepted[0].label), record._replace(authenticators=kept)
     if replayed:
         wait = _wait_for_next_code(replayed[0], now, window)
         return Verdict(REPLAYED, replayed[0].label, wait, clock_is_behind=behind), record

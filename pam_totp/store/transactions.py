@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .database import Database
     from .sqlite import SQLiteStore
 
-DECOY_BUCKETS = 4096
+DECOY_BUCKETS = 65536
 
 _USER_COLUMNS = "status, failures, throttled_until, recovery_salt, created_at, updated_at"
 _AUTHENTICATOR_COLUMNS = (

@@ -54,7 +54,7 @@ class TestSQLiteStore(StoreContract):
         assert 0 == backend.count("users")
 
     def test_there_are_few_enough_buckets_for_a_small_disk(self) -> None:
-        assert 4096 >= transactions.DECOY_BUCKETS
+        assert 65536 >= transactions.DECOY_BUCKETS
 
     def test_no_secret_and_no_recovery_code_stands_in_the_files(
         self, backend: SQLiteBackend

@@ -329,3 +329,38 @@ def test_unenrolled_user_under_skip_needs_the_password_alone(sudo: Machine) -> N
     done = machine.run("sudo", "-kS", "id", "-un", user="bob", typed="password of bob\n")
     assert "root\n" == done.stdout
     assert ["skipped"] == our_events(machine)
+
+
+HOLDER = """
+import sqlite3
+connection = sqlite3.connect("/var/lib/pam_totp/store.db", isolation_level=None)
+input()
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+input()
+connection.execute("ROLLBACK")
+"""
+
+
+def test_caller_cannot_stop_sudo_while_it_is_at_the_store(sudo: Machine, alice: Account) -> None:
+    """Stopped in a transaction, it would keep everybody from logging in."""
+    holder = sudo.spawn("/usr/bin/python3", "-c", HOLDER)
+    terminal = start(sudo)
+    terminal.answer(PASSWORD, alice.password)
+    terminal.expect_exact(CODE)
+    pid = sudo.run("pgrep", "-o", "-x", "sudo").stdout.strip()
+
+    def signalled(signal: str) -> bool:
+        return sudo.run("kill", signal, pid, user="alice", check=False).returncode == 0
+
+    assert signalled("-CONT")  # at the prompt it is the caller's to stop
+    holder.sendline("")
+    holder.expect_exact("held")
+    terminal.sendline(alice.code())
+    sudo.run("sh", "-c", f"until grep -q '^Uid:.0.0.0.0$' /proc/{pid}/status; do :; done")
+    assert not signalled("-STOP")
+    assert not signalled("-KILL")
+    terminal.send("\x1a")
+    terminal.send("\x1c")
+    holder.sendline("")
+    sudo.log.wait_for("event=accepted")

@@ -40,7 +40,8 @@ GOOD = [
     ("prompt", "Code:", "Code:"),
     ("prompt", '"Code: "', "Code: "),
     ("prompt", '"', '"'),
-    ("prompt", "a = b # c", "a = b # c"),
+    ("prompt", '"a = b # c"', "a = b # c"),
+    ("prompt", "a#b", "a#b"),
     ("prompt", "x" * 128, "x" * 128),
     ("echo", "yes", True),
     ("echo", "No", False),
@@ -386,9 +387,35 @@ def test_a_problem_names_the_file_and_the_line(path: Path) -> None:
     assert f"{path}:2: window must be a whole number from 0 to 10; using the default 1" in problems
 
 
-def test_an_absent_file_means_the_defaults_and_the_arguments(tmp_path: Path) -> None:
-    loaded = config.load(str(tmp_path / "absent.conf"), [("window", "0")])
+def test_absence_of_the_default_file_means_the_defaults_and_the_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DEFAULT_PATH", str(tmp_path / "absent.conf"))
+    loaded = config.load(config.DEFAULT_PATH, [("window", "0")])
     assert (DEFAULTS._replace(window=0), ()) == loaded
+
+
+def test_a_file_that_was_named_and_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as caught:
+        config.load(str(tmp_path / "absent.conf"))
+    assert str(tmp_path / "absent.conf") == caught.value.subject
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("exempt_groups", "# e.g. staff"),
+        ("exempt_groups", "wheel # e.g. staff"),
+        ("unenrolled", "skip # for now"),
+        ("prompt", "Code: # the prompt"),
+        ("window", "0 # strict"),
+    ],
+)
+def test_a_comment_behind_a_value_is_no_part_of_it(key: str, value: str) -> None:
+    loaded = config.parse(f"{key} = {value}".encode())
+    assert DEFAULTS == loaded.config
+    (problem,) = loaded.problems
+    assert "comment" in problem
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o622])

@@ -215,13 +215,13 @@ def test_whoever_came_with_a_key_passes_that_line(door: Door, info: str) -> None
     ],
 )
 def test_whoever_came_without_a_key_does_not(door: Door, info: str | None) -> None:
-    assert "PAM_IGNORE" == came(door, info)
+    assert "PAM_AUTH_ERR" == came(door, info)
 
 
 @pytest.mark.parametrize("service", ["sudo", "login", "su", "", "xsshd"])
 def test_outside_sshd_a_key_counts_for_nothing(door: Door, service: str) -> None:
     """The PAM environment is the caller's there."""
-    assert "PAM_IGNORE" == came(door, KEY, service)
+    assert "PAM_AUTH_ERR" == came(door, KEY, service)
     assert "first_factor=key works in sshd's PAM file only" in door.log.lines()[0]
 
 
@@ -229,7 +229,7 @@ def test_the_environment_of_the_process_is_not_believed(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSH_AUTH_INFO_0", KEY)
-    assert "PAM_IGNORE" == came(door, None)
+    assert "PAM_AUTH_ERR" == came(door, None)
 
 
 def test_a_key_passes_no_line_but_its_own(door: Door) -> None:
@@ -251,7 +251,8 @@ def test_a_bad_setting_is_logged_and_the_strict_default_counts(door: Door) -> No
     assert f"{door.place.config_path}:4: unknown key: no_such_key" in problems[2]
 
 
-def test_an_absent_configuration_leaves_the_arguments_and_the_defaults(door: Door) -> None:
+def test_a_configuration_that_was_named_and_is_absent_denies(door: Door) -> None:
     door.place.config_path.unlink()
     argv = [f"store={door.place.store_path}", f"sealing_key={door.place.key_path}"]
-    assert "PAM_SUCCESS" == door.login(code_now(), argv=argv).result
+    assert "PAM_AUTHINFO_UNAVAIL" == door.login(code_now(), argv=argv).result
+    assert str(door.place.config_path) in door.log.text()

@@ -9,9 +9,9 @@ import pytest
 
 from pam_totp import otp, recovery
 from pam_totp.store.database import Database
-from pam_totp.verifier import MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.verifier import MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
 from tests.support.logs import LogSocket
-from tests.support.place import Place, code_now, wrong_code
+from tests.support.place import SECRET, Place, code_now, wrong_code
 from tests.unit.door import Clock, Door
 
 pytestmark = pytest.mark.usefixtures("accounts")
@@ -25,6 +25,13 @@ def enrolled(place: Place) -> str:
 
 def enrolled_with_recovery_codes(place: Place) -> str:
     place.enrol("alice", recovery_codes=("FEDC-BA98-7654-3210",))
+    return "alice"
+
+
+def enrolled_with_eight_digits(place: Place) -> str:
+    authenticator = Authenticator("long", "phone", SECRET, digits=8)
+    with place.open() as store, store.transaction("alice") as transaction:
+        transaction.save(UserRecord("alice", authenticators=(authenticator,)))
     return "alice"
 
 
@@ -59,6 +66,7 @@ def told_to_enrol(place: Place) -> str:
 
 OTHERS = [
     enrolled_with_recovery_codes,
+    enrolled_with_eight_digits,
     unenrolled,
     unknown,
     known_to_the_store_alone,

@@ -51,6 +51,12 @@ def test_a_later_code_of_the_window_is_accepted_after_an_earlier_one() -> None:
     assert ACCEPTED == verify(record, code(STEP), NOW, POLICY)[0].outcome
 
 
+def test_one_secret_under_two_labels_does_not_make_a_code_good_twice() -> None:
+    twice = ALICE._replace(authenticators=(PHONE, PHONE._replace(id="copy", label="tablet")))
+    _, record = verify(twice, code(STEP), NOW, POLICY)
+    assert REPLAYED == verify(record, code(STEP), NOW, POLICY)[0].outcome
+
+
 def test_a_replay_is_no_guess() -> None:
     record = fail(ALICE._replace(authenticators=(PHONE._replace(last_accepted_step=STEP),)), 4)
     for _ in range(200):
