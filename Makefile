@@ -36,7 +36,7 @@ install:
 
 # Key, store and configuration stay: install.sh --uninstall --purge removes those too.
 uninstall:
-	rm -rf $(LIBDIR) $(LIBDIR).new $(DOCDIR)
+	rm -rf $(LIBDIR) $(LIBDIR).new $(LIBDIR).previous $(DOCDIR)
 	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl
 	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
 	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done

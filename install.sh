@@ -15,6 +15,7 @@ PACKAGES="libpam-python python3 python3-nacl python3-click python3-pyotp python3
 CONFIG=/etc/security/pam_totp.conf
 KEY=/etc/security/pam_totp.key
 STATE=/var/lib/pam_totp
+LIBRARY=/usr/lib/pam_totp
 
 fail() {
     printf 'install.sh: error: %s\n' "$1" >&2
@@ -54,9 +55,10 @@ install_packages() {
 install_all() {
     install_packages
     make --no-print-directory -s install
-    totpctl init
-    totpctl selftest || fail "the self-test failed, so do not put pam_totp into a PAM file yet" \
-        "no file in /etc/pam.d was changed: everybody logs in as before"
+    if ! { totpctl init && totpctl selftest; }; then
+        restore_previous
+    fi
+    rm -rf "$LIBRARY.previous"
     cat <<'EOF'
 
 Next: 1. enrol yourself:              totpctl enroll YOUR-NAME
@@ -65,9 +67,20 @@ Next: 1. enrol yourself:              totpctl enroll YOUR-NAME
 EOF
 }
 
+restore_previous() {
+    if [ -d "$LIBRARY.previous" ]; then
+        /usr/bin/python3 -I packaging/put_in_place.py "$LIBRARY.previous" "$LIBRARY"
+        rm -rf "$LIBRARY.previous"
+        fail "the new version failed its self-test; the previous one is back in place" \
+            "the reason is above, and in the system log"
+    fi
+    fail "the self-test failed, so do not put pam_totp into a PAM file yet" \
+        "no file in /etc/pam.d was changed: everybody logs in as before"
+}
+
 # PAM files that load the hook: without it, they deny everybody.
 users_of_the_hook() {
-    grep -rlE '^[^#]*pam_totp/(pam_totp/)?hook\.py' /etc/pam.d /etc/pam.conf /usr/lib/pam.d 2>/dev/null || true
+    grep -RlE '^[^#]*pam_totp' /etc/pam.d /etc/pam.conf /usr/lib/pam.d 2>/dev/null || true
 }
 
 uninstall() {

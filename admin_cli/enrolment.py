@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pam_totp import config, otp, verifier
+from pam_totp import otp, verifier
 from pam_totp.verifier import UserRecord
 
 from . import handover, issuing, ui
@@ -173,14 +173,19 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
     if keeps_others:
         ui.confirm(f"Remove {label} of {name}?", yes=yes)
     else:
-        skips = session.config.unenrolled == config.SKIP
-        then = "log in with the password alone" if skips else "be denied wherever a code is asked"
-        ui.confirm(f"Remove the whole enrolment of {name}, who will then {then}?", yes=yes)
+        _refuse_to_lift_a_suspension(record)
+        ui.confirm(
+            f"Remove the whole enrolment of {name}, who is then denied, or let in with the "
+            "password alone where 'nullok' or 'unenrolled = skip' is set?",
+            yes=yes,
+        )
     with session.open_store() as store, store.transaction(name) as transaction:
         record = session.enrolled(transaction.record, name)
         kept = tuple(a for a in record.authenticators if label is not None and a.label != label)
         if kept and len(kept) == len(record.authenticators):
             raise _no_such_label(record, str(label))
+        if not kept:
+            _refuse_to_lift_a_suspension(record)
         changed = record._replace(authenticators=kept, updated_at=now()) if kept else None
         transaction.save(changed)
     session.log("removed", name, authenticator=label if kept else "")
@@ -220,6 +225,14 @@ def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> Non
         raise ui.CommandFailed(
             f"{name} has an authenticator {label} already",
             f"name the second device with --label, or start anew with: totpctl reset {name}",
+        )
+
+
+def _refuse_to_lift_a_suspension(record: UserRecord) -> None:
+    if record.status == verifier.SUSPENDED:
+        raise ui.CommandFailed(
+            f"{record.name} is suspended, which a removal would lift",
+            f"run first: totpctl resume {record.name}",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 
 import click
 
@@ -76,12 +77,14 @@ def _create_key(path: str, store_path: str) -> bool:
     """
     folder = os.path.dirname(path)
     trusted_files.check_folder(folder)
+    unfinished = f"{path}.new"
+    if os.path.lexists(path):
+        _remove(unfinished)
+        return False
     folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder_descriptor, fcntl.LOCK_EX)
-        unfinished = f"{path}.new"
-        if os.path.lexists(unfinished):
-            os.unlink(unfinished)
+        _lock(folder_descriptor, folder)
+        _remove(unfinished)
         if os.path.lexists(path):
             return False
         if os.path.lexists(store_path):
@@ -96,8 +99,27 @@ def _create_key(path: str, store_path: str) -> bool:
         finally:
             os.close(descriptor)
         os.link(unfinished, path)  # not rename: this one never replaces a file
-        os.unlink(unfinished)
+        _remove(unfinished)
         os.fsync(folder_descriptor)
     finally:
         os.close(folder_descriptor)
     return True
+
+
+def _lock(descriptor: int, folder: str) -> None:
+    """Wait for another init, but not for ever: anybody may lock a folder that they can read."""
+    for _ in range(100):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)
+        else:
+            return
+    raise ui.CommandFailed(f"{folder} is locked by another process", f"run: fuser -v {folder}")
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,4 +1,4 @@
-"""put_in_place.py NEW PLACE: let the folder NEW take the place of PLACE, then remove the old one.
+"""put_in_place.py NEW PLACE: let the folder NEW take the place of PLACE, kept as PLACE.previous.
 
 Both names are exchanged in one step (renameat2(2), RENAME_EXCHANGE): a login, or a power cut,
 at any moment finds either the old modules or the new ones, never none.
@@ -25,7 +25,10 @@ def main() -> None:
         os.rename(place, f"{new}.old")
         os.rename(new, place)
         os.rename(f"{new}.old", new)
-    shutil.rmtree(new)
+    previous = f"{place}.previous"
+    if new != previous:
+        shutil.rmtree(previous, ignore_errors=True)
+        os.rename(new, previous)
 
 
 if __name__ == "__main__":

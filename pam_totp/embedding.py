@@ -65,8 +65,11 @@ def report(service: str, error: BaseException) -> None:
 def _at_secure() -> bool:
     """Ask the kernel whether this process has more rights than its caller."""
     word = 8 if sys.maxsize > 2**32 else 4
-    with open("/proc/self/auxv", "rb") as file:
-        vector = file.read(4096)
+    try:
+        with open("/proc/self/auxv", "rb") as file:
+            vector = file.read(4096)
+    except OSError:  # no /proc here: the user ids tell as much of the programs that we know
+        return os.getuid() != os.geteuid()
     for at in range(0, len(vector), 2 * word):
         if int.from_bytes(vector[at : at + word], sys.byteorder) == AT_SECURE:
             return any(vector[at + word : at + 2 * word])

@@ -67,6 +67,7 @@ _PAM_CODES = {
     verifier.LOCKED: PAM_MAXTRIES,
 }
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
+_PROBLEMS_LOGGED = 5  # at each login; totpctl shows them all
 _NOT_ENROLLED = "not enrolled"
 _DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
 
@@ -83,7 +84,7 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
     try:
         source = source._replace(user=_user(pamh))
         loaded = config.load(arguments.path, arguments.settings)
-        for problem in (*arguments.problems, *loaded.problems):
+        for problem in (*arguments.problems, *loaded.problems)[:_PROBLEMS_LOGGED]:
             audit.record("error", source, reason="configuration", detail=problem)
         if arguments.first_factor_key:
             return _came_with_a_key(pamh, source)

@@ -28,7 +28,10 @@ _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an ex
     13: ("cannot be written: no space left", "make room on the disk: df {folder}"),
     _CANNOT_OPEN: ("cannot be opened", "look at: ls -l {folder}; df {folder}"),
 }
-_RESTORE_HINT = "restore {path} from a backup, or run: totpctl init, after moving it away"
+_RESTORE_HINT = (
+    "restore {path} from a backup; failing that, move it away and run: totpctl init, which knows "
+    "nobody then"
+)
 _PAGE_SIZE_AT, _PAGE_COUNT_AT, _HEADER_BYTES = 16, 28, 32  # https://sqlite.org/fileformat.html
 
 
@@ -161,6 +164,8 @@ def _is_cut_off(path: str) -> bool:
         with open(path, "rb") as file:
             header = file.read(_HEADER_BYTES)
             size = os.fstat(file.fileno()).st_size
+        if not header.startswith(b"SQLite format 3\0"):
+            return False  # not for us to explain
         page_size = int.from_bytes(header[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 2], "big")
         pages = int.from_bytes(header[_PAGE_COUNT_AT:_HEADER_BYTES], "big")
         if size >= pages * (65536 if page_size == 1 else page_size):

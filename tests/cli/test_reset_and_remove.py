@@ -138,20 +138,19 @@ def test_an_account_that_is_gone_can_still_be_removed(totpctl: Totpctl, place: P
         assert store.load("nobody-here-any-more") is None
 
 
-@pytest.mark.parametrize(
-    ("unenrolled", "words"),
-    [
-        ("deny", "who will then be denied wherever a code is asked?"),
-        ("skip", "who will then log in with the password alone?"),
-    ],
-)
-def test_remove_asks_with_what_will_come_of_it(
-    terminals: Terminals, alice: Place, unenrolled: str, words: str
-) -> None:
-    alice.configure(unenrolled=unenrolled)
+def test_remove_asks_with_what_may_come_of_it(terminals: Terminals, alice: Place) -> None:
     terminal = terminals.open("remove", "alice")
-    terminal.answer(words, "n")
+    terminal.answer("with the password alone where 'nullok' or 'unenrolled = skip' is set?", "n")
     assert 1 == terminal.end()
+    assert alice.record("alice").authenticators
+
+
+def test_remove_does_not_lift_a_suspension(totpctl: Totpctl, alice: Place) -> None:
+    totpctl.done("suspend", "alice")
+    result = totpctl("remove", "alice", "--yes")
+    assert 1 == result.code
+    assert "totpctl resume alice" in result.err
+    assert "suspended" == alice.record("alice").status
 
 
 def test_recovery_codes_voids_the_old_and_keeps_the_devices(totpctl: Totpctl, alice: Place) -> None:

@@ -72,6 +72,29 @@ def test_second_run_upgrades_and_keeps_key_store_and_configuration(machine: Mach
     assert "broken(" not in machine.read(HOOK)
 
 
+def test_version_that_fails_its_selftest_is_taken_back(machine: Machine) -> None:
+    install(machine)
+    good = machine.read(f"{HOOK}")
+    machine.run("cp", "-r", ROOT, "/opt/next")
+    machine.run("sh", "-c", "echo 'raise SystemError' >> /opt/next/pam_totp/verifier.py")
+    done = machine.run("/opt/next/install.sh", check=False, timeout=120)
+    assert 1 == done.returncode
+    assert "the previous one is back in place" in done.stderr
+    assert good == machine.read(HOOK)
+    assert "SystemError" not in machine.read("/usr/lib/pam_totp/pam_totp/verifier.py")
+    machine.run("totpctl", "selftest", timeout=120)
+    assert not exists(machine, "/usr/lib/pam_totp.previous")
+
+
+@pytest.mark.parametrize("path", ["/usr/lib/pam_totp//hook.py", "/usr/lib/pam_totp/./hook.py"])
+def test_uninstall_finds_the_hook_by_other_names(machine: Machine, path: str) -> None:
+    install(machine)
+    machine.write("/etc/pam-sudo", f"auth required pam_python.so {path}\n")
+    machine.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
+    assert 1 == install(machine, "--uninstall").returncode
+    assert exists(machine, HOOK)
+
+
 def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> None:
     install(machine)
     machine.use_pam("sudo", PAM_LINE)
