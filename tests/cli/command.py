@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,13 @@ class Totpctl:
         result = self(*arguments, answers=answers)
         assert 0 == result.code, result.err
         return result
+
+
+def is_in_order(place: Place) -> bool:
+    """Tell whether there is one good key and one good store, and nothing beside them."""
+    with place.open() as opened:
+        problems = opened.check()
+    names = [path.name for path in place.key_path.parent.iterdir()]
+    names += [path.name for path in place.store_path.parent.iterdir()]
+    beside = [n for n in names if re.match(r"(pam_totp\.key|store\.db)(?!$|-wal$|-shm$)", n)]
+    return not problems and not beside

@@ -43,3 +43,20 @@ def machine() -> Iterator[Machine]:
     """A throw-away copy of this machine; needs root."""
     with Machine() as machine:
         yield machine
+
+
+@pytest.fixture
+def bare(place: Place) -> Place:
+    """A place without key and store."""
+    place.key_path.unlink()
+    for file in place.store_path.parent.iterdir():
+        file.unlink()
+    place.store_path.parent.rmdir()
+    return place
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command run in this process without changing its limits and its umask."""
+    monkeypatch.setattr("resource.setrlimit", lambda *limits: None)
+    monkeypatch.setattr("os.umask", lambda mask: 0)

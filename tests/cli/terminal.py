@@ -36,6 +36,8 @@ class Terminal:
             encoding="utf-8",
             codec_errors="backslashreplace",
             timeout=60,
+            # Tests that run in the background of a script are started with Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._child.delaybeforesend = None
         self._child.logfile_read = self._shown

@@ -67,11 +67,13 @@ def test_3_for_what_cannot_be_a_name(totpctl: Totpctl, user: str) -> None:
 
 @pytest.mark.parametrize("verb", ["list", "enroll", "init"])
 def test_4_without_root_and_with_the_default_configuration(
-    totpctl: Totpctl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+    totpctl: Totpctl,
+    in_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4000)
-    monkeypatch.setattr(os, "umask", lambda mask: 0)
-    monkeypatch.setattr("resource.setrlimit", lambda *limits: None)
     monkeypatch.setattr(config, "load", lambda *_: pytest.fail("the configuration was read"))
     assert 4 == ui.run(group, list(arguments(verb, ME)))
     assert (

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from admin_cli import ui
-from admin_cli.main import totpctl as group
-from pam_totp import sealing, store
-from tests.cli.command import Totpctl
+from pam_totp import sealing
+from tests.cli.command import Totpctl, is_in_order
 from tests.support.place import Place
-
-
-@pytest.fixture
-def bare(place: Place) -> Place:
-    """A place without key and store."""
-    place.key_path.unlink()
-    for file in place.store_path.parent.iterdir():
-        file.unlink()
-    place.store_path.parent.rmdir()
-    return place
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def is_in_order(place: Place) -> bool:
-    """Tell whether there is one good key and one good store, and nothing beside them."""
-    with place.open() as opened:
-        problems = opened.check()
-    names = [path.name for path in place.key_path.parent.iterdir()]
-    names += [path.name for path in place.store_path.parent.iterdir()]
-    beside = [n for n in names if re.match(r"(pam_totp\.key|store\.db)(?!$|-wal$|-shm$)", n)]
-    return not problems and not beside
 
 
 def test_key_and_store_are_created(totpctl: Totpctl, bare: Place) -> None:
@@ -166,84 +142,3 @@ def test_a_folder_for_the_key_that_others_can_write_is_refused(
     assert 5 == result.code
     assert f"hint: run: chmod go-w {folder}\n" in result.err
     assert [] == list(folder.iterdir())
-
-
-@pytest.mark.parametrize("times", range(5))
-def test_of_several_at_once_one_key_and_store_remain_and_all_succeed(
-    totpctl: Totpctl, bare: Place, times: int
-) -> None:
-    command = totpctl.command("init")
-    pipe = subprocess.PIPE
-    started = [
-        subprocess.Popen(command, env=totpctl.environment, stdout=pipe, stderr=pipe, text=True)
-        for _ in range(6)
-    ]
-    messages = [process.communicate(timeout=60)[1] for process in started]
-    assert [0] * 6 == [process.returncode for process in started], messages
-    assert 1 == "".join(messages).count("created the sealing key")
-    assert 1 == "".join(messages).count("created the store")
-    assert is_in_order(bare)
-
-
-# What names a file or makes it durable; SQLite's own writes are tried in tests/faults. A '?': not
-# on every architecture.
-CALLS = (
-    "write,fsync,fdatasync,flock,?link,linkat,?unlink,unlinkat,?rename,?renameat,renameat2,?mkdir,"
-    "mkdirat"
-)
-
-
-def steps_of(totpctl: Totpctl, trace: Path) -> list[tuple[str, int]]:
-    """Return the system calls of an init, from the key's folder on, as strace counts them."""
-    command = ["strace", "-f", "-o", str(trace), f"--trace={CALLS}", *totpctl.command("init")]
-    done = subprocess.run(command, env=totpctl.environment, capture_output=True, check=False)
-    assert 0 == done.returncode, done.stderr
-    seen: dict[str, int] = {}
-    steps: list[tuple[str, int]] = []
-    begun = False
-    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
-        call = re.match(r"\d+ +([a-z0-9]+)\(", line)
-        if not call:
-            continue
-        seen[call[1]] = seen.get(call[1], 0) + 1
-        begun = begun or call[1] == "flock"
-        if begun:
-            steps.append((call[1], seen[call[1]]))
-    return steps
-
-
-def forget(place: Place) -> None:
-    for folder in (place.key_path.parent, place.store_path.parent):
-        for path in folder.glob("*.key*" if folder == place.key_path.parent else "*"):
-            path.unlink()
-    place.store_path.parent.rmdir()
-
-
-def test_a_kill_at_any_step_leaves_what_the_next_init_finishes(
-    totpctl: Totpctl,
-    bare: Place,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr("resource.setrlimit", lambda *limits: None)
-    monkeypatch.setattr(os, "umask", lambda mask: 0)
-    again = ["--config", str(bare.config_path), "init"]
-    trace = tmp_path / "trace"
-    steps = steps_of(totpctl, trace)
-    assert {"link", "rename", "unlink", "fsync"} <= {re.sub("at2?$", "", name) for name, _ in steps}
-    killed = 0
-    for name, count in steps:
-        forget(bare)
-        inject = f"--inject={name}:signal=KILL:when={count}"
-        command = ["strace", "-f", "-o", str(trace), f"--trace={CALLS}", inject]
-        command += totpctl.command("init")
-        done = subprocess.run(command, env=totpctl.environment, capture_output=True, check=False)
-        killed += done.returncode != 0
-        if not bare.store_path.parent.exists():
-            bare.store_path.parent.mkdir(mode=0o700)  # forget() wants one
-        assert 0 == ui.run(group, again), (name, count, capsys.readouterr())
-        assert is_in_order(bare), (name, count, list(tmp_path.rglob("*")))
-        with store.open_store(str(bare.store_path), bare.sealer()) as opened:
-            assert [] == list(opened.records())
-    assert killed >= len(steps) - 2  # the last ones come after everything

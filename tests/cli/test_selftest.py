@@ -15,6 +15,8 @@ from tests.support.machine import Machine
 from tests.support.place import ROOT
 
 SELFTEST = ("/usr/bin/python3", "-B", "-m", "admin_cli", "selftest")
+# Tests that run in the background of a script are started with Ctrl-C ignored.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
 CHECKS = [
     "a right code is accepted",
     "the same code again is refused",
@@ -112,7 +114,7 @@ def test_interrupted_it_leaves_nothing_behind(machine: Machine, signal: str) -> 
     stuck = "#!/bin/sh\n: > /root/reached\nexec sleep 60\n"
     machine.write("/usr/bin/pamtester", stuck, mode=0o755)
     script = 'echo $$ > /root/pid; exec "$@"'
-    terminal = machine.spawn("sh", "-c", script, "sh", *SELFTEST, cwd=str(ROOT))
+    terminal = machine.spawn("sh", "-c", script, "sh", *INTERRUPTIBLE, *SELFTEST, cwd=str(ROOT))
     wait_until_there(machine, "/root/reached")
     assert 2 == len(traces(machine))
     machine.run("kill", "-s", signal, machine.read("/root/pid").strip())
@@ -125,7 +127,7 @@ def test_interrupted_it_leaves_nothing_behind(machine: Machine, signal: str) -> 
 def test_ctrl_c_leaves_nothing_behind(machine: Machine) -> None:
     stuck = "#!/bin/sh\n: > /root/reached\nexec sleep 60\n"
     machine.write("/usr/bin/pamtester", stuck, mode=0o755)
-    terminal = machine.spawn(*SELFTEST, cwd=str(ROOT))
+    terminal = machine.spawn(*INTERRUPTIBLE, *SELFTEST, cwd=str(ROOT))
     wait_until_there(machine, "/root/reached")
     terminal.send("\x03")
     terminal.expect_exact("totpctl: error: interrupted; nothing was left behind")
@@ -141,11 +143,9 @@ def test_it_removes_what_a_killed_one_left_and_nothing_of_one_that_runs(machine:
 
 
 def test_without_root_it_is_refused_with_4(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    in_process: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4000)
-    monkeypatch.setattr(os, "umask", lambda mask: 0)
-    monkeypatch.setattr("resource.setrlimit", lambda *limits: None)
     assert 4 == ui.run(group, ["selftest"])
     assert (
         "",
