@@ -12,6 +12,8 @@ import pytest
 from admin_cli import ui
 from admin_cli.main import totpctl
 from pam_totp import audit, config, login, verifier
+from pam_totp.store.schema import MIGRATIONS
+from pam_totp.store.transactions import DECOY_BUCKETS
 from tests.support.place import ROOT
 
 DOCS = ROOT / "docs"
@@ -368,6 +370,35 @@ def test_commands_on_the_pages_exist() -> None:
         blocks = "".join(re.findall(r"```sh\n(.*?)```", text, flags=re.S))
         used = re.findall(r"(?:^|sudo |`)totpctl ([a-z][a-z-]*)", blocks + text, flags=re.M)
         assert set(used) <= set(COMMANDS), page.name
+
+
+def test_every_folder_of_tests_is_described() -> None:
+    described = set(first_column(section(read("CONTRIBUTING.md"), "## Tests")))
+    folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/*.py")}
+    assert folders - {"tests/support"} == described - {"tests/vectors"}
+
+
+def test_every_module_of_a_login_is_in_the_list_of_files() -> None:
+    listed = re.findall(r"^    (\w+\.py|store/) ", read("pam_totp/__init__.py"), flags=re.M)
+    files = [path.name for path in (ROOT / "pam_totp").glob("*.py") if path.name != "__init__.py"]
+    assert sorted(listed) == sorted([*files, "store/"])
+
+
+def test_numbers_of_the_code_are_those_of_the_reference() -> None:
+    store_format = read("docs/reference/store-format.md")
+    assert f"| `bucket` | 0 to {DECOY_BUCKETS - 1} |" in store_format
+    assert f"one of {DECOY_BUCKETS} rows" in store_format
+    assert f"knows {len(MIGRATIONS)}." in store_format
+    assert login._PROBLEMS_LOGGED == 5
+    for page in ("docs/reference/configuration.md", "docs/man/pam_totp.8"):
+        assert "five such problems at most" in read(page), page
+
+
+def test_value_that_the_reference_shows_is_a_good_one() -> None:
+    text = section(read("docs/reference/configuration.md"), "# Configuration")
+    shown = re.findall(r"^    (\w+ = .*)$", text, flags=re.M)
+    assert shown
+    assert config.parse("\n".join(shown).encode()).problems == ()
 
 
 def test_paths_of_the_code_are_those_of_the_reference() -> None:
