@@ -5,6 +5,7 @@ What runs during a login, one concept a file:
     hook.py           what a PAM host loads: pam_sm_authenticate, pam_sm_setcred
     embedding.py      safe imports inside somebody else's program
     login.py          one login as a checklist; the only file that knows PAM codes
+    identity.py       who logs in, by the host and by the directory
     conversation.py   prompts and messages, and what can come back
     config.py         pam_totp.conf and PAM arguments -> Config
     hashes.py         HMAC and friends, without OpenSSL

@@ -14,13 +14,10 @@ like, where ``env`` and os.environ belong to the caller: no path, key or option 
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
 import resource
 import time
 
-from . import audit, config, messages, otp, recovery, verifier
+from . import audit, config, identity, messages, otp, recovery, verifier
 from .conversation import PAM_SILENT, Conversation
 from .errors import ConversationFailed, Unavailable
 from .sealing import read_sealer
@@ -76,13 +73,13 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
     """Return the PAM code of one pam_sm_authenticate call; ``argv`` without the script's path."""
     arguments = config.parse_arguments(argv)
     source = audit.Source(
-        module=f"{_item(pamh, 'service')}:auth",
-        rhost=_item(pamh, "rhost"),
-        tty=_item(pamh, "tty"),
-        ruser=_item(pamh, "ruser"),
+        module=f"{identity.item(pamh, 'service')}:auth",
+        rhost=identity.item(pamh, "rhost"),
+        tty=identity.item(pamh, "tty"),
+        ruser=identity.item(pamh, "ruser"),
     )
     try:
-        source = source._replace(user=_user(pamh))
+        source = source._replace(user=identity.user(pamh))
         loaded = config.load(arguments.path, arguments.settings)
         for problem in (*arguments.problems, *loaded.problems)[:_PROBLEMS_LOGGED]:
             audit.record("error", source, reason="configuration", detail=problem)
@@ -110,7 +107,7 @@ class _Login:
     ) -> None:
         quiet = settings.quiet or bool(flags & PAM_SILENT)
         self._conversation = Conversation(pamh, echo=settings.echo, quiet=quiet)
-        self._password = _password(pamh)
+        self._password = identity.password(pamh)
         self._settings = settings
         self._source = source
         self._debug = debug
@@ -123,10 +120,10 @@ class _Login:
             raise
 
     def _run(self) -> int:
-        entry = _passwd_entry(self._source.user)
+        entry = identity.passwd_entry(self._source.user)
         if entry is not None:
-            self._source = self._source._replace(user=_canonical_name(entry))
-            if _in_groups(entry, self._settings.exempt_groups):
+            self._source = self._source._replace(user=identity.canonical_name(entry))
+            if identity.in_groups(entry, self._settings.exempt_groups):
                 self._log("skipped", reason="exempt group")
                 return PAM_IGNORE
         with Uninterrupted(), _open(self._settings) as store:
@@ -239,59 +236,9 @@ def _came_with_a_key(pamh: Any, source: audit.Source) -> int:
 
     Believed of sshd alone: elsewhere the PAM environment may be the caller's.
     """
-    if not _item(pamh, "service").startswith("sshd"):
+    if not identity.item(pamh, "service").startswith("sshd"):
         audit.record("error", source, reason="first_factor=key works in sshd's PAM file only")
         return PAM_AUTH_ERR
     lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").split("\n")
     accepted = any(line.startswith("publickey ") for line in lines)
     return PAM_SUCCESS if accepted else PAM_AUTH_ERR
-
-
-def _user(pamh: Any) -> str:
-    try:
-        return str(pamh.get_user(None) or "")
-    except UnicodeError:
-        return ""
-    except pamh.exception:
-        raise ConversationFailed("conversation", "nobody said who logs in") from None
-
-
-def _item(pamh: Any, name: str) -> str:
-    try:
-        return str(getattr(pamh, name) or "")
-    except UnicodeError:
-        return "?"
-
-
-def _password(pamh: Any) -> str | None:
-    try:
-        password = pamh.authtok
-    except (UnicodeError, pamh.exception):
-        return None
-    return password if isinstance(password, str) else None
-
-
-def _passwd_entry(user: str) -> pwd.struct_passwd | None:
-    """Look the user up, so that ALICE of a case-insensitive directory is alice here too."""
-    try:
-        # os.fsdecode: in the C locale, pwd takes what is not ASCII as surrogates.
-        return pwd.getpwnam(os.fsdecode(user.encode("utf-8")))
-    except (KeyError, ValueError):  # unknown; a NUL or a surrogate in the name
-        return None
-
-
-def _canonical_name(entry: pwd.struct_passwd) -> str:
-    return os.fsencode(entry.pw_name).decode("utf-8", "surrogateescape")
-
-
-def _in_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> bool:
-    if not names:
-        return False
-    member_of = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    for name in names:
-        try:
-            if grp.getgrnam(name).gr_gid in member_of:
-                return True
-        except KeyError:
-            continue
-    return False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..errors import SealingError
 from .database import create_database, open_database
-from .transactions import DecoyTransaction, Transaction, read_record
+from .rows import read_record
+from .transactions import DecoyTransaction, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

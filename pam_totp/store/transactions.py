@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from ..otp import ALGORITHMS, DIGITS
-from ..sealing import Sealer
-from ..verifier import STATUSES, SUSPENDED, Authenticator, UserRecord
+from ..verifier import SUSPENDED, Authenticator, UserRecord
+from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, user_row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
 
     from .database import Database
     from .sqlite import SQLiteStore
 
 DECOY_BUCKETS = 65536
-
-_USER_COLUMNS = "status, failures, throttled_until, recovery_salt, created_at, updated_at"
-_AUTHENTICATOR_COLUMNS = (
-    "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
-    "created_at, last_used_at"
-)
 
 
 class Transaction:
@@ -68,14 +60,14 @@ class Transaction:
 
     def _save_user(self, record: UserRecord) -> None:
         before = self.record
-        if before is not None and _user_row(before) == _user_row(record):
+        if before is not None and user_row(before) == user_row(record):
             return
         self._database.execute(
-            f"INSERT INTO users (name, {_USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "
+            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
             "failures = excluded.failures, throttled_until = excluded.throttled_until, "
             "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at",
-            (record.name, *_user_row(record)),
+            (record.name, *user_row(record)),
         )
 
     def _save_authenticators(self, record: UserRecord) -> None:
@@ -100,17 +92,17 @@ class Transaction:
     def _insert_authenticator(self, authenticator: Authenticator) -> None:
         if authenticator.secret is None:
             raise ValueError("an authenticator cannot be saved without its secret")
-        binding = _binding(self._name, authenticator)
-        sealed = self._store.sealer.seal(authenticator.secret, *binding)
+        bound_to = binding(self._name, authenticator)
+        sealed = self._store.sealer.seal(authenticator.secret, *bound_to)
         self._database.execute(
-            f"INSERT INTO authenticators (user, {_AUTHENTICATOR_COLUMNS}) "
+            f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (self._name, *authenticator._replace(secret=sealed)),
         )
 
     def _update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
-        fixed = (known.secret, *_binding(self._name, known), known.created_at)
-        if fixed != (changed.secret, *_binding(self._name, changed), changed.created_at):
+        fixed = (known.secret, *binding(self._name, known), known.created_at)
+        if fixed != (changed.secret, *binding(self._name, changed), changed.created_at):
             raise ValueError("a secret and its parameters never change: use a new id")
         self._database.execute(
             "UPDATE authenticators SET label = ?, drift = ?, last_accepted_step = ?, "
@@ -204,88 +196,3 @@ def _pass_by_the_key(database: Database) -> None:
     store left behind, this page then tells that it does not belong here.
     """
     database.execute("UPDATE meta SET value = randomblob(8) WHERE key = 'last_write'")
-
-
-def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | None:
-    """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote."""
-    execute = store.database.execute
-    rows = execute(f"SELECT {_USER_COLUMNS} FROM users WHERE name = ?", (name,))
-    if not rows:
-        return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at = rows[0]
-    digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
-    authenticators = execute(
-        f"SELECT {_AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
-        (name,),
-    )
-    sound = (
-        status in STATUSES
-        and _are_integers(failures, throttled_until, created_at, updated_at)
-        and failures >= 0
-        and (recovery_salt is None or isinstance(recovery_salt, bytes))
-        and all(isinstance(digest, bytes) for (digest,) in digests)
-        and all(_is_sound(Authenticator(*row)) for row in authenticators)
-    )
-    if not sound:
-        raise store.database.corrupt("holds a row that pam_totp did not write")
-    return UserRecord(
-        name=name,
-        status=status,
-        failures=failures,
-        throttled_until=throttled_until,
-        recovery_salt=recovery_salt,
-        recovery_digests=frozenset(digest for (digest,) in digests),
-        authenticators=tuple(
-            _unsealed(store.sealer, name, Authenticator(*row), unseal=unseal)
-            for row in authenticators
-        ),
-        created_at=created_at,
-        updated_at=updated_at,
-    )
-
-
-def _is_sound(row: Authenticator) -> bool:
-    """Tell whether a damaged page could not have made this row: its types, and ranges."""
-    return (
-        isinstance(row.id, str)
-        and isinstance(row.label, str)
-        and isinstance(row.secret, bytes)
-        and row.algorithm in ALGORITHMS
-        and row.digits in DIGITS
-        and _are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
-        and row.period > 0
-        and (row.last_used_at is None or isinstance(row.last_used_at, int))
-    )
-
-
-def _are_integers(*values: object) -> bool:
-    return all(isinstance(value, int) for value in values)
-
-
-def _unsealed(sealer: Sealer, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
-    sealed, authenticator = row.secret, row._replace(secret=None)
-    if not unseal or sealed is None:
-        return authenticator
-    return authenticator._replace(secret=sealer.open(sealed, *_binding(user, authenticator)))
-
-
-def _binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:
-    """Name the fields that a sealed secret is bound to."""
-    return (
-        user,
-        authenticator.id,
-        authenticator.algorithm,
-        str(authenticator.digits),
-        str(authenticator.period),
-    )
-
-
-def _user_row(record: UserRecord) -> tuple[Any, ...]:
-    return (
-        record.status,
-        record.failures,
-        record.throttled_until,
-        record.recovery_salt,
-        record.created_at,
-        record.updated_at,
-    )

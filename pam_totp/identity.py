@@ -1,0 +1,63 @@
+"""Who logs in: what the application hands over, and what the directory says of the name."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+from .errors import ConversationFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def user(pamh: Any) -> str:
+    try:
+        return str(pamh.get_user(None) or "")
+    except UnicodeError:
+        return ""
+    except pamh.exception:
+        raise ConversationFailed("conversation", "nobody said who logs in") from None
+
+
+def item(pamh: Any, name: str) -> str:
+    try:
+        return str(getattr(pamh, name) or "")
+    except UnicodeError:
+        return "?"
+
+
+def password(pamh: Any) -> str | None:
+    try:
+        token = pamh.authtok
+    except (UnicodeError, pamh.exception):
+        return None
+    return token if isinstance(token, str) else None
+
+
+def passwd_entry(user: str) -> pwd.struct_passwd | None:
+    """Look the user up, so that ALICE of a case-insensitive directory is alice here too."""
+    try:
+        # os.fsdecode: in the C locale, pwd takes what is not ASCII as surrogates.
+        return pwd.getpwnam(os.fsdecode(user.encode("utf-8")))
+    except (KeyError, ValueError):  # unknown; a NUL or a surrogate in the name
+        return None
+
+
+def canonical_name(entry: pwd.struct_passwd) -> str:
+    return os.fsencode(entry.pw_name).decode("utf-8", "surrogateescape")
+
+
+def in_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> bool:
+    if not names:
+        return False
+    member_of = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    for name in names:
+        try:
+            if grp.getgrnam(name).gr_gid in member_of:
+                return True
+        except KeyError:
+            continue
+    return False

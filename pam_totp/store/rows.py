@@ -1,0 +1,104 @@
+"""Between the rows of the tables and the records of the verifier."""
+
+from __future__ import annotations
+
+from ..otp import ALGORITHMS, DIGITS
+from ..verifier import STATUSES, Authenticator, UserRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..sealing import Sealer
+    from .sqlite import SQLiteStore
+
+USER_COLUMNS = "status, failures, throttled_until, recovery_salt, created_at, updated_at"
+AUTHENTICATOR_COLUMNS = (
+    "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
+    "created_at, last_used_at"
+)
+
+
+def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | None:
+    """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote."""
+    execute = store.database.execute
+    rows = execute(f"SELECT {USER_COLUMNS} FROM users WHERE name = ?", (name,))
+    if not rows:
+        return None
+    status, failures, throttled_until, recovery_salt, created_at, updated_at = rows[0]
+    digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
+    authenticators = execute(
+        f"SELECT {AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
+        (name,),
+    )
+    sound = (
+        status in STATUSES
+        and _are_integers(failures, throttled_until, created_at, updated_at)
+        and failures >= 0
+        and (recovery_salt is None or isinstance(recovery_salt, bytes))
+        and all(isinstance(digest, bytes) for (digest,) in digests)
+        and all(_is_sound(Authenticator(*row)) for row in authenticators)
+    )
+    if not sound:
+        raise store.database.corrupt("holds a row that pam_totp did not write")
+    return UserRecord(
+        name=name,
+        status=status,
+        failures=failures,
+        throttled_until=throttled_until,
+        recovery_salt=recovery_salt,
+        recovery_digests=frozenset(digest for (digest,) in digests),
+        authenticators=tuple(
+            _unsealed(store.sealer, name, Authenticator(*row), unseal=unseal)
+            for row in authenticators
+        ),
+        created_at=created_at,
+        updated_at=updated_at,
+    )
+
+
+def _is_sound(row: Authenticator) -> bool:
+    """Tell whether a damaged page could not have made this row: its types, and ranges."""
+    return (
+        isinstance(row.id, str)
+        and isinstance(row.label, str)
+        and isinstance(row.secret, bytes)
+        and row.algorithm in ALGORITHMS
+        and row.digits in DIGITS
+        and _are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
+        and row.period > 0
+        and (row.last_used_at is None or isinstance(row.last_used_at, int))
+    )
+
+
+def _are_integers(*values: object) -> bool:
+    return all(isinstance(value, int) for value in values)
+
+
+def _unsealed(sealer: Sealer, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
+    sealed, authenticator = row.secret, row._replace(secret=None)
+    if not unseal or sealed is None:
+        return authenticator
+    return authenticator._replace(secret=sealer.open(sealed, *binding(user, authenticator)))
+
+
+def binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:
+    """Name the fields that a sealed secret is bound to."""
+    return (
+        user,
+        authenticator.id,
+        authenticator.algorithm,
+        str(authenticator.digits),
+        str(authenticator.period),
+    )
+
+
+def user_row(record: UserRecord) -> tuple[Any, ...]:
+    return (
+        record.status,
+        record.failures,
+        record.throttled_until,
+        record.recovery_salt,
+        record.created_at,
+        record.updated_at,
+    )
