@@ -14,7 +14,7 @@ from tests.support.logs import LogSocket
 @pytest.fixture(autouse=True)
 def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everybody have an account on this machine."""
-    monkeypatch.setattr(login, "pwd", Accounts)
+    monkeypatch.setattr(identity, "pwd", Accounts)
 
 
 @pytest.fixture(autouse=True)
