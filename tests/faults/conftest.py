@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import audit, login
+from pam_totp import audit, identity, login
 from tests.faults.fake_pam import Accounts, Clock
 from tests.support.logs import LogSocket
 
