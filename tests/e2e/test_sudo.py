@@ -360,7 +360,5 @@ def test_caller_cannot_stop_sudo_while_it_is_at_the_store(sudo: Machine, alice: 
     sudo.run("sh", "-c", f"until grep -q '^Uid:.0.0.0.0$' /proc/{pid}/status; do :; done")
     assert not signalled("-STOP")
     assert not signalled("-KILL")
-    terminal.send("\x1a")
-    terminal.send("\x1c")
     holder.sendline("")
     sudo.log.wait_for("event=accepted")

@@ -1,0 +1,51 @@
+"""Signals of the terminal wait while a login is at the store, and only then."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from pam_totp import login, verifier
+from pam_totp.uninterrupted import Uninterrupted
+from tests.support.logs import LogSocket
+from tests.support.place import Place, code_now
+from tests.unit.door import Clock, Door
+
+OF_A_TERMINAL = {signal.SIGTSTP, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTTOU}
+
+
+def blocked() -> set[signal.Signals]:
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+
+def test_signals_are_blocked_inside_and_as_before_outside() -> None:
+    before = blocked()
+    with Uninterrupted():
+        assert OF_A_TERMINAL <= blocked()
+    assert before == blocked()
+
+
+def test_an_exception_leaves_mask_and_user_ids_as_they_were() -> None:
+    before = blocked(), os.getresuid()
+    with pytest.raises(KeyError), Uninterrupted():
+        raise KeyError
+    assert before == (blocked(), os.getresuid())
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_code_is_judged_with_signals_blocked_and_asked_for_without(
+    place: Place, log: LogSocket, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.enrol("alice")
+    door, seen, verify = Door(place, log, clock), [], verifier.verify
+
+    def watched(*arguments: object) -> object:
+        seen.append(OF_A_TERMINAL <= blocked())
+        return verify(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(login.verifier, "verify", watched)
+    answer = door.meanwhile(code_now(), lambda: seen.append(OF_A_TERMINAL <= blocked()))
+    assert "PAM_SUCCESS" == door.login(answer).result
+    assert [False, True] == seen
