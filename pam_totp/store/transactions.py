@@ -8,6 +8,7 @@ from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, use
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from .database import Database
     from .sqlite import SQLiteStore
@@ -15,21 +16,21 @@ if TYPE_CHECKING:
 DECOY_BUCKETS = 65536
 
 
-class Transaction:
-    """See store.Transaction. BEGIN IMMEDIATE serialises writers across processes."""
+class _CriticalSection:
+    """BEGIN on entry, COMMIT or ROLLBACK on exit. BEGIN IMMEDIATE serialises writers."""
 
-    def __init__(self, store: SQLiteStore, name: str, mode: str, *, unseal: bool) -> None:
+    record: UserRecord | None
+
+    def __init__(self, store: SQLiteStore, name: str, mode: str) -> None:
         self._database = store.database
         self._store = store
         self._name = name
         self._mode = mode
-        self._unseal = unseal
-        self.record: UserRecord | None = None
 
-    def __enter__(self) -> Transaction:
+    def __enter__(self) -> Self:
         self._database.execute(f"BEGIN {self._mode}")
         try:
-            self.record = read_record(self._store, self._name, unseal=self._unseal)
+            self.record = self._read()
         except BaseException:
             self._database.roll_back()
             raise
@@ -45,6 +46,21 @@ class Transaction:
             self._database.commit()
         else:
             self._database.roll_back()
+
+    def _read(self) -> UserRecord | None:
+        raise NotImplementedError
+
+
+class Transaction(_CriticalSection):
+    """See store.Transaction."""
+
+    def __init__(self, store: SQLiteStore, name: str, mode: str, *, unseal: bool) -> None:
+        super().__init__(store, name, mode)
+        self._unseal = unseal
+        self.record = None
+
+    def _read(self) -> UserRecord | None:
+        return read_record(self._store, self._name, unseal=self._unseal)
 
     def save(self, record: UserRecord | None) -> None:
         _pass_by_the_key(self._database)
@@ -76,9 +92,8 @@ class Transaction:
         for gone in before.keys() - after.keys():
             self._database.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
         for known_id in before.keys() & after.keys():
-            if (
-                before[known_id].label != after[known_id].label
-            ):  # make way: two may exchange their labels
+            if before[known_id].label != after[known_id].label:
+                # Make way: two may exchange their labels.
                 self._database.execute(
                     "UPDATE authenticators SET label = id WHERE id = ?", (known_id,)
                 )
@@ -128,34 +143,28 @@ class Transaction:
             )
 
 
-class DecoyTransaction:
+class DecoyTransaction(_CriticalSection):
     """The same reads, the same write and the same fsync for a user who has no record.
 
     Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and the sealing key, so
     that an unenrolled user is throttled as an enrolled one is, and the table cannot grow.
     """
 
+    record: UserRecord
+
     def __init__(self, store: SQLiteStore, name: str, mode: str) -> None:
-        self._database = store.database
-        self._store = store
-        self._name = name
-        self._mode = mode
+        super().__init__(store, name, mode)
         token = store.sealer.decoy(b"bucket", name)
         self._bucket = int.from_bytes(token[:4], "big") % DECOY_BUCKETS
         self.record = UserRecord(name)
 
-    def __enter__(self) -> DecoyTransaction:
+    def _read(self) -> UserRecord:
         sealer = self._store.sealer
-        self._database.execute(f"BEGIN {self._mode}")
-        try:
-            rows = self._database.execute(
-                "SELECT failures, throttled_until FROM decoys WHERE bucket = ?", (self._bucket,)
-            )
-        except BaseException:
-            self._database.roll_back()
-            raise
+        rows = self._database.execute(
+            "SELECT failures, throttled_until FROM decoys WHERE bucket = ?", (self._bucket,)
+        )
         failures, throttled_until = rows[0] if rows else (0, 0)
-        self.record = UserRecord(
+        return UserRecord(
             self._name,
             status=SUSPENDED,  # whatever matches, it is rejected
             failures=failures,
@@ -166,18 +175,6 @@ class DecoyTransaction:
                 Authenticator(id="", label="", secret=sealer.decoy(b"secret", self._name)),
             ),
         )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._database.commit()
-        else:
-            self._database.roll_back()
 
     def save(self, record: UserRecord | None) -> None:
         if record is None:

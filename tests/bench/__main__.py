@@ -16,8 +16,7 @@ from pathlib import Path
 from tests.support.machine import Machine
 from tests.support.place import ROOT
 
-FOLDER = Path("/var/lib/bench")
-FLOOR = "a one-line pam_python hook"
+from .peers import FOLDER, Floor
 
 Timings = dict[str, list[float]]
 
@@ -53,7 +52,7 @@ def _machine() -> str:
 
 
 def _print_pam(timings: Timings) -> None:
-    floor = statistics.median(timings[FLOOR])
+    floor = statistics.median(timings[Floor.name])
     rows = [
         (name, _milliseconds(times), f"{statistics.median(times) / floor:.2f}")
         for name, times in timings.items()
