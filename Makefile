@@ -1,4 +1,5 @@
 # make install DESTDIR= PREFIX=/usr     the one list of what is installed, and where
+# make native BUILD=build               pam_totp.so alone
 # make lint | test | bench              see CONTRIBUTING.md
 
 DESTDIR =
@@ -9,21 +10,47 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib/pam_totp
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/pam_totp
 MAN8DIR = $(DESTDIR)$(PREFIX)/share/man/man8
 MAN5DIR = $(DESTDIR)$(PREFIX)/share/man/man5
+UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/security/pam_totp.conf
 
-.PHONY: install uninstall lint test bench
+# Beside the modules that are there: /usr/lib/<triplet>/security on Debian, lib64 on Fedora.
+PAM_UNIX = $(firstword $(wildcard $(addprefix $(PREFIX)/,lib/*/security/pam_unix.so \
+    lib64/security/pam_unix.so lib/security/pam_unix.so)))
+PAMDIR = $(patsubst %/,%,$(dir $(PAM_UNIX)))
+
+BUILD = build
+MODULE = $(BUILD)/pam_totp.so
+SOURCES = $(wildcard pam_totp/native/*.c)
+CFLAGS = -O2
+HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+    -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
+WARNINGS = -Wall -Wextra -Werror
+
+.PHONY: install uninstall native lint test bench
+
+native: $(BUILD)/pam_totp.so
+
+$(BUILD)/pam_totp.so: $(SOURCES) $(wildcard pam_totp/native/*.h)
+	mkdir -p $(BUILD)
+	$(CC) -std=gnu11 -D_GNU_SOURCE $(HARDENING) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -shared \
+	    -o $@ $(SOURCES) $(LDFLAGS) -lpam
 
 # A new tree is made beside the old one and then takes its place: logins go on all the while.
-install:
+install: $(MODULE)
 	rm -rf $(LIBDIR).new
 	install -d -m 0755 $(LIBDIR).new/pam_totp/store $(LIBDIR).new/admin_cli
 	install -m 0644 pam_totp/*.py $(LIBDIR).new/pam_totp/
 	install -m 0644 pam_totp/store/*.py $(LIBDIR).new/pam_totp/store/
 	install -m 0644 admin_cli/*.py $(LIBDIR).new/admin_cli/
 	ln -s pam_totp/hook.py $(LIBDIR).new/hook.py
+	install -m 0755 packaging/worker $(LIBDIR).new/worker
 	$(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \
 	    $(LIBDIR).new/pam_totp $(LIBDIR).new/admin_cli
 	$(PYTHON) -I packaging/put_in_place.py $(LIBDIR).new $(LIBDIR)
+	install -d -m 0755 $(DESTDIR)$(PAMDIR) $(UNITDIR)
+	install -m 0644 $(MODULE) $(DESTDIR)$(PAMDIR)/.pam_totp.so.new
+	mv -f $(DESTDIR)$(PAMDIR)/.pam_totp.so.new $(DESTDIR)$(PAMDIR)/pam_totp.so
+	install -m 0644 packaging/systemd/* $(UNITDIR)/
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/security
 	install -m 0755 packaging/totpctl $(DESTDIR)$(PREFIX)/sbin/totpctl
 	if [ ! -e $(CONFIG) ]; then install -m 0644 packaging/pam_totp.conf $(CONFIG); fi
@@ -37,7 +64,8 @@ install:
 # Key, store and configuration stay: install.sh --uninstall --purge removes those too.
 uninstall:
 	rm -rf $(LIBDIR) $(LIBDIR).new $(LIBDIR).previous $(DOCDIR)
-	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl
+	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl $(DESTDIR)$(PAMDIR)/pam_totp.so
+	for unit in packaging/systemd/*; do rm -f $(UNITDIR)/$${unit##*/}; done
 	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
 	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done
 

@@ -11,11 +11,13 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin # the system's python3, whatever else is firs
 export PATH
 umask 022
 
-PACKAGES="libpam-python python3 python3-nacl python3-click python3-pyotp python3-segno pamtester make"
+PACKAGES="python3 python3-nacl python3-click python3-pyotp python3-segno python3-pampy make"
+BUILDING="gcc libc6-dev libpam0g-dev" # removed again, unless they were there
 CONFIG=/etc/security/pam_totp.conf
 KEY=/etc/security/pam_totp.key
 STATE=/var/lib/pam_totp
 LIBRARY=/usr/lib/pam_totp
+UNITS="pam_totp.socket pam_totp.service"
 
 fail() {
     printf 'install.sh: error: %s\n' "$1" >&2
@@ -37,24 +39,53 @@ check_machine() {
     [ "$(id -u)" -eq 0 ] || fail "only root can install" "run: sudo ./install.sh"
 }
 
-install_packages() {
-    missing=
-    for package in $PACKAGES; do
+# Packages of the list that are not installed.
+missing() {
+    for package in "$@"; do
         state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-        [ "$state" = installed ] || missing="$missing $package"
+        [ "$state" = installed ] || printf ' %s' "$package"
     done
-    [ -n "$missing" ] || return 0
-    echo "installing:$missing"
-    apt-get update -q || fail "apt-get update failed" "look at /etc/apt/sources.list.d and the network"
+}
+
+installed_packages() {
+    dpkg-query -W -f '${db:Status-Status} ${binary:Package}\n' | sed -n 's/^installed //p' | sort
+}
+
+install_packages() {
     # shellcheck disable=SC2086 # one word a package
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing ||
+    wanted=$(missing $1)
+    [ -n "$wanted" ] || return 0
+    echo "installing:$wanted"
+    apt-get update -q || fail "apt-get update failed" "look at /etc/apt/sources.list.d and the network"
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $wanted ||
         fail "apt-get install failed" \
             "on Ubuntu the packages are in universe: add-apt-repository universe"
 }
 
+# Build pam_totp.so in $scratch; what apt installed for that, and nothing else, goes again.
+build_module() {
+    installed_packages >"$scratch/before"
+    install_packages "$BUILDING"
+    make --no-print-directory -s native BUILD="$scratch" || fail "pam_totp.so cannot be built" \
+        "the reason is above; until then nothing was changed"
+    built_with=$(installed_packages | comm -13 "$scratch/before" - | tr '\n' ' ')
+    [ -n "$built_with" ] || return 0
+    echo "removing what was only needed to build: $built_with"
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get purge -q -y $built_with ||
+        fail "apt-get purge failed" "run: apt-get purge $built_with"
+}
+
 install_all() {
-    install_packages
-    make --no-print-directory -s install
+    install_packages "$PACKAGES"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    build_module
+    previous=$(module_folder)/pam_totp.so
+    [ ! -e "$previous" ] || cp -p "$previous" "$scratch/previous.so"
+    make --no-print-directory -s install MODULE="$scratch/pam_totp.so"
+    start_service
     if ! { totpctl init && totpctl selftest; }; then
         restore_previous
     fi
@@ -67,10 +98,33 @@ Next: 1. enrol yourself:              totpctl enroll YOUR-NAME
 EOF
 }
 
+module_folder() {
+    dirname "$(find /usr/lib -path '*/security/pam_unix.so' | head -n 1)"
+}
+
+# Without systemd, or before it listens, pam_totp.so starts a worker for each login.
+start_service() {
+    [ -d /run/systemd/system ] || return 0
+    systemctl daemon-reload
+    # shellcheck disable=SC2086 # one word a unit
+    systemctl stop $UNITS
+    systemctl enable -q --now pam_totp.socket
+}
+
+stop_service() {
+    [ -d /run/systemd/system ] || return 0
+    # shellcheck disable=SC2086 # one word a unit
+    systemctl disable -q --now $UNITS 2>/dev/null || true
+}
+
 restore_previous() {
     if [ -d "$LIBRARY.previous" ]; then
         /usr/bin/python3 -I packaging/put_in_place.py "$LIBRARY.previous" "$LIBRARY"
         rm -rf "$LIBRARY.previous"
+        if [ -e "$scratch/previous.so" ]; then
+            mv -f "$scratch/previous.so" "$(module_folder)/pam_totp.so"
+        fi
+        start_service
         fail "the new version failed its self-test; the previous one is back in place" \
             "the reason is above, and in the system log"
     fi
@@ -89,6 +143,7 @@ uninstall() {
         fail "still in use by: $(echo "$users" | tr '\n' ' ')" \
             "take the pam_totp lines out of it first: without the hook it would deny every login"
     fi
+    stop_service
     make --no-print-directory -s uninstall
     if [ "$1" = purge ]; then
         rm -rf "$STATE"
@@ -114,6 +169,6 @@ check_machine
 if [ "$action" = install ]; then
     install_all
 else
-    command -v make >/dev/null || install_packages
+    command -v make >/dev/null || install_packages make
     uninstall "$action"
 fi

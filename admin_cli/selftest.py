@@ -1,4 +1,8 @@
-"""The installed chain, tried as an application would: pamtester, libpam, pam_python, the hook."""
+"""The installed chain, tried as an application would: libpam, the module, the hook, a store.
+
+pam_totp.so by way of python-pam: it brings libpam into a Python process, where pam_python.so
+crashes. That one is tried with pamtester.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +23,16 @@ from pam_totp.verifier import Authenticator, UserRecord
 from . import ui
 
 PAM_FOLDER = Path("/etc/pam.d")
+PLACES = Path("/run/pam_totp")  # where the worker's service sees and may write them too
 SERVICE_PREFIX = "pam_totp-selftest."
 HOOK = Path(__file__).resolve().parents[1] / "hook.py"
+NATIVE, PAM_PYTHON = "pam_totp", "pam_python"
+HOSTS = (NATIVE, PAM_PYTHON)
+MODULE_FOLDERS = ("usr/lib/*/security", "usr/lib64/security", "usr/lib/security")
 TIMEOUT = 60  # seconds
+PAM_SUCCESS, PAM_AUTH_ERR = 0, 7
+
+Application = Callable[[str], tuple[int | None, str]]  # an answer -> PAM code, and what was said
 
 
 class Check(NamedTuple):
@@ -29,23 +41,81 @@ class Check(NamedTuple):
     detail: str
 
 
-def run() -> list[Check]:
+def default_host() -> str:
+    """Return the native host where its module is installed."""
+    found = any(any(Path("/").glob(f"{folder}/pam_totp.so")) for folder in MODULE_FOLDERS)
+    return NATIVE if found else PAM_PYTHON
+
+
+def run(host: str) -> list[Check]:
     """Return what was tried, in order. Raises ui.CommandFailed where it cannot be tried."""
-    pamtester = shutil.which("pamtester", path="/usr/bin:/usr/local/bin")
-    if pamtester is None:
-        raise ui.CommandFailed("pamtester is missing", "run: apt install pamtester")
-    hook = HOOK if HOOK.exists() else HOOK.parent / "pam_totp" / "hook.py"
     user = pwd.getpwuid(0).pw_name
     service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
+    application = {NATIVE: _python_pam, PAM_PYTHON: _pamtester}[host](service.name, user)
     _remove_leftovers()
-    with _StopsInAnOrderlyWay(), tempfile.TemporaryDirectory(prefix=SERVICE_PREFIX) as folder:
+    PLACES.mkdir(mode=0o755, exist_ok=True)
+    with (
+        _StopsInAnOrderlyWay(),
+        tempfile.TemporaryDirectory(prefix=SERVICE_PREFIX, dir=PLACES) as folder,
+    ):
         secret, code = os.urandom(20), recovery.format_code(os.urandom(recovery.RANDOM_BYTES))
         config_path = _make_place(Path(folder), user, secret, code)
         try:
-            service.write_text(f"auth required pam_python.so {hook} config={config_path}\n")
-            return _try_all([pamtester, service.name, user, "authenticate"], secret, code)
+            service.write_text(
+                f"auth required {_module(host)} config={config_path}\n"
+                "account required pam_permit.so\n"
+            )
+            return _try_all(application, secret, code)
         finally:
             service.unlink(missing_ok=True)
+
+
+def _module(host: str) -> str:
+    if host == NATIVE:
+        return "pam_totp.so"
+    hook = HOOK if HOOK.exists() else HOOK.parent / "pam_totp" / "hook.py"
+    return f"pam_python.so {hook}"
+
+
+def _python_pam(service: str, user: str) -> Application:
+    try:
+        import pam
+    except ImportError:
+        raise ui.CommandFailed("python-pam is missing", "run: apt install python3-pampy") from None
+
+    def authenticate(answer: str) -> tuple[int | None, str]:
+        transaction = pam.PamAuthenticator()
+        transaction.authenticate(user, answer, service=service)
+        return transaction.code, str(transaction.reason)
+
+    return authenticate
+
+
+def _pamtester(service: str, user: str) -> Application:
+    pamtester = shutil.which("pamtester", path="/usr/bin:/usr/local/bin")
+    if pamtester is None:
+        raise ui.CommandFailed("pamtester is missing", "run: apt install pamtester")
+    command = [pamtester, service, user, "authenticate"]
+
+    def authenticate(answer: str) -> tuple[int | None, str]:
+        try:
+            tried = subprocess.run(
+                command,
+                input=f"{answer}\n",
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return None, "pamtester did not come back"
+        output = " ".join((tried.stdout + tried.stderr).split())
+        if tried.returncode == 0:
+            return PAM_SUCCESS, output
+        return (PAM_AUTH_ERR if "Authentication failure" in output else None), output
+
+    return authenticate
 
 
 class _StopsInAnOrderlyWay:
@@ -70,35 +140,22 @@ def _remove_leftovers() -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _try_all(command: list[str], secret: bytes, recovery_code: str) -> list[Check]:
+def _try_all(application: Application, secret: bytes, recovery_code: str) -> list[Check]:
     right = otp.hotp(secret, otp.time_step(int(time.time()), 30))
     wrong = f"{(int(right) + 1) % 10**6:06d}"
     return [
-        _try("a right code is accepted", command, right, expected=True),
-        _try("the same code again is refused", command, right, expected=False),
-        _try("a wrong code is refused", command, wrong, expected=False),
-        _try("a recovery code is accepted", command, recovery_code, expected=True),
-        _try("the same recovery code again is refused", command, recovery_code, expected=False),
+        _try("a right code is accepted", application, right, PAM_SUCCESS),
+        _try("the same code again is refused", application, right, PAM_AUTH_ERR),
+        _try("a wrong code is refused", application, wrong, PAM_AUTH_ERR),
+        _try("a recovery code is accepted", application, recovery_code, PAM_SUCCESS),
+        _try("the same recovery code again is refused", application, recovery_code, PAM_AUTH_ERR),
     ]
 
 
-def _try(name: str, command: list[str], answer: str, *, expected: bool) -> Check:
-    try:
-        tried = subprocess.run(
-            command,
-            input=f"{answer}\n",
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Check(name, passed=False, detail="pamtester did not come back")
-    output = " ".join((tried.stdout + tried.stderr).split())
-    refused = "Authentication failure" in output  # PAM_AUTH_ERR: denied by the verdict, not a fault
-    passed = tried.returncode == 0 if expected else tried.returncode != 0 and refused
-    return Check(name, passed, "" if passed else output)
+def _try(name: str, application: Application, answer: str, expected: int) -> Check:
+    """PAM_AUTH_ERR is what a verdict gives: any other code is a fault, not a refusal."""
+    code, said = application(answer)
+    return Check(name, code == expected, "" if code == expected else said)
 
 
 def _make_place(folder: Path, user: str, secret: bytes, recovery_code: str) -> Path:

@@ -15,6 +15,8 @@ from .records import NamedTuple
 SYSLOG_SOCKET = "/dev/log"
 MAX_VALUE_LENGTH = 256
 
+program = ""  # who logs; "": whatever this process is called
+
 _LOG_AUTHPRIV = 10 << 3
 ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
 _LEVELS = {
@@ -88,6 +90,8 @@ def _escape(character: str) -> str:
 
 
 def _program() -> str:
+    if program:
+        return program
     try:
         with open("/proc/self/comm", encoding="utf-8", errors="replace") as comm:
             return _escape_program(comm.read(64).rstrip("\n"))

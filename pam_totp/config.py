@@ -41,6 +41,7 @@ class Config(NamedTuple):
     unenrolled: str = DENY
     exempt_groups: tuple[str, ...] = ()
     quiet: bool = False
+    unprivileged: bool = False
 
     def policy(self) -> Policy:
         return Policy(
@@ -125,6 +126,8 @@ def parse_arguments(argv: Iterable[str]) -> Arguments:
             first_factor_key = True
         elif key == "config" and os.path.isabs(value):
             path = value
+        elif key in _IN_FILE_ONLY:
+            problems.append(f"PAM argument: {key} is for pam_totp.conf alone")
         elif key in _PARSERS and not separator and _PARSERS[key] is _boolean:
             settings.append((key, "yes"))
         elif key in _PARSERS and separator:
@@ -240,4 +243,6 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "unenrolled": _unenrolled,
     "exempt_groups": _names,
     "quiet": _boolean,
+    "unprivileged": _boolean,
 }
+_IN_FILE_ONLY = ("unprivileged",)  # whoever it is about writes the arguments

@@ -27,8 +27,9 @@ class Conversation:
             answer = response.resp
         except UnicodeError:
             return UNREADABLE
-        except self._pamh.exception:
-            raise ConversationFailed("conversation", "the application did not ask") from None
+        except self._pamh.exception as error:
+            problem = getattr(error, "problem", "the application did not ask")
+            raise ConversationFailed("conversation", problem) from None
         if not isinstance(answer, str):
             raise ConversationFailed("conversation", "no answer came back")
         return answer

@@ -14,6 +14,7 @@ like, where ``env`` and os.environ belong to the caller: no path, key or option 
 
 from __future__ import annotations
 
+import _thread
 import resource
 import time
 
@@ -66,6 +67,7 @@ _PAM_CODES = {
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
 _PROBLEMS_LOGGED = 5  # at each login; totpctl shows them all
 _NOT_ENROLLED = "not enrolled"
+_hashing = _thread.allocate_lock()  # 19 MiB a digest: in a worker, one at a time
 _DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
 
 
@@ -216,7 +218,8 @@ def _with_digest(store: Store, name: str, answer: Answer, *, decoy: bool) -> Ans
         return answer
     record = store.load_decoy(name) if decoy else store.load(name)
     salt = record.recovery_salt if record is not None else None
-    digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
+    with _hashing:
+        digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
     return answer._replace(salt=salt, digest=digest)
 
 
@@ -225,10 +228,12 @@ class _NoCoreFile:
 
     def __enter__(self) -> None:
         self._limits = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, self._limits[1]))
+        if self._limits[0] != 0:  # a worker has seen to it, for all of its threads
+            resource.setrlimit(resource.RLIMIT_CORE, (0, self._limits[1]))
 
     def __exit__(self, *_: object) -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, self._limits)
+        if self._limits[0] != 0:
+            resource.setrlimit(resource.RLIMIT_CORE, self._limits)
 
 
 def _came_with_a_key(pamh: Any, source: audit.Source) -> int:

@@ -57,35 +57,32 @@ def check_folder(path: str) -> None:
     of them, and not writable by others, unless sticky and not the last one. Raises InsecureFile,
     or Unavailable where there is no such folder.
     """
-    _check_links(os.path.abspath(path))
-    folder = last = os.path.realpath(path)
-    while True:
-        try:
-            status = os.lstat(folder)
-        except OSError as error:
-            problem = os.strerror(error.errno or 0)
-            raise Unavailable(folder, problem, "run: totpctl init") from None
+    path = os.path.abspath(path)
+    statuses = _statuses(path)
+    links = [(name, status) for name, status in statuses if stat.S_ISLNK(status.st_mode)]
+    for name, status in links:
+        _check_owner(name, status)
+    last = os.path.realpath(path) if links else path
+    for folder, status in _statuses(last) if links else statuses:
         if not stat.S_ISDIR(status.st_mode):
             raise InsecureFile(folder, "is not a folder", f"look at: ls -ld {folder}")
         _check_owner(folder, status)
         sticky = status.st_mode & stat.S_ISVTX and folder != last
         if status.st_mode & _WRITABLE_BY_OTHERS and not sticky:
             raise InsecureFile(folder, "is writable by others", f"run: chmod go-w {folder}")
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            return
-        folder = parent
 
 
-def _check_links(path: str) -> None:
-    """Check the owner of each link in ``path``; where they lead is checked as resolved."""
-    while path != "/":
+def _statuses(path: str) -> list[tuple[str, os.stat_result]]:
+    """Return ``path`` and every folder above it, each with what lstat(2) says of it."""
+    statuses = []
+    while True:
         try:
-            status = os.lstat(path)
-        except OSError:
-            return  # told of by whoever checks what it resolves to
-        if stat.S_ISLNK(status.st_mode):
-            _check_owner(path, status)
+            statuses.append((path, os.lstat(path)))
+        except OSError as error:
+            problem = os.strerror(error.errno or 0)
+            raise Unavailable(path, problem, "run: totpctl init") from None
+        if path == "/":
+            return statuses
         path = os.path.dirname(path)
 
 

@@ -16,10 +16,11 @@ class Uninterrupted:
     def __enter__(self) -> None:
         self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         self._ids = os.getresuid()
-        if self._ids[1] == 0:
+        self._callers = self._ids[1] == 0 and self._ids != (0, 0, 0)
+        if self._callers:
             os.setresuid(0, 0, 0)
 
     def __exit__(self, *_: object) -> None:
-        if self._ids[1] == 0:
+        if self._callers:
             os.setresuid(*self._ids)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)

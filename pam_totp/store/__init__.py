@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..verifier import UserRecord
+    from .pool import Pool
 
     class Transaction(Protocol):
         """One user's critical section, a context manager.
@@ -95,3 +96,13 @@ def create_store(url: str, sealer: Sealer) -> bool:
     from .sqlite import SQLiteStore
 
     return SQLiteStore.create(path, sealer)
+
+
+def keep_connections() -> Pool:
+    """Have open_store() lend connections that stay open, for a process of many logins."""
+    from .pool import Pool
+    from .sqlite import SQLiteStore
+
+    pool = Pool()
+    SQLiteStore.connect = pool.open
+    return pool

@@ -12,17 +12,21 @@ from . import schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from ..errors import PamTotpError
     from ..sealing import Sealer
 
+    DatabaseT = TypeVar("DatabaseT", bound="Database")
+
 BUSY_TIMEOUT = 5.0  # seconds
+CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
 
 _SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
-_READ_ONLY, _CANNOT_OPEN = 8, 14
+_BUSY, _READ_ONLY, _CANNOT_OPEN = 5, 8, 14
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
-    5: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
+    _BUSY: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
     _READ_ONLY: ("is read-only", "make its file system writable: mount -o remount,rw"),
     10: ("cannot be read or written", "look at the disk: dmesg; df {folder}"),
     13: ("cannot be written: no space left", "make room on the disk: df {folder}"),
@@ -36,26 +40,31 @@ _PAGE_SIZE_AT, _PAGE_COUNT_AT, _HEADER_BYTES = 16, 28, 32  # https://sqlite.org/
 
 
 class Database:
-    """A connection. Not to be shared between threads."""
+    """A connection. Not to be shared between threads: ``any_thread`` is for one after the other."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, any_thread: bool = False) -> None:
         """Connect to a file that is there. FULL: a commit has reached the disk when it returns."""
         self.path = path
         escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
             self.connection = sqlite3.connect(
-                f"file:{escaped}?mode=rw", timeout=BUSY_TIMEOUT, isolation_level=None, uri=True
+                f"file:{escaped}?mode=rw",
+                timeout=BUSY_TIMEOUT,
+                isolation_level=None,
+                uri=True,
+                check_same_thread=not any_thread,
             )
         except sqlite3.Error as error:
             raise explain(error, path) from None
         try:
             self.execute("PRAGMA synchronous = FULL")
+            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self.execute("PRAGMA foreign_keys = ON")
             self.execute("PRAGMA secure_delete = ON")
             self.execute("PRAGMA temp_store = MEMORY")
             self.execute("PRAGMA trusted_schema = OFF")
         except BaseException:
-            self.close()
+            self.connection.close()
             raise
 
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -71,6 +80,10 @@ class Database:
         except sqlite3.Error as error:
             raise explain(error, self.path) from None
 
+    def begin(self, mode: str) -> None:
+        """Begin a transaction: DEFERRED for a snapshot, IMMEDIATE to be the only writer."""
+        self.execute(f"BEGIN {mode}")
+
     def commit(self) -> None:
         """Make it durable, or roll back and raise."""
         try:
@@ -83,6 +96,10 @@ class Database:
         if self.connection.in_transaction:  # SQLite may have done so itself, on a full disk
             self.execute("ROLLBACK")
 
+    def busy(self) -> StoreUnavailable:
+        problem, hint = _PRIMARY_CODES[_BUSY]
+        return StoreUnavailable(self.path, problem, _hint(hint, self.path))
+
     def corrupt(self, problem: str) -> StoreCorrupt:
         return StoreCorrupt(self.path, problem, _hint(_RESTORE_HINT, self.path))
 
@@ -92,6 +109,12 @@ class Database:
 
 def open_database(path: str) -> Database:
     """Open a store's file, if it may be believed, in the schema of this release."""
+    check_files(path)
+    return connect(path, Database)
+
+
+def check_files(path: str) -> None:
+    """Raise InsecureFile, StoreMissing or StoreCorrupt where no store may be opened."""
     trusted_files.check_folder(os.path.dirname(path))
     try:
         trusted_files.check_file(path)
@@ -105,7 +128,11 @@ def open_database(path: str) -> Database:
             trusted_files.check_file(path + suffix)
         except FileNotFoundError:
             pass
-    database = Database(path)
+
+
+def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
+    """Connect to files that were checked, with what ``make`` makes of ``path``."""
+    database = make(path)
     try:
         if database.execute("PRAGMA user_version") == [(0,)]:
             raise database.corrupt("is empty")
@@ -113,7 +140,7 @@ def open_database(path: str) -> Database:
         # Of a copy made with VACUUM INTO, say: only with WAL does FULL outlast a power cut.
         database.execute("PRAGMA journal_mode = WAL")
     except BaseException:
-        database.close()
+        database.connection.close()
         raise
     return database
 

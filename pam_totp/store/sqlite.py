@@ -9,7 +9,7 @@ from .transactions import DecoyTransaction, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from ..sealing import Sealer
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class SQLiteStore:
     """See store.Store."""
 
+    connect: Callable[[str], Database] = staticmethod(open_database)
+
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self.database = database
         self.sealer = sealer
@@ -27,7 +29,7 @@ class SQLiteStore:
     @classmethod
     def open(cls, path: str, sealer: Sealer) -> SQLiteStore:
         """Open an existing store, migrating it if this release has a newer schema."""
-        store = cls(open_database(path), sealer)
+        store = cls(cls.connect(path), sealer)
         try:
             store._check_key()
         except BaseException:

@@ -28,7 +28,7 @@ class _CriticalSection:
         self._mode = mode
 
     def __enter__(self) -> Self:
-        self._database.execute(f"BEGIN {self._mode}")
+        self._database.begin(self._mode)
         try:
             self.record = self._read()
         except BaseException:

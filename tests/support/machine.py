@@ -20,6 +20,7 @@ from typing import IO, NamedTuple
 
 from pexpect import EOF, fdpexpect
 
+from tests.support import native
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
 
@@ -212,7 +213,9 @@ class Machine:
         return self.run("cat", path).stdout
 
     def install_product(self) -> None:
-        self.run("make", "-C", ROOT, "install")
+        module = "/root/pam_totp.so"
+        self.run("install", "/dev/stdin", module, typed=native.build_module().read_bytes())
+        self.run("make", "-C", ROOT, "install", f"MODULE={module}")
         self.run("totpctl", "init")
 
     def add_user(self, name: str, password: str, *options: str) -> None:

@@ -1,0 +1,116 @@
+"""The ``pamh`` of a login that goes on in another process: what pam_python gives, over a socket.
+
+login.py lists what a hook may use of it. Text is decoded when it is read, as pam_python does it,
+so that what is not UTF-8 raises the same UnicodeDecodeError at the same place.
+"""
+
+from __future__ import annotations
+
+from . import wire
+from .errors import PamTotpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
+ANSWER_SECONDS = 600.0  # for a person, at one prompt
+
+# Stands for PAM_AUTHTOK where it is known by hearsay: the module says when an answer equals it.
+_SAME_AS_PASSWORD = "\0the password"
+
+
+class ConversationError(PamTotpError):
+    """The application could not ask, or is gone."""
+
+
+class Message:
+    """What is shown, as pam_python's Message."""
+
+    def __init__(self, msg_style: int, msg: str) -> None:
+        self.msg_style = msg_style
+        self.msg = msg
+
+
+class Response:
+    """What was typed: ``resp`` is text, or None."""
+
+    def __init__(self, reply: wire.Reply) -> None:
+        self._reply = reply
+
+    @property
+    def resp(self) -> str | None:
+        if self._reply.kind == wire.TEXT:
+            return self._reply.text.decode("utf-8")
+        return _SAME_AS_PASSWORD if self._reply.kind == wire.PASSWORD else None
+
+
+_Message = Message  # in Handle, Message is the attribute
+
+
+class Handle:
+    """One pam_sm_authenticate call of a peer; ``connection`` is a SOCK_SEQPACKET socket."""
+
+    PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_ERROR_MSG, PAM_TEXT_INFO = 1, 2, 3, 4
+    exception = ConversationError
+    Message = Message
+
+    # Never an answer that was typed: that holds no NUL. An absent password is as good as one.
+    authtok = _SAME_AS_PASSWORD
+
+    def __init__(self, connection: _socket.socket, request: wire.Request) -> None:
+        self._connection = connection
+        self._request = request
+
+    def get_user(self, _prompt: str | None = None) -> str | None:
+        return _text(self._request.user)
+
+    @property
+    def service(self) -> str | None:
+        return _text(self._request.service)
+
+    @property
+    def rhost(self) -> str | None:
+        return _text(self._request.rhost)
+
+    @property
+    def ruser(self) -> str | None:
+        return _text(self._request.ruser)
+
+    @property
+    def tty(self) -> str | None:
+        return _text(self._request.tty)
+
+    @property
+    def env(self) -> dict[str, str]:
+        info = self._request.ssh_auth_info
+        return {} if info is None else {"SSH_AUTH_INFO_0": info.decode("utf-8", "replace")}
+
+    def conversation(self, message: _Message) -> Response:
+        """Show ``message`` through the application. Raises ConversationError, UnicodeError."""
+        try:
+            self._connection.settimeout(ANSWER_SECONDS)
+            self._connection.send(wire.message(message.msg_style, message.msg))
+            packet = self._connection.recv(wire.MAX_PACKET + 1)
+            if not packet:
+                raise ConversationError("conversation", "the application is gone")
+            reply = wire.parse_answer(packet)
+        except TimeoutError:
+            raise ConversationError("conversation", "nobody typed anything for too long") from None
+        except OSError:
+            raise ConversationError("conversation", "the application is gone") from None
+        except wire.ProtocolError as error:
+            raise ConversationError("conversation", str(error)) from None
+        if reply.kind == wire.FAILED:
+            raise ConversationError("conversation", "the application did not ask")
+        return Response(reply)
+
+    def fail_delay(self, microseconds: int) -> None:
+        """Ask libpam for a wait of about this long if the login fails: pam_fail_delay(3)."""
+        try:
+            self._connection.send(wire.delay(microseconds))
+        except OSError:
+            raise ConversationError("conversation", "the application is gone") from None
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8")

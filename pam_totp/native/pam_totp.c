@@ -1,0 +1,209 @@
+/* pam_totp.so: relays one login to a worker, which runs the hook outside the application.
+ *
+ *     auth required pam_totp.so [argument...]
+ *
+ * The protocol is docs/reference/native-protocol.md. The worker decides; this module shows its
+ * prompts through the application, sends the answers back, and returns its code. Whatever else
+ * happens is a denied login, with a line in the system log, within a time limit. There is no
+ * global state: each PAM handle may be used by a thread of its own.
+ */
+
+#include "login.h"
+
+#include <errno.h>
+#include <security/pam_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+enum { MAX_ARGUMENTS = 64, MAX_EXCHANGES = 100 };
+enum { NO_WORKER = -1 }; /* in place of a PAM code: nothing was asked or decided yet */
+
+void report(struct login *login, const char *reason, const char *hint)
+{
+    const void *user = NULL;
+    const char *name = "";
+
+    if (pam_get_item(login->pamh, PAM_USER, &user) == PAM_SUCCESS && user)
+        name = user;
+    if (strlen(name) > 64 ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+        name = "?";
+    pam_syslog(login->pamh, LOG_ERR, "event=error%s%s reason=\"%s\" hint=\"%s\"",
+               *name ? " user=" : "", name, reason, hint);
+}
+
+static bool make_request(struct login *login)
+{
+    static const int items[] = {PAM_USER, PAM_SERVICE, PAM_RHOST, PAM_RUSER, PAM_TTY};
+    bool fits;
+
+    packet_begin(&login->packet, REQUEST);
+    fits = packet_add_number(&login->packet, (uint32_t)login->flags, 4);
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        const void *value = NULL;
+
+        if (pam_get_item(login->pamh, items[i], &value) != PAM_SUCCESS)
+            value = NULL;
+        fits = fits && packet_add_string(&login->packet, value);
+    }
+    fits = fits && packet_add_string(&login->packet, pam_getenv(login->pamh, "SSH_AUTH_INFO_0"));
+    fits = fits && login->argc <= MAX_ARGUMENTS &&
+           packet_add_number(&login->packet, (uint32_t)login->argc, 1);
+    for (int i = 0; fits && i < login->argc; i++)
+        fits = packet_add_string(&login->packet, login->argv[i]);
+    return fits;
+}
+
+/* Show a prompt or a message, and make the packet with what came back. */
+static void converse(struct login *login, const struct order *order)
+{
+    const struct pam_conv *conv = NULL;
+    const void *item = NULL, *password = NULL;
+    struct pam_message message = {.msg_style = order->style, .msg = order->text};
+    const struct pam_message *messages = &message;
+    struct pam_response *response = NULL;
+    enum answer_kind kind = FAILED;
+    const char *text = NULL;
+
+    if (pam_get_item(login->pamh, PAM_CONV, &item) == PAM_SUCCESS)
+        conv = item;
+    if (conv && conv->conv &&
+        conv->conv(1, &messages, &response, conv->appdata_ptr) == PAM_SUCCESS) {
+        text = response ? response->resp : NULL;
+        kind = text ? TEXT : NONE;
+        /* The password given again is told, not sent: it never leaves the application. */
+        if (text && pam_get_item(login->pamh, PAM_AUTHTOK, &password) == PAM_SUCCESS && password &&
+            *(const char *)password && strcmp(text, password) == 0)
+            kind = PASSWORD;
+    }
+    packet_begin(&login->packet, ANSWER);
+    packet_add_number(&login->packet, kind, 1);
+    if (kind == TEXT) /* a longer one is no code, with or without its end */
+        packet_add(&login->packet, text, strnlen(text, PAM_MAX_RESP_SIZE));
+    if (response) {
+        if (response->resp)
+            explicit_bzero(response->resp, strlen(response->resp));
+        free(response->resp);
+        free(response);
+    }
+}
+
+/* Do what the worker says until it gives a code. */
+static int be_led(struct login *login, int fd)
+{
+    struct order order;
+
+    if (!make_request(login)) {
+        report(login, "the application or the PAM line says too much",
+               "shorten the arguments of pam_totp.so");
+        return PAM_SERVICE_ERR;
+    }
+    if (!send_packet(login, fd)) {
+        report(login, "the worker takes no request", "look at: systemctl status pam_totp.service");
+        return NO_WORKER;
+    }
+    for (int exchange = 0; exchange < MAX_EXCHANGES; exchange++) {
+        if (!receive_packet(login, fd)) {
+            if (exchange == 0 && (errno == 0 || errno == ECONNRESET)) {
+                report(login, "the worker ended before it began", "look further up in this log");
+                return NO_WORKER;
+            }
+            report(login, errno == ETIMEDOUT ? "the worker did not answer in time"
+                                             : "the worker ended in the middle",
+                   "look at: systemctl status pam_totp.service");
+            return PAM_SERVICE_ERR;
+        }
+        if (!packet_parse(&login->packet, &order)) {
+            report(login, "the worker answered what this module does not understand",
+                   "restart it: systemctl restart pam_totp.service");
+            return PAM_SERVICE_ERR;
+        }
+        switch (order.type) {
+        case MESSAGE:
+            converse(login, &order);
+            if (!send_packet(login, fd)) {
+                report(login, "the worker ended in the middle", "look further up in this log");
+                return PAM_SERVICE_ERR;
+            }
+            explicit_bzero(login->packet.bytes, login->packet.length);
+            break;
+        case DELAY:
+            pam_fail_delay(login->pamh, order.number);
+            break;
+        case RESULT:
+            return (int)order.number;
+        default: /* REFUSED: it can not, or must not, serve this module */
+            if (exchange == 0) {
+                report(login, "the worker refused this login", "look further up in this log");
+                return NO_WORKER;
+            }
+            report(login, "the worker refused in the middle", "look further up in this log");
+            return PAM_SERVICE_ERR;
+        }
+    }
+    report(login, "the worker asked too often", "restart it: systemctl restart pam_totp.service");
+    return PAM_SERVICE_ERR;
+}
+
+static int authenticate(struct login *login)
+{
+    bool may_start_one = geteuid() == 0;
+    const char *user = NULL;
+    int fd, code = NO_WORKER;
+
+    if (pam_get_user(login->pamh, &user, NULL) != PAM_SUCCESS) {
+        report(login, "nobody said who logs in", "look at the application");
+        return PAM_CONV_ERR;
+    }
+    if ((fd = connect_to_service(login, may_start_one)) >= 0) {
+        code = be_led(login, fd);
+        close(fd);
+    }
+    if (code == NO_WORKER && may_start_one && (fd = start_worker(login)) >= 0) {
+        code = be_led(login, fd);
+        close(fd);
+    }
+    if (code != NO_WORKER)
+        return code;
+    report(login, "no worker could be asked", "look at: systemctl status pam_totp.socket; "
+                                              "for a program without root: unprivileged = yes");
+    if (!(login->flags & PAM_SILENT))
+        pam_error(login->pamh, "Verification codes cannot be checked right now. "
+                               "An administrator finds the reason in the system log.");
+    return PAM_AUTHINFO_UNAVAIL;
+}
+
+#define EXPORTED __attribute__((visibility("default")))
+
+EXPORTED int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+    struct login *login = calloc(1, sizeof *login);
+    int code = PAM_SERVICE_ERR;
+
+    if (!login) {
+        pam_syslog(pamh, LOG_ERR, "event=error reason=\"no memory\"");
+        return code;
+    }
+    login->pamh = pamh;
+    login->flags = flags;
+    login->argc = argc;
+    login->argv = argv;
+    login->patience = PAM_TOTP_PATIENCE * 1000;
+    code = authenticate(login);
+    explicit_bzero(login->packet.bytes, HEADER + 1 + PAM_MAX_RESP_SIZE); /* no answer is longer */
+    free(login);
+    pam_set_data(pamh, "pam_totp_skipped", code == PAM_IGNORE ? (void *)"" : NULL, NULL);
+    return code;
+}
+
+EXPORTED int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+    const void *skipped = NULL;
+
+    (void)flags, (void)argc, (void)argv;
+    if (pam_get_data(pamh, "pam_totp_skipped", &skipped) == PAM_SUCCESS && skipped)
+        return PAM_IGNORE;
+    return PAM_SUCCESS;
+}

@@ -1,0 +1,201 @@
+"""The worker as a service: many logins at once, each on a thread that mostly waits for a person."""
+
+from __future__ import annotations
+
+import _signal
+import _thread
+import os
+import select
+import socket
+import stat
+import time
+
+from . import login as _login  # noqa: F401  # now, not when the first one waits for it
+from . import store, worker
+from .errors import PamTotpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .worker import Peer
+
+IDLE_SECONDS = 300.0  # without a login; then a service that systemd can start again goes away
+GRACE_SECONDS = 5.0  # for the logins under way when it is told to stop
+TICK_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+MAX_CONNECTIONS = 2000
+MAX_OF_ONE_USER = 8
+MAX_ACCEPTORS = 4  # threads that wait for the next connection
+BACKLOG = 4096
+STACK_BYTES = 512 * 1024  # of address space: a thread that waits has touched little of it
+
+
+class CannotListen(PamTotpError):
+    """There is no socket to serve."""
+
+
+def serve_activated(descriptor: int) -> None:
+    """Serve the listening socket that systemd hands over (sd_listen_fds(3)), until it is idle."""
+    pid, count = os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")
+    if (pid, count) != (str(os.getpid()), "1"):
+        raise CannotListen("systemd", "handed over no socket", "see pam_totp.socket")
+    Service(socket.socket(fileno=descriptor), idle_seconds=IDLE_SECONDS).run()
+
+
+def serve_at(path: str) -> None:
+    """Listen at ``path``, in a folder that is made where it is missing, until told to stop."""
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)  # noqa: S103  # whatever the umask: the socket decides who may
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _remove_stale(path)
+    listener.bind(path)  # for root alone: make_ready() has set the umask
+    listener.listen(BACKLOG)
+    try:
+        Service(listener).run()
+    finally:
+        os.unlink(path)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket of a service that did not end in an orderly way."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise CannotListen(path, "is there, and is no socket", f"look at: ls -l {path}")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise CannotListen(path, "is served already", f"look at: fuser {path}")
+
+
+class Service:
+    """Serves each connection to ``listener`` on a thread of its own.
+
+    The threads accept by themselves, and a few wait for the next connection: a login costs no
+    new thread and no detour. ``idle_seconds`` without a login end it; None: only a signal does.
+    """
+
+    def __init__(self, listener: socket.socket, idle_seconds: float | None = None) -> None:
+        self._listener = listener
+        self._idle_seconds = idle_seconds
+        self._pool = store.keep_connections()
+        self._stopping = False
+        self._lock = _thread.allocate_lock()  # of what follows
+        self._acceptors = 0
+        self._connections = 0
+        self._of_user: dict[int, int] = {}
+        self._last_used = time.monotonic()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; then give the logins under way GRACE_SECONDS."""
+        _thread.stack_size(STACK_BYTES)
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        _signal.set_wakeup_fd(wake)
+        for number in (_signal.SIGTERM, _signal.SIGINT):
+            _signal.signal(number, self._stop)
+        self._listener.settimeout(None)
+        if not self._add_acceptor():
+            raise CannotListen("service", "cannot start a thread", "look at its limits")
+        _notify("READY=1")
+        watchdog = int(os.environ.get("WATCHDOG_USEC") or 0) / 2_000_000
+        poll = select.poll()
+        poll.register(woken, select.POLLIN)
+        while not self._stopping:
+            waits = [TICK_SECONDS] if self._pool.close_idle() or self._connections else []
+            waits += [watchdog] if watchdog else []
+            if self._idle_seconds is not None:
+                left = self._last_used + self._idle_seconds - time.monotonic()
+                if left <= 0 and not self._connections:
+                    break
+                waits.append(max(left, TICK_SECONDS))
+            poll.poll(1000 * min(waits) if waits else None)
+            _notify("WATCHDOG=1")
+        self._stopping = True
+        _notify("STOPPING=1")
+        self._wind_up()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _wind_up(self) -> None:
+        """Let those finish who are quick; whoever still types has to log in anew."""
+        end = time.monotonic() + GRACE_SECONDS
+        while self._connections and time.monotonic() < end:
+            time.sleep(0.02)
+        self._pool.writer.acquire(timeout=GRACE_SECONDS)  # no transaction is cut off
+        self._pool.close_idle(linger=0)
+
+    def _add_acceptor(self) -> bool:
+        with self._lock:
+            self._acceptors += 1
+        try:
+            _thread.start_new_thread(self._accept, ())
+        except RuntimeError:
+            with self._lock:
+                self._acceptors -= 1
+            return False
+        return True
+
+    def _accept(self) -> None:
+        """Serve one connection after the other, as long as acceptors are few."""
+        while not self._stopping:
+            try:
+                connection, _ = self._listener.accept()
+                peer = worker.peer_of(connection)
+            except OSError as error:  # too many open files: who waits in the queue waits longer
+                worker.log_error(f"cannot take a connection: {error.strerror}")
+                time.sleep(RETRY_SECONDS)
+                continue
+            if not self._serve(connection, peer):
+                return
+
+    def _serve(self, connection: socket.socket, peer: Peer) -> bool:
+        """Serve one connection, or refuse it; tell whether to accept another one."""
+        with self._lock:
+            self._acceptors -= 1
+            self._connections += 1
+            self._of_user[peer.uid] = self._of_user.get(peer.uid, 0) + 1
+            is_last = self._acceptors == 0
+        try:
+            reason = self._reason_to_refuse(peer)
+            if not reason and is_last and not self._add_acceptor():
+                reason = "no thread could be started"
+            if reason:
+                worker.refuse(connection, peer, reason)
+            else:
+                worker.serve(connection, peer)
+        finally:
+            with self._lock:
+                self._last_used = time.monotonic()
+                self._connections -= 1
+                self._of_user[peer.uid] -= 1
+                if not self._of_user[peer.uid]:
+                    del self._of_user[peer.uid]
+                is_wanted = self._acceptors < MAX_ACCEPTORS
+                self._acceptors += is_wanted
+        return is_wanted
+
+    def _reason_to_refuse(self, peer: Peer) -> str:
+        if self._connections > MAX_CONNECTIONS:
+            return "too many connections"
+        if self._of_user[peer.uid] > MAX_OF_ONE_USER and not peer.is_trusted():
+            return "too many connections of one user"
+        return ""
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)), where it asked for it."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.connect(address.replace("@", "\0", 1) if address[0] == "@" else address)
+            sender.send(state.encode("ascii"))
+        except OSError:
+            pass

@@ -1,0 +1,144 @@
+"""Connections that stay open for a moment: what a worker saves between one login and the next.
+
+A connection is lent to one login at a time, and only if it still is one to the files that lie
+there now. Writers of this process wait in line here, not in SQLite, which would have them sleep.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+
+from ..errors import PamTotpError
+from . import schema
+from .database import BUSY_TIMEOUT, Database, check_files, connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    _Identities = tuple[tuple[int, int], ...] | None
+
+LINGER = 2.0  # seconds: then the write-ahead log is merged and removed, as after a login alone
+MAX_IDLE = 8
+
+
+class Pool:
+    """Lends connections; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self.writer = _thread.allocate_lock()
+        self._lock = _thread.allocate_lock()
+        self._idle: list[PooledDatabase] = []
+
+    def open(self, path: str) -> Database:
+        """See database.open_database: the same checks, each time."""
+        check_files(path)
+        while True:
+            database = self._take(path)
+            if database is None:
+                database = connect(path, lambda path: PooledDatabase(path, self))
+                database.note_files()
+                return database
+            if database.is_current():
+                return database
+            database.disconnect()
+
+    def give_back(self, database: PooledDatabase) -> None:
+        database.idle_since = time.monotonic()
+        with self._lock:
+            if len(self._idle) < MAX_IDLE:
+                self._idle.append(database)
+                return
+        database.disconnect()
+
+    def close_idle(self, linger: float = LINGER) -> bool:
+        """Close what nobody has used for ``linger`` seconds; tell whether some are left."""
+        before = time.monotonic() - linger
+        with self._lock:
+            old = [database for database in self._idle if database.idle_since <= before]
+            self._idle = [database for database in self._idle if database.idle_since > before]
+            left = bool(self._idle)
+        for database in old:
+            database.disconnect()
+        return left
+
+    def _take(self, path: str) -> PooledDatabase | None:
+        with self._lock:
+            for number in reversed(range(len(self._idle))):
+                if self._idle[number].path == path:
+                    return self._idle.pop(number)
+        return None
+
+
+class PooledDatabase(Database):
+    """A connection that goes back to its pool when it is closed."""
+
+    def __init__(self, path: str, pool: Pool) -> None:
+        super().__init__(path, any_thread=True)
+        self.idle_since = 0.0
+        self._pool = pool
+        self._writing = False
+        self._files: _Identities = None
+
+    def note_files(self) -> None:
+        self._files = _identities(self.path)
+
+    def is_current(self) -> bool:
+        """Tell whether this is a connection to the files that lie there now, as we know them."""
+        try:
+            return self._files_are_current() and self._schema_is_current()
+        except (PamTotpError, OSError):
+            return False
+
+    def _files_are_current(self) -> bool:
+        return self._files is not None and self._files == _identities(self.path)
+
+    def _schema_is_current(self) -> bool:
+        return self.execute("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
+
+    def begin(self, mode: str) -> None:
+        if mode == "IMMEDIATE":
+            if not self._pool.writer.acquire(timeout=BUSY_TIMEOUT):
+                raise self.busy()
+            self._writing = True
+        try:
+            super().begin(mode)
+        except BaseException:
+            self._written()
+            raise
+
+    def commit(self) -> None:
+        try:
+            super().commit()
+        finally:
+            self._written()
+
+    def roll_back(self) -> None:
+        try:
+            super().roll_back()
+        finally:
+            self._written()
+
+    def close(self) -> None:
+        if not self.connection.in_transaction:
+            self._pool.give_back(self)
+        else:
+            self.disconnect()
+
+    def disconnect(self) -> None:
+        super().close()
+        self._written()
+
+    def _written(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._pool.writer.release()
+
+
+def _identities(path: str) -> _Identities:
+    """Name the files of a database; None if one of them is gone."""
+    try:
+        statuses = [os.lstat(path + suffix) for suffix in ("", "-wal", "-shm")]
+    except FileNotFoundError:
+        return None
+    return tuple((status.st_dev, status.st_ino) for status in statuses)

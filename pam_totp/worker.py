@@ -1,0 +1,170 @@
+"""Serves the hook to pam_totp.so, outside the application: docs/reference/native-protocol.md.
+
+    worker --connection 3      one login on an inherited socket: started by the module itself
+    worker --activated         the service, on a listening socket from systemd
+    worker --listen [PATH]     the service, where there is no systemd
+
+One login is one connection. Who asks is told by the kernel (SO_PEERCRED, unix(7)): root may ask
+for anybody; others only where pam_totp.conf says ``unprivileged = yes``, for themselves.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import resource
+import struct
+import sys
+
+from . import audit, config, embedding, hook, identity, wire
+from .errors import PamTotpError
+from .handle import Handle
+from .records import NamedTuple
+
+NAME = "pam_totp"
+SOCKET = "/run/pam_totp/pam_totp.sock"
+INHERITED = 3  # the number of an inherited socket; SD_LISTEN_FDS_START
+REQUEST_SECONDS = 10.0  # for a module to say what it wants
+
+# What an unprivileged program may ask of its own login: nothing that makes it easier.
+HARMLESS_ARGUMENTS = (b"attempts", b"debug", b"echo", b"prompt", b"quiet")
+
+_USAGE = "usage: worker --connection 3 | --activated | --listen [PATH]\n"
+
+
+class Refused(PamTotpError):
+    """This peer is not served, or not like this."""
+
+
+class Peer(NamedTuple):
+    """The process at the other end when it connected."""
+
+    pid: int
+    uid: int
+
+    def is_trusted(self) -> bool:
+        """Tell whether it may ask for anybody. The effective user: so that tests need no root."""
+        return self.uid in (0, os.geteuid())
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status."""
+    make_ready()
+    if arguments == ["--connection", str(INHERITED)]:
+        connection = _socket.socket(fileno=INHERITED)
+        serve(connection, peer_of(connection))
+        return 0
+    if arguments != ["--activated"] and (arguments[:1] != ["--listen"] or len(arguments) > 2):
+        sys.stderr.write(_USAGE)
+        return 2
+    from . import service
+
+    try:
+        if arguments == ["--activated"]:
+            service.serve_activated(INHERITED)
+        else:
+            service.serve_at(*arguments[1:] or [SOCKET])
+    except (PamTotpError, OSError) as error:
+        log_error(str(error))
+        sys.stderr.write(f"worker: error: {error}\n")
+        return 1
+    return 0
+
+
+def make_ready() -> None:
+    """See to what a process that holds secrets needs, once and for all of its threads."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    audit.program = NAME
+    try:
+        with open("/proc/self/comm", "w", encoding="ascii") as comm:  # for ps(1)
+            comm.write(NAME)
+    except OSError:
+        pass
+
+
+def peer_of(connection: _socket.socket) -> Peer:
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, size)
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return Peer(pid, uid)
+
+
+def serve(connection: _socket.socket, peer: Peer) -> None:
+    """Serve one login from its request to its result. Never raises; closes ``connection``."""
+    try:
+        try:
+            _serve(connection, peer)
+        finally:
+            connection.close()
+    except BaseException as error:
+        embedding.report("worker", error)
+
+
+def _serve(connection: _socket.socket, peer: Peer) -> None:
+    try:
+        connection.settimeout(REQUEST_SECONDS)
+        packet = connection.recv(wire.MAX_PACKET + 1)
+    except OSError as error:
+        _log(peer, f"no request came: {error.strerror or type(error).__name__}")
+        return
+    if not packet:  # a login that was broken off
+        return
+    try:
+        request = wire.parse_request(packet)
+        if not peer.is_trusted():
+            request = _admit(peer, request)
+    except PamTotpError as error:
+        refuse(connection, peer, str(error))
+        return
+    # The first argument is the script's path under pam_python.
+    arguments = ["pam_totp.so", *(a.decode("utf-8", "replace") for a in request.arguments)]
+    handle = Handle(connection, request)
+    code: int = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
+    try:
+        connection.send(wire.result(code))
+    except OSError:
+        if code == hook.PAM_SUCCESS:
+            _log(peer, "the application was gone before it heard that the code was right")
+
+
+def refuse(connection: _socket.socket, peer: Peer, reason: str) -> None:
+    """Close ``connection`` with a reason; a module of root will start a worker of its own."""
+    _log(peer, reason)
+    try:
+        connection.settimeout(0)
+        connection.send(wire.refused(reason))
+        connection.recv(wire.MAX_PACKET)  # what is not read would overtake the reason
+    except OSError:
+        pass
+    connection.close()
+
+
+def _admit(peer: Peer, request: wire.Request) -> wire.Request:
+    """Return the request of an unprivileged peer without what only root may say. Raises Refused.
+
+    Where it claims to come from, and under which service, would go to the log as if it were true.
+    """
+    if not config.load(config.DEFAULT_PATH).config.unprivileged:
+        raise Refused("peer", "is not root, and pam_totp.conf does not say unprivileged = yes")
+    entry = identity.passwd_entry((request.user or b"").decode("utf-8", "replace"))
+    if entry is None or entry.pw_uid != peer.uid:
+        raise Refused("peer", "is not root, and asks for somebody else")
+    harmless = tuple(a for a in request.arguments if a.partition(b"=")[0] in HARMLESS_ARGUMENTS)
+    if harmless != request.arguments:
+        _log(peer, "arguments of a program without root are ignored: put them into pam_totp.conf")
+    return request._replace(
+        service=b"unprivileged." + (request.service or b""),
+        rhost=None,
+        ruser=str(peer.uid).encode("ascii"),
+        ssh_auth_info=None,
+        arguments=harmless,
+    )
+
+
+def log_error(reason: str, **fields: object) -> None:
+    audit.record("error", audit.Source("worker"), reason=reason, **fields)
+
+
+def _log(peer: Peer, reason: str) -> None:
+    log_error(reason, peer_uid=peer.uid, peer_pid=peer.pid)
