@@ -24,7 +24,12 @@ CHECKS = [
     "a recovery code is accepted",
     "the same recovery code again is refused",
 ]
-SIGNATURES = "def pam_sm_setcred(pamh, flags, argv):\n    return 0\n"
+HOOK = """def pam_sm_authenticate(pamh, flags, argv):
+    {}
+
+def pam_sm_setcred(pamh, flags, argv):
+    return 0
+"""
 
 
 def selftest(machine: Machine, *options: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +46,8 @@ def with_hook(machine: Machine, hook: str) -> subprocess.CompletedProcess[str]:
 
 def traces(machine: Machine) -> list[str]:
     """Return what a self-test has left where it worked."""
-    found = machine.run("find", "/etc/pam.d", "/tmp", "-name", "pam_totp-selftest.*").stdout
+    places = ("/etc/pam.d", "/tmp", "/run")
+    found = machine.run("find", *places, "-name", "pam_totp-selftest.*").stdout
     return found.splitlines()
 
 
@@ -73,8 +79,7 @@ def test_it_touches_no_store_of_this_machine(machine: Machine) -> None:
     assert before == machine.run(*files).stdout
 
 
-@pytest.mark.root
-@pytest.mark.parametrize(
+BROKEN_HOOKS = pytest.mark.parametrize(
     ("body", "failing"),
     [
         ("return 0", "the same code again is refused"),
@@ -86,16 +91,55 @@ def test_it_touches_no_store_of_this_machine(machine: Machine) -> None:
         ("syntax error", "a right code is accepted"),
     ],
 )
+
+
+@pytest.mark.root
+@BROKEN_HOOKS
 def test_a_broken_hook_fails_it_with_6_and_the_check_is_named(
     machine: Machine, body: str, failing: str
 ) -> None:
-    hook = f"def pam_sm_authenticate(pamh, flags, argv):\n    {body}\n\n\n{SIGNATURES}"
-    done = with_hook(machine, hook)
+    done = with_hook(machine, HOOK.format(body))
     assert 6 == done.returncode, done
     assert f"FAILED  {failing}\n" in done.stdout
     assert done.stderr.startswith(f"totpctl: error: selftest: {failing}: ")
-    assert done.stderr.endswith("hint: the reason is in: journalctl -t pamtester\n")
+    assert done.stderr.endswith("hint: the reason is in: journalctl -n 50 -g pam_totp\n")
     assert [] == traces(machine)
+
+
+@pytest.mark.root
+@BROKEN_HOOKS
+def test_a_hook_broken_in_the_worker_fails_it_too(
+    machine: Machine, body: str, failing: str
+) -> None:
+    machine.install_product()
+    machine.write("/usr/lib/pam_totp/pam_totp/hook.py", HOOK.format(body))
+    done = machine.run("totpctl", "selftest", check=False)
+    assert 6 == done.returncode, done
+    assert f"FAILED  {failing}\n" in done.stdout
+    assert [] == traces(machine)
+
+
+@pytest.mark.root
+def test_each_host_can_be_tried(machine: Machine) -> None:
+    machine.install_product()
+    for host, lines in (("pam_totp", "pam_totp.so"), ("pam_python", "pam_python.so")):
+        module = machine.run("find", "/usr/lib", "/lib", "-name", lines).stdout.splitlines()[0]
+        assert 0 == machine.run("totpctl", "selftest", "--host", host).returncode
+        machine.run("mv", module, f"{module}.gone")
+        broken = machine.run("totpctl", "selftest", "--host", host, check=False)
+        assert 6 == broken.returncode, broken
+        machine.run("mv", f"{module}.gone", module)
+
+
+@pytest.mark.root
+def test_without_python_pam_it_says_how_to_get_it(machine: Machine) -> None:
+    machine.install_product()
+    machine.run("rm", "-r", "/usr/lib/python3/dist-packages/pam")
+    done = machine.run("totpctl", "selftest", check=False)
+    assert 1 == done.returncode
+    assert (
+        "totpctl: error: python-pam is missing\nhint: run: apt install python3-pampy\n"
+    ) == done.stderr
 
 
 @pytest.mark.root
