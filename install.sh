@@ -74,16 +74,17 @@ build_module() {
     echo "removing what was only needed to build: $built_with"
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get purge -q -y $built_with ||
-        fail "apt-get purge failed" "run: apt-get purge $built_with"
+        echo "install.sh: warning: they are still there; run: apt-get purge $built_with" >&2
 }
 
 install_all() {
     install_packages "$PACKAGES"
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 130' INT TERM
     build_module
-    previous=$(module_folder)/pam_totp.so
-    [ ! -e "$previous" ] || cp -p "$previous" "$scratch/previous.so"
+    module=$(dirname "$(find /usr/lib -path '*/security/pam_unix.so' | head -n 1)")/pam_totp.so
+    [ ! -e "$module" ] || cp -p "$module" "$scratch/previous.so"
     make --no-print-directory -s install MODULE="$scratch/pam_totp.so"
     start_service
     if ! { totpctl init && totpctl selftest; }; then
@@ -96,10 +97,6 @@ Next: 1. enrol yourself:              totpctl enroll YOUR-NAME
       2. keep a root shell open, then put the code into sshd and sudo: README.md, "Turn it on"
       3. log in from a second terminal before you close the first
 EOF
-}
-
-module_folder() {
-    dirname "$(find /usr/lib -path '*/security/pam_unix.so' | head -n 1)"
 }
 
 # Without systemd, or before it listens, pam_totp.so starts a worker for each login.
@@ -122,7 +119,10 @@ restore_previous() {
         /usr/bin/python3 -I packaging/put_in_place.py "$LIBRARY.previous" "$LIBRARY"
         rm -rf "$LIBRARY.previous"
         if [ -e "$scratch/previous.so" ]; then
-            mv -f "$scratch/previous.so" "$(module_folder)/pam_totp.so"
+            cp -p "$scratch/previous.so" "$module.new"
+            mv -f "$module.new" "$module"
+        else
+            rm -f "$module"
         fi
         start_service
         fail "the new version failed its self-test; the previous one is back in place" \
@@ -145,6 +145,7 @@ uninstall() {
     fi
     stop_service
     make --no-print-directory -s uninstall
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload
     if [ "$1" = purge ]; then
         rm -rf "$STATE"
         rm -f "$KEY" "$CONFIG"

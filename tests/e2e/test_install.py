@@ -36,6 +36,14 @@ def exists(machine: Machine, path: str) -> bool:
     return machine.run("test", "-e", path, check=False).returncode == 0
 
 
+def find_module(machine: Machine) -> str:
+    return machine.run("find", "/usr/lib", "-name", "pam_totp.so").stdout.strip()
+
+
+def digest(machine: Machine) -> str:
+    return machine.run("sha256sum", find_module(machine)).stdout
+
+
 def pam_and_ssh(machine: Machine) -> str:
     """Return a digest of every file that decides who may log in."""
     return machine.run(
@@ -60,6 +68,48 @@ def test_installer_ends_in_a_passed_selftest_and_says_what_to_do_next(machine: M
     )
 
 
+def test_module_is_built_hardened_and_put_beside_the_others(machine: Machine) -> None:
+    install(machine)
+    module = find_module(machine)
+    assert "644 root root\n" == machine.run("stat", "-c", "%a %U %G", module).stdout
+    assert exists(machine, f"{module.rpartition('/')[0]}/pam_unix.so")
+    dynamic = machine.run("readelf", "-W", "-d", "-l", "--dyn-syms", module).stdout
+    for hardening in ("GNU_RELRO", "BIND_NOW", "__stack_chk_fail"):
+        assert hardening in dynamic
+    assert (
+        "GNU_STACK      0x000000 0x0000000000000000 0x0000000000000000 0x000000 0x000000 RW "
+        in (dynamic)
+    )
+    needed = sorted(line.split("[")[1] for line in dynamic.splitlines() if "(NEEDED)" in line)
+    assert ["libc.so.6]", "libpam.so.0]"] == needed
+
+
+def test_service_is_started_where_systemd_runs(machine: Machine) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    machine.write("/usr/bin/systemctl", '#!/bin/sh\necho "$*" >> /root/calls\n', mode=0o755)
+    assert 0 == install(machine).returncode
+    assert [
+        "daemon-reload",
+        "stop pam_totp.socket pam_totp.service",
+        "enable -q --now pam_totp.socket",
+    ] == machine.read("/root/calls").splitlines()
+    assert exists(machine, "/usr/lib/systemd/system/pam_totp.socket")
+    machine.run("rm", "/root/calls")
+    assert 0 == install(machine, "--uninstall").returncode
+    assert ["disable -q --now pam_totp.socket pam_totp.service", "daemon-reload"] == (
+        machine.read("/root/calls").splitlines()
+    )
+    assert not exists(machine, "/usr/lib/systemd/system/pam_totp.socket")
+
+
+def test_tree_is_not_written_to(machine: Machine) -> None:
+    machine.run("cp", "-r", ROOT, "/opt/tree")
+    before = machine.run("find", "/opt/tree", "-newer", "/opt/tree/install.sh").stdout
+    machine.run("/opt/tree/install.sh", timeout=120)
+    machine.run("/opt/tree/install.sh", "--uninstall", timeout=120)
+    assert before == machine.run("find", "/opt/tree", "-newer", "/opt/tree/install.sh").stdout
+
+
 def test_second_run_upgrades_and_keeps_key_store_and_configuration(machine: Machine) -> None:
     install(machine)
     machine.enrol("alice")
@@ -74,22 +124,33 @@ def test_second_run_upgrades_and_keeps_key_store_and_configuration(machine: Mach
 
 def test_version_that_fails_its_selftest_is_taken_back(machine: Machine) -> None:
     install(machine)
-    good = machine.read(f"{HOOK}")
+    good, good_module = machine.read(f"{HOOK}"), digest(machine)
     machine.run("cp", "-r", ROOT, "/opt/next")
     machine.run("sh", "-c", "echo 'raise SystemError' >> /opt/next/pam_totp/verifier.py")
+    source = "/opt/next/pam_totp/native/pam_totp.c"
+    machine.run("sed", "-i", "s/the worker asked too often/asked too often/", source)
     done = machine.run("/opt/next/install.sh", check=False, timeout=120)
     assert 1 == done.returncode
     assert "the previous one is back in place" in done.stderr
     assert good == machine.read(HOOK)
+    assert good_module == digest(machine)
     assert "SystemError" not in machine.read("/usr/lib/pam_totp/pam_totp/verifier.py")
     machine.run("totpctl", "selftest", timeout=120)
     assert not exists(machine, "/usr/lib/pam_totp.previous")
 
 
-@pytest.mark.parametrize("path", ["/usr/lib/pam_totp//hook.py", "/usr/lib/pam_totp/./hook.py"])
-def test_uninstall_finds_the_hook_by_other_names(machine: Machine, path: str) -> None:
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pam_python.so /usr/lib/pam_totp//hook.py",
+        "pam_python.so /usr/lib/pam_totp/./hook.py",
+        "pam_totp.so",
+        "/lib/security/pam_totp.so debug",
+    ],
+)
+def test_uninstall_finds_the_hook_by_other_names(machine: Machine, module: str) -> None:
     install(machine)
-    machine.write("/etc/pam-sudo", f"auth required pam_python.so {path}\n")
+    machine.write("/etc/pam-sudo", f"auth required {module}\n")
     machine.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
     assert 1 == install(machine, "--uninstall").returncode
     assert exists(machine, HOOK)
@@ -105,6 +166,7 @@ def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> 
     machine.use_pam("sudo", "# " + PAM_LINE)
     assert 0 == install(machine, "--uninstall").returncode
     assert not exists(machine, HOOK)
+    assert "" == find_module(machine)
 
 
 def test_uninstall_keeps_key_store_and_configuration_unless_purged(machine: Machine) -> None:
