@@ -53,7 +53,7 @@ def run(host: str) -> list[Check]:
     service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
     application = {NATIVE: _python_pam, PAM_PYTHON: _pamtester}[host](service.name, user)
     _remove_leftovers()
-    PLACES.mkdir(mode=0o755, exist_ok=True)
+    _make_places()
     with (
         _StopsInAnOrderlyWay(),
         tempfile.TemporaryDirectory(prefix=SERVICE_PREFIX, dir=PLACES) as folder,
@@ -68,6 +68,13 @@ def run(host: str) -> list[Check]:
             return _try_all(application, secret, code)
         finally:
             service.unlink(missing_ok=True)
+
+
+def _make_places() -> None:
+    """Make the folder for all, whatever the umask: the worker's socket decides who may use it."""
+    if not PLACES.is_dir():
+        PLACES.mkdir()
+        PLACES.chmod(0o755)
 
 
 def _module(host: str) -> str:
