@@ -11,7 +11,8 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin # the system's python3, whatever else is firs
 export PATH
 umask 022
 
-PACKAGES="python3 python3-nacl python3-click python3-pyotp python3-segno python3-pampy make"
+# python3-six: Debian 12's python3-pampy needs it and does not say so.
+PACKAGES="python3 python3-nacl python3-click python3-pyotp python3-segno python3-pampy python3-six make"
 BUILDING="gcc libc6-dev libpam0g-dev" # removed again, unless they were there
 CONFIG=/etc/security/pam_totp.conf
 KEY=/etc/security/pam_totp.key

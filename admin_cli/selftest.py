@@ -87,8 +87,11 @@ def _module(host: str) -> str:
 def _python_pam(service: str, user: str) -> Application:
     try:
         import pam
-    except ImportError:
-        raise ui.CommandFailed("python-pam is missing", "run: apt install python3-pampy") from None
+    except ImportError as error:
+        raise ui.CommandFailed(
+            f"python-pam cannot be loaded: no {error.name}",
+            "run: apt install python3-pampy python3-six",
+        ) from None
 
     def authenticate(answer: str) -> tuple[int | None, str]:
         transaction = pam.PamAuthenticator()

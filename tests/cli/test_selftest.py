@@ -138,7 +138,8 @@ def test_without_python_pam_it_says_how_to_get_it(machine: Machine) -> None:
     done = machine.run("totpctl", "selftest", check=False)
     assert 1 == done.returncode
     assert (
-        "totpctl: error: python-pam is missing\nhint: run: apt install python3-pampy\n"
+        "totpctl: error: python-pam cannot be loaded: no pam\n"
+        "hint: run: apt install python3-pampy python3-six\n"
     ) == done.stderr
 
 
