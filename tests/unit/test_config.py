@@ -27,6 +27,7 @@ DEFAULTS = Config(
     unenrolled="deny",
     exempt_groups=(),
     quiet=False,
+    unprivileged=False,
 )
 
 GOOD = [
@@ -176,8 +177,22 @@ def test_a_bad_value_leaves_the_default_and_is_reported(key: str, value: str) ->
 
 
 def test_every_key_has_good_and_bad_values_here() -> None:
-    assert set(Config._fields) == {key for key, _, _ in GOOD}
-    assert set(Config._fields) == {key for key, _ in BAD}
+    in_both = set(Config._fields) - {"unprivileged"}
+    assert in_both == {key for key, _, _ in GOOD}
+    assert in_both == {key for key, _ in BAD}
+
+
+@pytest.mark.parametrize(("value", "expected"), [("yes", True), ("no", False), ("YES", True)])
+def test_programs_without_root_are_admitted_in_the_file(value: str, expected: bool) -> None:
+    settings = DEFAULTS._replace(unprivileged=expected)
+    assert (settings, ()) == parse(f"unprivileged = {value}\n".encode())
+
+
+@pytest.mark.parametrize("value", ["", "1", "true", "yes # for now"])
+def test_a_bad_value_admits_no_program_without_root(value: str) -> None:
+    loaded = parse(f"unprivileged = {value}\n".encode(), path="c")
+    assert DEFAULTS == loaded.config
+    assert 1 == len(loaded.problems)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +320,12 @@ def test_a_value_may_contain_an_equals_sign() -> None:
 )
 def test_an_unknown_argument_is_reported_and_changes_nothing(argument: str) -> None:
     expected = Arguments(problems=(f"PAM argument: unknown: {argument}",))
+    assert expected == parse_arguments([argument])
+
+
+@pytest.mark.parametrize("argument", ["unprivileged", "unprivileged=yes", "unprivileged=no"])
+def test_whoever_writes_the_arguments_cannot_admit_programs_without_root(argument: str) -> None:
+    expected = Arguments(problems=("PAM argument: unprivileged is for pam_totp.conf alone",))
     assert expected == parse_arguments([argument])
 
 

@@ -32,9 +32,10 @@ MAY_IMPORT = {
     "sealing": {"errors", "hashes", "trusted_files"},
     "config": {"errors", "records", "trusted_files", "verifier"},
     "embedding": {"audit", "errors"},
-    "store": {"config", "sealing", "store.sqlite"},
+    "store": {"config", "sealing", "store.pool", "store.sqlite"},
     "store.schema": {"errors"},
     "store.database": {"errors", "sealing", "store.schema", "trusted_files"},
+    "store.pool": {"errors", "store.database", "store.schema"},
     "store.rows": {"otp", "verifier"},
     "store.sqlite": {"errors", "sealing", "store.database", "store.rows", "store.transactions"},
     "store.transactions": {"store.rows", "verifier"},
@@ -55,8 +56,23 @@ MAY_IMPORT = {
         "verifier",
     },
     "hook": {"embedding", "login"},
+    "wire": {"errors", "records"},
+    "handle": {"errors", "wire"},
+    "worker": {
+        "audit",
+        "config",
+        "embedding",
+        "errors",
+        "handle",
+        "hook",
+        "identity",
+        "records",
+        "service",
+        "wire",
+    },
+    "service": {"errors", "login", "store", "worker"},
 }
-PURE = ("otp", "recovery", "verifier", "messages", "hashes", "errors", "records")
+PURE = ("otp", "recovery", "verifier", "messages", "hashes", "errors", "records", "wire")
 FORBIDDEN = {"admin_cli", "click", "segno", "pyotp", "setuptools", "pkg_resources"}
 
 # Slow to import, or (syslog) changing under which name the host logs.
