@@ -1,62 +1,74 @@
-"""The modules that are measured side by side: a PAM line each, and how its code is made unused."""
+"""The modules that are measured side by side: a PAM line each, and people who can log in with it.
+
+Everybody has the same secret. Each login of a series is one of somebody else, so that no code has
+to be made unused in between.
+"""
 
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import sqlite3
 from pathlib import Path
-from typing import Protocol
 
 from pam_totp import sealing, store
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.store.rows import AUTHENTICATOR_COLUMNS, binding
+from pam_totp.verifier import Authenticator
 from tests.support.place import SECRET
 
-USER = "bench"
-FOLDER = Path("/var/lib/bench")  # on a real disk: an fsync must cost what it costs
+from .people import FOLDER, PEOPLE, names
+
 HOOK = "/usr/lib/pam_totp/hook.py"
+SERVICE = "pam_totp on the service"
+SPAWNED = "pam_totp, a worker each"
+PAM_PYTHON = "pam_totp in pam_python"
+GOOGLE = "google-authenticator"
+OATH = "pam_oath"
 
 
-class Peer(Protocol):
-    name: str
-    line: str
+class Peer:
+    """A module: ``line`` is what it has in a PAM file, "" for none."""
 
-    def refresh(self) -> None:
-        """Make the current code of USER unused again, as a first login would find it."""
+    def __init__(self, name: str, line: str) -> None:
+        self.name = name
+        self.line = line
+        self._fresh = iter(names(PEOPLE))
+
+    def take(self, count: int) -> list[str]:
+        """Return ``count`` people who have not logged in yet."""
+        taken = list(itertools.islice(self._fresh, count))
+        assert len(taken) == count, "PEOPLE are too few"
+        return taken
 
 
-class PasswordOnly:
-    name = "password only"
-    line = ""
-
-    def refresh(self) -> None: ...
+def nothing() -> Peer:
+    """The host alone: libpam and a module that says yes."""
+    return Peer("libpam alone (pam_permit)", "auth required pam_permit.so")
 
 
-class Floor:
+def password_only() -> Peer:
+    return Peer("password only", "")
+
+
+def one_line_hook() -> Peer:
     """The least that a pam_python hook can do: ask, and answer PAM_SUCCESS."""
-
-    name = "a one-line pam_python hook"
-
-    def __init__(self) -> None:
-        hook = FOLDER / "floor.py"
-        hook.write_text(
-            "def pam_sm_authenticate(pamh, flags, argv):\n"
-            "    pamh.conversation(pamh.Message(pamh.PAM_PROMPT_ECHO_OFF, 'Verification code: '))\n"
-            "    return pamh.PAM_SUCCESS\n"
-            "def pam_sm_setcred(pamh, flags, argv):\n"
-            "    return pamh.PAM_SUCCESS\n"
-        )
-        self.line = f"auth required pam_python.so {hook}"
-
-    def refresh(self) -> None: ...
+    hook = FOLDER / "one_line.py"
+    hook.write_text(
+        "def pam_sm_authenticate(pamh, flags, argv):\n"
+        "    pamh.conversation(pamh.Message(pamh.PAM_PROMPT_ECHO_OFF, 'Verification code: '))\n"
+        "    return pamh.PAM_SUCCESS\n"
+        "def pam_sm_setcred(pamh, flags, argv):\n"
+        "    return pamh.PAM_SUCCESS\n"
+    )
+    return Peer("a one-line pam_python hook", f"auth required pam_python.so {hook}")
 
 
-class Ours:
-    """pam_totp with ``users`` people enrolled, one of them USER."""
+class Ours(Peer):
+    """pam_totp on a store of its own with ``users`` people; ``module`` is what the line loads."""
 
-    def __init__(self, users: int = 10) -> None:
-        self.name = "pam_totp"
-        folder = FOLDER / f"pam_totp-{users}"
+    def __init__(self, name: str, module: str, users: int = PEOPLE) -> None:
+        folder = FOLDER / f"store-{len(list(FOLDER.glob('store-*')))}"
         folder.mkdir(mode=0o700)
         key, self._store = folder / "key", folder / "store.db"
         descriptor = os.open(key, os.O_CREAT | os.O_WRONLY, 0o600)
@@ -64,68 +76,79 @@ class Ours:
         os.close(descriptor)
         sealer = sealing.read_sealer(str(key))
         store.create_store(str(self._store), sealer)
-        authenticator = Authenticator(os.urandom(16).hex(), "phone", SECRET)
-        with store.open_store(str(self._store), sealer) as opened, opened.transaction(USER) as own:
-            own.save(UserRecord(USER, authenticators=(authenticator,)))
-        self._fill(users - 1)
-        self.line = f"auth required pam_python.so {HOOK} store={self._store} sealing_key={key}"
+        self._fill(sealer, users)
+        self.arguments = [f"store={self._store}", f"sealing_key={key}"]
+        super().__init__(name, f"auth required {module} {' '.join(self.arguments)}")
 
-    def _fill(self, users: int) -> None:
+    def _fill(self, sealer: sealing.Sealer, users: int) -> None:
         connection = sqlite3.connect(self._store)
         with connection:
-            (row,) = connection.execute("SELECT * FROM authenticators").fetchall()
-            people = [f"user{number:06d}" for number in range(users)]
             connection.executemany(
-                "INSERT INTO users VALUES (?, 'active', 0, 0, NULL, 0, 0)", ((p,) for p in people)
+                "INSERT INTO users VALUES (?, 'active', 0, 0, NULL, 0, 0)",
+                ((person,) for person in names(users)),
             )
             connection.executemany(
-                f"INSERT INTO authenticators VALUES ({', '.join('?' * len(row))})",
-                ((os.urandom(16).hex(), person, *row[2:]) for person in people),
+                f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (_row(sealer, person) for person in names(users)),
             )
         connection.close()
 
-    def refresh(self) -> None:
-        connection = sqlite3.connect(self._store)
+    def forget(self) -> None:
+        """Make everybody's code unused again."""
+        connection = sqlite3.connect(self._store, timeout=30)
         with connection:
             connection.execute(
-                "UPDATE authenticators SET last_accepted_step = -1 WHERE user = ?", (USER,)
+                "UPDATE authenticators SET last_accepted_step = -1 WHERE last_accepted_step >= 0"
             )
         connection.close()
 
 
-class GoogleAuthenticator:
+def _row(sealer: sealing.Sealer, person: str) -> tuple[object, ...]:
+    authenticator = Authenticator(os.urandom(16).hex(), "phone", SECRET)
+    sealed = sealer.seal(SECRET, *binding(person, authenticator))
+    return (person, *authenticator._replace(secret=sealed))
+
+
+def google_authenticator() -> Peer:
     """With what its own set-up recommends: no reuse, a rate limit, a window of 3."""
-
-    name = "google-authenticator"
-
-    def __init__(self) -> None:
-        self._file = FOLDER / "google_authenticator"
-        self.line = f"auth required pam_google_authenticator.so secret={self._file} user=root"
-
-    def refresh(self) -> None:
-        secret = base64.b32encode(SECRET).decode("ascii")
-        options = ("RATE_LIMIT 3 30", "WINDOW_SIZE 3", "DISALLOW_REUSE", "TOTP_AUTH")
-        scratch_codes = "".join(f"{12345670 + number}\n" for number in range(5))
-        self._file.unlink(missing_ok=True)
-        self._file.write_text(
+    folder = FOLDER / "google_authenticator"
+    folder.mkdir(mode=0o700)
+    secret = base64.b32encode(SECRET).decode("ascii")
+    options = ("RATE_LIMIT 3 30", "WINDOW_SIZE 3", "DISALLOW_REUSE", "TOTP_AUTH")
+    scratch_codes = "".join(f"{12345670 + number}\n" for number in range(5))
+    for person in names(PEOPLE):
+        file = folder / person
+        file.write_text(
             f"{secret}\n" + "".join(f'" {option}\n' for option in options) + scratch_codes
         )
-        self._file.chmod(0o400)
+        file.chmod(0o400)
+    line = f"auth required pam_google_authenticator.so secret={folder}/${{USER}} user=root"
+    return Peer(GOOGLE, line)
 
 
-class Oath:
-    """pam_oath with ``users`` lines in its file, USER's in the middle."""
+class Oath(Peer):
+    """pam_oath with ``users`` people in its file."""
 
-    def __init__(self, users: int = 10) -> None:
-        self.name = "pam_oath"
+    def __init__(self, users: int = PEOPLE) -> None:
         self._file = FOLDER / f"users-{users}.oath"
-        lines = [
-            f"HOTP/T30/6 user{number:06d} - {os.urandom(20).hex()}\n" for number in range(users - 1)
-        ]
-        lines.insert(len(lines) // 2, f"HOTP/T30/6 {USER} - {SECRET.hex()}\n")
-        self._text = "".join(lines)
-        self.line = f"auth required pam_oath.so usersfile={self._file} window=3 digits=6"
+        self._people = names(users)
+        self.forget()
+        super().__init__(
+            OATH, f"auth required pam_oath.so usersfile={self._file} window=3 digits=6"
+        )
 
-    def refresh(self) -> None:
-        self._file.write_text(self._text)
+    def forget(self) -> None:
+        """Make everybody's code unused again."""
+        self._file.write_text(
+            "".join(f"HOTP/T30/6 {person} - {SECRET.hex()}\n" for person in self._people)
+        )
         self._file.chmod(0o600)
+
+
+def service_file(name: str, peer: Peer | str) -> None:
+    """Write /etc/pam.d/``name``: the peer's line, and nothing else that takes time."""
+    auth = peer if isinstance(peer, str) else peer.line
+    Path(f"/etc/pam.d/{name}").write_text(
+        f"{auth}\naccount required pam_permit.so\nsession required pam_permit.so\n"
+    )

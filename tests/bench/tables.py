@@ -1,0 +1,113 @@
+"""The tables of docs/reference/benchmarks.md, as Markdown on stdout."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .load import COUNTS, PENDING
+from .peers import GOOGLE
+
+Report = dict[str, Any]  # what inside.py prints
+
+
+def show(report: Report) -> None:
+    _transactions(report)
+    _ssh(report)
+    _scale(report)
+    _memory(report)
+    _pending(report)
+    _throughput(report)
+
+
+def median_ms(times: Sequence[float]) -> float:
+    return statistics.median(times) * 1000
+
+
+def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    print(f"### {title}\n")
+    for row in (headings, ["---"] * len(headings), *rows):
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def _transactions(report: Report) -> None:
+    loops, pamtesters = report["loops"], report["pamtesters"]
+    google = median_ms(loops["next"][GOOGLE])
+    rows = [
+        (
+            name,
+            f"{median_ms(times):.2f} ms",
+            f"{median_ms(times) / google:.2f}",
+            f"{median_ms(loops['first'][name]):.2f} ms",
+            f"{median_ms(pamtesters[name]):.2f} ms",
+        )
+        for name, times in loops["next"].items()
+    ]
+    headings = ("module", "in a loop", f"to {GOOGLE}", "first of a process", "pamtester")
+    print_table("One PAM transaction", headings, rows)
+
+
+def _ssh(report: Report) -> None:
+    bare = median_ms(report["ssh"]["password only"])
+    google = median_ms(report["ssh"][GOOGLE]) - bare
+    rows = [
+        (
+            name,
+            f"{median_ms(times):.1f} ms",
+            f"{median_ms(times) - bare:+.1f} ms",
+            f"{(median_ms(times) - bare) / google:.2f}",
+        )
+        for name, times in report["ssh"].items()
+    ]
+    headings = ("login", "median", "added to a password", f"to what {GOOGLE} adds")
+    print_table("One ssh login, from the client's start to its end", headings, rows)
+
+
+def _scale(report: Report) -> None:
+    rows = []
+    for module, timings in report["scale"].items():
+        smallest = median_ms(timings["10"])
+        for users, times in sorted(timings.items(), key=lambda item: int(item[0])):
+            ms = median_ms(times)
+            rows.append((module, f"{int(users):,}", f"{ms:.2f} ms", f"{ms / smallest:.2f}"))
+    headings = ("module", "enrolled users", "median", "to 10 users")
+    print_table("One PAM transaction, by enrolled users", headings, rows)
+
+
+def _memory(report: Report) -> None:
+    bare = report["memory"]["password only"]
+    rows = [
+        (name, f"{kib:,} KiB", f"{kib - bare:+,} KiB") for name, kib in report["memory"].items()
+    ]
+    headings = ("login", "private memory", "to password only")
+    print_table("sshd's memory while a login waits at its last prompt", headings, rows)
+
+
+def _pending(report: Report) -> None:
+    pending = report["pending"]
+    each = (pending["busy"] - pending["idle"]) / PENDING
+    rows = [
+        ("a login, nobody waiting", f"{median_ms(pending['times']['alone']):.2f} ms"),
+        (f"a login, {PENDING} waiting", f"{median_ms(pending['times']['among']):.2f} ms"),
+        ("private memory of the service, just started", f"{report['service']['fresh']:,} KiB"),
+        ("after thousands of logins, nobody waiting", f"{pending['idle']:,} KiB"),
+        (f"with {PENDING} waiting", f"{pending['busy']:,} KiB"),
+        ("for each of them", f"{each:.1f} KiB"),
+    ]
+    print_table(f"{PENDING} logins that wait for a person", ("service", "measured"), rows)
+
+
+def _throughput(report: Report) -> None:
+    rates = {name: statistics.median(found) for name, found in report["throughput"].items()}
+    rows = [
+        (name, f"{rates[key]:,.0f}", f"{rates[key] / rates['growing']:.2f}")
+        for key, name in (
+            *((str(count), f"verifications, {count} at once") for count in COUNTS),
+            ("growing", "blocks written and synced, in a file that grows"),
+            ("in place", "blocks written and synced, over old ones"),
+        )
+    ]
+    headings = ("what", "a second", "to a file that grows")
+    print_table("Verifications a second, and what the disk does", headings, rows)

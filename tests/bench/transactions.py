@@ -1,0 +1,101 @@
+"""PAM transactions without sshd: a loop on libpam in one process, and pamtester."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from .peers import Oath, Ours, Peer, service_file
+from .people import FOLDER, code, names
+
+LOOP = FOLDER / "transactions"
+ROUNDS = 12
+IN_A_PROCESS = 16  # transactions that count, after a first one
+PAMTESTERS = 20
+SCALES = (10, 1_000, 100_000)
+SCALE_ROUNDS = 12
+
+Timings = dict[str, list[float]]  # seconds of each login, by name
+
+
+class Module(Protocol):
+    """What stays the same when everybody's codes are made unused again."""
+
+    line: str
+
+    def forget(self) -> None: ...
+
+
+def loops(peers: Sequence[Peer]) -> dict[str, Timings]:
+    """Return ``first``: of each process; ``next``: all the others.
+
+    The first loads libraries, and may find that what it needs has been put away since the last
+    login. Each round visits every peer once, in another order, so that whatever the machine does
+    meanwhile meets all of them alike.
+    """
+    first: Timings = {peer.name: [] for peer in peers}
+    others: Timings = {peer.name: [] for peer in peers}
+    services = _services(peers)
+    for number in range(ROUNDS + 1):
+        for peer in random.sample(peers, len(peers)):
+            times = loop(services[peer.name], peer.take(1 + IN_A_PROCESS if number else 2))
+            if number:
+                first[peer.name].append(times[0])
+                others[peer.name] += times[1:]
+    return {"first": first, "next": others}
+
+
+def loop(service: str, people: Iterable[str]) -> list[float]:
+    """Log ``people`` in, in one process; return the seconds of each transaction."""
+    command = [LOOP, service, code(), *people]
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{service}: {done.stderr}")
+    return [int(line) / 1e9 for line in done.stdout.split()]
+
+
+def pamtesters(peers: Sequence[Peer]) -> Timings:
+    """Return the seconds of a process with one transaction, from its start to its end."""
+    timings: Timings = {peer.name: [] for peer in peers}
+    services = _services(peers)
+    for _ in range(PAMTESTERS):
+        for peer in random.sample(peers, len(peers)):
+            command = ["pamtester", services[peer.name], *peer.take(1), "authenticate"]
+            typed = f"{code()}\n"
+            begin = time.perf_counter()
+            done = subprocess.run(command, input=typed, text=True, capture_output=True, check=False)
+            timings[peer.name].append(time.perf_counter() - begin)
+            if done.returncode != 0:
+                raise RuntimeError(f"{peer.name}: {done.stdout}{done.stderr}")
+    return timings
+
+
+def scale() -> dict[str, Timings]:
+    """Return the seconds of a transaction, by module and enrolled users.
+
+    The same few people log in everywhere, for there are no more where 10 are enrolled; their codes
+    are made unused again before each process.
+    """
+    modules: dict[tuple[str, int], Module] = {}
+    for users in SCALES:
+        modules["pam_totp", users] = Ours("pam_totp", "pam_totp.so", users)
+        modules["pam_oath", users] = Oath(users)
+    timings: dict[str, Timings] = {"pam_totp": {}, "pam_oath": {}}
+    for number in range(SCALE_ROUNDS + 1):
+        for (name, users), module in random.sample(list(modules.items()), len(modules)):
+            service_file("bench-scale", module.line)
+            module.forget()
+            times = loop("bench-scale", names(min(SCALES)))
+            if number:
+                timings[name].setdefault(str(users), []).extend(times[1:])
+    return timings
+
+
+def _services(peers: Sequence[Peer]) -> dict[str, str]:
+    services = {peer.name: f"bench-{number}" for number, peer in enumerate(peers)}
+    for peer in peers:
+        service_file(services[peer.name], peer)
+    return services
