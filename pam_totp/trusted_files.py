@@ -81,9 +81,10 @@ def _statuses(path: str) -> list[tuple[str, os.stat_result]]:
         except OSError as error:
             problem = os.strerror(error.errno or 0)
             raise Unavailable(path, problem, "run: totpctl init") from None
-        if path == "/":
+        parent = os.path.dirname(path)
+        if parent == path:  # "/", or "//", which POSIX keeps apart
             return statuses
-        path = os.path.dirname(path)
+        path = parent
 
 
 def _check(path: str, status: os.stat_result, forbidden: int) -> None:

@@ -207,6 +207,44 @@ def test_a_path_through_a_linked_folder_leads_to_a_check_of_the_real_one(file: P
     assert str(file.parent) == refusal(link / "file").subject
 
 
+def test_a_link_of_somebody_else_on_the_way_is_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who owns it decides what the path means."""
+    link = file.parent.parent / "linked"
+    link.symlink_to(file.parent)
+    lstat = os.lstat
+
+    def of_a_stranger(path: str) -> os.stat_result:
+        status = lstat(path)
+        if path != str(link):
+            return status
+        return os.stat_result([*status[:4], STRANGER, *status[5:]])
+
+    monkeypatch.setattr(os, "lstat", of_a_stranger)
+    assert str(link) == refusal(link / "file").subject
+
+
+def test_a_folder_above_the_real_one_is_checked_where_a_link_leads(file: Path) -> None:
+    above = file.parent.parent
+    real = above / "real"
+    real.mkdir(0o755)
+    file.parent.rename(real / "folder")
+    (above / "linked").symlink_to(real / "folder")
+    real.chmod(0o777)
+    assert str(real) == refusal(above / "linked" / "file").subject
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_refused(folder: Path) -> None:
+    (folder / "linked").symlink_to(folder / "nowhere")
+    error = refusal(folder / "linked" / "file")
+    assert (str(folder / "nowhere"), "No such file or directory") == (error.subject, error.problem)
+
+
+def test_a_path_that_begins_with_two_slashes_is_a_path(file: Path) -> None:
+    assert b"content" == read_trusted(f"/{file}", 100)
+
+
 def test_a_file_is_no_folder(file: Path) -> None:
     with pytest.raises(InsecureFile, match="is not a folder"):
         check_folder(str(file))
