@@ -260,3 +260,11 @@ def test_no_descriptor_is_left_open(log: LogSocket) -> None:
 def test_every_field_of_a_source_has_a_name_in_the_line() -> None:
     line = format_line("error", Source("m", "u", "h", "t", "r"), {})
     assert "pam_totp(m): event=error user=u rhost=h tty=t ruser=r" == line
+
+
+def test_a_worker_logs_under_the_product_s_name(
+    log: LogSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "program", "pam_totp")
+    audit.record("accepted", SOURCE)
+    assert f" pam_totp[{os.getpid()}]: pam_totp(" in log.lines()[0]

@@ -267,6 +267,20 @@ def test_no_core_file_can_be_written_while_a_code_is_checked(
     assert (1000, 2000) == limits.core
 
 
+def test_a_process_without_core_files_keeps_its_limit_as_it_is(
+    door: Door, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a worker, one login must not give another one's back."""
+    limits.core = (0, 2000)
+
+    def set_limit(which: int, limits: tuple[int, int]) -> None:
+        raise AssertionError("the limit was set")
+
+    monkeypatch.setattr(limits, "setrlimit", set_limit)
+    assert "PAM_SUCCESS" == door.login(code_now()).result
+    assert (0, 2000) == limits.core
+
+
 @pytest.mark.parametrize("error", [PamException, ZeroDivisionError, KeyboardInterrupt])
 def test_the_limit_is_restored_after_an_error(
     door: Door, limits: Limits, error: type[BaseException]

@@ -34,6 +34,27 @@ def test_an_exception_leaves_mask_and_user_ids_as_they_were() -> None:
     assert before == (blocked(), os.getresuid())
 
 
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ((1000, 0, 0), [(0, 0, 0), (1000, 0, 0)]),  # sudo: the caller could send signals
+        ((1000, 0, 1000), [(0, 0, 0), (1000, 0, 1000)]),
+        ((0, 0, 0), []),  # nothing to change, and the call would stop every thread
+        ((1000, 1000, 1000), []),
+        ((0, 1000, 0), []),
+    ],
+)
+def test_the_real_user_is_root_inside_where_the_caller_is_not(
+    monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int, int], expected: list[tuple[int, ...]]
+) -> None:
+    became: list[tuple[int, ...]] = []
+    monkeypatch.setattr(os, "getresuid", lambda: ids)
+    monkeypatch.setattr(os, "setresuid", lambda *new: became.append(new))
+    with Uninterrupted():
+        assert expected[:1] == became
+    assert expected == became
+
+
 @pytest.mark.usefixtures("accounts")
 def test_a_code_is_judged_with_signals_blocked_and_asked_for_without(
     place: Place, log: LogSocket, clock: Clock, monkeypatch: pytest.MonkeyPatch
