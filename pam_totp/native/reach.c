@@ -16,6 +16,18 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Out of the way of an application without standard files: it would take ours for them. */
+static int beyond_standard_files(int fd)
+{
+    int higher;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(fd);
+    return higher;
+}
+
 int connect_to_service(struct login *login, bool may_be_absent)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = PAM_TOTP_SOCKET};
@@ -35,7 +47,8 @@ int connect_to_service(struct login *login, bool may_be_absent)
         problem = PAM_TOTP_SOCKET " is not a socket";
     else if (status.st_uid != 0 && status.st_uid != geteuid())
         problem = PAM_TOTP_SOCKET " is not root's";
-    else if ((fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) < 0)
+    else if ((fd = beyond_standard_files(
+                  socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))) < 0)
         problem = "no socket could be made";
     while (!problem && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         if (errno == EAGAIN && tries-- > 0) /* its queue is full */
@@ -68,6 +81,7 @@ static void become_worker(int socket_fd)
                                               "LC_ALL=C.UTF-8", NULL};
     static const int unlimited[] = {RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE};
     const struct rlimit infinity = {RLIM_INFINITY, RLIM_INFINITY}, none = {0, 0};
+    struct rlimit given;
     struct sigaction by_default = {.sa_handler = SIG_DFL};
     sigset_t nothing;
     int null;
@@ -78,8 +92,12 @@ static void become_worker(int socket_fd)
     sigprocmask(SIG_SETMASK, &nothing, NULL);
     setsid();
     umask(077);
-    for (size_t i = 0; i < sizeof unlimited / sizeof *unlimited; i++)
-        setrlimit(unlimited[i], &infinity);
+    for (size_t i = 0; i < sizeof unlimited / sizeof *unlimited; i++) {
+        if (setrlimit(unlimited[i], &infinity) != 0 && getrlimit(unlimited[i], &given) == 0) {
+            given.rlim_cur = given.rlim_max; /* in a container without CAP_SYS_RESOURCE */
+            setrlimit(unlimited[i], &given);
+        }
+    }
     setrlimit(RLIMIT_CORE, &none);
     setpriority(PRIO_PROCESS, 0, 0);
     if ((socket_fd = fcntl(socket_fd, F_DUPFD, 4)) < 0 || (null = open("/dev/null", O_RDWR)) < 0 ||
@@ -98,10 +116,14 @@ static void become_worker(int socket_fd)
 int start_worker(struct login *login)
 {
     sigset_t all, before;
-    int ends[2];
+    int ends[2] = {-1, -1};
     long child;
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0)
+        ends[0] = beyond_standard_files(ends[0]);
+    if (ends[0] < 0) {
+        if (ends[1] >= 0)
+            close(ends[1]);
         report(login, "no socket could be made", "look at the limits of open files");
         return -1;
     }
