@@ -5,14 +5,18 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import resource
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from pam_totp import sealing
+from tests.support import hosts
+from tests.support.installation import Installation
 from tests.support.logs import LogSocket, fields
 from tests.support.pam_stack import (
     ME,
@@ -24,7 +28,6 @@ from tests.support.pam_stack import (
     PAM_SERVICE_ERR,
     PAM_SUCCESS,
     Stack,
-    install_copy,
 )
 from tests.support.place import Place, code_now, wrong_code
 
@@ -306,22 +309,44 @@ def test_person_is_told_that_codes_cannot_be_checked_but_not_why(
     assert str(place.folder) not in shown
 
 
-def test_state_that_cannot_be_written_is_authinfo_unavail_and_the_code_stays_good(
-    stack: Stack, place: Place, log: LogSocket
-) -> None:
-    place.enrol(ME)
-    code = code_now(+1)
+@contextmanager
+def long_log(place: Place) -> Iterator[int]:
+    """Let the store's write-ahead log be longer than the yielded size, in bytes."""
     with closing(sqlite3.connect(place.store_path, isolation_level=None)) as other:
         other.execute("PRAGMA wal_autocheckpoint = 0")
         other.execute("CREATE TABLE filler (value BLOB)")
         other.execute("INSERT INTO filler VALUES (zeroblob(262144))")
-        # The write-ahead log is longer than this now: nothing can be added to it.
-        refused = stack.authenticate(code, file_size_limit=131072)
+        yield 131072
+
+
+# A worker of the login's own lifts every limit, see below: tests/faults fills a real disk.
+@hosts.only(hosts.PAM_PYTHON, hosts.SERVICE)
+def test_state_that_cannot_be_written_is_authinfo_unavail_and_the_code_stays_good(
+    stack: Stack, place: Place, log: LogSocket, host: str, installed: Installation
+) -> None:
+    place.enrol(ME)
+    code = code_now(+1)
+    with long_log(place) as size:
+        if host == hosts.PAM_PYTHON:
+            refused = stack.authenticate(code, file_size_limit=size)
+        else:
+            pid = installed.service_pid()
+            soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+            refused = stack.authenticate(code)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
     assert PAM_AUTHINFO_UNAVAIL == refused.code
     assert ["error"] == log.events()
     assert str(place.store_path) in log.text()
     assert -1 == place.record(ME).authenticators[0].last_accepted_step
     assert PAM_SUCCESS == stack.authenticate(code).code
+
+
+@hosts.only(*hosts.NATIVE)  # in the application, its limits are the hook's
+def test_limits_of_the_application_are_not_the_workers(stack: Stack, place: Place) -> None:
+    place.enrol(ME)
+    with long_log(place) as size:
+        assert PAM_SUCCESS == stack.authenticate(code_now(), file_size_limit=size).code
 
 
 def test_end_of_input_is_conv_err(stack: Stack, place: Place, log: LogSocket) -> None:
@@ -347,20 +372,50 @@ def test_end_of_input_after_a_wrong_code_is_conv_err_and_the_guess_counts(
     assert 1 == place.record(ME).failures
 
 
-def test_missing_python_module_is_service_err_and_the_log_names_it(
-    tmp_path: Path, place: Place, log: LogSocket
-) -> None:
-    place.enrol(ME)
-    installed = tmp_path / "broken"
-    hook = install_copy(installed, log.path)
-    (installed / "nacl.py").write_text(
+def leave_out_nacl(installation: Installation) -> None:
+    (installation.folder / "nacl.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'nacl'\", name='nacl')\n", encoding="ascii"
     )
-    stack = Stack(tmp_path / "pam.d", hook, place.config_path)
+
+
+def leave_out_verifier(installation: Installation) -> None:
+    (installation.folder / "pam_totp" / "verifier.py").unlink()
+    for cached in installation.folder.rglob("verifier.*.pyc"):
+        cached.unlink()
+
+
+INCOMPLETE = pytest.mark.parametrize(
+    ("leave_out", "name"), [(leave_out_nacl, "nacl"), (leave_out_verifier, "pam_totp.verifier")]
+)
+
+
+@hosts.only(hosts.PAM_PYTHON, hosts.SPAWNED)  # a service does not start then, see below
+@INCOMPLETE
+def test_incomplete_installation_denies_and_the_log_names_what_is_missing(
+    tmp_path: Path, broken: Installation, host: str, place: Place, log: LogSocket, leave_out, name
+) -> None:
+    place.enrol(ME)
+    leave_out(broken)
+    stack = Stack(tmp_path / "pam.d", broken.module(host), place.config_path)
     result = stack.authenticate(code_now())
-    assert (PAM_SERVICE_ERR, 0) == (result.code, result.prompts)
+    # A worker that ends before its first word is to the module as none at all.
+    expected = PAM_AUTHINFO_UNAVAIL if result.module_log else PAM_SERVICE_ERR
+    assert (expected, 0) == (result.code, result.prompts)
     line = fields(log.lines()[0])
-    assert ("error", "install the Python module nacl") == (line["event"], line["hint"])
+    assert ("error", f"install the Python module {name}") == (line["event"], line["hint"])
+
+
+@INCOMPLETE
+def test_service_of_an_incomplete_installation_does_not_start_and_the_log_says_why(
+    broken: Installation, log: LogSocket, leave_out, name: str
+) -> None:
+    leave_out(broken)
+    service = broken.start_service()
+    service.communicate(timeout=20)
+    assert 1 == service.returncode
+    line = fields(log.lines()[0])
+    assert ("error", f"install the Python module {name}") == (line["event"], line["hint"])
+    assert not (broken.folder / "service").exists()
 
 
 @pytest.mark.parametrize(
@@ -377,26 +432,14 @@ def test_missing_python_module_is_service_err_and_the_log_names_it(
     ],
 )
 def test_anything_unexpected_is_service_err_and_logged_without_values(
-    tmp_path: Path, place: Place, log: LogSocket, body: str
+    tmp_path: Path, broken: Installation, host: str, place: Place, log: LogSocket, body: str
 ) -> None:
-    hook = install_copy(tmp_path / "broken", log.path)
-    login = tmp_path / "broken" / "pam_totp" / "login.py"
-    with login.open("a", encoding="utf-8") as source:
+    with (broken.folder / "pam_totp" / "login.py").open("a", encoding="utf-8") as source:
         source.write(f"\n\ndef authenticate(pamh, flags, argv):\n    {body}\n")
-    stack = Stack(tmp_path / "pam.d", hook, place.config_path)
-    assert PAM_SERVICE_ERR == stack.authenticate(code_now()).code
+    stack = Stack(tmp_path / "pam.d", broken.module(host), place.config_path)
+    result = stack.authenticate(code_now())
+    assert (PAM_SERVICE_ERR, []) == (result.code, result.module_log)
     assert ["error"] == log.events()
     assert fields(log.lines()[0])["reason"].startswith("unexpected ")
     assert "hook.py:" in fields(log.lines()[0])["at"]
     assert "secret-value" not in log.text()
-
-
-def test_half_an_installation_is_service_err(tmp_path: Path, place: Place, log: LogSocket) -> None:
-    place.enrol(ME)
-    hook = install_copy(tmp_path / "broken", log.path)
-    (tmp_path / "broken" / "pam_totp" / "verifier.py").unlink()
-    for cached in (tmp_path / "broken").rglob("verifier.*.pyc"):
-        cached.unlink()
-    stack = Stack(tmp_path / "pam.d", hook, place.config_path)
-    assert PAM_SERVICE_ERR == stack.authenticate(code_now()).code
-    assert "install the Python module pam_totp.verifier" in log.text()

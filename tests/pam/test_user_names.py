@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import hosts
 from tests.support.logs import LogSocket, fields
 from tests.support.pam_stack import ME, PAM_AUTH_ERR, PAM_IGNORE, Stack
 from tests.support.place import Place, code_now
@@ -83,14 +84,17 @@ def test_items_that_are_not_utf_8_stop_nobody(stack: Stack, place: Place, log: L
     assert ("accepted", "?", "?") == (line["event"], line["rhost"], line["tty"])
 
 
-def test_log_line_says_who_came_from_where(stack: Stack, place: Place, log: LogSocket) -> None:
+def test_log_line_says_who_came_from_where(
+    stack: Stack, place: Place, log: LogSocket, host: str
+) -> None:
     place.enrol(ME)
     stack.authenticate(code_now(), items={"rhost": "198.51.100.7", "tty": "ssh"})
     assert log.lines()[0].endswith(
         f"pam_totp(login:auth): event=accepted user={ME} rhost=198.51.100.7 tty=ssh "
         "authenticator=phone"
     )
-    assert " pamtester[" in log.lines()[0]
+    program = "pamtester" if host == hosts.PAM_PYTHON else "pam_totp"
+    assert f" {program}[" in log.lines()[0]
 
 
 def test_skipping_is_for_users_that_exist(stack: Stack, log: LogSocket) -> None:

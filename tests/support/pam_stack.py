@@ -1,6 +1,6 @@
 """PAM service files in a folder of our own, and pamtester as the application, without root.
 
-libpam-wrapper turns libpam to that folder; libpam, pam_python and the hook are the real ones.
+libpam-wrapper turns libpam to that folder; libpam, both hosts and the hook are the real ones.
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ import ctypes
 import os
 import pwd
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
-
-from tests.support.place import ROOT
 
 # security/_pam_types.h
 PAM_SUCCESS = 0
@@ -38,6 +34,7 @@ class Result(NamedTuple):
 
     code: int
     shown: str
+    module_log: list[str]  # what pam_totp.so itself wrote to the system log
 
     @property
     def prompts(self) -> int:
@@ -45,18 +42,18 @@ class Result(NamedTuple):
 
 
 class Stack:
-    """The service ``login`` in ``folder``, whose pam_totp lines run ``hook``."""
+    """The service ``login`` in ``folder``, whose pam_totp lines name ``module``."""
 
-    def __init__(self, folder: Path, hook: Path, config: Path) -> None:
+    def __init__(self, folder: Path, module: str, config: Path) -> None:
         folder.mkdir()
         self.folder = folder
-        self._hook = hook
+        self._module = module
         self._config = config
         self.probe()
 
     def line(self, *arguments: str, control: str = "required") -> str:
         """Return a PAM line with the hook, this place's configuration and ``arguments``."""
-        words = ("auth", control, "pam_python.so", self._hook, f"config={self._config}")
+        words = ("auth", control, self._module, f"config={self._config}")
         return " ".join(map(str, (*words, *arguments)))
 
     def probe(self, *arguments: str) -> None:
@@ -97,7 +94,7 @@ class Stack:
         if closed:
             command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
         if file_size_limit is not None:
-            limit = ["prlimit", f"--fsize={file_size_limit}"]
+            limit = ["prlimit", f"--fsize={file_size_limit}:"]  # the soft one
             command = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh", *limit, *command]
         lines = [a if isinstance(a, bytes) else a.encode("utf-8") for a in answers]
         done = subprocess.run(
@@ -116,8 +113,9 @@ class Stack:
             check=False,
         )
         shown = done.stdout.decode("utf-8", "backslashreplace")
+        module_log = re.findall(r"PWRAP_ERROR.* SYSLOG\(\d\): (event=.*)\n", shown)
         shown = re.sub(r"PWRAP_ERROR.*\n", "", shown)
-        return Result(_pam_code(done.returncode, shown), shown)
+        return Result(_pam_code(done.returncode, shown), shown, module_log)
 
 
 def _pam_code(status: int, shown: str) -> int:
@@ -135,26 +133,6 @@ def _codes_by_text() -> dict[str, int]:
     strerror.argtypes = (ctypes.c_void_p, ctypes.c_int)
     strerror.restype = ctypes.c_char_p
     return {strerror(None, code).decode("ascii"): code for code in range(LAST_CODE + 1)}
-
-
-def install_copy(folder: Path, log_socket: Path) -> Path:
-    """Copy pam_totp into ``folder`` as it is installed, and return the hook's path.
-
-    Every file is the real one, but for one constant: audit writes to ``log_socket``.
-    """
-    shutil.copytree(
-        ROOT / "pam_totp", folder / "pam_totp", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    audit = folder / "pam_totp" / "audit.py"
-    text = audit.read_text(encoding="utf-8")
-    before = 'SYSLOG_SOCKET = "/dev/log"'
-    assert text.count(before) == 1
-    audit.write_text(text.replace(before, f'SYSLOG_SOCKET = "{log_socket}"'), encoding="utf-8")
-    (folder / "hook.py").symlink_to("pam_totp/hook.py")
-    subprocess.run(
-        [sys.executable, "-I", "-m", "compileall", "-q", folder / "pam_totp"], check=True
-    )
-    return folder / "hook.py"
 
 
 def find_pam_wrapper_module(name: str) -> Path:
