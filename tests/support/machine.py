@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from pexpect import EOF, fdpexpect
 
-from tests.support import native
+from tests.support import product
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
 
@@ -53,6 +53,7 @@ _AFTER_AUTH = {
     "sshd": "account required pam_nologin.so\n@include common-account\n@include common-session\n",
     "su": "@include common-account\n@include common-session-noninteractive\n",
     "sudo": "@include common-account\n@include common-session-noninteractive\n",
+    "chsh": "@include common-account\n",
 }
 _SSHD_CONFIG = f"""
 Port {SSH_PORT}
@@ -124,6 +125,7 @@ class Machine:
 
     def __init__(self, disk: tuple[Path, Path] | None = None) -> None:
         self._disk = disk or ()
+        self.pam_module = "pam_totp.so"
 
     def __enter__(self) -> Machine:
         assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
@@ -213,9 +215,7 @@ class Machine:
         return self.run("cat", path).stdout
 
     def install_product(self) -> None:
-        module = "/root/pam_totp.so"
-        self.run("install", "/dev/stdin", module, typed=native.build_module().read_bytes())
-        self.run("make", "-C", ROOT, "install", f"MODULE={module}")
+        self.run(*product.UNPACK, typed=product.tree())
         self.run("totpctl", "init")
 
     def add_user(self, name: str, password: str, *options: str) -> None:
@@ -244,8 +244,12 @@ class Machine:
         return key
 
     def use_pam(self, service: str, auth: str) -> None:
-        """Make ``service`` use the ``auth`` lines, and the distribution's account and session."""
-        self.write(f"/etc/pam.d/{service}", auth + _AFTER_AUTH[service])
+        """Make ``service`` use the ``auth`` lines, and the distribution's account and session.
+
+        What ``pam_totp.so`` stands for in them, ``self.pam_module`` says.
+        """
+        lines = auth.replace("pam_totp.so", self.pam_module) + _AFTER_AUTH[service]
+        self.write(f"/etc/pam.d/{service}", lines)
 
     def start_sshd(self, config: str) -> None:
         """Start sshd on 127.0.0.1; what ``config`` says comes first, and so wins."""
