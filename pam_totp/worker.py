@@ -106,7 +106,7 @@ def _serve(connection: _socket.socket, peer: Peer) -> None:
         connection.settimeout(REQUEST_SECONDS)
         packet = connection.recv(wire.MAX_PACKET + 1)
     except OSError as error:
-        _log(peer, f"no request came: {error.strerror or type(error).__name__}")
+        _log(peer, f"no request came: {error.strerror or 'timed out'}")
         return
     if not packet:  # a login that was broken off
         return
