@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.native import fake_worker, module_side
+from tests.support.installation import Installation
+from tests.support.logs import LogSocket
 
 
 @pytest.fixture(scope="session")
 def built_side() -> Iterator[module_side.Side]:
-    yield from module_side.sides()
+    side = module_side.Side()
+    yield side
+    side.remove()
 
 
 @pytest.fixture
@@ -31,3 +35,13 @@ def serve(side: module_side.Side) -> Iterator[Callable[[fake_worker.Script], fak
     yield start
     for worker in started:
         worker.__exit__()
+
+
+@pytest.fixture(scope="session")
+def product(built_side: module_side.Side) -> Iterator[module_side.Product]:
+    """The real worker, for side.worker to lead to."""
+    folder = built_side.folder / "product"
+    installation = Installation(folder, folder / "log")
+    log = LogSocket(folder / "log")
+    yield module_side.Product(installation.folder / "worker", log)
+    log.close()

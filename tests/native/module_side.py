@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.support import native
+from tests.support.logs import LogSocket
 from tests.support.place import ROOT
 
 NOBODY = 65534
@@ -167,7 +167,8 @@ class Side:
         return Outcome(lines)
 
 
-def sides() -> Iterator[Side]:
-    side = Side()
-    yield side
-    side.remove()
+class Product(NamedTuple):
+    """A copy of the real worker, and the log that it writes."""
+
+    worker: Path
+    log: LogSocket

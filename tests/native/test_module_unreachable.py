@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.native import module_situations as situations
@@ -20,10 +17,9 @@ from tests.native.module_side import (
     PAM_AUTHINFO_UNAVAIL,
     PAM_SUCCESS,
     UNAVAILABLE,
+    Product,
     Side,
 )
-from tests.support.installation import Installation
-from tests.support.logs import LogSocket
 from tests.support.place import Place, code_now, wrong_code
 
 ALWAYS = {
@@ -74,27 +70,16 @@ def test_a_program_without_root_is_denied_and_starts_no_worker(side: Side, situa
     assert outcome.saw_no_child()
 
 
-@pytest.fixture(scope="module")
-def product(built_side: Side) -> Iterator[tuple[Path, LogSocket]]:
-    """A copy of the real worker, and the log that it writes."""
-    folder = built_side.folder / "product"
-    installation = Installation(folder, folder / "log")
-    log = LogSocket(folder / "log")
-    yield installation.folder / "worker", log
-    log.close()
-
-
 @pytest.mark.root
 @pytest.mark.parametrize(("situation", "reason"), _parameters(ALWAYS, WITH_ROOT))
 def test_a_worker_that_root_starts_decides(
-    side: Side, place: Place, product: tuple[Path, LogSocket], situation, reason: str
+    side: Side, place: Place, product: Product, situation, reason: str
 ):
     """A wrong code is denied, a right one accepted, once."""
-    worker, log = product
-    side.worker.symlink_to(worker)
+    side.worker.symlink_to(product.worker)
     place.enrol("root")
     right = code_now()
-    before = len(log.events())
+    before = len(product.log.events())
     with situation(side.socket):
         outcomes = [
             side.log_in(
@@ -109,7 +94,7 @@ def test_a_worker_that_root_starts_decides(
     expected = [] if situation is situations.nothing else [reason]
     assert [PAM_AUTH_ERR, PAM_SUCCESS, PAM_AUTH_ERR] == [outcome.code for outcome in outcomes]
     assert [expected] * 3 == [outcome.reasons for outcome in outcomes]
-    assert ["rejected", "accepted", "replayed"] == log.events()[before:]
+    assert ["rejected", "accepted", "replayed"] == product.log.events()[before:]
     assert all(outcome.saw_no_child() for outcome in outcomes)
 
 
