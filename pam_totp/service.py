@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _signal
 import _thread
+import fcntl
 import os
+import resource
 import select
 import socket
 import stat
@@ -47,14 +49,25 @@ def serve_at(path: str) -> None:
     if not os.path.isdir(folder):
         os.mkdir(folder)
         os.chmod(folder, 0o755)  # noqa: S103  # whatever the umask: the socket decides who may
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    _remove_stale(path)
-    listener.bind(path)  # for root alone: make_ready() has set the umask
-    listener.listen(BACKLOG)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        _bind(listener, folder, path)
+        ours = os.lstat(path)
+        try:
+            Service(listener).run()
+        finally:
+            if os.path.lexists(path) and os.path.samestat(ours, os.lstat(path)):
+                os.unlink(path)
+
+
+def _bind(listener: socket.socket, folder: str, path: str) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        Service(listener).run()
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second finds the first one listening
+        _remove_stale(path)
+        listener.bind(path)  # for root alone: make_ready() has set the umask
+        listener.listen(BACKLOG)
     finally:
-        os.unlink(path)
+        os.close(lock)
 
 
 def _remove_stale(path: str) -> None:
@@ -85,7 +98,9 @@ class Service:
         self._idle_seconds = idle_seconds
         self._pool = store.keep_connections()
         self._stopping = False
+        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._lock = _thread.allocate_lock()  # of what follows
+        self._is_at_rest = False  # the main thread: until something happens
         self._acceptors = 0
         self._connections = 0
         self._of_user: dict[int, int] = {}
@@ -94,8 +109,9 @@ class Service:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then give the logins under way GRACE_SECONDS."""
         _thread.stack_size(STACK_BYTES)
-        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        _signal.set_wakeup_fd(wake)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a few of them a login
+        _signal.set_wakeup_fd(self._wake)
         for number in (_signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, self._stop)
         self._listener.settimeout(None)
@@ -104,16 +120,19 @@ class Service:
         _notify("READY=1")
         watchdog = int(os.environ.get("WATCHDOG_USEC") or 0) / 2_000_000
         poll = select.poll()
-        poll.register(woken, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
         while not self._stopping:
+            self._is_at_rest = True  # before it looks what there is to do: see _serve()
             waits = [TICK_SECONDS] if self._pool.close_idle() or self._connections else []
+            self._is_at_rest = not waits
             waits += [watchdog] if watchdog else []
             if self._idle_seconds is not None:
                 left = self._last_used + self._idle_seconds - time.monotonic()
                 if left <= 0 and not self._connections:
                     break
                 waits.append(max(left, TICK_SECONDS))
-            poll.poll(1000 * min(waits) if waits else None)
+            if poll.poll(1000 * min(waits) if waits else None):
+                os.read(self._woken, 512)
             _notify("WATCHDOG=1")
         self._stopping = True
         _notify("STOPPING=1")
@@ -162,6 +181,9 @@ class Service:
             self._of_user[peer.uid] = self._of_user.get(peer.uid, 0) + 1
             is_last = self._acceptors == 0
         try:
+            if self._is_at_rest:  # what the pool opens from now on is closed in time
+                self._is_at_rest = False
+                os.write(self._wake, b"\0")
             reason = self._reason_to_refuse(peer)
             if not reason and is_last and not self._add_acceptor():
                 reason = "no thread could be started"
