@@ -27,17 +27,25 @@ class Pool:
 
     def __init__(self) -> None:
         self.writer = _thread.allocate_lock()
-        self._lock = _thread.allocate_lock()
+        self._opening = _thread.allocate_lock()
+        self._lock = _thread.allocate_lock()  # of what follows
         self._idle: list[PooledDatabase] = []
 
     def open(self, path: str) -> Database:
-        """See database.open_database: the same checks, each time."""
-        check_files(path)
+        """See database.open_database: the same checks, each time.
+
+        Not while another thread opens: check_files() may read the database, and closing it then
+        takes from the other connection its locks (sqlite.org/howtocorrupt.html, section 2.2). Of
+        one that is open, the write-ahead log is there, and check_files() keeps its hands off.
+        """
+        with self._opening:
+            check_files(path)
         while True:
             database = self._take(path)
             if database is None:
-                database = connect(path, lambda path: PooledDatabase(path, self))
-                database.note_files()
+                with self._opening:
+                    database = connect(path, lambda path: PooledDatabase(path, self))
+                    database.note_files()
                 return database
             if database.is_current():
                 return database
