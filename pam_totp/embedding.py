@@ -40,7 +40,8 @@ def make_safe(service: str, root: str) -> None:
             f"PATH led the interpreter to {library}",
             "set secure_path in sudoers; start sshd with PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         )
-    sys.path[:] = [root, *(p for p in sys.path if p.startswith(SYSTEM_FOLDERS) and p != root)]
+    before = list(sys.path)  # a copy: in a worker, the next login may be here too
+    sys.path[:] = [root, *(p for p in before if p.startswith(SYSTEM_FOLDERS) and p != root)]
 
 
 def report(service: str, error: BaseException) -> None:
