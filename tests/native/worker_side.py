@@ -201,19 +201,23 @@ class Worker:
         self.processes.append(process)
         return process
 
-    def listen(self, path: Path | None = None) -> subprocess.Popen[str]:
+    def listen(
+        self, path: Path | None = None, before: Callable[[], object] | None = None
+    ) -> subprocess.Popen[str]:
         """Start a service, and wait until it serves."""
-        process = self.start("--listen", str(path or self.socket))
-        wait_until(lambda: can_connect(path or self.socket) or process.poll() is not None)
+        process = self.start("--listen", str(path or self.socket), before=before)
+        wait_until(lambda: is_served(path or self.socket) or process.poll() is not None)
         return process
 
     def log_in(self, asked: bytes, *texts: str) -> Outcome:
         return log_in(self.socket, asked, *texts)
 
 
-def can_connect(path: Path) -> bool:
-    with suppress(OSError), Client(path):
-        return True
+def is_served(path: Path) -> bool:
+    """Tell whether somebody takes a login that is broken off, and says nothing."""
+    with suppress(OSError), Client(path) as client:
+        client.send(b"")
+        return client.receive() == b""
     return False
 
 
