@@ -2,7 +2,7 @@
 
 What runs during a login, one concept a file:
 
-    hook.py           what a PAM host loads: pam_sm_authenticate, pam_sm_setcred
+    hook.py           what a host runs: pam_sm_authenticate, pam_sm_setcred
     embedding.py      safe imports inside somebody else's program
     login.py          one login as a checklist; the only file that knows PAM codes
     identity.py       who logs in, by the host and by the directory
@@ -21,8 +21,16 @@ What runs during a login, one concept a file:
     errors.py         the exception tree
     store/            users, authenticators and recovery codes on disk
 
+What brings a login to the hook from another process, for pam_totp.so:
+
+    native/           pam_totp.so, in C: relays a login to a worker
+    wire.py           the packets between the two                     [pure]
+    worker.py         serves one login, if who asks may ask
+    service.py        serves many at once, each on a thread
+    handle.py         pam_python's pamh, over a socket
+
 Nothing here imports click, admin_cli, segno or pyotp: every import of this
-package runs as root inside somebody's sshd.
+package runs as root, in a worker or inside somebody's sshd.
 """
 
 __version__ = "0.1.0"

@@ -15,9 +15,18 @@ from pam_totp import audit, config, login, verifier
 from pam_totp.store.schema import MIGRATIONS
 from pam_totp.store.transactions import DECOY_BUCKETS
 from tests.support.place import ROOT
+from tests.unit.pages import (
+    DOCS,
+    PAGES,
+    codes,
+    first_column,
+    man_items,
+    man_section,
+    read,
+    rows,
+    section,
+)
 
-DOCS = ROOT / "docs"
-PAGES = sorted(ROOT.glob("*.md")) + sorted(DOCS.rglob("*.md"))
 PACKAGED = sorted(
     path.relative_to(ROOT).as_posix()
     for folder in ("pam.d", "sshd_config.d")
@@ -26,45 +35,7 @@ PACKAGED = sorted(
 # What a PAM line may carry besides the keys of the configuration.
 ARGUMENTS = {"nullok", "debug", "config=", "first_factor=key"}
 COMMANDS = dict(sorted(totpctl.commands.items()))
-
-
-def read(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
-
-
-def section(text: str, heading: str) -> str:
-    """Return what stands under a Markdown heading, down to the next of its level or above."""
-    level = heading.split(" ")[0]
-    after = f"\n{text}\n".split(f"\n{heading}\n", 1)[1]
-    return re.split(rf"\n#{{1,{len(level)}}} ", after)[0]
-
-
-def man_section(page: str, heading: str) -> str:
-    """Return what stands under ``.Sh HEADING`` or ``.Ss heading``, down to the next of either."""
-    after = re.split(rf"^\.S[hs] {heading}\n", read(f"docs/man/{page}"), maxsplit=1, flags=re.M)[1]
-    return re.split(r"^\.S[hs] ", after, maxsplit=1, flags=re.M)[0]
-
-
-def rows(text: str) -> list[list[str]]:
-    """Return the cells of the rows of every table, without the headings."""
-    found = []
-    for table in re.findall(r"(?:^\|.*\n?)+", text, flags=re.M):
-        lines = table.splitlines()[2:]
-        found += [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return found
-
-
-def codes(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell)
-
-
-def first_column(text: str) -> list[str]:
-    return [code for row in rows(text) for code in codes(row[0])]
-
-
-def man_items(text: str, macro: str) -> list[str]:
-    """Return the words after ``.It macro``; an escaped blank or a quote is none of them."""
-    return re.findall(rf"^\.It {macro} (\S+)", text, flags=re.M)
+NATIVE, PAM_PYTHON, HOOK = "pam_totp.so", "pam_python.so", "/usr/lib/pam_totp/hook.py"
 
 
 def written(value: object) -> str:
@@ -246,6 +217,9 @@ def emitted_events() -> dict[str, str]:
 
 def emitted_fields() -> set[str]:
     fields = {keyword.arg for _, node in calls() for keyword in node.keywords if keyword.arg}
+    for node in ast.walk(ast.parse(read("pam_totp/worker.py"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "log_error":
+            fields |= {keyword.arg for keyword in node.keywords if keyword.arg}
     report = ast.parse(read("pam_totp/login.py"))
     for node in ast.walk(report):
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") == "fields":
@@ -342,11 +316,22 @@ def test_every_pam_line_on_a_page_is_one_that_works() -> None:
     packaged = {line for path in PACKAGED for line in read(path).splitlines()}
     for page in (*PAGES, *sorted((DOCS / "man").iterdir())):
         text = page.read_text(encoding="utf-8")
-        for line in re.findall(r"^ *(auth .*pam_python\.so.*)$", text, flags=re.M):
-            plain, _, arguments = line.partition("hook.py ")
-            if line not in packaged:
-                assert plain + "hook.py" in packaged if arguments else False, line
+        shown = re.findall(r"^ *(auth .*pam_(?:totp|python)\.so.*)$", text, flags=re.M)
+        inserted = re.findall(r"/a (auth [^']*)'", text)
+        for line in (*shown, *inserted):
+            native = line.replace(f"{PAM_PYTHON} {HOOK}", NATIVE)
+            plain, _, arguments = native.partition(f"{NATIVE} ")
+            if native not in packaged:
+                assert plain + NATIVE in packaged if arguments else False, line
                 assert config.parse_arguments(arguments.split()).problems == (), line
+
+
+def test_only_its_own_pages_use_pam_python() -> None:
+    """Elsewhere the module of choice is shown, so that nobody takes the other one by accident."""
+    for page in (*PAGES, *sorted((DOCS / "man").iterdir())):
+        lines = re.findall(rf"auth .*{PAM_PYTHON} {HOOK}", page.read_text(encoding="utf-8"))
+        assert not lines or page.name in ("pam-python.md", "hosts.md", "pam_totp.8"), page.name
+    assert not any(PAM_PYTHON in read(path) for path in PACKAGED)
 
 
 def test_links_lead_somewhere() -> None:
@@ -379,9 +364,11 @@ def test_every_folder_of_tests_is_described() -> None:
 
 
 def test_every_module_of_a_login_is_in_the_list_of_files() -> None:
-    listed = re.findall(r"^    (\w+\.py|store/) ", read("pam_totp/__init__.py"), flags=re.M)
+    listed = re.findall(r"^    (\w+(?:\.py|/)) ", read("pam_totp/__init__.py"), flags=re.M)
     files = [path.name for path in (ROOT / "pam_totp").glob("*.py") if path.name != "__init__.py"]
-    assert sorted(listed) == sorted([*files, "store/"])
+    sources = (path for kind in ("py", "c") for path in (ROOT / "pam_totp").glob(f"*/*.{kind}"))
+    folders = [f"{path.parent.name}/" for path in sources]
+    assert sorted(listed) == sorted({*files, *folders})
 
 
 def test_numbers_of_the_code_are_those_of_the_reference() -> None:
@@ -399,6 +386,21 @@ def test_value_that_the_reference_shows_is_a_good_one() -> None:
     shown = re.findall(r"^    (\w+ = .*)$", text, flags=re.M)
     assert shown
     assert config.parse("\n".join(shown).encode()).problems == ()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_both_pages_name_every_choice_of_an_option(name: str) -> None:
+    page = section(
+        read("docs/reference/totpctl.md"), f"### {usage(name).replace(' user', ' USER')}"
+    )
+    meanings = {codes(row[0])[0]: row[2] for row in rows(page)}
+    for parameter in COMMANDS[name].params:
+        if isinstance(parameter.type, click.Choice):
+            option, choices = parameter.opts[0], list(parameter.type.choices)
+            flag = f".It Fl -{option.removeprefix('--')} Cm {' | '.join(choices)}"
+            assert flag in man_section("totpctl.8", usage(name))
+            if not meanings[option].startswith("as for"):
+                assert set(choices) <= set(codes(meanings[option])), option
 
 
 def test_paths_of_the_code_are_those_of_the_reference() -> None:
