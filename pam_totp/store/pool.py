@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import sqlite3
 import time
 
 from ..errors import PamTotpError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 LINGER = 2.0  # seconds: then the write-ahead log is merged and removed, as after a login alone
 MAX_IDLE = 8
+
+_CLOSED = sqlite3.connect(":memory:", check_same_thread=False)
+_CLOSED.close()
 
 
 class Pool:
@@ -79,7 +83,7 @@ class Pool:
 
 
 class PooledDatabase(Database):
-    """A connection that goes back to its pool when it is closed."""
+    """A connection that goes back to its pool when it is closed: whoever held it holds nothing."""
 
     def __init__(self, path: str, pool: Pool) -> None:
         super().__init__(path, any_thread=True)
@@ -128,13 +132,19 @@ class PooledDatabase(Database):
             self._written()
 
     def close(self) -> None:
-        if not self.connection.in_transaction:
-            self._pool.give_back(self)
-        else:
+        if self.connection is _CLOSED:
+            return
+        if self.connection.in_transaction:
             self.disconnect()
+            return
+        kept = PooledDatabase.__new__(PooledDatabase)
+        kept.__dict__.update(self.__dict__)
+        self.connection = _CLOSED
+        self._pool.give_back(kept)
 
     def disconnect(self) -> None:
         super().close()
+        self.connection = _CLOSED
         self._written()
 
     def _written(self) -> None:
