@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -30,6 +31,17 @@ UNAVAILABLE = (
     "Verification codes cannot be checked right now. "
     "An administrator finds the reason in the system log."
 )
+
+
+@functools.cache
+def at_fixed_addresses() -> tuple[str, ...]:
+    """Return what to put before an application with a sanitizer.
+
+    Those of gcc 12 give up, now and then, where the kernel spreads addresses over 32 bits.
+    """
+    command = ("setarch", "-R")
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False, timeout=TIMEOUT)
+    return command if tried.returncode == 0 else ()
 
 
 class Outcome(NamedTuple):

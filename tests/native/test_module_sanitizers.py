@@ -29,6 +29,7 @@ from tests.native.module_side import (
     TEXT_INFO,
     Outcome,
     Side,
+    at_fixed_addresses,
 )
 from tests.native.test_module_conversation import AFTER_A_PASSWORD, HORSE
 from tests.native.test_module_hostile_worker import GARBAGE
@@ -96,7 +97,8 @@ def log_in(request: pytest.FixtureRequest, side: Side) -> LogIn:
     else:
         module, application = request.getfixturevalue("sanitized")
         environment = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1"}
-        how = {"module": module, "application": (application,), "environment": environment}
+        command = (*at_fixed_addresses(), application)
+        how = {"module": module, "application": command, "environment": environment}
     return lambda *words, **more: side.log_in(*words, **how, **more)
 
 
