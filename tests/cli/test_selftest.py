@@ -70,6 +70,13 @@ def test_it_passes_once_installed_and_with_json(machine: Machine) -> None:
 
 
 @pytest.mark.root
+def test_folder_that_it_makes_for_the_worker_is_open_to_all(machine: Machine) -> None:
+    machine.install_product()
+    machine.run("totpctl", "selftest")
+    assert "755 root root\n" == machine.run("stat", "-c", "%a %U %G", "/run/pam_totp").stdout
+
+
+@pytest.mark.root
 def test_it_touches_no_store_of_this_machine(machine: Machine) -> None:
     machine.install_product()
     machine.run("totpctl", "enroll", "root", "--no-confirm")
