@@ -1,0 +1,146 @@
+"""Hundreds at their prompts: each one is served, and costs little."""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pam_totp.verifier import Authenticator, UserRecord
+from tests.native import worker_side as side
+from tests.native.worker_side import Client, Outcome, Worker
+from tests.support.place import SECRET, Place, code_now
+
+PENDING = 500
+ROUNDS = 5
+KIB_A_LOGIN = 100
+SETTLED_KIB = 4096  # a process of 25 MB may breathe by this much
+
+
+@pytest.fixture(autouse=True)
+def _many_files() -> Iterator[None]:
+    """This process is at the other end of every connection."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A store in memory: these tests are about many, not about disks."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Place(Path(folder))
+
+
+def name_of(number: int) -> str:
+    return f"user{number}"
+
+
+def enrol(place: Place, count: int) -> None:
+    """Add many users. ``window`` 10: codes of many steps, one after the other, are good."""
+    place.configure(window=10, attempts=1)
+    with place.open() as store:
+        store.database.execute("PRAGMA synchronous = OFF")  # type: ignore[attr-defined]
+        for number in range(count):
+            with store.transaction(name_of(number)) as transaction:
+                phone = Authenticator(os.urandom(16).hex(), "phone", SECRET)
+                transaction.save(UserRecord(name_of(number), authenticators=(phone,)))
+
+
+@contextmanager
+def at_their_prompts(worker: Worker, place: Place, count: int) -> Iterator[list[Client]]:
+    with ExitStack() as stack:
+        clients = []
+        for number in range(count):
+            client = stack.enter_context(Client(worker.socket))
+            client.send(packet_of(place, number))
+            client.until_prompt()
+            clients.append(client)
+        yield clients
+
+
+def packet_of(place: Place, number: int) -> bytes:
+    return side.request(name_of(number).encode(), arguments=side.of_place(place.config_path))
+
+
+def all_succeed(clients: list[Client], code: str) -> bool:
+    def answer(number: int) -> Outcome:
+        clients[number].send(side.answer(code))
+        return clients[number].answers()
+
+    outcomes = []
+    for first in range(0, len(clients), 50):  # 50 at the same moment
+        wave = range(first, min(first + 50, len(clients)))
+        outcomes += side.many(len(wave), lambda number, first=first: answer(first + number))
+    return [side.PAM_SUCCESS] * len(clients) == [outcome.code for outcome in outcomes]
+
+
+def test_five_hundred_wait_at_little_cost_and_all_log_in_and_none_is_remembered(
+    place: Place,
+) -> None:
+    enrol(place, PENDING + 1)
+    with side.worker_in_a_folder(side.EVERYBODY) as worker:
+        pid = worker.listen().pid
+        assert side.PAM_SUCCESS == worker.log_in(packet_of(place, PENDING), code_now(-10)).code
+        before = side.private_kib(pid)
+        after = []
+        for round_number in range(ROUNDS):
+            offset = round_number - 8
+            with at_their_prompts(worker, place, PENDING) as clients:
+                pending = side.private_kib(pid)
+                one_more = worker.log_in(packet_of(place, PENDING), code_now(offset))
+                assert side.PAM_SUCCESS == one_more.code
+                assert all_succeed(clients, code_now(offset))
+            if round_number == 0:
+                assert (pending - before) / PENDING <= KIB_A_LOGIN
+            side.wait_until(lambda: threads_of(pid) < 20)
+            after.append(side.private_kib(pid))
+        assert after[-1] <= after[1] + SETTLED_KIB
+
+
+def threads_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def test_one_connection_too_many_is_refused_and_the_next_one_served(place: Place) -> None:
+    few = ("service.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 20")
+    enrol(place, 22)
+    with side.worker_in_a_folder(side.EVERYBODY, few) as worker:
+        worker.listen()
+        with at_their_prompts(worker, place, 20) as clients:
+            for _ in range(3):
+                refused = worker.log_in(packet_of(place, 20), code_now())
+                assert (side.WAS_REFUSED, ["too many connections"]) == refused[:2]
+            worker.log.wait_for("pam_totp(worker): event=error", "too many connections")
+            assert all_succeed(clients[:1], code_now())
+            side.wait_until(lambda: worker.log_in(packet_of(place, 20), code_now())[0] == 0)
+            assert all_succeed(clients[1:], code_now())
+
+
+def test_threads_that_cannot_be_started_are_refused_logins(place: Place) -> None:
+    """And the service goes on: a module of root starts a worker of its own."""
+    none = ("service.py", "_thread.start_new_thread(self._accept, ())", "self._start()")
+    start = (
+        "service.py",
+        "    def _accept(self)",
+        "    def _start(self):\n"
+        "        if len(os.listdir('/proc/self/task')) > 5:\n"
+        "            raise RuntimeError\n"
+        "        _thread.start_new_thread(self._accept, ())\n\n"
+        "    def _accept(self)",
+    )
+    enrol(place, 10)
+    with side.worker_in_a_folder(side.EVERYBODY, none, start) as worker:
+        worker.listen()
+        with at_their_prompts(worker, place, 4) as clients:
+            refused = worker.log_in(packet_of(place, 9), code_now())
+            assert (side.WAS_REFUSED, ["no thread could be started"]) == refused[:2]
+            assert all_succeed(clients, code_now())
+        assert side.PAM_SUCCESS == worker.log_in(packet_of(place, 9), code_now()).code
