@@ -128,7 +128,9 @@ class Service:
             waits += [watchdog] if watchdog else []
             if self._idle_seconds is not None:
                 left = self._last_used + self._idle_seconds - time.monotonic()
-                if left <= 0 and not self._connections:
+                with self._lock:  # whoever comes later is refused, not cut off
+                    self._stopping |= left <= 0 and not self._connections
+                if self._stopping:
                     break
                 waits.append(max(left, TICK_SECONDS))
             if poll.poll(1000 * min(waits) if waits else None):
@@ -203,6 +205,8 @@ class Service:
         return is_wanted
 
     def _reason_to_refuse(self, peer: Peer) -> str:
+        if self._stopping:  # its thread waited for it already; a person takes longer than the grace
+            return "this worker is about to end"
         if self._connections > MAX_CONNECTIONS:
             return "too many connections"
         if self._of_user[peer.uid] > MAX_OF_ONE_USER and not peer.is_trusted():
@@ -216,6 +220,7 @@ def _notify(state: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(1.0)
         try:
             sender.connect(address.replace("@", "\0", 1) if address[0] == "@" else address)
             sender.send(state.encode("ascii"))
