@@ -22,8 +22,8 @@ EARLY, LATE = 200, 2000
 MAX_GROWTH = 1024  # kB
 
 
-def options(late: int = LATE) -> tuple[str, ...]:
-    return ("-n", str(late), "-m", str(EARLY), "-m", str(late))
+def options(early: int = EARLY, late: int = LATE) -> tuple[str, ...]:
+    return ("-n", str(late), "-m", str(early), "-m", str(late))
 
 
 def assert_nothing_is_kept(outcome: Outcome) -> None:
@@ -58,6 +58,6 @@ def test_2000_logins_without_a_service_leave_neither_memory_nor_files(side: Side
 @pytest.mark.root
 def test_hundreds_of_workers_leave_neither_memory_nor_files_nor_children(side: Side):
     """Their script is missing, so each is gone after some milliseconds."""
-    outcome = side.log_in(options=options(late=500), as_root=True)
+    outcome = side.log_in(options=options(early=100, late=300), as_root=True)
     assert_nothing_is_kept(outcome)
     assert outcome.saw_no_child()
