@@ -66,7 +66,7 @@ def record(event: str, source: Source, **fields: object) -> None:
 def format_line(event: str, source: Source, fields: dict[str, object]) -> str:
     """Return ``pam_totp(sshd:auth): event=... user=... key=value``, without the empty values."""
     pairs: dict[str, object] = {"event": event, **source._asdict(), **fields}
-    module = _quote(str(pairs.pop("module")))
+    module = "".join(map(_escape_bracket, _quote(str(pairs.pop("module")))))
     written = [
         f"{key}={_quote(str(value))}" for key, value in pairs.items() if value not in ("", None)
     ]
@@ -87,6 +87,11 @@ def _escape(character: str) -> str:
     if character.isprintable():
         return character
     return "\\u{" + format(ord(character), "x") + "}"
+
+
+def _escape_bracket(character: str) -> str:
+    """A service called ``x): event=...`` must not end the brackets before they end."""
+    return "\\u{" + format(ord(character), "x") + "}" if character in "()" else character
 
 
 def _program() -> str:

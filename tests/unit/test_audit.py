@@ -268,3 +268,9 @@ def test_a_worker_logs_under_the_product_s_name(
     monkeypatch.setattr(audit, "program", "pam_totp")
     audit.record("accepted", SOURCE)
     assert f" pam_totp[{os.getpid()}]: pam_totp(" in log.lines()[0]
+
+
+def test_a_service_cannot_end_the_brackets_around_its_name() -> None:
+    line = format_line("rejected", Source("x): event=accepted user=root (y:auth"), {})
+    expected = 'pam_totp("x\\u{29}: event=accepted user=root \\u{28}y:auth"): event=rejected'
+    assert expected == line
