@@ -1,23 +1,69 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
+from tests.support import hosts, product
 from tests.support.machine import Account, Machine
 
+ACCOUNTS = "/etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid /home/alice"
+PREPARED = (*ACCOUNTS.split(), "/etc/security/pam_totp.key", "/var/lib/pam_totp")
+
+
+class Prepared(NamedTuple):
+    """The same for every machine: what is installed, and an enrolled user."""
+
+    files: bytes  # a tar archive
+    alice: Account
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Prepared:
+    with Machine() as machine:
+        machine.install_product()
+        alice = machine.enrol("alice")
+        pack = 'tar --create "$@" | base64 --wrap=0'
+        packed = machine.run("sh", "-c", pack, "sh", "--absolute-names", *PREPARED).stdout
+    return Prepared(base64.b64decode(packed), alice)
+
+
+@pytest.fixture(params=hosts.ALL)
+def host(request: pytest.FixtureRequest) -> str:
+    """Who runs the hook: every test runs with each of them."""
+    return request.param
+
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    """A throw-away copy of this machine with the product installed by ``make install``."""
+def machine(prepared: Prepared, host: str) -> Iterator[Machine]:
+    """A throw-away copy of this machine: the product, ``host`` in PAM files, and alice."""
     with Machine() as started:
-        started.install_product()
+        started.pam_module = hosts.module_of(host)
+        for archive in (product.tree(), prepared.files):
+            started.run(*product.UNPACK, "--absolute-names", typed=archive)
+        service = start_service(started) if host == hosts.SERVICE else None
         yield started
+        if service is not None:  # not in secret a worker of the login's own
+            served = {
+                hosts.program(line) for line in started.log.lines() if ":auth): event=" in line
+            }
+            assert served <= {f"pam_totp[{service}]"}
 
 
 @pytest.fixture
-def alice(machine: Machine) -> Account:
-    return machine.enrol("alice")
+def alice(machine: Machine, prepared: Prepared) -> Account:
+    return prepared.alice
+
+
+def start_service(machine: Machine) -> int:
+    """Let a worker listen, and return its process's number."""
+    script = (
+        "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & echo $!; "
+        f"until grep -q ' 00010000 .* {hosts.SOCKET}$' /proc/net/unix; do sleep 0.01; done"
+    )
+    return int(machine.run("sh", "-c", script).stdout)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -11,6 +11,7 @@ import pytest
 
 PAM_PYTHON, SERVICE, SPAWNED = "pam_python", "service", "spawned"
 NATIVE = (SERVICE, SPAWNED)
+SOCKET = "/run/pam_totp/pam_totp.sock"
 ALL = (PAM_PYTHON, SERVICE, pytest.param(SPAWNED, marks=pytest.mark.root))
 
 
@@ -18,3 +19,13 @@ def only(*names: str) -> pytest.MarkDecorator:
     """Mark a test that is about these hosts alone; a line beside it says why."""
     wanted = [host for host in ALL if getattr(host, "values", (host,))[0] in names]
     return pytest.mark.parametrize("host", wanted, indirect=True)
+
+
+def module_of(host: str) -> str:
+    """Return what an installed PAM line says where the examples say ``pam_totp.so``."""
+    return "pam_python.so /usr/lib/pam_totp/hook.py" if host == PAM_PYTHON else "pam_totp.so"
+
+
+def program(line: str) -> str:
+    """Return ``sshd[123]`` of ``<86>Nov 22 15:28:16 sshd[123]: ...``."""
+    return line.split(": ")[0].split(" ")[-1]
