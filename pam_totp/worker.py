@@ -77,7 +77,7 @@ def make_ready() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     audit.program = NAME
     try:
-        with open("/proc/self/comm", "w", encoding="ascii") as comm:  # for ps(1)
+        with open("/proc/self/comm", "w", encoding="utf-8") as comm:  # for ps(1)
             comm.write(NAME)
     except OSError:
         pass

@@ -303,10 +303,10 @@ def interpreter_version() -> tuple[int, ...]:
     return tuple(map(int, run(script).split()))
 
 
-def expected_modules(version: tuple[int, ...]) -> list[str]:
+def expected_modules(version: tuple[int, ...], path: Path = MODULES_OF_A_LOGIN) -> list[str]:
     """Read the list: a name a line, with ``>=3.13`` or ``<3.12`` where not every Python has it."""
     names = []
-    for line in MODULES_OF_A_LOGIN.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         name, *conditions = line.partition("#")[0].split() or [""]
         if name and all(holds(condition, version) for condition in conditions):
             names.append(name)
