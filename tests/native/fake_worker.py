@@ -99,9 +99,8 @@ class Worker:
 
     @property
     def received(self) -> list[bytes]:
-        """What the only connection brought."""
-        (talk,) = self.talks
-        return [packet for packet in talk.received if packet]
+        """What came, on all connections."""
+        return [packet for talk in self.talks for packet in talk.received if packet]
 
     def _accept(self) -> None:
         while True:
