@@ -157,11 +157,9 @@ def test_arguments_that_would_make_it_easier_have_no_effect(
 ) -> None:
     """For somebody enrolled and for somebody who is not: a prompt, and a wrong code is wrong."""
     town.machine.write("/tmp/mine.conf", "unenrolled = skip\n", owner="alice")
-    request = side.request(
-        b"alice",
-        ssh_auth_info=b"publickey ssh-ed25519 AAAA\n",
-        arguments=[b"attempts=1", *arguments],
-    )
+    town.machine.run("totpctl", "unlock", "alice")
+    arguments = [b"attempts=1", *arguments]
+    request = side.request(b"alice", ssh_auth_info=b"publickey x\n", arguments=arguments)
     assert [7] == ends(town, "alice", request, wrong_code(town.alice.secret))
     far_ahead = code_now(8, town.alice.secret)
     assert [7] == ends(town, "alice", request, far_ahead)
@@ -174,6 +172,7 @@ def test_arguments_that_would_make_it_easier_have_no_effect(
 
 
 def test_harmless_arguments_count(town: Town) -> None:
+    town.machine.run("totpctl", "unlock", "alice")
     arguments = [b"attempts=1", b"prompt=Your code: ", b"echo", b"quiet"]
     request = side.request(b"alice", arguments=arguments)
     said = [request, side.answer(wrong_code(town.alice.secret))]
