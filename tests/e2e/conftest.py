@@ -72,5 +72,5 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     started = getattr(item, "funcargs", {}).get("machine")
-    if report.failed and started is not None:
+    if report.failed and report.when != "teardown" and started is not None:
         report.sections.append(("machine log", started.log.text()))

@@ -84,7 +84,8 @@ class Stack:
     ) -> Result:
         """Log in, typing ``answers``; then the input ends, or was ``closed`` from the start.
 
-        No file can be written beyond ``file_size_limit`` bytes, a disk full in miniature.
+        No file can be written beyond ``file_size_limit`` bytes, a disk full in miniature; who
+        cannot do without may raise that somewhat.
         """
         # Preloaded into pamtester alone: in a program that execs another it would leave a folder.
         command = ["env", "LD_PRELOAD=libpam_wrapper.so", "pamtester"]
@@ -94,7 +95,7 @@ class Stack:
         if closed:
             command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
         if file_size_limit is not None:
-            limit = ["prlimit", f"--fsize={file_size_limit}:"]  # the soft one
+            limit = ["prlimit", f"--fsize={file_size_limit}:{64 * file_size_limit}"]
             command = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh", *limit, *command]
         lines = [a if isinstance(a, bytes) else a.encode("utf-8") for a in answers]
         done = subprocess.run(
