@@ -88,7 +88,8 @@ class Side:
     """Builds made for the paths of one folder."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pam_totp-module."))
+        self._temporary = tempfile.TemporaryDirectory(prefix="pam_totp-module.")
+        self.folder = Path(self._temporary.name)
         self.folder.chmod(0o755)  # an application of nobody's has to get in
         self.socket = self.folder / "socket"
         self.worker = self.folder / "worker"
@@ -102,7 +103,7 @@ class Side:
         self._runs = 0
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder)
+        self._temporary.cleanup()
 
     def _build_module(self, name: str, *flags: str) -> Path:
         module = self.folder / name
