@@ -40,7 +40,8 @@ def serve_activated(descriptor: int) -> None:
     pid, count = os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")
     if (pid, count) != (str(os.getpid()), "1"):
         raise CannotListen("systemd", "handed over no socket", "see pam_totp.socket")
-    Service(socket.socket(fileno=descriptor), idle_seconds=IDLE_SECONDS).run()
+    with socket.socket(fileno=descriptor) as listener:
+        Service(listener, idle_seconds=IDLE_SECONDS).run()
 
 
 def serve_at(path: str) -> None:
