@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import service, worker
+from pam_totp import service
 from pam_totp.service import CannotListen
 from pam_totp.store.sqlite import SQLiteStore
 from pam_totp.worker import Peer
