@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import socket
 import subprocess
@@ -80,7 +81,7 @@ def _logins(people: Iterator[str]) -> list[float]:
 def _waiting_at_the_prompt(ours: Ours) -> Iterator[None]:
     """Keep PENDING logins at their prompt, without libpam."""
     with contextlib.ExitStack() as all_of_them:
-        for person in names(PENDING):
+        for person in itertools.islice(itertools.cycle(names(PEOPLE)), PENDING):
             waiting = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             all_of_them.enter_context(waiting)
             waiting.connect(worker.SOCKET)

@@ -13,7 +13,7 @@ from .memory import private_kib
 from .peers import Peer, service_file
 from .people import FOLDER, PASSWORD, code
 
-ROUNDS = 40
+ROUNDS = 60
 PORT = 2222
 _ASKPASS = FOLDER / "askpass"
 _CODE = FOLDER / "code"

@@ -13,7 +13,7 @@ from tests.support.place import code_now
 
 FOLDER = Path("/var/lib/bench")  # on a real disk: an fsync must cost what it costs
 PASSWORD = "correct horse"
-PEOPLE = 512  # accounts of the machine: u0, u1, ...
+PEOPLE = 300  # accounts of the machine: u0, u1, ...: one for each login of a series
 _FIRST_UID = 20_000
 
 
