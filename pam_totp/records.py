@@ -19,6 +19,8 @@ else:
         _field_defaults = {}
 
         def __new__(cls, *values, **named):
+            if not named and len(values) == len(cls._fields):
+                return tuple.__new__(cls, values)
             left = cls._fields[len(values) :]
             defaults = cls._field_defaults
             try:
@@ -40,7 +42,10 @@ else:
             return dict(zip(self._fields, self, strict=True))
 
         def _replace(self, **changes):
-            return type(self)(**{**self._asdict(), **changes})
+            values = tuple(map(changes.pop, self._fields, self))
+            if changes:
+                raise TypeError(f"{type(self).__name__} has the fields {', '.join(self._fields)}")
+            return tuple.__new__(type(self), values)
 
     class _NamedTupleMeta(type):
         def __new__(mcs, name, bases, namespace):
