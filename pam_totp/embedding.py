@@ -16,6 +16,8 @@ AT_SECURE = 23  # getauxval(3)
 SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/")
 SAFE_SETUID_SERVICES = ("sudo", "sudo-i")
 
+_vector = b""  # of this process, once it was read: it never changes
+
 
 class UnsafeHost(PamTotpError):
     """pam_python must not serve in this program, or not with this PATH."""
@@ -65,13 +67,15 @@ def report(service: str, error: BaseException) -> None:
 
 def _at_secure() -> bool:
     """Ask the kernel whether this process has more rights than its caller."""
+    global _vector
     word = 8 if sys.maxsize > 2**32 else 4
-    try:
-        with open("/proc/self/auxv", "rb") as file:
-            vector = file.read(4096)
-    except OSError:  # no /proc here: the user ids tell as much of the programs that we know
-        return os.getuid() != os.geteuid()
-    for at in range(0, len(vector), 2 * word):
-        if int.from_bytes(vector[at : at + word], sys.byteorder) == AT_SECURE:
-            return any(vector[at + word : at + 2 * word])
+    if not _vector:
+        try:
+            with open("/proc/self/auxv", "rb") as file:
+                _vector = file.read(4096)
+        except OSError:  # no /proc here: the user ids tell as much of the programs that we know
+            return os.getuid() != os.geteuid()
+    for at in range(0, len(_vector), 2 * word):
+        if int.from_bytes(_vector[at : at + word], sys.byteorder) == AT_SECURE:
+            return any(_vector[at + word : at + 2 * word])
     return True

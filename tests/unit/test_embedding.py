@@ -34,6 +34,7 @@ def in_a_program_with(vector: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         assert ("/proc/self/auxv", "rb") == (path, mode)
         return io.BytesIO(vector)
 
+    monkeypatch.setattr(embedding, "_vector", b"")
     monkeypatch.setattr("builtins.open", opened)
 
 
