@@ -120,16 +120,14 @@ class Transaction(_CriticalSection):
         if fixed != (changed.secret, *binding(self._name, changed), changed.created_at):
             raise ValueError("a secret and its parameters never change: use a new id")
         self._database.execute(
-            "UPDATE authenticators SET label = ?, drift = ?, last_accepted_step = ?, "
-            "last_used_at = ? WHERE id = ?",
-            (
-                changed.label,
-                changed.drift,
-                changed.last_accepted_step,
-                changed.last_used_at,
-                changed.id,
-            ),
+            "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ? "
+            "WHERE id = ?",
+            (changed.drift, changed.last_accepted_step, changed.last_used_at, changed.id),
         )
+        if changed.label != known.label:  # in an index, which a login need not write
+            self._database.execute(
+                "UPDATE authenticators SET label = ? WHERE id = ?", (changed.label, changed.id)
+            )
 
     def _save_recovery_codes(self, record: UserRecord) -> None:
         before = self.record.recovery_digests if self.record else frozenset()
