@@ -27,17 +27,18 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         return None
     status, failures, throttled_until, recovery_salt, created_at, updated_at = rows[0]
     digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
-    authenticators = execute(
+    found = execute(
         f"SELECT {AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
         (name,),
     )
+    authenticators = [Authenticator(*row) for row in found]
     sound = (
         status in STATUSES
         and _are_integers(failures, throttled_until, created_at, updated_at)
         and failures >= 0
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
         and all(isinstance(digest, bytes) for (digest,) in digests)
-        and all(_is_sound(Authenticator(*row)) for row in authenticators)
+        and all(_is_sound(row) for row in authenticators)
     )
     if not sound:
         raise store.database.corrupt("holds a row that pam_totp did not write")
@@ -49,8 +50,7 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         recovery_salt=recovery_salt,
         recovery_digests=frozenset(digest for (digest,) in digests),
         authenticators=tuple(
-            _unsealed(store.sealer, name, Authenticator(*row), unseal=unseal)
-            for row in authenticators
+            _unsealed(store.sealer, name, row, unseal=unseal) for row in authenticators
         ),
         created_at=created_at,
         updated_at=updated_at,
@@ -76,10 +76,10 @@ def _are_integers(*values: object) -> bool:
 
 
 def _unsealed(sealer: Sealer, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
-    sealed, authenticator = row.secret, row._replace(secret=None)
+    sealed = row.secret
     if not unseal or sealed is None:
-        return authenticator
-    return authenticator._replace(secret=sealer.open(sealed, *binding(user, authenticator)))
+        return row._replace(secret=None)
+    return row._replace(secret=sealer.open(sealed, *binding(user, row)))
 
 
 def binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:
