@@ -48,7 +48,7 @@ def record(event: str, source: Source, **fields: object) -> None:
     line = format_line(event, source, fields)
     now = time.localtime()
     month = _MONTHS[3 * now.tm_mon - 3 : 3 * now.tm_mon]
-    stamp = f"{month} {now.tm_mday:2d} " + time.strftime("%H:%M:%S", now)
+    stamp = f"{month} {now.tm_mday:2d} {now.tm_hour:02d}:{now.tm_min:02d}:{now.tm_sec:02d}"
     priority = _LOG_AUTHPRIV | _LEVELS.get(event, INFO)
     datagram = f"<{priority}>{stamp} {_program()}[{os.getpid()}]: {line}".encode()
     try:
@@ -76,7 +76,7 @@ def format_line(event: str, source: Source, fields: dict[str, object]) -> str:
 def _quote(value: str) -> str:
     """Quote whatever could end the value, the line, or the reader's patience."""
     value = value[:MAX_VALUE_LENGTH]
-    if value and all(character in _PLAIN for character in value):
+    if value and _PLAIN.issuperset(value):
         return value
     return '"' + "".join(map(_escape, value)) + '"'
 
