@@ -9,12 +9,14 @@ from __future__ import annotations
 import _signal
 import os
 
+_ALL = _signal.valid_signals()
+
 
 class Uninterrupted:
     """While it lasts, signals of the terminal wait, and kill(2) by the caller is refused."""
 
     def __enter__(self) -> None:
-        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)
         self._ids = os.getresuid()
         self._callers = self._ids[1] == 0 and self._ids != (0, 0, 0)
         if self._callers:
