@@ -39,7 +39,8 @@ int connect_to_service(struct login *login, bool may_be_absent)
 
     if (lstat(PAM_TOTP_SOCKET, &status) != 0) {
         if (errno != ENOENT || !may_be_absent)
-            report(login, "no worker listens on " PAM_TOTP_SOCKET,
+            report(login, errno == EACCES ? "this program may not use " PAM_TOTP_SOCKET
+                                          : "no worker listens on " PAM_TOTP_SOCKET,
                    "run: systemctl start pam_totp.socket");
         return -1;
     }
