@@ -1,0 +1,232 @@
+"""A booted Debian in systemd-nspawn: real systemd, journald and ssh.service, on any Linux.
+
+Its files are a copy in memory of a tree that booted_base.py makes; it has a network of its own,
+and no way out of it. When it is gone, nothing is left, however the test ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import pexpect
+
+from tests.support.booted_base import INIT
+from tests.support.machine import ENVIRONMENT, Account
+from tests.support.place import ROOT
+
+TIMEOUT = 60  # seconds: a test that waits longer has failed
+SOURCE = "/usr/src/pam_totp"  # this tree, inside
+_STATES = ("running", "degraded")
+
+# Enrols many at once: users who have a code and no password.
+_ENROL = """
+import sys
+sys.path.insert(0, "/usr/lib/pam_totp")
+from pam_totp import config, sealing, store
+from pam_totp.verifier import Authenticator, UserRecord
+settings = config.load().config
+with store.open_store(settings.store, sealing.read_sealer(settings.sealing_key)) as opened:
+    for line in sys.stdin:
+        name, secret = line.split()
+        with opened.transaction(name) as own:
+            phone = Authenticator(name, "phone", bytes.fromhex(secret))
+            own.save(UserRecord(name, authenticators=(phone,)))
+"""
+
+
+class Terminal(pexpect.spawn):
+    """A program at a terminal."""
+
+    def answer(self, prompt: str, text: str) -> None:
+        """Wait for ``prompt``, exactly as it stands, and type ``text``."""
+        self.expect_exact(prompt)
+        self.sendline(text)
+
+    def rest(self) -> str:
+        """Return what is shown from here to the end."""
+        self.expect(pexpect.EOF)
+        shown: str = self.before
+        return shown
+
+
+class Booted:
+    """Use it as a context manager: it boots on entry, and is gone after."""
+
+    def __init__(self, release: str, tree: str) -> None:
+        self.release = release
+        self._tree = tree
+
+    def __enter__(self) -> Booted:
+        assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
+        with ExitStack() as stack:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="pam_totp-booted."))
+            self._console = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+            options = (
+                "--boot",
+                "--private-network",
+                "--console=pipe",
+                "--resolv-conf=off",
+                f"--machine={self.release}",
+                f"--bind-ro={ROOT}:{SOURCE}",
+            )
+            # On leaving, Popen closes standard input, and waits: that is how it is told to end.
+            self._process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-I", INIT, "--copy", scratch, self._tree, *options],
+                    stdin=subprocess.PIPE,
+                    stdout=self._console,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            self._leader = self._find_leader()
+            self._wait_until_booted()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def run(
+        self,
+        *argv: object,
+        typed: str = "",
+        user: str = "root",
+        check: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end, with exactly ENVIRONMENT."""
+        done = subprocess.run(
+            self._command(argv, user),
+            input=typed,
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=timeout,
+            env=ENVIRONMENT,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done
+        return done
+
+    def start(self, *argv: object) -> subprocess.Popen[str]:
+        """Start a program, and go on."""
+        return subprocess.Popen(
+            self._command(argv, "root"), stdin=subprocess.DEVNULL, env=ENVIRONMENT, text=True
+        )
+
+    def spawn(self, *argv: object, user: str = "root") -> Terminal:
+        """Start a program at a terminal of its own."""
+        first, *others = self._command(argv, user)
+        return Terminal(
+            first, others, timeout=TIMEOUT, env=ENVIRONMENT, encoding="utf-8", echo=False
+        )
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file of root's, and the folders above it."""
+        self.run("install", "-D", "-m", f"{mode:o}", "/dev/stdin", path, typed=text)
+
+    def read(self, path: str) -> str:
+        return self.run("cat", path).stdout
+
+    def systemctl(self, *words: str, check: bool = True) -> str:
+        return self.run("systemctl", *words, check=check).stdout.strip()
+
+    def add_user(self, name: str) -> Account:
+        """Add a user who logs in with a password, a code, and recovery codes."""
+        password = f"correct horse of {name}"
+        self.run("useradd", "--create-home", "--shell", "/bin/sh", name)
+        self.run("chpasswd", "--crypt-method", "SHA256", typed=f"{name}:{password}\n")
+        return self.enrol(name)._replace(password=password)
+
+    def enrol(self, name: str) -> Account:
+        """Enrol a user who is there, with a code and recovery codes."""
+        shown = json.loads(self.run("totpctl", "enroll", name, "--json", "--no-confirm").stdout)
+        return Account(name, "", base64.b32decode(shown["secret"]), shown["recovery_codes"])
+
+    def add_users(self, names: list[str]) -> Iterator[Account]:
+        """Add users who have nothing but a code; give them one after the other."""
+        secrets = {name: os.urandom(20) for name in names}
+        numbered = list(enumerate(names, 3000))
+        lines = [f"{name}:*:{number}:{number}::/:/bin/sh\n" for number, name in numbered]
+        self.run("tee", "-a", "/etc/passwd", typed="".join(lines))
+        lines = [f"{name}:*:{number}:\n" for number, name in numbered]
+        self.run("tee", "-a", "/etc/group", typed="".join(lines))
+        lines = [f"{name} {secret.hex()}\n" for name, secret in secrets.items()]
+        self.run("python3", "-I", "-c", _ENROL, typed="".join(lines))
+        return (Account(name, "", secret, []) for name, secret in secrets.items())
+
+    def ssh(self, account: Account) -> Terminal:
+        """Log in to its sshd with the real client."""
+        always = ("-F/dev/null", "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
+        options = (*always, "-oLogLevel=ERROR", "-oNumberOfPasswordPrompts=1")
+        return self.spawn("ssh", *options, f"{account.name}@127.0.0.1", "echo welcome $USER")
+
+    def reboot(self) -> None:
+        before = self._leader
+        self.run("systemctl", "reboot")
+        for _ in self._while_it_runs():
+            if not Path(f"/proc/{before}").exists():
+                break
+        self._leader = self._find_leader()
+        self._wait_until_booted()
+
+    def console(self) -> str:
+        """Return what the boot showed."""
+        self._console.seek(0)
+        return self._console.read()
+
+    def _command(self, argv: tuple[object, ...], user: str) -> list[str]:
+        enter = ["nsenter", "--all", "--root", "--wd", f"--target={self._leader}"]
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        return [*enter, *(become if user != "root" else []), "--", *map(str, argv)]
+
+    def _find_leader(self) -> int:
+        """Return the process that is the first inside: of those below ours, the first elsewhere."""
+        here = os.readlink("/proc/self/ns/pid")
+        for _ in self._while_it_runs():
+            below = _children(self._process.pid)
+            while below:
+                process = below.pop()
+                try:
+                    elsewhere = os.readlink(f"/proc/{process}/ns/pid") != here
+                except FileNotFoundError:
+                    continue
+                if elsewhere:
+                    return process
+                below += _children(process)
+        raise AssertionError(f"no Debian: {self.console()}")
+
+    def _wait_until_booted(self) -> None:
+        for _ in self._while_it_runs():
+            state = self.systemctl("is-system-running", "--wait", check=False)
+            if state in _STATES:
+                return
+        raise AssertionError(f"{self.release} does not boot: {self.console()}")
+
+    def _while_it_runs(self) -> Iterator[None]:
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            yield
+            time.sleep(0.05)
+
+
+def _children(process: int) -> list[int]:
+    try:
+        return [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,92 @@
+"""The tree of a Debian with systemd, and with all that the product and its tests need.
+
+Made once into the folder PAM_TOTP_BASES, and kept there; without that variable into a temporary
+folder, and removed. PAM_TOTP_MIRROR names another Debian mirror.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.place import ROOT
+
+MIRROR = os.environ.get("PAM_TOTP_MIRROR", "http://deb.debian.org/debian")
+TIMEOUT = 1200  # seconds, for a slow mirror
+INIT = Path(__file__).with_name("booted_init.py")
+_LISTS = re.compile(r'^(?:PACKAGES|BUILDING)="([^"]*)"', re.MULTILINE)
+_TESTING = """
+    systemd systemd-sysv dbus libpam-systemd libnss-systemd
+    openssh-server openssh-client sudo pamtester
+"""
+# As no PAM package can be brought along by debootstrap (Debian 13), apt does it all. No daemon is
+# to start on the way: the network is the one of the machine.
+_FURNISH = """
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
+apt-get update -q
+apt-get install -q -y --no-install-recommends "$@"
+apt-get clean
+rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d /etc/machine-id
+: >/etc/machine-id
+"""
+
+
+def packages() -> list[str]:
+    """What goes in: the product's packages as install.sh lists them, and what the tests use."""
+    script = (ROOT / "install.sh").read_text("utf-8")
+    return " ".join([_TESTING, *_LISTS.findall(script)]).split()
+
+
+@contextmanager
+def base_of(release: str) -> Iterator[Path]:
+    """Give the tree of ``release``, for reading only."""
+    kept = os.environ.get("PAM_TOTP_BASES")
+    recipe = hashlib.sha256(f"{packages()} {_FURNISH}".encode()).hexdigest()[:12]
+    with tempfile.TemporaryDirectory(prefix="pam_totp-bases.") as temporary:
+        folder = Path(kept or temporary)
+        tree = folder / f"{release}.{recipe}"
+        if not tree.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            _make(release, tree)
+        yield tree
+
+
+def _make(release: str, tree: Path) -> None:
+    """Make ``tree`` beside its place, so that a tree that is there is whole."""
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{release}.new.", dir=tree.parent))
+    unfinished.chmod(0o755)
+    try:
+        _run("debootstrap", "--variant=minbase", release, unfinished, MIRROR)
+        settings = Path("/etc/apt/apt.conf.d")
+        if settings.is_dir():  # proxies and the like
+            shutil.copytree(settings, unfinished / "etc/apt/apt.conf.d", dirs_exist_ok=True)
+        proxies = [f"--setenv={name}" for name in os.environ if name.lower().endswith("_proxy")]
+        options = ["--pipe", "--resolv-conf=copy-host", "--setenv=DEBIAN_FRONTEND=noninteractive"]
+        shell = ["sh", "-euc", _FURNISH, "sh", *packages()]
+        _run(sys.executable, "-I", INIT, unfinished, *options, *proxies, *shell)
+        unfinished.rename(tree)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not tree.is_dir():  # another run of the tests was faster
+            raise
+
+
+def _run(*command: object) -> None:
+    words = list(map(str, command))
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+        ) as process:
+            status = process.wait(TIMEOUT)
+        output.seek(0)
+        assert status == 0, f"{words[:3]}: {output.read()[-3000:]}"
