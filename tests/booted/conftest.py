@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.booted import logins
+from tests.support.booted import SOURCE, Booted
+from tests.support.booted_base import base_of
+from tests.support.machine import Account
+
+RELEASES = ("trixie", "bookworm")  # Debian 13 and 12: systemd 257 and 252
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def base(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """A release, and the folder with its tree, made if need be."""
+    with base_of(request.param) as tree:
+        yield request.param, str(tree)
+
+
+@pytest.fixture
+def machine(base: tuple[str, str]) -> Iterator[Booted]:
+    """A booted Debian in which install.sh has run, and codes are asked for."""
+    with Booted(*base) as booted:
+        booted.run(f"{SOURCE}/install.sh")
+        logins.set_up(booted)
+        yield booted
+
+
+@pytest.fixture
+def alice(machine: Booted) -> Account:
+    return machine.add_user("alice")
+
+
+@pytest.fixture
+def users(machine: Booted) -> Iterator[Account]:
+    """Users one after the other: a code is good for one login only."""
+    return machine.add_users([f"user{number}" for number in range(1, 101)])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show the machine's journal where a test failed."""
+    outcome = yield
+    report = outcome.get_result()
+    booted = getattr(item, "funcargs", {}).get("machine")
+    if report.failed and booted is not None:
+        report.sections.append(("console", booted.console()))
+        lines = booted.run("journalctl", "--no-pager", "--lines=200", check=False).stdout
+        report.sections.append(("journal", lines))

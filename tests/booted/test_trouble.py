@@ -1,0 +1,126 @@
+"""A service that dies, hangs or does not start: who logs in still gets in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.booted.logins import (
+    CODE,
+    PASSWORD,
+    SERVICE,
+    SOCKET,
+    SOCKET_PATH,
+    break_start,
+    drop_in,
+    events,
+    events_of_the_service,
+    is_active,
+    log_in,
+    log_in_by_ssh,
+    main_pid,
+    wait_until,
+)
+from tests.support.booted import Booted
+from tests.support.machine import Account
+
+pytestmark = pytest.mark.root
+
+FAILS = "/usr/bin/false"
+HANGS = "/usr/bin/sleep infinity"
+IS_NOT_THERE = "/usr/lib/pam_totp/no-such-worker"
+
+
+def mend_start(machine: Booted) -> None:
+    """What an administrator does."""
+    machine.run("rm", "-r", f"/etc/systemd/system/{SERVICE}.d")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("reset-failed")
+    machine.systemctl("restart", SOCKET)
+
+
+def test_killed_service_is_there_again(machine: Booted, users: Iterator[Account]) -> None:
+    assert log_in(machine, next(users))
+    before = main_pid(machine)
+    machine.run("kill", "-KILL", before)
+    user = next(users)
+    assert log_in(machine, user)
+    assert ["accepted"] == events_of_the_service(machine, user)
+    assert main_pid(machine) not in (0, before)
+
+
+def test_login_at_its_prompt_is_denied_when_the_service_is_killed(
+    machine: Booted, alice: Account
+) -> None:
+    waiting = machine.ssh(alice)
+    waiting.answer(PASSWORD, alice.password)
+    waiting.expect_exact(CODE)
+    machine.run("kill", "-KILL", main_pid(machine))
+    waiting.sendline(alice.code())
+    assert "welcome" not in waiting.rest()
+    assert ["error"] == events(machine, alice)
+    assert "welcome alice" == log_in_by_ssh(machine, alice)
+
+
+@pytest.mark.parametrize("command", [FAILS, IS_NOT_THERE, HANGS])
+def test_service_that_cannot_start_costs_nobody_a_login(
+    machine: Booted, users: Iterator[Account], command: str
+) -> None:
+    break_start(machine, command)
+    first, second = next(users), next(users)
+    assert log_in(machine, first)
+    wait_until(lambda: is_active(machine, SOCKET) == "failed")
+    assert 0 != machine.run("test", "-e", SOCKET_PATH, check=False).returncode
+    assert log_in(machine, second)
+    assert not log_in(machine, second)
+    assert ["error", "accepted"] == events(machine, first)
+    assert ["accepted", "replayed"] == events(machine, second)
+    mend_start(machine)
+    third = next(users)
+    assert log_in(machine, third)
+    assert ["accepted"] == events_of_the_service(machine, third)
+
+
+def test_restarting_the_socket_is_all_that_a_mended_service_needs(
+    machine: Booted, users: Iterator[Account]
+) -> None:
+    drop_in(machine, SERVICE, "[Unit]\nStartLimitIntervalSec=4\n", name="hurry")
+    break_start(machine, FAILS)
+    assert log_in(machine, next(users))
+    wait_until(lambda: is_active(machine, SOCKET) == "failed")
+    machine.run("rm", f"/etc/systemd/system/{SERVICE}.d/broken.conf")
+    machine.systemctl("daemon-reload")
+    machine.run("sleep", "5")
+    machine.systemctl("restart", SOCKET)
+    user = next(users)
+    assert log_in(machine, user)
+    assert ["accepted"] == events_of_the_service(machine, user)
+
+
+def test_service_that_hangs_is_replaced_while_the_next_login_waits(
+    machine: Booted, alice: Account, users: Iterator[Account]
+) -> None:
+    waiting = machine.ssh(alice)
+    waiting.answer(PASSWORD, alice.password)
+    waiting.expect_exact(CODE)
+    before = main_pid(machine)
+    machine.run("kill", "-STOP", before)
+    waiting.sendline(alice.code())
+    user = next(users)
+    assert log_in(machine, user)
+    assert "welcome" not in waiting.rest()
+    assert ["error"] == events(machine, alice)
+    assert main_pid(machine) not in (0, before)
+    assert "welcome alice" == log_in_by_ssh(machine, alice)
+
+
+def test_store_that_cannot_be_reached_is_said_by_the_service(
+    machine: Booted, users: Iterator[Account]
+) -> None:
+    user = next(users)
+    machine.run("mv", "/var/lib/pam_totp/store.db", "/var/lib/pam_totp/elsewhere")
+    assert not log_in(machine, user)
+    machine.run("mv", "/var/lib/pam_totp/elsewhere", "/var/lib/pam_totp/store.db")
+    assert log_in(machine, user)
+    assert ["error", "accepted"] == events_of_the_service(machine, user)
