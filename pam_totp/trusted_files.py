@@ -45,9 +45,14 @@ def read_trusted(path: str, max_bytes: int, *, secret: bool = False) -> bytes:
     return bytes(content)
 
 
-def check_file(path: str) -> None:
-    """Check a file that a library will open by name. Raises FileNotFoundError or InsecureFile."""
-    _check(path, os.lstat(path), _WRITABLE_BY_OTHERS)
+def check_file(path: str) -> os.stat_result:
+    """Check a file that a library will open by name, and return what lstat(2) says of it.
+
+    Raises FileNotFoundError or InsecureFile.
+    """
+    status = os.lstat(path)
+    _check(path, status, _WRITABLE_BY_OTHERS)
+    return status
 
 
 def check_folder(path: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..sealing import Sealer
 
     DatabaseT = TypeVar("DatabaseT", bound="Database")
+    Files = dict[str, tuple[int, int]]
 
 BUSY_TIMEOUT = 5.0  # seconds
 CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
@@ -113,21 +114,30 @@ def open_database(path: str) -> Database:
     return connect(path, Database)
 
 
-def check_files(path: str) -> None:
+def check_files(path: str) -> Files:
     """Raise InsecureFile, StoreMissing or StoreCorrupt where no store may be opened."""
     trusted_files.check_folder(os.path.dirname(path))
+    files = name_files(path)
     try:
-        trusted_files.check_file(path)
-        cut_off = _is_cut_off(path)
+        if _is_cut_off(path):
+            raise StoreCorrupt(path, "is cut off", _hint(_RESTORE_HINT, path))
     except FileNotFoundError:
-        raise StoreMissing(path, "there is no store", "run: totpctl init") from None
-    if cut_off:
-        raise StoreCorrupt(path, "is cut off", _hint(_RESTORE_HINT, path))
-    for suffix in _SUFFIXES:
+        raise _missing(path) from None
+    return files
+
+
+def name_files(path: str) -> Files:
+    """Check the files that are there, by suffix; return the device and inode of each."""
+    files = {}
+    for suffix in ("", *_SUFFIXES):
         try:
-            trusted_files.check_file(path + suffix)
+            status = trusted_files.check_file(path + suffix)
         except FileNotFoundError:
-            pass
+            if not suffix:
+                raise _missing(path) from None
+        else:
+            files[suffix] = (status.st_dev, status.st_ino)
+    return files
 
 
 def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
@@ -179,6 +189,10 @@ def explain(error: sqlite3.Error, path: str) -> PamTotpError:
         return StoreUnavailable(path, problem, _hint(hint, path))
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return StoreCorrupt(path, f"is damaged or not a store ({name})", _hint(_RESTORE_HINT, path))
+
+
+def _missing(path: str) -> StoreMissing:
+    return StoreMissing(path, "there is no store", "run: totpctl init")
 
 
 def _is_cut_off(path: str) -> bool:

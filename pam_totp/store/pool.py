@@ -7,17 +7,16 @@ there now. Writers of this process wait in line here, not in SQLite, which would
 from __future__ import annotations
 
 import _thread
-import os
 import sqlite3
 import time
 
 from ..errors import PamTotpError
 from . import schema
-from .database import BUSY_TIMEOUT, Database, check_files, connect
+from .database import BUSY_TIMEOUT, Database, check_files, connect, name_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    _Identities = tuple[tuple[int, int], ...] | None
+    from .database import Files
 
 LINGER = 2.0  # seconds: then the write-ahead log is merged and removed, as after a login alone
 MAX_IDLE = 8
@@ -38,22 +37,23 @@ class Pool:
     def open(self, path: str) -> Database:
         """See database.open_database: the same checks, each time.
 
-        Not while another thread opens: check_files() may read the database, and closing it then
-        takes from the other connection its locks (sqlite.org/howtocorrupt.html, section 2.2). Of
-        one that is open, the write-ahead log is there, and check_files() keeps its hands off.
+        Not while another thread opens or closes: check_files() may read the database, and closing
+        it then takes from the other connection its locks (sqlite.org/howtocorrupt.html, section
+        2.2). Of one that is open, the write-ahead log is there, and check_files() keeps its hands
+        off.
         """
         with self._opening:
-            check_files(path)
+            files = check_files(path)
         while True:
             database = self._take(path)
             if database is None:
                 with self._opening:
                     database = connect(path, lambda path: PooledDatabase(path, self))
-                    database.note_files()
+                    database.files = name_files(path)
                 return database
-            if database.is_current():
+            if database.is_current(files):
                 return database
-            database.disconnect()
+            self._disconnect(database)
 
     def give_back(self, database: PooledDatabase) -> None:
         database.idle_since = time.monotonic()
@@ -61,7 +61,7 @@ class Pool:
             if len(self._idle) < MAX_IDLE:
                 self._idle.append(database)
                 return
-        database.disconnect()
+        self._disconnect(database)
 
     def close_idle(self, linger: float = LINGER) -> bool:
         """Close what nobody has used for ``linger`` seconds; tell whether some are left."""
@@ -71,8 +71,12 @@ class Pool:
             self._idle = [database for database in self._idle if database.idle_since > before]
             left = bool(self._idle)
         for database in old:
-            database.disconnect()
+            self._disconnect(database)
         return left
+
+    def _disconnect(self, database: PooledDatabase) -> None:
+        with self._opening:
+            database.disconnect()
 
     def _take(self, path: str) -> PooledDatabase | None:
         with self._lock:
@@ -90,20 +94,14 @@ class PooledDatabase(Database):
         self.idle_since = 0.0
         self._pool = pool
         self._writing = False
-        self._files: _Identities = None
+        self.files: Files = {}
 
-    def note_files(self) -> None:
-        self._files = _identities(self.path)
-
-    def is_current(self) -> bool:
-        """Tell whether this is a connection to the files that lie there now, as we know them."""
+    def is_current(self, files: Files) -> bool:
+        """Tell whether this is a connection to ``files``, which lie there now, as we know them."""
         try:
-            return self._files_are_current() and self._schema_is_current()
-        except (PamTotpError, OSError):
+            return self.files == files and self._schema_is_current()
+        except PamTotpError:
             return False
-
-    def _files_are_current(self) -> bool:
-        return self._files is not None and self._files == _identities(self.path)
 
     def _schema_is_current(self) -> bool:
         return self.execute("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
@@ -151,12 +149,3 @@ class PooledDatabase(Database):
         if self._writing:
             self._writing = False
             self._pool.writer.release()
-
-
-def _identities(path: str) -> _Identities:
-    """Name the files of a database; None if one of them is gone."""
-    try:
-        statuses = [os.lstat(path + suffix) for suffix in ("", "-wal", "-shm")]
-    except FileNotFoundError:
-        return None
-    return tuple((status.st_dev, status.st_ino) for status in statuses)

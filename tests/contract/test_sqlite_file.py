@@ -178,9 +178,10 @@ class TestOpening:
     def test_a_store_that_vanishes_while_it_is_opened_is_not_made_anew(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def check_and_lose(path: str) -> None:
-            os.lstat(path)
+        def check_and_lose(path: str) -> os.stat_result:
+            status = os.lstat(path)
             os.unlink(path)
+            return status
 
         sealer = place.sealer()
         monkeypatch.setattr(trusted_files, "check_file", check_and_lose)
