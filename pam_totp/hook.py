@@ -23,8 +23,10 @@ def pam_sm_authenticate(pamh, flags, argv):
         sys.path.insert(0, _ROOT)
         from pam_totp import embedding
 
+        service = "?"
         try:
-            embedding.make_safe(pamh.service, _ROOT)
+            service = pamh.service
+            embedding.make_safe(service, _ROOT)
             from pam_totp import login
 
             code = login.authenticate(pamh, flags, argv[1:])
@@ -32,7 +34,7 @@ def pam_sm_authenticate(pamh, flags, argv):
                 raise TypeError("not a PAM code")
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed
             code = PAM_SERVICE_ERR
-            embedding.report(pamh.service, error)
+            embedding.report(service, error)
     except BaseException:
         code = PAM_SERVICE_ERR
     _skipped = code == PAM_IGNORE

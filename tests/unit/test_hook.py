@@ -179,6 +179,21 @@ def test_a_handle_that_cannot_even_be_logged_is_a_service_error(
     assert SERVICE_ERR == loaded["pam_sm_authenticate"](FakePam(), 0, None)
 
 
+def test_a_service_whose_name_is_not_text_is_denied_with_a_line_in_the_log(
+    loaded: Hook, log: LogSocket
+) -> None:
+    class Unreadable(FakePam):
+        @property
+        def service(self) -> str:
+            return b"\xff".decode("utf-8")
+
+        @service.setter
+        def service(self, value: object) -> None: ...
+
+    assert SERVICE_ERR == loaded["pam_sm_authenticate"](Unreadable(), 0, [str(HOOK)])
+    assert ["error"] == log.events()
+
+
 def test_a_dead_logger_does_not_turn_an_error_into_success(
     loaded: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
