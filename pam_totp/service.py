@@ -12,8 +12,8 @@ import socket
 import stat
 import time
 
+from . import embedding, store, worker
 from . import login as _login  # noqa: F401  # now, not when the first one waits for it
-from . import store, worker
 from .errors import PamTotpError
 
 TYPE_CHECKING = False
@@ -194,6 +194,9 @@ class Service:
                 worker.refuse(connection, peer, reason)
             else:
                 worker.serve(connection, peer)
+        except BaseException as error:  # no memory, say; if this thread ended, who would accept?
+            connection.close()
+            embedding.report("worker", error)
         finally:
             with self._lock:
                 self._last_used = time.monotonic()

@@ -70,7 +70,7 @@ MAY_IMPORT = {
         "service",
         "wire",
     },
-    "service": {"errors", "login", "store", "worker"},
+    "service": {"embedding", "errors", "login", "store", "worker"},
 }
 PURE = ("otp", "recovery", "verifier", "messages", "hashes", "errors", "records", "wire")
 FORBIDDEN = {"admin_cli", "click", "segno", "pyotp", "setuptools", "pkg_resources"}

@@ -125,6 +125,28 @@ def test_no_thread_at_all_is_told(listener: socket.socket, monkeypatch: pytest.M
         service.Service(listener).run()
 
 
+def test_a_thread_outlives_a_login_that_breaks_it(
+    listener: socket.socket, asked: bytes, log: LogSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve, left = service.worker.serve, [20]
+
+    def break_at_first(connection: socket.socket, peer: Peer) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise MemoryError
+        serve(connection, peer)
+
+    def visit(path: Path) -> None:
+        for _ in range(20):
+            with Client(path) as client:
+                assert b"" == client.receive()
+        assert side.PAM_SUCCESS == side.log_in(path, asked, code_now()).code
+
+    monkeypatch.setattr(service.worker, "serve", break_at_first)
+    run(listener, visit)
+    assert "unexpected MemoryError" in log.text()  # as many of them as the socket holds
+
+
 def test_a_connection_that_cannot_be_taken_is_told_and_the_next_one_is(
     listener: socket.socket, asked: bytes, log: LogSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
