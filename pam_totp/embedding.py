@@ -12,6 +12,10 @@ import sys
 
 from .errors import PamTotpError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 AT_SECURE = 23  # getauxval(3)
 SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/")
 SAFE_SETUID_SERVICES = ("sudo", "sudo-i")
@@ -20,7 +24,17 @@ _vector = b""  # of this process, once it was read: it never changes
 
 
 class UnsafeHost(PamTotpError):
-    """pam_python must not serve in this program, or not with this PATH."""
+    """The hook must not serve in this program, or not like this."""
+
+
+def service_of(pamh: Any) -> str:
+    """Return the name of the PAM file. Raises UnsafeHost for one that is not UTF-8."""
+    try:
+        return str(pamh.service or "")
+    except UnicodeError:
+        raise UnsafeHost(
+            "service", "its name is not text", "give the PAM file another name"
+        ) from None
 
 
 def make_safe(service: str, root: str) -> None:

@@ -25,7 +25,7 @@ def pam_sm_authenticate(pamh, flags, argv):
 
         service = "?"
         try:
-            service = pamh.service
+            service = embedding.service_of(pamh)
             embedding.make_safe(service, _ROOT)
             from pam_totp import login
 
