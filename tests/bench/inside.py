@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from .people import FOLDER, add_people, read_the_log
 
 SOURCES = Path(__file__).parent
 NOWHERE = "/run/pam_totp/nobody.sock"  # where the module that starts its own workers looks
+
+MEMORY_ROUNDS = 5
 
 
 def main() -> None:
@@ -49,9 +52,11 @@ def main() -> None:
     }
     logins.start_sshd()
     report["ssh"] = logins.ssh_logins([password, *modules])
-    report["memory"] = {
-        peer.name: logins.pending_memory(peer) for peer in (password, hook, *modules)
-    }
+    found = [
+        {peer.name: logins.pending_memory(peer) for peer in (password, hook, *modules)}
+        for _ in range(MEMORY_ROUNDS)
+    ]
+    report["memory"] = {name: statistics.median(kib[name] for kib in found) for name in found[0]}
     json.dump(report, sys.stdout)
 
 
