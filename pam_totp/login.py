@@ -176,7 +176,8 @@ class _Login:
                 if record is None or not record.authenticators:  # removed since the prompt
                     return verifier.Verdict(verifier.REJECTED)
                 verdict, changed = verifier.verify(record, answer, int(time.time()), policy)
-                transaction.save(changed)
+                if changed != record:
+                    transaction.save(changed)
         return verdict
 
     def _report(self, verdict: Verdict, status: str) -> None:

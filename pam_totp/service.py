@@ -25,7 +25,10 @@ GRACE_SECONDS = 5.0  # for the logins under way when it is told to stop
 TICK_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 MAX_CONNECTIONS = 2000
-MAX_OF_ONE_USER = 8
+MAX_OF_ONE_USER = 8  # of programs without root
+MAX_OF_OTHERS = 500  # of them all: the rest is for root
+TELL_SECONDS = 60.0
+PAUSE_SECONDS = 0.5  # for which they keep their place: nobody floods the log, or the disk
 MAX_ACCEPTORS = 4  # threads that wait for the next connection
 BACKLOG = 4096
 STACK_BYTES = 512 * 1024  # of address space: a thread that waits has touched little of it
@@ -51,7 +54,7 @@ def serve_at(path: str) -> None:
         os.mkdir(folder)
         os.chmod(folder, 0o755)  # noqa: S103  # whatever the umask: the socket decides who may
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        _bind(listener, folder, path)
+        _bind(listener, path)
         ours = os.lstat(path)
         try:
             Service(listener).run()
@@ -60,8 +63,10 @@ def serve_at(path: str) -> None:
                 os.unlink(path)
 
 
-def _bind(listener: socket.socket, folder: str, path: str) -> None:
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _bind(listener: socket.socket, path: str) -> None:
+    # Not the folder: whoever can open it for reading can lock it, and keep us waiting for ever.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.open(f"{path}.lock", flags, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second finds the first one listening
         _remove_stale(path)
@@ -104,8 +109,10 @@ class Service:
         self._is_at_rest = False  # the main thread: until something happens
         self._acceptors = 0
         self._connections = 0
+        self._of_others = 0
         self._of_user: dict[int, int] = {}
         self._last_used = time.monotonic()
+        self._told_at = -TELL_SECONDS
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then give the logins under way GRACE_SECONDS."""
@@ -169,8 +176,9 @@ class Service:
             try:
                 connection, _ = self._listener.accept()
                 peer = worker.peer_of(connection)
-            except OSError as error:  # too many open files: who waits in the queue waits longer
-                worker.log_error(f"cannot take a connection: {error.strerror}")
+            except (OSError, MemoryError) as error:  # who waits in the queue waits longer
+                problem = getattr(error, "strerror", None) or type(error).__name__
+                worker.log_error(f"cannot take a connection: {problem}")
                 time.sleep(RETRY_SECONDS)
                 continue
             if not self._serve(connection, peer):
@@ -178,11 +186,7 @@ class Service:
 
     def _serve(self, connection: socket.socket, peer: Peer) -> bool:
         """Serve one connection, or refuse it; tell whether to accept another one."""
-        with self._lock:
-            self._acceptors -= 1
-            self._connections += 1
-            self._of_user[peer.uid] = self._of_user.get(peer.uid, 0) + 1
-            is_last = self._acceptors == 0
+        is_last = self._enter(peer)
         try:
             if self._is_at_rest:  # what the pool opens from now on is closed in time
                 self._is_at_rest = False
@@ -191,21 +195,47 @@ class Service:
             if not reason and is_last and not self._add_acceptor():
                 reason = "no thread could be started"
             if reason:
-                worker.refuse(connection, peer, reason)
+                worker.refuse(connection, peer, reason, log=self._is_news(peer))
             else:
                 worker.serve(connection, peer)
+            if not reason and not peer.is_trusted():
+                time.sleep(PAUSE_SECONDS)
         except BaseException as error:  # no memory, say; if this thread ended, who would accept?
             connection.close()
             embedding.report("worker", error)
         finally:
-            with self._lock:
-                self._last_used = time.monotonic()
-                self._connections -= 1
-                self._of_user[peer.uid] -= 1
-                if not self._of_user[peer.uid]:
-                    del self._of_user[peer.uid]
-                is_wanted = self._acceptors < MAX_ACCEPTORS
-                self._acceptors += is_wanted
+            is_wanted = self._leave(peer)
+        return is_wanted
+
+    def _is_news(self, peer: Peer) -> bool:
+        """Tell whether to log a refusal: of programs without root, one in TELL_SECONDS."""
+        now = time.monotonic()
+        with self._lock:
+            is_news = peer.is_trusted() or now - self._told_at >= TELL_SECONDS
+            if is_news:
+                self._told_at = now
+        return is_news
+
+    def _enter(self, peer: Peer) -> bool:
+        """Count a connection; tell whether nobody is left to accept the next one."""
+        with self._lock:
+            self._acceptors -= 1
+            self._connections += 1
+            self._of_others += not peer.is_trusted()
+            self._of_user[peer.uid] = self._of_user.get(peer.uid, 0) + 1
+            return self._acceptors == 0
+
+    def _leave(self, peer: Peer) -> bool:
+        """Count it no more; tell whether its thread is to accept another one, and count that."""
+        with self._lock:
+            self._last_used = time.monotonic()
+            self._connections -= 1
+            self._of_others -= not peer.is_trusted()
+            self._of_user[peer.uid] -= 1
+            if not self._of_user[peer.uid]:
+                del self._of_user[peer.uid]
+            is_wanted = self._acceptors < MAX_ACCEPTORS
+            self._acceptors += is_wanted
         return is_wanted
 
     def _reason_to_refuse(self, peer: Peer) -> str:
@@ -213,7 +243,9 @@ class Service:
             return "this worker is about to end"
         if self._connections > MAX_CONNECTIONS:
             return "too many connections"
-        if self._of_user[peer.uid] > MAX_OF_ONE_USER and not peer.is_trusted():
+        if not peer.is_trusted() and self._of_others > MAX_OF_OTHERS:
+            return "too many connections without root"
+        if not peer.is_trusted() and self._of_user[peer.uid] > MAX_OF_ONE_USER:
             return "too many connections of one user"
         return ""
 

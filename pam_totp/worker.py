@@ -25,6 +25,7 @@ NAME = "pam_totp"
 SOCKET = "/run/pam_totp/pam_totp.sock"
 INHERITED = 3  # the number of an inherited socket; SD_LISTEN_FDS_START
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
+OTHERS_REQUEST_SECONDS = 2.0  # without root
 
 # What an unprivileged program may ask of its own login: nothing that makes it easier.
 HARMLESS_ARGUMENTS = (b"attempts", b"debug", b"echo", b"prompt", b"quiet")
@@ -76,11 +77,13 @@ def make_ready() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     audit.program = NAME
-    try:
-        with open("/proc/self/comm", "w", encoding="utf-8") as comm:  # for ps(1)
-            comm.write(NAME)
-    except OSError:
-        pass
+    # Where core_pattern is a pipe, RLIMIT_CORE does not hold (core(5)): then let a dump be empty.
+    for file, text in (("comm", NAME), ("coredump_filter", "0")):
+        try:
+            with open(f"/proc/self/{file}", "w", encoding="utf-8") as setting:
+                setting.write(text)
+        except OSError:
+            pass
 
 
 def peer_of(connection: _socket.socket) -> Peer:
@@ -103,7 +106,7 @@ def serve(connection: _socket.socket, peer: Peer) -> None:
 
 def _serve(connection: _socket.socket, peer: Peer) -> None:
     try:
-        connection.settimeout(REQUEST_SECONDS)
+        connection.settimeout(REQUEST_SECONDS if peer.is_trusted() else OTHERS_REQUEST_SECONDS)
         packet = connection.recv(wire.MAX_PACKET + 1)
     except OSError as error:
         _log(peer, f"no request came: {error.strerror or 'timed out'}")
@@ -128,9 +131,10 @@ def _serve(connection: _socket.socket, peer: Peer) -> None:
             _log(peer, "the application was gone before it heard that the code was right")
 
 
-def refuse(connection: _socket.socket, peer: Peer, reason: str) -> None:
+def refuse(connection: _socket.socket, peer: Peer, reason: str, *, log: bool = True) -> None:
     """Close ``connection`` with a reason; a module of root will start a worker of its own."""
-    _log(peer, reason)
+    if log:
+        _log(peer, reason)
     try:
         connection.settimeout(0)
         connection.send(wire.refused(reason))

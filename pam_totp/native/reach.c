@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -84,6 +86,7 @@ static void become_worker(int socket_fd)
     const struct rlimit infinity = {RLIM_INFINITY, RLIM_INFINITY}, none = {0, 0};
     struct rlimit given;
     struct sigaction by_default = {.sa_handler = SIG_DFL};
+    cpu_set_t everywhere;
     sigset_t nothing;
     int null;
 
@@ -100,7 +103,12 @@ static void become_worker(int socket_fd)
         }
     }
     setrlimit(RLIMIT_CORE, &none);
-    setpriority(PRIO_PROCESS, 0, 0);
+    /* Its caller may have chosen nice(1), chrt(1), taskset(1): who holds the lock must not crawl. */
+    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){.sched_priority = 0});
+    setpriority(PRIO_PROCESS, 0, -10);
+    memset(&everywhere, 0xff, sizeof everywhere);
+    sched_setaffinity(0, sizeof everywhere, &everywhere);
+    syscall(SYS_ioprio_set, 1, 0, 0); /* IOPRIO_WHO_PROCESS: as the priority has it */
     if ((socket_fd = fcntl(socket_fd, F_DUPFD, 4)) < 0 || (null = open("/dev/null", O_RDWR)) < 0 ||
         dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || dup2(socket_fd, 3) < 0)
         _exit(126);

@@ -42,6 +42,8 @@ found = {
     "parent": os.getppid(),
     "pid": os.getpid(),
     "nice": os.getpriority(os.PRIO_PROCESS, 0),
+    "policy": os.sched_getscheduler(0),
+    "processors": sorted(os.sched_getaffinity(0)),
     "limits": {name: resource.getrlimit(getattr(resource, name))
                for name in dir(resource) if name.startswith("RLIMIT_")},
 }
@@ -146,21 +148,28 @@ def test_an_application_may_ignore_and_block_signals(record: Record):
 
 
 def test_it_is_in_nobodys_way(record: Record, tmp_path):
-    """Own session, cwd /, umask 077, usual priority; its parent is not the application."""
-
-    def hinder() -> None:
-        os.umask(0)
-        os.nice(10)
-
-    outcome, found = record(preexec_fn=hinder, cwd=tmp_path)
-    assert ("/", 0o077, 0, True) == (
-        found["folder"],
-        found["umask"],
-        found["nice"],
-        found["leads_its_session"],
-    )
+    """Own session, cwd /, umask 077; its parent is not the application."""
+    outcome, found = record(preexec_fn=lambda: os.umask(0), cwd=tmp_path)
+    assert ("/", 0o077, True) == (found["folder"], found["umask"], found["leads_its_session"])
     assert os.getpid() != found["parent"]
     assert outcome.saw_no_child()
+
+
+def test_a_caller_who_has_its_programs_crawl_does_not_slow_it(record: Record):
+    """It may hold the store's lock, for which everybody waits."""
+    processors = sorted(os.sched_getaffinity(0))
+
+    def crawl() -> None:
+        os.nice(10)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setaffinity(0, processors[:1])
+
+    _, found = record(preexec_fn=crawl)
+    assert (-10, os.SCHED_OTHER, processors) == (
+        found["nice"],
+        found["policy"],
+        found["processors"],
+    )
 
 
 @pytest.mark.parametrize("real", [(NOBODY, 0, 0), (NOBODY, 0, NOBODY)], ids=["saved", "user"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import resource
 import signal
 import socket
@@ -96,7 +98,29 @@ def test_the_folder_of_the_socket_is_made_for_all_to_pass(worker: Worker) -> Non
     process = worker.listen(path)
     assert (0o755, 0o700) == (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777)
     assert 0 == side.end(process)
-    assert [] == list(path.parent.iterdir())
+    assert ["socket.lock"] == [left.name for left in path.parent.iterdir()]
+
+
+def test_nobody_without_root_can_keep_a_service_from_starting(
+    worker: Worker, packet: bytes
+) -> None:
+    """Whoever can read a file or a folder can lock it."""
+    folder = os.open(worker.socket.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        process = worker.listen()
+    finally:
+        os.close(folder)
+    assert side.PAM_SUCCESS == worker.log_in(packet, code_now()).code
+    assert 0o600 == Path(f"{worker.socket}.lock").stat().st_mode & 0o777
+    assert 0 == side.end(process)
+
+
+def test_a_core_of_a_service_would_be_empty(worker: Worker) -> None:
+    """Where core_pattern is a pipe, the limit of zero bytes does not hold: core(5)."""
+    process = worker.listen()
+    assert 0 == int(Path(f"/proc/{process.pid}/coredump_filter").read_text("ascii"), 16)
+    assert 0 == side.end(process)
 
 
 def test_the_socket_of_somebody_else_is_not_removed_at_the_end(worker: Worker) -> None:

@@ -6,11 +6,13 @@ In a machine of its own, for /etc/security/pam_totp.conf is the file that counts
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from pam_totp.service import PAUSE_SECONDS
 from tests.native import worker_side as side
 from tests.support.machine import Machine
 from tests.support.place import code_now, wrong_code
@@ -64,6 +66,8 @@ class Town:
         typed = json.dumps([[packet.hex() for packet in packets] for packets in dialogues])
         client = ("/usr/bin/python3", "-I", "/usr/local/bin/client.py")
         uid, heard = json.loads(self.machine.run(*client, typed=typed, user=user).stdout)
+        if user != "root":
+            time.sleep(PAUSE_SECONDS + 0.1)  # its places are free again
         return uid, [[packet_of(received) for received in dialogue] for dialogue in heard]
 
 

@@ -185,6 +185,30 @@ def test_there_is_a_limit_and_one_for_each_user_but_root(
     assert reason == crowded._reason_to_refuse(Peer(1, uid))
 
 
+def test_programs_without_root_leave_room_for_root(listener: socket.socket) -> None:
+    crowded = service.Service(listener)
+    crowded._of_others = 501
+    crowded._of_user = {STRANGER: 1, 0: 1}
+    assert "too many connections without root" == crowded._reason_to_refuse(Peer(1, STRANGER))
+    assert "" == crowded._reason_to_refuse(Peer(1, 0))
+
+
+def test_refusals_of_programs_without_root_do_not_fill_the_log(
+    listener: socket.socket, log: LogSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_OF_ONE_USER", 0)
+    serving = service.Service(listener)
+    monkeypatch.setattr(serving, "_add_acceptor", lambda: True)
+    for _ in range(5):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        serving._acceptors = 2
+        serving._serve(theirs, Peer(1, STRANGER))
+        assert b"too many connections of one user" in ours.recv(100)
+        ours.close()
+    assert 1 == len(log.lines())
+    assert 0 == serving._of_others
+
+
 def test_who_is_refused_is_counted_no_longer(
     listener: socket.socket, log: LogSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
