@@ -23,9 +23,9 @@ def in_c(name: str) -> set[int]:
     return {int(first or second, 0) for first, second in found}
 
 
-def in_python(name: str) -> set[int]:
+def in_python(name: str) -> set[float]:
     modules = (wire, worker, handle, service, pool)
-    return {int(getattr(module, name)) for module in modules if hasattr(module, name)}
+    return {float(getattr(module, name)) for module in modules if hasattr(module, name)}
 
 
 def packets_of_the_example() -> dict[str, bytes]:
@@ -82,9 +82,9 @@ def test_result_takes_the_codes_of_a_login_and_no_other() -> None:
 
 def test_every_limit_is_the_one_of_the_code() -> None:
     table = rows(section(PROTOCOL, "## Limits"))
-    assert len(table) == 13
+    assert len(table) == 17
     for what, number, name in table:
-        expected = int(number) + ("less 1" in name)
+        expected = float(number) + ("less 1" in name)
         assert in_c(codes(name)[0]) | in_python(codes(name)[0]) == {expected}, what
 
 
