@@ -70,7 +70,8 @@ Defaults secure_path="{ENVIRONMENT["PATH"]}"
 """
 _LEFT_BY_THIS_MACHINE = (
     "/etc/nologin /etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
-    "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp"
+    "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp "
+    "/usr/lib/*/security/pam_totp.so /usr/lib/systemd/system/pam_totp.*"
 )
 
 
@@ -280,7 +281,7 @@ class Machine:
         return self.run("sh", "-c", everything).stdout
 
     def _furnish(self) -> None:
-        self.run("rm", "-rf", *_LEFT_BY_THIS_MACHINE.split())
+        self.run("sh", "-c", f"rm -rf {_LEFT_BY_THIS_MACHINE}")
         for name, text in _PAM_FILES.items():
             self.write(f"/etc/pam.d/{name}", text)
         self.write("/etc/sudoers", _SUDOERS, mode=0o440)
