@@ -76,21 +76,25 @@ build_module() {
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get purge -q -y $built_with ||
         echo "install.sh: warning: they are still there; run: apt-get purge $built_with" >&2
+    built_with=
 }
 
 install_all() {
     install_packages "$PACKAGES"
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 130' INT TERM
+    trap interrupted INT TERM HUP
+    rm -rf "$LIBRARY.previous" # of a run that was killed: what is in place came after it
     build_module
     module=$(dirname "$(find /usr/lib -path '*/security/pam_unix.so' | head -n 1)")/pam_totp.so
     [ ! -e "$module" ] || cp -p "$module" "$scratch/previous.so"
+    testing=yes
     make --no-print-directory -s install MODULE="$scratch/pam_totp.so"
     start_service
-    if ! { totpctl init && totpctl selftest; }; then
+    if ! { totpctl init && totpctl selftest </dev/null; }; then
         restore_previous
     fi
+    testing=
     rm -rf "$LIBRARY.previous"
     cat <<'EOF'
 
@@ -113,6 +117,16 @@ stop_service() {
     [ -d /run/systemd/system ] || return 0
     # shellcheck disable=SC2086 # one word a unit
     systemctl disable -q --now $UNITS 2>/dev/null || true
+}
+
+# What is half done is finished or taken back before this script ends.
+interrupted() {
+    trap '' INT TERM HUP
+    if [ -n "${built_with:-}" ]; then
+        echo "install.sh: warning: these may still be there; run: apt-get purge $built_with" >&2
+    fi
+    [ -z "${testing:-}" ] || restore_previous
+    fail "interrupted" "run it again"
 }
 
 restore_previous() {
@@ -168,6 +182,8 @@ case "$*" in
 esac
 cd "$(dirname "$0")"
 check_machine
+exec 9>/run/pam_totp.install.lock
+flock -n 9 || fail "another install.sh is running" "wait until it has ended"
 if [ "$action" = install ]; then
     install_all
 else

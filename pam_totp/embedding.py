@@ -68,7 +68,9 @@ def report(service: str, error: BaseException) -> None:
     if isinstance(error, PamTotpError):
         reason, hint = str(error), error.hint
     elif isinstance(error, ImportError):
-        hint = f"install the Python module {error.name}"
+        name = error.name or "pam_totp"
+        ours = name.partition(".")[0] == "pam_totp"
+        hint = "run install.sh again" if ours else f"install the Python module {name}"
     places = []
     traceback = error.__traceback__
     while traceback is not None:

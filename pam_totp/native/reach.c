@@ -43,7 +43,7 @@ int connect_to_service(struct login *login, bool may_be_absent)
         if (errno != ENOENT || !may_be_absent)
             report(login, errno == EACCES ? "this program may not use " PAM_TOTP_SOCKET
                                           : "no worker listens on " PAM_TOTP_SOCKET,
-                   "run: systemctl start pam_totp.socket");
+                   "run: systemctl restart pam_totp.socket");
         return -1;
     }
     if (!S_ISSOCK(status.st_mode))

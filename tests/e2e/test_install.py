@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -137,6 +138,38 @@ def test_version_that_fails_its_selftest_is_taken_back(machine: Machine) -> None
     assert "SystemError" not in machine.read("/usr/lib/pam_totp/pam_totp/verifier.py")
     machine.run("totpctl", "selftest", timeout=120)
     assert not exists(machine, "/usr/lib/pam_totp.previous")
+
+
+def test_interrupted_upgrade_is_taken_back(machine: Machine) -> None:
+    install(machine)
+    good = digest(machine)
+    machine.run("cp", "-r", ROOT, "/opt/next")
+    machine.run("sh", "-c", "echo '# newer' >> /opt/next/pam_totp/verifier.py")
+    source = "/opt/next/pam_totp/native/pam_totp.c"
+    machine.run("sed", "-i", "s/the worker asked too often/asked too often/", source)
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    hang_once = "#!/bin/sh\n[ -e /root/reached ] || { : > /root/reached; sleep 60; }\n"
+    machine.write("/usr/bin/systemctl", hang_once, mode=0o755)
+    terminal = machine.spawn("/opt/next/install.sh")
+    deadline = time.monotonic() + 60
+    while not exists(machine, "/root/reached"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert good != digest(machine)
+    terminal.send("\x03")
+    terminal.expect_exact("the previous one is back in place")
+    assert 1 == terminal.exit_status()
+    assert good == digest(machine)
+    assert "# newer" not in machine.read("/usr/lib/pam_totp/pam_totp/verifier.py")
+    assert not exists(machine, "/usr/lib/pam_totp.previous")
+
+
+def test_two_at_once_do_not_get_in_each_other_s_way(machine: Machine) -> None:
+    script = f"flock /run/pam_totp.install.lock {INSTALLER}"
+    done = machine.run("sh", "-c", script, check=False)
+    assert 1 == done.returncode
+    assert "another install.sh is running" in done.stderr
+    assert not exists(machine, "/usr/lib/pam_totp")
 
 
 @pytest.mark.parametrize(
