@@ -150,6 +150,7 @@ def without_secrets(record: UserRecord) -> UserRecord:
         authenticators=tuple(a._replace(secret=None) for a in record.authenticators)
     )
 
+
 # One contract for several stores, each with a fixture of its own; older hypothesis knows not all.
 SHARED = [c for c in HealthCheck if c.name in ("function_scoped_fixture", "differing_executors")]
 
