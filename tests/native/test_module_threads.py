@@ -129,7 +129,8 @@ def log_in_with_python_pam(office: Office, way: str, threads: int) -> list[str]:
     tries = threads // len(names)
     logins = [(name, code_now(secret=office.secrets[name])) for name in names * tries]
     before = len(office.machine.log.lines())
-    done = office.machine.run("/usr/bin/python3", "-I", "-c", PYTHON_PAM, json.dumps(logins))
+    command = ("/usr/bin/python3", "-I", "-c", PYTHON_PAM, json.dumps(logins))
+    done = office.machine.run(*command, timeout=120)
     assert json.loads(done.stdout) == [
         [name, n == tries - 1] for name in sorted(names) for n in range(tries)
     ]
