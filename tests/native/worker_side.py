@@ -134,7 +134,8 @@ class Client:
 
 def log_in(path: Path, asked: bytes, *texts: str) -> Outcome:
     with Client(path) as client:
-        client.send(asked)
+        with suppress(BrokenPipeError):  # refused already; the reason is there
+            client.send(asked)
         return client.answers(*texts)
 
 
