@@ -84,14 +84,16 @@ def _quote(value: str) -> str:
 def _escape(character: str) -> str:
     if character in '"\\':
         return "\\" + character
-    if character.isprintable():
-        return character
-    return "\\u{" + format(ord(character), "x") + "}"
+    return character if character.isprintable() else _by_number(character)
 
 
 def _escape_bracket(character: str) -> str:
     """A service called ``x): event=...`` must not end the brackets before they end."""
-    return "\\u{" + format(ord(character), "x") + "}" if character in "()" else character
+    return _by_number(character) if character in "()" else character
+
+
+def _by_number(character: str) -> str:
+    return "\\u{" + format(ord(character), "x") + "}"
 
 
 def _program() -> str:
