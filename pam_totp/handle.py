@@ -61,6 +61,11 @@ class Handle:
         self._connection = connection
         self._request = request
 
+    @property
+    def password_given(self) -> bool:
+        """Whether a module before this one asked for a password: for a right one or a wrong one."""
+        return bool(self._request.flags & wire.PASSWORD_GIVEN)
+
     def get_user(self, _prompt: str | None = None) -> str | None:
         return _text(self._request.user)
 

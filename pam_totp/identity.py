@@ -37,6 +37,14 @@ def password(pamh: Any) -> str | None:
     return token if isinstance(token, str) else None
 
 
+def password_given(pamh: Any) -> bool:
+    """Tell whether the stack has asked for a password; not whether it was the right one.
+
+    A worker's ``pamh`` says so itself, for it never has the password.
+    """
+    return bool(password(pamh)) and bool(getattr(pamh, "password_given", True))
+
+
 def passwd_entry(user: str) -> pwd.struct_passwd | None:
     """Look the user up, so that ALICE of a case-insensitive directory is alice here too."""
     try:
@@ -50,14 +58,20 @@ def canonical_name(entry: pwd.struct_passwd) -> str:
     return os.fsencode(entry.pw_name).decode("utf-8", "surrogateescape")
 
 
-def in_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> bool:
+def groups_among(entry: pwd.struct_passwd, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of ``names`` that are groups which the user is a member of."""
     if not names:
-        return False
+        return ()
     member_of = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    for name in names:
-        try:
-            if grp.getgrnam(name).gr_gid in member_of:
-                return True
-        except KeyError:
-            continue
-    return False
+    return tuple(name for name in names if _group_id(name) in member_of)
+
+
+def in_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> bool:
+    return bool(groups_among(entry, names))
+
+
+def _group_id(name: str) -> int | None:
+    try:
+        return grp.getgrnam(os.fsdecode(name.encode("utf-8"))).gr_gid
+    except (KeyError, ValueError):  # unknown; a NUL or a surrogate in the name
+        return None

@@ -16,6 +16,7 @@ MAX_ARGUMENTS = 64
 REQUEST, ANSWER = 1, 2  # module to worker
 MESSAGE, DELAY, RESULT, REFUSED = 16, 17, 18, 19  # worker to module
 TEXT, NONE, PASSWORD, FAILED = 0, 1, 2, 3  # kinds of an ANSWER
+PASSWORD_GIVEN = 0x40000000  # in the flags of a REQUEST: PAM_AUTHTOK is there, and not empty
 
 _MAGIC = b"PT"
 _HEADER_BYTES = 4

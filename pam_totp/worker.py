@@ -158,6 +158,7 @@ def _admit(peer: Peer, request: wire.Request) -> wire.Request:
     if harmless != request.arguments:
         _log(peer, "arguments of a program without root are ignored: put them into pam_totp.conf")
     return request._replace(
+        flags=request.flags & ~wire.PASSWORD_GIVEN,
         service=b"unprivileged." + (request.service or b""),
         rhost=None,
         ruser=str(peer.uid).encode("ascii"),

@@ -34,13 +34,26 @@ void report(struct login *login, const char *reason, const char *hint)
                *name ? " user=" : "", name, reason, hint);
 }
 
+/* The password that a module before this one asked for, right or wrong; NULL if none did. */
+static const char *password_of(struct login *login)
+{
+    const void *password = NULL;
+
+    if (pam_get_item(login->pamh, PAM_AUTHTOK, &password) != PAM_SUCCESS || !password)
+        return NULL;
+    return *(const char *)password ? password : NULL;
+}
+
 static bool make_request(struct login *login)
 {
     static const int items[] = {PAM_USER, PAM_SERVICE, PAM_RHOST, PAM_RUSER, PAM_TTY};
+    uint32_t flags = (uint32_t)login->flags & ~(uint32_t)PASSWORD_GIVEN;
     bool fits;
 
     packet_begin(&login->packet, REQUEST);
-    fits = packet_add_number(&login->packet, (uint32_t)login->flags, 4);
+    if (password_of(login))
+        flags |= PASSWORD_GIVEN;
+    fits = packet_add_number(&login->packet, flags, 4);
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         const void *value = NULL;
 
@@ -60,12 +73,12 @@ static bool make_request(struct login *login)
 static void converse(struct login *login, const struct order *order)
 {
     const struct pam_conv *conv = NULL;
-    const void *item = NULL, *password = NULL;
+    const void *item = NULL;
     struct pam_message message = {.msg_style = order->style, .msg = order->text};
     const struct pam_message *messages = &message;
     struct pam_response *response = NULL;
     enum answer_kind kind = FAILED;
-    const char *text = NULL;
+    const char *text = NULL, *password;
 
     if (pam_get_item(login->pamh, PAM_CONV, &item) == PAM_SUCCESS)
         conv = item;
@@ -74,8 +87,7 @@ static void converse(struct login *login, const struct order *order)
         text = response ? response->resp : NULL;
         kind = text ? TEXT : NONE;
         /* The password given again is told, not sent: it never leaves the application. */
-        if (text && pam_get_item(login->pamh, PAM_AUTHTOK, &password) == PAM_SUCCESS && password &&
-            *(const char *)password && strcmp(text, password) == 0)
+        if (text && (password = password_of(login)) && strcmp(text, password) == 0)
             kind = PASSWORD;
     }
     packet_begin(&login->packet, ANSWER);

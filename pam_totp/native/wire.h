@@ -10,6 +10,7 @@
 enum { VERSION = 1, HEADER = 4, MAX_PACKET = 32768, ABSENT = 0xFFFF };
 enum packet_type { REQUEST = 1, ANSWER = 2, MESSAGE = 16, DELAY = 17, RESULT = 18, REFUSED = 19 };
 enum answer_kind { TEXT = 0, NONE = 1, PASSWORD = 2, FAILED = 3 };
+enum { PASSWORD_GIVEN = 0x40000000 }; /* a flag of a REQUEST, beside those of the application */
 
 struct packet {
     size_t length;

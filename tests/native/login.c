@@ -1,11 +1,12 @@
 /* An application on libpam, for tests: logs in, and writes down all that happens.
  *
- *     login [-n TIMES] [-m COUNT]... [-i MICROSECONDS] [-s] FOLDER SERVICE OUTPUT PERSON [+ PERSON]...
+ *     login [-f FLAGS] [-n TIMES] [-m COUNT]... [-i MICROSECONDS] [-s] FOLDER SERVICE OUTPUT PERSON [+ PERSON]...
  *
  * FOLDER holds the PAM service files; a PERSON is a user and the answers to the prompts, in order.
  * Each further PERSON logs in on a thread of its own, at the same time. Everybody does so TIMES
  * times, with the same answers. -m: after COUNT of them, tell the memory and the open files. -i: a
- * signal interrupts all system calls this often. -s: pam_setcred(3) too.
+ * signal interrupts all system calls this often. -s: pam_setcred(3) too. -f: for
+ * pam_authenticate(3).
  *
  * An answer may be a deed: \fail (the conversation fails), \none (it gives nothing), \null (its
  * answer has no text), \slow (1.2 s pass, then "late" is typed).
@@ -36,7 +37,7 @@ struct person {
     int count, next;
 };
 
-static int output, times = 1, with_setcred, measured, measure_at[MAX_COUNTS];
+static int output, flags, times = 1, with_setcred, measured, measure_at[MAX_COUNTS];
 static const char *folder, *service;
 static volatile sig_atomic_t children_ended;
 
@@ -149,7 +150,7 @@ static void log_in(struct person *person)
         tell("start %d\n", code);
         return;
     }
-    code = pam_authenticate(pamh, 0);
+    code = pam_authenticate(pamh, flags);
     tell("code %d %s\n", code, person->words[0]);
     if (with_setcred)
         tell("setcred %d\n", pam_setcred(pamh, PAM_ESTABLISH_CRED));
@@ -199,8 +200,10 @@ int main(int argc, char **argv)
     struct itimerval interval = {{0}, {0}};
     int option, count = 0, opened;
 
-    while ((option = getopt(argc, argv, "+n:m:i:s")) != -1) {
-        if (option == 'n')
+    while ((option = getopt(argc, argv, "+f:n:m:i:s")) != -1) {
+        if (option == 'f')
+            flags = (int)strtol(optarg, NULL, 0);
+        else if (option == 'n')
             times = atoi(optarg);
         else if (option == 'm' && measured < MAX_COUNTS)
             measure_at[measured++] = atoi(optarg);

@@ -59,6 +59,33 @@ def test_the_request_says_who_logs_in_and_how(side: Side, serve: Serve):
     assert [packet(1, body)] == worker.received
 
 
+PASSWORD_GIVEN = 0x40000000
+
+
+def flags_of(packet: bytes) -> int:
+    return int.from_bytes(packet[4:8], "big")
+
+
+@pytest.mark.parametrize("said", [0, PASSWORD_GIVEN], ids=["unsaid", "said by the application"])
+@pytest.mark.parametrize(
+    ("typed", "stack", "given"),
+    [
+        ([HORSE], AFTER_A_PASSWORD, True),
+        ([""], AFTER_A_PASSWORD, False),
+        ([], PROBE, False),
+    ],
+    ids=["a password", "an empty one", "none"],
+)
+def test_the_module_alone_says_whether_a_password_was_given(
+    side: Side, serve: Serve, said: int, typed: list[str], stack: str, given: bool
+):
+    worker = serve(says(result(PAM_AUTH_ERR)))
+    side.log_in(*typed, stack=stack, options=(f"-f{said | 0x8001:#x}",))
+    (request,) = worker.received
+    assert 0x8001 | (PASSWORD_GIVEN if given else 0) == flags_of(request)
+    assert HORSE.encode() not in request
+
+
 def test_each_style_is_shown_and_only_prompts_are_answered(side: Side, serve: Serve):
     styles = (PROMPT_ECHO_OFF, PROMPT_ECHO_ON, ERROR_MSG, TEXT_INFO)
     words = [message(f"number {style}\nähem".encode(), style) for style in styles]

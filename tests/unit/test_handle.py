@@ -107,6 +107,12 @@ def test_a_handle_has_what_a_test_s_handle_has() -> None:
     assert needed - of_the_tests <= set(dir(Handle))
 
 
+@pytest.mark.parametrize("flags", [0, 0x8001, 0x40000000, 0xC0008000, 0xBFFFFFFF])
+def test_a_password_was_given_if_the_module_says_so(flags: int) -> None:
+    pamh = items_of(SAMPLE._replace(flags=flags))
+    assert identity.password_given(pamh) == bool(flags & 0x40000000)
+
+
 # Answers
 
 

@@ -60,6 +60,12 @@ def test_kinds_of_an_answer_have_the_numbers_of_both_sides() -> None:
         assert in_python(name) == in_c(name) == {number}, name
 
 
+def test_flag_of_the_module_is_the_one_of_both_sides_and_of_the_page() -> None:
+    assert {wire.PASSWORD_GIVEN} == in_c("PASSWORD_GIVEN")
+    in_hex = wire.PASSWORD_GIVEN.to_bytes(4, "big").hex(" ")
+    assert f"`PASSWORD_GIVEN`, `{in_hex}`," in section(PROTOCOL, "### REQUEST")
+
+
 def test_fields_of_a_request_stand_in_their_order() -> None:
     named = [code for row in rows(section(PROTOCOL, "### REQUEST")) for code in codes(row[1])]
     fields = [name.removeprefix("PAM_").lower() for name in named[1:6]]
