@@ -7,8 +7,10 @@ What runs during a login, one concept a file:
     login.py          one login as a checklist; the only file that knows PAM codes
     identity.py       who logs in, by the host and by the directory
     conversation.py   prompts and messages, and what can come back
+    admission.py      who is asked, skipped, enrolled or denied       [pure]
     config.py         pam_totp.conf and PAM arguments -> Config
     hashes.py         HMAC and friends, without OpenSSL
+    dates.py          days of the calendar, without datetime          [pure]
     records.py        NamedTuple, without the typing module
     otp.py            HOTP and TOTP (RFC 4226, RFC 6238)              [pure]
     recovery.py       recovery codes: format, normalise, hash, match  [pure]

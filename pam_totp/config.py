@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from . import trusted_files
+from . import dates, trusted_files
 from .errors import Unavailable
 from .records import NamedTuple
 from .verifier import Policy
@@ -22,6 +22,7 @@ DEFAULT_PATH = "/etc/security/pam_totp.conf"
 MAX_FILE_BYTES = 64 * 1024
 DENY, SKIP, ENROLL = "deny", "skip", "enroll"
 STORE_SCHEMES = ("sqlite",)
+_PASSED = 1  # an end of time that is over: 1970
 
 
 class Config(NamedTuple):
@@ -39,6 +40,7 @@ class Config(NamedTuple):
     throttle_max: int = 900
     max_failures: int = 100
     unenrolled: str = DENY
+    unenrolled_until: int = 0  # the first second that SKIP does not hold for; 0: it has no end
     exempt_groups: tuple[str, ...] = ()
     quiet: bool = False
     unprivileged: bool = False
@@ -102,9 +104,13 @@ def parse(content: bytes, settings: Iterable[tuple[str, str]] = (), path: str = 
         if key.strip() in values:
             problems.append(f"{where}: {key.strip()} is set more than once; the last one counts")
         _apply(values, key.strip(), value.strip(), where, problems, in_file=True)
+    idle = _has_idle_deadline(values)
     for key, value in settings:
         _apply(values, key, value, "PAM argument", problems)
+        idle = idle or key == "unenrolled_until"
     config = Config(**values)  # type: ignore[arg-type]  # _apply made each value of its field's type
+    if idle and _has_idle_deadline(values):
+        problems.append("unenrolled_until has no effect without unenrolled = skip")
     if config.throttle_max < config.throttle_base:
         problems.append("throttle_max is below throttle_base; throttle_base is used for both")
         config = config._replace(throttle_max=config.throttle_base)
@@ -166,9 +172,21 @@ def _apply(
             raise ValueError("without a comment behind it, or in double quotes")
         values[key] = parser(value)
     except ValueError as error:
+        if key == "unenrolled_until":  # its default would let people in for ever
+            values[key] = _PASSED
+            problems.append(f"{where}: {key} must be {error}; it counts as passed")
+            return
         default = Config._field_defaults[key]
         values[key] = default
         problems.append(f"{where}: {key} must be {error}; using the default {default!r}")
+
+
+def _has_idle_deadline(values: dict[str, object]) -> bool:
+    """Tell whether there is a deadline for what is not allowed anyway.
+
+    One in the file is no mistake where the PAM lines of some services say ``unenrolled=deny``.
+    """
+    return bool(values.get("unenrolled_until")) and values.get("unenrolled") != SKIP
 
 
 def _has_comment(value: str) -> bool:
@@ -212,6 +230,13 @@ def _unenrolled(value: str) -> str:
     return value
 
 
+def _deadline(value: str) -> int:
+    try:
+        return 0 if value == "none" else dates.end_of_day(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or none") from None
+
+
 def _text(value: str) -> str:
     """Take text as it stands; double quotes around it keep blanks at its ends."""
     if len(value) >= 2 and value[0] == value[-1] == '"':
@@ -241,6 +266,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "throttle_max": _integer(1, 86400),
     "max_failures": _integer(1, 100),
     "unenrolled": _unenrolled,
+    "unenrolled_until": _deadline,
     "exempt_groups": _names,
     "quiet": _boolean,
     "unprivileged": _boolean,

@@ -18,15 +18,17 @@ import _thread
 import resource
 import time
 
-from . import audit, config, identity, messages, otp, recovery, verifier
+from . import admission, audit, config, identity, messages, otp, recovery, verifier
+from .admission import Admission
 from .conversation import PAM_SILENT, Conversation
 from .errors import ConversationFailed, Unavailable
 from .sealing import read_sealer
-from .store import open_store
+from .store import is_missing, open_store
 from .uninterrupted import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import pwd
     from collections.abc import Sequence
     from typing import Any
 
@@ -66,7 +68,6 @@ _PAM_CODES = {
 }
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
 _PROBLEMS_LOGGED = 5  # at each login; totpctl shows them all
-_NOT_ENROLLED = "not enrolled"
 _hashing = _thread.allocate_lock()  # 19 MiB a digest: in a worker, one at a time
 _DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
 
@@ -123,31 +124,45 @@ class _Login:
 
     def _run(self) -> int:
         entry = identity.passwd_entry(self._source.user)
-        if entry is not None:
-            self._source = self._source._replace(user=identity.canonical_name(entry))
-            if identity.in_groups(entry, self._settings.exempt_groups):
-                self._log("skipped", reason="exempt group")
-                return PAM_IGNORE
-        with Uninterrupted(), _open(self._settings) as store:
-            record = store.load(self._source.user) if entry is not None else None
-            reason = self._reason_to_skip(record) if entry is not None else ""
-            if reason == _NOT_ENROLLED:
-                store.confirm_absence()
-        if reason:
-            self._log("skipped", reason=reason)
-            return PAM_IGNORE
-        enrolled = record is not None and bool(record.authenticators)
-        if not enrolled:
+        if entry is None:
+            with Uninterrupted(), _open(self._settings):
+                pass
             self._log("unenrolled")
-        return self._ask_and_verify(record if enrolled else None)
+            return self._ask_and_verify(None)
+        self._source = self._source._replace(user=identity.canonical_name(entry))
+        admitted, record = self._admit(entry)
+        if admitted.kind == admission.SKIP:
+            self._log("skipped", group=admitted.group, reason=admitted.reason)
+            if admitted.notice:
+                self._conversation.tell(admitted.notice)
+            return PAM_IGNORE
+        if admitted.kind == admission.ASK:
+            return self._ask_and_verify(record)
+        self._log("unenrolled", group=admitted.group, reason=admitted.reason)
+        return self._ask_and_verify(None)
 
-    def _reason_to_skip(self, record: UserRecord | None) -> str:
-        """Say why the policy lets this account in without a code; "" if it does not."""
-        if record is not None and record.status == verifier.EXEMPT:
-            return "exempt user"
-        if record is not None and (record.authenticators or record.status != verifier.ACTIVE):
-            return ""
-        return _NOT_ENROLLED if self._settings.unenrolled == config.SKIP else ""
+    def _admit(self, entry: pwd.struct_passwd) -> tuple[Admission, UserRecord | None]:
+        """Say what happens to this account. Nobody is let in by what damage may have taken away.
+
+        The directory, which may be slow, is asked while no store is open.
+        """
+        settings = self._settings
+        try:
+            with Uninterrupted(), _open(settings) as store:
+                record, rules = store.load(self._source.user), store.group_rules()
+        except Unavailable:
+            # Without any store nobody is required: whom the configuration exempts gets in.
+            exempt = identity.groups_among(entry, settings.exempt_groups)
+            if not exempt or not is_missing(settings.store):
+                raise
+            return Admission(admission.SKIP, admission.EXEMPT_GROUP, group=exempt[0]), None
+        names = admission.groups_that_count(rules, settings)
+        member_of = identity.groups_among(entry, names)
+        admitted = admission.admit(record, rules, member_of, settings, int(time.time()))
+        if admitted.by_absence:
+            with Uninterrupted(), _open(settings) as store:
+                store.confirm_absence()
+        return admitted, record
 
     def _ask_and_verify(self, record: UserRecord | None) -> int:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""
@@ -186,7 +201,7 @@ class _Login:
             fields["recovery_codes_left"] = str(verdict.recovery_codes_left)
         if verdict.outcome == verifier.PASSWORD:
             fields["reason"] = messages.PASSWORD_AS_ANSWER
-        if status != verifier.ACTIVE:
+        if status not in verifier.ACCEPTABLE:
             fields["reason"] = status
         if verdict.wait:
             fields["wait"] = verdict.wait

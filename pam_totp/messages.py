@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import verifier
+from . import dates, verifier
 
 FEW_RECOVERY_CODES = 3
 
@@ -37,6 +37,14 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
     if outcome == verifier.RECOVERY_USED:
         return _recovery_used(verdict.recovery_codes_left)
     return ""
+
+
+def needed_from(until: int) -> str:
+    """Return what to tell who still gets in without a code, but not from ``until`` on."""
+    return (
+        f"From {dates.day_of(until)} on (UTC), you cannot log in here without a verification code. "
+        "Ask an administrator to enroll you before that day."
+    )
 
 
 def _recovery_used(left: int) -> str:

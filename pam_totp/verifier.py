@@ -33,6 +33,7 @@ SUSPENDED = "suspended"
 EXEMPT = "exempt"
 MUST_ENROLL = "must_enroll"
 STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
+ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may have ended
 
 MAX_ANSWER_LENGTH = 64
 
@@ -67,6 +68,7 @@ class UserRecord(NamedTuple):
     authenticators: tuple[Authenticator, ...] = ()
     created_at: int = 0
     updated_at: int = 0
+    exempt_until: int = 0  # with EXEMPT: it has ended from then on; 0: it does not end
 
     def __repr__(self) -> str:
         return f"<UserRecord {self.name!r} {self.status}>"
@@ -128,7 +130,7 @@ def verify(
     """Judge ``answer`` at unix time ``now``; return the verdict and the record to keep.
 
     Nothing is evaluated while the user is throttled or locked. A code is accepted only if its
-    step is later than the authenticator's last accepted one. A record that is not ACTIVE goes
+    step is later than the authenticator's last accepted one. A record that is not ACCEPTABLE goes
     the whole way and is then rejected, so that the answer does not tell which it was.
     """
     if answer.kind in (MALFORMED, PASSWORD):
@@ -143,7 +145,7 @@ def verify(
         verdict, accepted = _verify_recovery_code(record, answer)
     else:
         verdict, accepted = _verify_code(record, answer.code, now, policy.window)
-    if verdict.outcome == REJECTED or record.status != ACTIVE:
+    if verdict.outcome == REJECTED or record.status not in ACCEPTABLE:
         return _count_failure(record, now, policy, behind=verdict.clock_is_behind)
     if verdict.outcome == REPLAYED:
         return verdict, record

@@ -6,6 +6,9 @@ changed between the two is written. Every backend inherits tests/contract.
 
 from __future__ import annotations
 
+import os
+
+from ..admission import GroupRule as GroupRule
 from ..config import split_store_url
 from ..sealing import Sealer
 
@@ -59,6 +62,15 @@ if TYPE_CHECKING:
         def decoy_transaction(self, name: str) -> Transaction:
             """The same work on the decoy of ``name``: it counts failures and never accepts."""
 
+        def group_rules(self) -> tuple[GroupRule, ...]:
+            """Return the rules for groups, by name."""
+
+        def save_group_rule(self, rule: GroupRule) -> None:
+            """Make ``rule`` the one of its group; durable when it returns."""
+
+        def remove_group_rule(self, name: str) -> None:
+            """Take away the rule of the group ``name``, if there is one; durable as well."""
+
         def confirm_absence(self) -> None:
             """Raise StoreCorrupt if damage could be why a user was not found.
 
@@ -96,6 +108,18 @@ def create_store(url: str, sealer: Sealer) -> bool:
     from .sqlite import SQLiteStore
 
     return SQLiteStore.create(path, sealer)
+
+
+def is_missing(url: str) -> bool:
+    """Tell whether no store lies there at all, rather than one that is no use now."""
+    _, path = split_store_url(url)
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def keep_connections() -> Pool:

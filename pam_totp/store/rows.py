@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..admission import RULES, GroupRule
 from ..otp import ALGORITHMS, DIGITS
 from ..verifier import STATUSES, Authenticator, UserRecord
 
@@ -10,9 +11,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..sealing import Sealer
+    from .database import Database
     from .sqlite import SQLiteStore
 
-USER_COLUMNS = "status, failures, throttled_until, recovery_salt, created_at, updated_at"
+USER_COLUMNS = (
+    "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until"
+)
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
     "created_at, last_used_at"
@@ -25,7 +29,7 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
     rows = execute(f"SELECT {USER_COLUMNS} FROM users WHERE name = ?", (name,))
     if not rows:
         return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at = rows[0]
+    status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until = rows[0]
     digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
     found = execute(
         f"SELECT {AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
@@ -34,7 +38,7 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
     authenticators = [Authenticator(*row) for row in found]
     sound = (
         status in STATUSES
-        and _are_integers(failures, throttled_until, created_at, updated_at)
+        and _are_integers(failures, throttled_until, created_at, updated_at, exempt_until)
         and failures >= 0
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
         and all(isinstance(digest, bytes) for (digest,) in digests)
@@ -54,7 +58,18 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         ),
         created_at=created_at,
         updated_at=updated_at,
+        exempt_until=exempt_until,
     )
+
+
+def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
+    """Read all rules, by name. Raises StoreCorrupt for what no save wrote."""
+    rows = database.execute("SELECT name, rule, until FROM group_rules ORDER BY name")
+    rules = tuple(GroupRule(*row) for row in rows)
+    for name, rule, until in rules:
+        if not (isinstance(name, str) and rule in RULES and _are_integers(until)):
+            raise database.corrupt("holds a row that pam_totp did not write")
+    return rules
 
 
 def _is_sound(row: Authenticator) -> bool:
@@ -101,4 +116,5 @@ def user_row(record: UserRecord) -> tuple[Any, ...]:
         record.recovery_salt,
         record.created_at,
         record.updated_at,
+        record.exempt_until,
     )

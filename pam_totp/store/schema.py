@@ -49,6 +49,14 @@ MIGRATIONS = (
         throttled_until INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE users ADD COLUMN exempt_until INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE group_rules (
+        name TEXT PRIMARY KEY,
+        rule TEXT NOT NULL CHECK (rule IN ('exempt', 'required')),
+        until INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from ..errors import SealingError
 from .database import create_database, open_database
-from .rows import read_record
-from .transactions import DecoyTransaction, Transaction
+from .rows import read_group_rules, read_record
+from .transactions import DecoyTransaction, Transaction, change_group_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from ..admission import GroupRule
     from ..sealing import Sealer
     from ..verifier import UserRecord
     from .database import Database
@@ -62,6 +63,15 @@ class SQLiteStore:
             if record is not None:  # removed since
                 yield record
 
+    def group_rules(self) -> tuple[GroupRule, ...]:
+        return read_group_rules(self.database)
+
+    def save_group_rule(self, rule: GroupRule) -> None:
+        change_group_rules(self.database, rule.name, rule)
+
+    def remove_group_rule(self, name: str) -> None:
+        change_group_rules(self.database, name, None)
+
     def confirm_absence(self) -> None:
         problems = self._structure_problems(limit=1)
         if problems:
@@ -78,6 +88,7 @@ class SQLiteStore:
                 read_record(self, name, unseal=True)
             except SealingError as error:
                 problems.append(f"{name}: {error}")
+        self.group_rules()
         return problems
 
     def close(self) -> None:

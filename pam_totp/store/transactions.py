@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from ..admission import GroupRule
     from .database import Database
     from .sqlite import SQLiteStore
 
@@ -79,10 +80,11 @@ class Transaction(_CriticalSection):
         if before is not None and user_row(before) == user_row(record):
             return
         self._database.execute(
-            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "
+            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
             "failures = excluded.failures, throttled_until = excluded.throttled_until, "
-            "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at",
+            "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at, "
+            "exempt_until = excluded.exempt_until",
             (record.name, *user_row(record)),
         )
 
@@ -182,6 +184,24 @@ class DecoyTransaction(_CriticalSection):
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until) VALUES (?, ?, ?)",
             (self._bucket, record.failures, record.throttled_until),
         )
+
+
+def change_group_rules(database: Database, name: str, rule: GroupRule | None) -> None:
+    """Make ``rule`` the one of the group ``name``; None: take its rule away. Durable on return."""
+    database.begin("IMMEDIATE")
+    try:
+        _pass_by_the_key(database)
+        if rule is None:
+            database.execute("DELETE FROM group_rules WHERE name = ?", (name,))
+        else:
+            database.execute(
+                "INSERT OR REPLACE INTO group_rules (name, rule, until) VALUES (?, ?, ?)",
+                (name, rule.rule, rule.until),
+            )
+    except BaseException:
+        database.roll_back()
+        raise
+    database.commit()
 
 
 def _pass_by_the_key(database: Database) -> None:

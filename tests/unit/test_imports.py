@@ -25,23 +25,26 @@ MAY_IMPORT = {
     "otp": {"hashes"},
     "recovery": {"hashes"},
     "verifier": {"otp", "recovery", "hashes", "records"},
-    "messages": {"verifier"},
+    "dates": set(),
+    "messages": {"dates", "verifier"},
+    "admission": {"messages", "records", "verifier"},
     "audit": {"records"},
     "conversation": {"errors"},
     "trusted_files": {"errors"},
     "sealing": {"errors", "hashes", "trusted_files"},
-    "config": {"errors", "records", "trusted_files", "verifier"},
+    "config": {"dates", "errors", "records", "trusted_files", "verifier"},
     "embedding": {"audit", "errors"},
-    "store": {"config", "sealing", "store.pool", "store.sqlite"},
+    "store": {"admission", "config", "sealing", "store.pool", "store.sqlite"},
     "store.schema": {"errors"},
     "store.database": {"errors", "sealing", "store.schema", "trusted_files"},
     "store.pool": {"errors", "store.database", "store.schema"},
-    "store.rows": {"otp", "verifier"},
+    "store.rows": {"admission", "otp", "verifier"},
     "store.sqlite": {"errors", "sealing", "store.database", "store.rows", "store.transactions"},
     "store.transactions": {"store.rows", "verifier"},
     "uninterrupted": set(),
     "identity": {"errors"},
     "login": {
+        "admission",
         "audit",
         "config",
         "conversation",
@@ -72,7 +75,7 @@ MAY_IMPORT = {
     },
     "service": {"embedding", "errors", "login", "store", "worker"},
 }
-PURE = ("otp", "recovery", "verifier", "messages", "hashes", "errors", "records", "wire")
+PURE = ("otp", "recovery", "verifier", "messages", "hashes", "errors", "records", "wire", "dates", "admission")
 FORBIDDEN = {"admin_cli", "click", "segno", "pyotp", "setuptools", "pkg_resources"}
 
 # Slow to import, or (syslog) changing under which name the host logs.

@@ -65,7 +65,7 @@ def test_a_user_without_recovery_codes_has_none_accepted() -> None:
     assert REJECTED == verify(ALICE, recovery_code(DIGESTS[0], None), NOW, POLICY)[0].outcome
 
 
-@pytest.mark.parametrize("status", [SUSPENDED, EXEMPT, MUST_ENROLL, "unheard of"])
+@pytest.mark.parametrize("status", [SUSPENDED, MUST_ENROLL, "unheard of"])
 @pytest.mark.parametrize(
     "answer",
     [code(STEP), code(STEP - 1), WRONG, recovery_code(DIGESTS[0])],
@@ -83,6 +83,14 @@ def test_whoever_is_not_active_is_rejected_and_counted_like_a_wrong_code(
     verdict, after = verify(record, answer, NOW, POLICY)
     assert Verdict(REJECTED) == verdict
     assert record._replace(failures=1, updated_at=NOW) == after
+
+
+@pytest.mark.parametrize("until", [0, NOW - 1, NOW + 1])
+def test_a_good_code_is_accepted_of_whoever_was_exempt(until: int) -> None:
+    """An exemption that has ended must not be a lock; nor one that came while they typed."""
+    record = ALICE._replace(status=EXEMPT, exempt_until=until, authenticators=(PHONE,))
+    assert ACCEPTED == verify(record, code(STEP), NOW, POLICY)[0].outcome
+    assert REJECTED == verify(record, WRONG, NOW, POLICY)[0].outcome
 
 
 def test_right_codes_of_a_suspended_user_are_throttled_as_wrong_ones_are() -> None:

@@ -1,0 +1,134 @@
+"""Who is asked for a code, who need not give one, who must enrol first: admit() decides.
+
+Pure: the record, the rules and the time come in as arguments. What counts, the first that says
+something: a user's own status; the rules of the groups they are in, of which one that requires
+beats all that exempt; ``exempt_groups``; an enrolment; ``unenrolled``. An exemption that has ended
+counts as none.
+"""
+
+from __future__ import annotations
+
+from . import messages, verifier
+from .records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from .config import Config
+    from .verifier import UserRecord
+
+# What happens at a login. SKIP, ENROLL and DENY are values of ``unenrolled`` as well.
+ASK = "ask"  # compare the answer with the record, which may be a suspended one
+SKIP = "skip"  # ask nothing
+ENROLL = "enroll"  # enrol now, where that is possible; else like DENY
+DENY = "deny"  # ask, and refuse whatever comes
+
+# group_rules.rule
+REQUIRED = "required"
+EXEMPT = verifier.EXEMPT
+RULES = (EXEMPT, REQUIRED)
+
+# Why. Whoever is asked for a code because they are enrolled needs no reason.
+EXEMPT_USER = "exempt user"
+EXEMPT_GROUP = "exempt group"
+REQUIRED_USER = "must enrol"
+REQUIRED_GROUP = "required group"
+NOT_ENROLLED = "not enrolled"
+DEADLINE_PASSED = "not enrolled in time"
+
+
+class GroupRule(NamedTuple):
+    """What holds for the members of the Unix group ``name``: one of RULES.
+
+    ``until``: the unix time from which on an exemption has ended; 0: it does not end.
+    """
+
+    name: str
+    rule: str
+    until: int = 0
+
+
+class Admission(NamedTuple):
+    """What happens, why, and because of which group. ``notice``: what to tell who is skipped.
+
+    ``by_absence``: somebody is let in because the store does not hold something. Damage may be why
+    it does not: Store.confirm_absence() comes before acting on it.
+    """
+
+    kind: str
+    reason: str = ""
+    notice: str = ""
+    group: str = ""
+    by_absence: bool = False
+
+
+def groups_that_count(rules: Iterable[GroupRule], settings: Config) -> tuple[str, ...]:
+    """Return the names of all groups that membership has to be known of."""
+    return (*(rule.name for rule in rules), *settings.exempt_groups)
+
+
+def admit(
+    record: UserRecord | None,
+    rules: Iterable[GroupRule],
+    member_of: Collection[str],
+    settings: Config,
+    now: int,
+) -> Admission:
+    """Say what happens to an account of this machine that logs in at unix time ``now``.
+
+    ``member_of``: of groups_that_count(), those that the account is a member of.
+    """
+    enrolled = record is not None and bool(record.authenticators)
+    status = record.status if record is not None else verifier.ACTIVE
+    if record is not None and is_exempt(record, now):
+        return Admission(SKIP, EXEMPT_USER)
+    if status == verifier.SUSPENDED:
+        return Admission(ASK if enrolled else DENY, verifier.SUSPENDED)
+    if status == verifier.MUST_ENROLL:
+        return Admission(ASK if enrolled else ENROLL, REQUIRED_USER)
+    of_groups = _admit_by_groups(rules, member_of, settings.exempt_groups, now)
+    if of_groups is not None and of_groups.kind == SKIP:
+        return of_groups
+    if enrolled:
+        return Admission(ASK)
+    return of_groups or _admit_unenrolled(settings, now)
+
+
+def is_exempt(record: UserRecord, now: int) -> bool:
+    """Tell whether ``record`` itself exempts its user, and not until an earlier time than now."""
+    return record.status == verifier.EXEMPT and not has_ended(record.exempt_until, now)
+
+
+def has_ended(until: int, now: int) -> bool:
+    """Tell whether an exemption ``until`` then is over; 0 is for good."""
+    return until != 0 and until <= now
+
+
+def _admit_by_groups(
+    rules: Iterable[GroupRule], member_of: Collection[str], exempt_groups: Iterable[str], now: int
+) -> Admission | None:
+    exempt = ""
+    for rule in rules:
+        if rule.name not in member_of:
+            continue
+        if rule.rule == REQUIRED:
+            return Admission(ENROLL, REQUIRED_GROUP, group=rule.name)
+        if not has_ended(rule.until, now):
+            exempt = exempt or rule.name
+    for name in exempt_groups:
+        if name in member_of:
+            exempt = exempt or name
+    if exempt:
+        return Admission(SKIP, EXEMPT_GROUP, group=exempt, by_absence=True)
+    return None
+
+
+def _admit_unenrolled(settings: Config, now: int) -> Admission:
+    until = settings.unenrolled_until
+    if settings.unenrolled != SKIP:
+        return Admission(settings.unenrolled, NOT_ENROLLED)
+    if has_ended(until, now):
+        return Admission(DENY, DEADLINE_PASSED)
+    notice = messages.needed_from(until) if until else ""
+    return Admission(SKIP, NOT_ENROLLED, notice, by_absence=True)
