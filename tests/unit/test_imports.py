@@ -75,7 +75,18 @@ MAY_IMPORT = {
     },
     "service": {"embedding", "errors", "login", "store", "worker"},
 }
-PURE = ("otp", "recovery", "verifier", "messages", "hashes", "errors", "records", "wire", "dates", "admission")
+PURE = (
+    "otp",
+    "recovery",
+    "verifier",
+    "messages",
+    "hashes",
+    "errors",
+    "records",
+    "wire",
+    "dates",
+    "admission",
+)
 FORBIDDEN = {"admin_cli", "click", "segno", "pyotp", "setuptools", "pkg_resources"}
 
 # Slow to import, or (syslog) changing under which name the host logs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pam_totp.verifier import (
+    ACCEPTED,
     EXEMPT,
     MUST_ENROLL,
     RECOVERY_USED,

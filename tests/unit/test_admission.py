@@ -1,0 +1,202 @@
+"""Every row of the table of who is asked, skipped, enrolled or denied."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import pytest
+
+from pam_totp.admission import (
+    ASK,
+    DENY,
+    ENROLL,
+    EXEMPT,
+    REQUIRED,
+    SKIP,
+    Admission,
+    GroupRule,
+    admit,
+    groups_that_count,
+)
+from pam_totp.config import Config
+from pam_totp.verifier import ACTIVE, MUST_ENROLL, STATUSES, SUSPENDED, Authenticator, UserRecord
+
+NOW = 1_800_000_000
+PHONE = (Authenticator("id", "phone", None),)
+ENDED = (1, NOW - 1, NOW)
+LASTING = (0, NOW + 1, 2**40)
+STRICT, LENIENT = Config(), Config(unenrolled=SKIP)
+
+exempt, required = GroupRule("robots", EXEMPT), GroupRule("staff", REQUIRED)
+BOTH = ("robots", "staff")
+BY_ROBOTS = Admission(SKIP, "exempt group", group="robots", by_absence=True)
+BY_STAFF = Admission(ENROLL, "required group", group="staff")
+NOT_ENROLLED = Admission(SKIP, "not enrolled", by_absence=True)
+
+
+def user(status: str = ACTIVE, *, enrolled: bool = False, until: int = 0) -> UserRecord:
+    return UserRecord("alice", status, authenticators=PHONE if enrolled else (), exempt_until=until)
+
+
+def admission(
+    record: UserRecord | None,
+    *rules: GroupRule,
+    member_of: tuple[str, ...] = BOTH,
+    settings: Config = STRICT,
+    now: int = NOW,
+) -> Admission:
+    return admit(record, rules, member_of, settings, now)
+
+
+# Without rules
+
+
+@pytest.mark.parametrize("settings", [STRICT, LENIENT, Config(unenrolled=ENROLL)])
+def test_whoever_is_enrolled_is_asked(settings: Config) -> None:
+    assert Admission(ASK) == admission(user(enrolled=True), settings=settings)
+
+
+@pytest.mark.parametrize("record", [None, user()])
+def test_of_the_unenrolled_the_configuration_decides(record: UserRecord | None) -> None:
+    assert Admission(DENY, "not enrolled") == admission(record)
+    assert Admission(ENROLL, "not enrolled") == admission(
+        record, settings=Config(unenrolled=ENROLL)
+    )
+    assert NOT_ENROLLED == admission(record, settings=LENIENT)
+
+
+def test_before_the_deadline_the_unenrolled_are_skipped_with_a_notice() -> None:
+    settings = LENIENT._replace(unenrolled_until=1_801_440_000)
+    notice = (
+        "From 2027-02-01 on (UTC), you cannot log in here without a verification code. "
+        "Ask an administrator to enroll you before that day."
+    )
+    last = admission(None, settings=settings, now=1_801_440_000 - 1)
+    assert NOT_ENROLLED._replace(notice=notice) == last
+
+
+@pytest.mark.parametrize("now", [1_801_440_000, 2**40])
+def test_from_the_deadline_on_the_unenrolled_are_denied(now: int) -> None:
+    settings = LENIENT._replace(unenrolled_until=1_801_440_000)
+    assert Admission(DENY, "not enrolled in time") == admission(None, settings=settings, now=now)
+    assert Admission(ASK) == admission(user(enrolled=True), settings=settings, now=now)
+
+
+@pytest.mark.parametrize("unenrolled", [DENY, ENROLL])
+def test_a_deadline_lets_nobody_in_who_is_not_skipped(unenrolled: str) -> None:
+    settings = Config(unenrolled=unenrolled, unenrolled_until=2**40)
+    assert Admission(unenrolled, "not enrolled") == admission(None, settings=settings)
+
+
+# A user's own status
+
+RULES = [(), (exempt,), (required,), (exempt, required)]
+SETTINGS = [STRICT, LENIENT, Config(unenrolled=ENROLL, exempt_groups=("robots",))]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("enrolled", [False, True])
+class TestOwnStatus:
+    """It beats every rule and every setting."""
+
+    @pytest.mark.parametrize("until", LASTING)
+    def test_an_exempt_user_is_skipped(
+        self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool, until: int
+    ) -> None:
+        record = user(EXEMPT, enrolled=enrolled, until=until)
+        assert Admission(SKIP, "exempt user") == admission(record, *rules, settings=settings)
+
+    @pytest.mark.parametrize("until", ENDED)
+    def test_an_exemption_that_has_ended_counts_as_none(
+        self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool, until: int
+    ) -> None:
+        record = user(EXEMPT, enrolled=enrolled, until=until)
+        expected = admission(user(enrolled=enrolled), *rules, settings=settings)
+        assert expected == admission(record, *rules, settings=settings)
+
+    def test_a_suspended_user_is_refused(
+        self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool
+    ) -> None:
+        """ASK: the verifier refuses whoever is suspended, and counts."""
+        record = user(SUSPENDED, enrolled=enrolled)
+        kind = ASK if enrolled else DENY
+        assert Admission(kind, "suspended") == admission(record, *rules, settings=settings)
+
+    def test_whoever_must_enrol_has_to(
+        self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool
+    ) -> None:
+        record = user(MUST_ENROLL, enrolled=enrolled)
+        kind = ASK if enrolled else ENROLL
+        assert Admission(kind, "must enrol") == admission(record, *rules, settings=settings)
+
+
+# Groups
+
+
+@pytest.mark.parametrize("settings", [STRICT, LENIENT, Config(exempt_groups=("robots",))])
+@pytest.mark.parametrize("record", [None, user()])
+def test_a_group_that_is_required_beats_one_that_is_exempt(
+    record: UserRecord | None, settings: Config
+) -> None:
+    for rules in permutations((exempt, required, GroupRule("a", EXEMPT), GroupRule("z", EXEMPT))):
+        found = admission(record, *rules, member_of=("a", "robots", "staff", "z"))
+        assert BY_STAFF == found
+        assert BY_STAFF == admission(record, *rules, settings=settings)
+    assert Admission(ASK) == admission(user(enrolled=True), exempt, required, settings=settings)
+
+
+@pytest.mark.parametrize("record", [None, user(), user(enrolled=True)])
+def test_members_of_an_exempt_group_are_skipped(record: UserRecord | None) -> None:
+    assert BY_ROBOTS == admission(record, exempt)
+    assert BY_ROBOTS == admission(record, settings=Config(exempt_groups=("x", "robots")))
+
+
+@pytest.mark.parametrize("until", LASTING)
+def test_a_group_is_exempt_until_its_day_is_over(until: int) -> None:
+    assert BY_ROBOTS == admission(None, exempt._replace(until=until))
+
+
+@pytest.mark.parametrize("until", ENDED)
+@pytest.mark.parametrize("settings", [STRICT, LENIENT])
+def test_an_exemption_of_a_group_that_has_ended_counts_as_none(
+    until: int, settings: Config
+) -> None:
+    rule = exempt._replace(until=until)
+    assert admission(None, settings=settings) == admission(None, rule, settings=settings)
+    assert Admission(ASK) == admission(user(enrolled=True), rule, settings=settings)
+
+
+def test_exempt_groups_of_the_configuration_outlast_a_rule_that_has_ended() -> None:
+    settings = Config(exempt_groups=("robots",))
+    assert BY_ROBOTS == admission(None, exempt._replace(until=NOW), settings=settings)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("record", [None, user(), user(enrolled=True)])
+def test_a_rule_counts_for_members_alone(
+    record: UserRecord | None, rules: tuple[GroupRule, ...]
+) -> None:
+    settings = LENIENT._replace(exempt_groups=("robots",))
+    expected = admission(record, member_of=(), settings=settings)
+    assert expected == admission(record, *rules, member_of=("wheel",), settings=settings)
+
+
+def test_membership_matters_of_every_group_with_a_rule_and_every_exempt_one() -> None:
+    settings = Config(exempt_groups=("backup",))
+    assert ("robots", "staff", "backup") == groups_that_count((exempt, required), settings)
+    assert () == groups_that_count((), Config())
+
+
+# All of it
+
+
+def test_nobody_is_let_in_by_what_may_be_missing_unless_the_store_is_looked_through() -> None:
+    """Whoever takes a rule or a record out of the store never turns it into an unchecked skip."""
+    records = [None] + [
+        user(status, enrolled=enrolled) for status, enrolled in product(STATUSES, (False, True))
+    ]
+    for record, rules, settings in product(records, RULES, SETTINGS):
+        found = admission(record, *rules, settings=settings)
+        own = record is not None and record.status == EXEMPT
+        assert (found.kind == SKIP and not own) == found.by_absence

@@ -1,0 +1,42 @@
+"""Days by our own arithmetic, and by the standard library's."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pam_totp import dates
+
+days = st.dates(date(1970, 1, 1), date(9999, 12, 31))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(days)
+def test_the_end_of_a_day_is_the_first_second_of_the_next(day: date) -> None:
+    seconds = (datetime(day.year, day.month, day.day, tzinfo=UTC) - EPOCH).total_seconds()
+    assert int(seconds) + 86_400 == dates.end_of_day(day.isoformat())
+
+
+@given(days.filter(lambda day: day < date(9999, 12, 31)), st.integers(0, 86_399))
+def test_every_second_belongs_to_its_day(day: date, second: int) -> None:
+    until = dates.end_of_day(day.isoformat())
+    assert day.isoformat() == dates.day_of(until - 86_400 + second)
+    assert (day + timedelta(1)).isoformat() == dates.day_of(until)
+    assert day.isoformat() == dates.last_day(until)
+
+
+@given(st.text(max_size=12) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", fullmatch=True))
+def test_a_text_is_a_day_of_the_calendar_or_refused(text: str) -> None:
+    try:
+        expected = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        good = text.isascii() and len(text) == 10 and expected >= EPOCH
+    except ValueError:
+        good = False
+    if good:
+        assert int((expected - EPOCH).total_seconds()) + 86_400 == dates.end_of_day(text)
+    else:
+        with pytest.raises(ValueError, match="a day, as YYYY-MM-DD"):
+            dates.end_of_day(text)
