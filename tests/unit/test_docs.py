@@ -138,22 +138,25 @@ def test_man_page_describes_every_command_and_no_other() -> None:
 
 
 def usage(name: str) -> str:
-    return " ".join(
-        [name, *(p.name for p in COMMANDS[name].params if isinstance(p, click.Argument))]
-    )
+    """Return a command with its arguments, as the help shows them: ``enable SERVICE...``."""
+    arguments = [p for p in COMMANDS[name].params if isinstance(p, click.Argument)]
+    return " ".join([name, *(p.metavar or str(p.name).upper() for p in arguments)])
+
+
+def described_in_man(name: str) -> str:
+    return man_section("totpctl.8", re.escape(usage(name).lower()))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_reference_describes_every_option_with_its_default(name: str) -> None:
-    heading = usage(name).replace(" user", " USER")
-    table = rows(section(read("docs/reference/totpctl.md"), f"### {heading}"))
+    table = rows(section(read("docs/reference/totpctl.md"), f"### {usage(name)}"))
     described = {codes(row[0])[0]: "".join(codes(row[1])) for row in table}
     assert described == options(COMMANDS[name])
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_man_page_describes_every_option_with_its_default(name: str) -> None:
-    text = man_section("totpctl.8", usage(name))
+    text = described_in_man(name)
     described = {}
     for item in text.split("\n.It Fl -")[1:]:
         default = re.search(r"^Default: (\S+)\.$", item, flags=re.M)
@@ -307,9 +310,8 @@ def test_blocks_are_equal_to_the_packaged_files() -> None:
             assert block == read(path), f"{page.name}: {path}"
 
 
-def test_every_packaged_example_is_shown_in_a_how_to() -> None:
-    shown = {path for page in (DOCS / "howto").glob("*.md") for path in shown_files(page)}
-    assert sorted(shown) == PACKAGED
+def test_every_packaged_example_is_shown_on_the_page_for_doing_it_by_hand() -> None:
+    assert sorted(shown_files(DOCS / "reference" / "by-hand.md")) == PACKAGED
 
 
 def test_every_pam_line_on_a_page_is_one_that_works() -> None:
@@ -334,12 +336,21 @@ def test_only_its_own_pages_use_pam_python() -> None:
     assert not any(PAM_PYTHON in read(path) for path in PACKAGED)
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what links may name in ``page``: its headings, as they are turned into anchors."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-            if not target.startswith(("https://", "#")):
-                path = page.parent / target.split("#")[0]
+            if not target.startswith("https://"):
+                name, _, anchor = target.partition("#")
+                path = page.parent / name if name else page
                 assert path.exists(), f"{page.relative_to(ROOT)}: {target}"
+                assert not anchor or anchor in anchors(path), f"{page.relative_to(ROOT)}: {target}"
 
 
 def test_index_leads_to_every_page() -> None:
@@ -390,15 +401,13 @@ def test_value_that_the_reference_shows_is_a_good_one() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_both_pages_name_every_choice_of_an_option(name: str) -> None:
-    page = section(
-        read("docs/reference/totpctl.md"), f"### {usage(name).replace(' user', ' USER')}"
-    )
+    page = section(read("docs/reference/totpctl.md"), f"### {usage(name)}")
     meanings = {codes(row[0])[0]: row[2] for row in rows(page)}
     for parameter in COMMANDS[name].params:
         if isinstance(parameter.type, click.Choice):
             option, choices = parameter.opts[0], list(parameter.type.choices)
             flag = f".It Fl -{option.removeprefix('--')} Cm {' | '.join(choices)}"
-            assert flag in man_section("totpctl.8", usage(name))
+            assert flag in described_in_man(name)
             if not meanings[option].startswith("as for"):
                 assert set(choices) <= set(codes(meanings[option])), option
 
