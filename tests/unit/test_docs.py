@@ -143,7 +143,8 @@ def usage(name: str) -> str:
 
 
 def described_in_man(name: str) -> str:
-    return man_section("totpctl.8", re.escape(usage(name).lower()))
+    heading = usage(name).lower().replace("...", " ...")
+    return man_section("totpctl.8", re.escape(heading))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
