@@ -1,0 +1,275 @@
+"""sshd's part of a second factor: the drop-in, whether it is in force, and a reload.
+
+For sshd_config(5) see sshd_files.py, which knows who set what.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+
+from . import sshd_files, sshd_process, ui
+from .sshd_files import Setting
+
+DROP_IN = "/etc/ssh/sshd_config.d/00-pam_totp.conf"
+BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable sshd)"
+END = "# END pam_totp"
+METHODS = {
+    "code": "publickey,keyboard-interactive keyboard-interactive",
+    "password+code": "publickey,keyboard-interactive",
+    "skip": "publickey keyboard-interactive",
+}
+TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory does not answer
+_NAMES = {
+    "usepam": "UsePAM",
+    "kbdinteractiveauthentication": "KbdInteractiveAuthentication",
+    "passwordauthentication": "PasswordAuthentication",
+    "pubkeyauthentication": "PubkeyAuthentication",
+    "authenticationmethods": "AuthenticationMethods",
+}
+
+
+def needed(keys: str) -> dict[str, str]:
+    """Return what must be in force, with the keywords in lower case as sshd -T has them."""
+    settings = {
+        "usepam": "yes",
+        "kbdinteractiveauthentication": "yes",
+        "passwordauthentication": "no",
+        "pubkeyauthentication": "yes",
+        "authenticationmethods": METHODS[keys],
+    }
+    if keys == "skip":
+        del settings["pubkeyauthentication"]
+    return settings
+
+
+def drop_in(keys: str) -> str:
+    """Return our block, which is all that stands in DROP_IN unless somebody edits it."""
+    lines = (f"{_NAMES[keyword]} {value}" for keyword, value in needed(keys).items())
+    return "\n".join((BEGIN, *lines, END, ""))
+
+
+def drop_in_disabled(text: str) -> str:
+    """Return ``text`` without our block; "" if nothing but blank lines is left."""
+    left, inside = [], False
+    for line in text.splitlines(keepends=True):
+        if line.strip().startswith("# BEGIN pam_totp"):
+            inside = True
+        elif inside and line.strip() == END:
+            inside = False
+        elif not inside:
+            left.append(line)
+    return "".join(left) if "".join(left).strip() else ""
+
+
+def check() -> None:
+    """Let sshd read its configuration. Raises ui.CommandFailed with sshd's own words."""
+    _sshd("-t")
+
+
+def effective(user: str | None = None) -> dict[str, str]:
+    """Return what is in force, as sshd -T prints it; what it prints twice is joined by blanks.
+
+    Without ``user`` no Match block counts. With one, those do that match a login from this
+    machine; a Match block for other addresses is not seen here, but by problems().
+    Raises ui.CommandFailed.
+    """
+    test = ["-T"]
+    if user is not None:
+        if "," in user or "=" in user:
+            raise ui.CommandFailed(f"sshd cannot be asked about the user {user}")
+        test += ["-C", f"user={user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"]
+    settings: dict[str, str] = {}
+    for line in _sshd(*test).splitlines():
+        keyword, _, value = line.partition(" ")
+        settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
+    return settings
+
+
+def has_match_blocks() -> bool:
+    """Tell whether what is in force may differ from one user to the next."""
+    return any(setting.match for setting in _settings_of_files())
+
+
+def keys_in_force(settings: Mapping[str, str]) -> str:
+    """Say what a key is worth under ``settings`` of effective(), by AuthenticationMethods.
+
+    "skip": it logs in without a code. "code", "password+code": what PAM asks for decides, and
+    somebody without a key may, or may not, log in too. "none": keys do not log in.
+    """
+    if settings.get("pubkeyauthentication", "yes") == "no":
+        return "none"
+    lists = _method_lists(settings.get("authenticationmethods", "any"))
+    with_key = [methods for methods in lists if "publickey" in methods]
+    if not lists or any("keyboard-interactive" not in methods for methods in with_key):
+        return "skip"
+    if not with_key:
+        return "none"
+    others = [methods for methods in lists if "publickey" not in methods]
+    return (
+        "code" if any("keyboard-interactive" in methods for methods in others) else "password+code"
+    )
+
+
+def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
+    """Say which settings in force are not what ``keys`` needs, and which line put them there.
+
+    For the server as a whole, for each of ``users``, and for whoever else a Match block is for.
+    Raises ui.CommandFailed.
+    """
+    lines = _settings_of_files()
+    found = _problems_of_all(keys, effective(), lines)
+    in_blocks = [line for line in lines if line.match and not _is_good(keys, line)]
+    affected: dict[Setting, list[str]] = {line: [] for line in in_blocks}
+    for user in users if any(line.match for line in lines) else ():
+        settings = effective(user)
+        for keyword in needed(keys):
+            setting = Setting("", 0, keyword, settings.get(keyword, ""), ("user",))
+            if _is_good(keys, setting):
+                continue
+            guilty = [s for s in in_blocks if s.keyword == keyword and _same(s, setting.value)]
+            if guilty:
+                affected[guilty[0]].append(user)
+            elif not found:
+                found.append(f"{_NAMES[keyword]} {setting.value} is in force for {user}")
+    for line, names in affected.items():
+        whom = f" (that is {', '.join(names)})" if names else ""
+        found.append(
+            f"{line.place}: sets {_NAMES[line.keyword]} {line.value} for Match "
+            f"{' and '.join(line.match)}{whom}, which wins over {DROP_IN}"
+        )
+    return found
+
+
+def reload() -> None:
+    """Let sshd read its configuration again; nothing where no sshd runs.
+
+    Raises ui.CommandFailed if sshd does not listen after it.
+    """
+    sshd_process.reload()
+
+
+def _problems_of_all(keys: str, in_force: Mapping[str, str], lines: list[Setting]) -> list[str]:
+    wrong = [
+        Setting("", 0, keyword, in_force.get(keyword, ""))
+        for keyword in needed(keys)
+        if not _is_good(keys, Setting("", 0, keyword, in_force.get(keyword, "")))
+    ]
+    if not wrong:
+        return []
+    main = _main_file()
+    if not os.path.exists(DROP_IN):
+        return [f"{DROP_IN} is missing; run: totpctl enable sshd"]
+    if DROP_IN not in sshd_files.files_read(main):
+        listed = ", ".join(f"{_NAMES[setting.keyword]} {setting.value}" for setting in wrong)
+        return [
+            f"{main}: does not include {DROP_IN}, so {listed} is in force; "
+            f"put this line first: Include {os.path.dirname(DROP_IN)}/*.conf"
+        ]
+    return [_why(keys, setting, lines) for setting in wrong]
+
+
+def _why(keys: str, wrong: Setting, lines: list[Setting]) -> str:
+    name, need = _NAMES[wrong.keyword], needed(keys)[wrong.keyword]
+    said = f"{name} {wrong.value} is in force, not {need}"
+    for option in sshd_process.options().settings:
+        if sshd_files.split(option)[0] == wrong.keyword:
+            return f"{said}: sshd was started with -o {option}"
+    for line in lines:
+        if line.keyword == wrong.keyword and _counts_for_all(line):
+            if line.file == DROP_IN:
+                return f"{line.place}: {said}"
+            return f"{line.place}: {said}; it comes before {DROP_IN}, and the first value counts"
+    return f"{said}: no file that sshd reads sets it"
+
+
+def _counts_for_all(line: Setting) -> bool:
+    return all(condition.lower() == "all" for condition in line.match)
+
+
+def _is_good(keys: str, setting: Setting) -> bool:
+    """Tell whether a value will do: what is needed, and in a Match block also what is stricter."""
+    if setting.keyword not in needed(keys):
+        return True
+    if setting.keyword != "authenticationmethods":
+        if setting.match and setting.keyword == "pubkeyauthentication" and keys == "code":
+            return True  # keys do not log in, passwords and codes do
+        return setting.value.lower() == needed(keys)[setting.keyword]
+    lists = _method_lists(setting.value)
+    if not setting.match:
+        return sorted(lists) == sorted(_method_lists(METHODS[keys]))
+    return bool(lists) and all(_is_strict(keys, methods) for methods in lists)
+
+
+def _is_strict(keys: str, methods: Sequence[str]) -> bool:
+    if keys == "skip" and "publickey" in methods:
+        return True
+    if keys == "password+code" and "publickey" not in methods:
+        return False
+    return "keyboard-interactive" in methods
+
+
+def _same(line: Setting, value: str) -> bool:
+    if line.keyword == "authenticationmethods":
+        return _method_lists(line.value) == _method_lists(value)
+    return line.value.lower() == value.lower()
+
+
+def _method_lists(value: str) -> list[tuple[str, ...]]:
+    """Split AuthenticationMethods; [] for "any". "keyboard-interactive:pam" is all of it here."""
+    if value.strip().lower() in ("", "any"):
+        return []
+    lists = (methods.lower().split(",") for methods in value.split())
+    return [tuple(method.partition(":")[0] for method in methods) for methods in lists]
+
+
+def _settings_of_files() -> list[Setting]:
+    try:
+        return sshd_files.settings(_main_file())
+    except OSError as error:
+        raise ui.CommandFailed(f"{error.filename}: {error.strerror}") from None
+
+
+def _main_file() -> str:
+    return sshd_process.options().file or sshd_files.MAIN
+
+
+def _sshd(*arguments: str) -> str:
+    """Run sshd as the listening one was started, and return what it prints."""
+    command = [sshd_process.program(), *sshd_process.options().words(), *arguments]
+    done = _run(command)
+    missing = re.search(r"Missing privilege separation directory: (/\S+)", done.stderr)
+    if done.returncode != 0 and missing:
+        os.makedirs(missing[1], mode=0o755, exist_ok=True)
+        ui.message(f"Made {missing[1]}, without which sshd checks nothing.")
+        done = _run(command)
+    if done.returncode == 0:
+        return done.stdout
+    words = " ".join(_lines(done.stderr)) or f"exit status {done.returncode}"
+    hint = "run: ssh-keygen -A" if "no hostkeys" in words else "run: sshd -t"
+    raise ui.CommandFailed(f"sshd does not accept its configuration: {words}", hint)
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise ui.CommandFailed(
+            f"{command[0]}: {error.strerror}", "install the OpenSSH server"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ui.CommandFailed(f"{command[0]} did not answer in {TIMEOUT} seconds") from None
+
+
+def _lines(text: str) -> Iterable[str]:
+    return (line.strip().rstrip("\r") for line in text.splitlines() if line.strip())

@@ -1,0 +1,133 @@
+"""The sshd that listens on this machine: how it was started, and how it reads its files anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import NamedTuple
+
+from . import ui
+
+SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
+UNITS = ("ssh.service", "sshd.service")
+TIMEOUT = 5  # seconds for a listening sshd to start itself anew
+_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin"
+
+
+class Options(NamedTuple):
+    """What counts of sshd's command line: -f FILE, and each -o KEYWORD=VALUE."""
+
+    file: str = ""
+    settings: tuple[str, ...] = ()
+
+    def words(self) -> list[str]:
+        words = ["-f", self.file] if self.file else []
+        for setting in self.settings:
+            words += ["-o", setting]
+        return words
+
+
+def program() -> str:
+    return shutil.which("sshd", path=_PATH) or "/usr/sbin/sshd"
+
+
+def listeners() -> list[int]:
+    """Return the processes of sshd that listen: root's, not of a container."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and _command_line(name)]
+
+
+def options() -> Options:
+    """Return how the listening sshd was started; of several, one without -f comes first."""
+    found = sorted((_parse(_command_line(str(pid))) for pid in listeners()), key=_has_file)
+    return found[0] if found else Options()
+
+
+def reload() -> None:
+    """Raises ui.CommandFailed if no sshd listens any more after it."""
+    before = {pid: _sockets(pid) for pid in listeners()}
+    if os.path.isdir(SYSTEMD):
+        for unit in UNITS:
+            _systemctl("try-reload-or-restart", unit)
+    else:
+        for pid in before:
+            os.kill(pid, signal.SIGHUP)
+    deadline = time.monotonic() + TIMEOUT
+    while before and time.monotonic() < deadline:
+        if any(sockets and sockets != before.get(pid) for pid, sockets in _now().items()):
+            return
+        time.sleep(0.02)
+    if before and not listeners():
+        raise ui.CommandFailed("sshd does not listen any more", "start it: systemctl start ssh")
+
+
+def _now() -> dict[int, frozenset[str]]:
+    return {pid: _sockets(pid) for pid in listeners()}
+
+
+def _systemctl(verb: str, unit: str) -> None:
+    done = subprocess.run(
+        ["systemctl", verb, unit],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=TIMEOUT * 6,
+        check=False,
+    )
+    if done.returncode != 0 and "not found" not in done.stderr:
+        raise ui.CommandFailed(f"systemctl {verb} {unit}: {done.stderr.strip()}")
+
+
+def _command_line(pid: str) -> str:
+    """Return what a listening sshd shows of itself; "" for every other process.
+
+    It writes "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups" over its arguments.
+    """
+    folder = f"/proc/{pid}"
+    try:
+        with open(f"{folder}/cmdline", "rb") as file:
+            shown = file.read(4096).split(b"\0")[0].decode("utf-8", "replace")
+        if not shown.startswith("sshd: ") or " [listener]" not in shown:
+            return ""
+        of_root = os.stat(folder).st_uid == 0
+        of_here = os.readlink(f"{folder}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:  # it has ended
+        return ""
+    return shown if of_root and of_here else ""
+
+
+def _parse(shown: str) -> Options:
+    """Read the options that matter; a value with a blank in it cannot be told, and is left out."""
+    words = shown.partition(" [listener]")[0].split()[2:]
+    file, settings = "", []
+    while words:
+        word = words.pop(0)
+        if word[:2] in ("-f", "-o"):
+            value = word[2:] or (words.pop(0) if words else "")
+            if word[:2] == "-f":
+                file = value
+            elif "=" in value:
+                settings.append(value)
+    return Options(file, tuple(settings))
+
+
+def _has_file(found: Options) -> bool:
+    return bool(found.file)
+
+
+def _sockets(pid: int) -> frozenset[str]:
+    """Return the sockets that a process listens on."""
+    try:
+        listening = set()
+        for name in ("tcp", "tcp6"):
+            with open(f"/proc/{pid}/net/{name}", encoding="ascii") as file:
+                rows = [line.split() for line in file][1:]
+            listening |= {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+        folder = f"/proc/{pid}/fd"
+        links = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+        return frozenset(links & listening)
+    except OSError:
+        return frozenset()
