@@ -23,6 +23,13 @@ What runs during a login, one concept a file:
     errors.py         the exception tree
     store/            users, authenticators and recovery codes on disk
 
+What a PAM file lets happen, for totpctl and for enrolment at login:
+
+    pam_lines.py      lines, words and controls, as libpam reads them [pure]
+    pam_dispatch.py   how libpam walks through a stack                [pure]
+    pam_ways.py       every way through, and what is proven on it     [pure]
+    pam_stack.py      the stack of a service; judge() -> Judgement
+
 What brings a login to the hook from another process, for pam_totp.so:
 
     native/           pam_totp.so, in C: relays a login to a worker

@@ -59,6 +59,10 @@ MAY_IMPORT = {
         "verifier",
     },
     "hook": {"embedding", "login"},
+    "pam_lines": {"errors", "records"},
+    "pam_dispatch": {"pam_lines", "records"},
+    "pam_ways": {"pam_dispatch", "pam_lines", "records"},
+    "pam_stack": {"pam_dispatch", "pam_lines", "pam_ways", "records"},
     "wire": {"errors", "records"},
     "handle": {"errors", "wire"},
     "worker": {

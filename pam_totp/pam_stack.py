@@ -1,0 +1,139 @@
+"""What the auth part of a PAM file lets happen: read it as libpam does, then try every way through.
+
+    stack = auth_stack("sshd")
+    judge(stack).bypasses
+
+It runs nothing. Of each module only the name is known: all that it could return is tried, and
+what the way through has brought so far is kept beside libpam's own state.
+"""
+
+from __future__ import annotations
+
+from . import pam_lines, pam_ways
+from .pam_dispatch import Entry, Stack
+from .pam_lines import INCLUDE, Line, NotUnderstood
+from .pam_ways import runs_the_hook
+from .records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Read = Callable[[str], str | None]
+
+PAM_FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
+OTHER = "other"  # what libpam uses for a service without auth lines
+_DEEPEST = 15  # PAM_SUBSTACK_MAX_LEVEL
+
+
+class Judgement(NamedTuple):
+    """What can happen in a stack; lines are named once each, in the stack's order."""
+
+    asks: bool  # a pam_totp line asks for the code, on some way through
+    bypasses: tuple[Line, ...]  # the stack grants without a code or a skip: this line lets it
+    for_root: tuple[Line, ...]  # pam_rootok lines that spare root, who runs su, the code
+    before_password: tuple[Line, ...]  # pam_totp lines that ask before any password or key
+    after_wrong_password: tuple[Line, ...]  # pam_totp lines that ask after a refused password
+    without_password: tuple[Line, ...]  # pam_totp lines after which no password is needed
+    can_succeed: bool  # right password (or key) and right code let somebody in
+    lets_exempt_in: bool  # so does the right password alone for who is asked for no code
+    hosts: tuple[str, ...]  # of pam_totp.so and pam_python.so, which run the hook
+
+
+def pam_path(name: str) -> str | None:
+    """Return the path of the PAM file that libpam takes for ``name``, None if there is none."""
+    paths = (name,) if name.startswith("/") else tuple(f"{f}/{name}" for f in PAM_FOLDERS)
+    for path in paths:
+        try:
+            with open(path, "rb"):
+                return path
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise NotUnderstood(name, 0, f"{path}: {error.strerror}") from error
+    return None
+
+
+def read_pam_file(name: str) -> str | None:
+    """Return the text that libpam reads for ``name``, None if there is no such file.
+
+    Bytes that are not UTF-8 become lone surrogates, so that they can be written back.
+    """
+    path = pam_path(name)
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except OSError as error:
+        raise NotUnderstood(name, 0, f"{path}: {error.strerror}") from error
+
+
+def auth_stack(service: str, read: Read = read_pam_file) -> Stack:
+    """Return what libpam runs to authenticate for ``service``. Raises NotUnderstood."""
+    name = service.rpartition("/")[2].lower()
+    for file in (name, OTHER):
+        text = read(file)
+        if text is not None:
+            entries = tuple(_entries(file, text, read, level=0, deep=0, top=0))
+            if entries:
+                return Stack(name, entries)
+    raise NotUnderstood(name, 0, "there is no auth line for it")
+
+
+def _entries(
+    file: str, text: str, read: Read, *, level: int, deep: int, top: int
+) -> Iterator[Entry]:
+    for line in pam_lines.lines(file, text):
+        if line.type not in ("auth", INCLUDE):
+            continue
+        number = top or line.number
+        if not line.includes:
+            yield Entry(line, level, pam_lines.actions(line), number)
+            continue
+        substack = line.control.strip("[]").lower() == "substack"
+        if substack:
+            yield Entry(line, level, {}, number)
+        included = read(line.module)
+        if included is None:
+            problem = f"includes {line.module}, which does not exist"
+            raise NotUnderstood(file, line.number, problem)
+        if deep == _DEEPEST:
+            raise NotUnderstood(file, line.number, "includes without end")
+        deeper = level + substack
+        yield from _entries(line.module, included, read, level=deeper, deep=deep + 1, top=number)
+
+
+def judge(stack: Stack) -> Judgement:
+    """Try every way through ``stack``."""
+    asked, granted = pam_ways.walk(stack)
+    ways_in = {(facts.passed or facts.key, facts.code) for facts in granted}
+    no_key = [(at, facts) for at, facts in asked if not facts.key]
+
+    def named(places: Iterable[int]) -> tuple[Line, ...]:
+        return tuple(stack.entries[at].line for at in sorted(set(places)))
+
+    return Judgement(
+        asks=bool(asked),
+        bypasses=named(f.blame for f in granted if not f.code and not f.root and f.blame >= 0),
+        for_root=named(f.root_at for f in granted if not f.code and f.root),
+        before_password=named(at for at, facts in no_key if not facts.tried),
+        after_wrong_password=named(at for at, facts in no_key if facts.tried and not facts.passed),
+        without_password=named(
+            f.code_at for f in granted if f.code and not (f.passed or f.key or f.root)
+        ),
+        can_succeed=(True, "success") in ways_in,
+        lets_exempt_in=(True, "ignore") in ways_in,
+        hosts=tuple(
+            dict.fromkeys(e.line.module_name for e in stack.entries if runs_the_hook(e.line))
+        ),
+    )
+
+
+def proves_password(service: str, read: Read = read_pam_file) -> bool:
+    """Whether nobody is asked for a code who has given neither the password nor, to sshd, a key."""
+    try:
+        asked, _ = pam_ways.walk(auth_stack(service, read))
+    except NotUnderstood:
+        return False
+    return bool(asked) and all(facts.proven or facts.key for _, facts in asked)
