@@ -1,0 +1,161 @@
+"""Change a file of /etc so that it is at all times either the old or the new one, whole.
+
+What is written lies beside the file until it is whole and on the disk. The original stays beside
+it too, as a second name of the same file: to put it back takes a rename, and no room on the disk.
+Neither name is one that libpam or sshd's Include takes for a file of theirs.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+
+from pam_totp import trusted_files
+from pam_totp.errors import InsecureFile, Unavailable
+
+from . import ui
+
+MAX_BYTES = 256 * 1024
+BEFORE = ".pam_totp-before."  # the original
+NEW = ".pam_totp-new."  # not whole yet
+EDITED = ".pam_totp-edited."  # edits that there was no room to keep in place
+_NO_ATTRIBUTES = (errno.ENOTSUP, errno.ENODATA)
+
+
+def beside(path: str, prefix: str) -> str:
+    """Return the name of ``path`` with ``prefix``, in the same folder."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, prefix + name)
+
+
+def read(path: str) -> bytes | None:
+    """Return the content of ``path``, None where there is no such file.
+
+    Raises ui.CommandFailed for a file that somebody else could have written, and for a link:
+    what it leads to belongs to another program.
+    """
+    try:
+        return trusted_files.read_trusted(path, MAX_BYTES)
+    except FileNotFoundError:
+        return None
+    except InsecureFile as error:
+        hint = error.hint
+        if os.path.islink(path):
+            hint = f"what it leads to belongs to another program; look at: ls -l {path}"
+        raise ui.CommandFailed(str(error), hint) from None
+    except Unavailable as error:
+        raise ui.CommandFailed(str(error), error.hint) from None
+
+
+def text_of(content: bytes) -> str:
+    """Decode so that bytes_of gives the same bytes again, whatever they are."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def digest(content: bytes | None) -> str:
+    """Return the SHA-256 in hexadecimal digits; "" for no file."""
+    return "" if content is None else hashlib.sha256(content).hexdigest()
+
+
+def digest_at(path: str) -> str:
+    """Return the digest of what lies at ``path``, "" for nothing; "?" where that is no plain file.
+
+    Follows no link, believes nobody, and raises nothing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return "?"
+    with open(descriptor, "rb") as file:
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return "?"
+            return digest(file.read(MAX_BYTES + 1))
+        except OSError:
+            return "?"
+
+
+def keep_original(path: str) -> None:
+    """Give the file ``path`` its second name, durably; a copy where it can have but one."""
+    kept = beside(path, BEFORE)
+    remove(kept)
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError:
+        content = read(path)
+        assert content is not None
+        _write(kept, content, path)
+    sync_folder(path)
+
+
+def put_original_back(path: str) -> None:
+    """Let the original take the place of ``path`` again, durably. Needs no room on the disk."""
+    os.rename(beside(path, BEFORE), path)
+    sync_folder(path)
+
+
+def replace(path: str, content: bytes, *, mode: int = 0o644) -> None:
+    """Let ``content`` take the place of ``path``, durably, with the owner, mode and extended
+    attributes (SELinux label, ACL) of the file that is there; a new file is root's, with ``mode``.
+    """
+    new = beside(path, NEW)
+    try:
+        remove(new)
+        _write(new, content, path if os.path.lexists(path) else None, mode)
+        os.rename(new, path)
+    except BaseException:
+        remove(new)
+        raise
+    sync_folder(path)
+
+
+def remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in the folder of ``path`` durable."""
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:
+    """Make a new file ``path``, on the disk when this returns."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        descriptor = file.fileno()
+        file.write(content)
+        file.flush()
+        if like is None:
+            os.fchmod(descriptor, mode)
+        else:
+            _make_alike(descriptor, like)
+        os.fsync(descriptor)
+
+
+def _make_alike(descriptor: int, like: str) -> None:
+    status = os.lstat(like)
+    os.fchown(descriptor, status.st_uid, status.st_gid)
+    try:
+        names = os.listxattr(like, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTES:
+            raise
+        names = []
+    for name in names:
+        os.setxattr(descriptor, name, os.getxattr(like, name, follow_symlinks=False))
+    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # last: it decides over an ACL's mask

@@ -1,0 +1,86 @@
+"""What has to be in order before a service may ask for a code: refuse before, not at the login."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pam_totp import config
+
+from . import people, selftest, sshd, switching, ui
+from .session import Session
+
+
+def check(
+    session: Session, services: Sequence[str], keys: str | None, *, force: bool, dry_run: bool
+) -> list[str]:
+    """Return who gets in by sshd now, and say who will not any more.
+
+    Raise ui.CommandFailed, or Unavailable, for whatever would keep a right code from working.
+
+    And ui.CheckSaysNo where no administrator would get in, unless ``force``. A ``dry_run`` leaves
+    the self-test out: it would make files.
+    """
+    _check_configuration(session)
+    with session.open_store() as store:
+        problems = store.check()
+    if problems:
+        raise ui.CommandFailed("; ".join(problems), "restore the store from a backup")
+    if selftest.default_host() != selftest.NATIVE:
+        raise ui.CommandFailed("pam_totp.so is not installed", "run: ./install.sh")
+    if switching.SSHD in services:
+        sshd.check()
+    by_ssh = _check_people(session, services, keys, force=force)
+    if not dry_run:
+        _check_chain()
+    return by_ssh
+
+
+def check_sshd_in_force(keys: str, users: Sequence[str]) -> None:
+    """Raise ui.CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
+    problems = sshd.problems(keys, users)
+    if problems:
+        raise ui.CommandFailed("; ".join(problems), "mend it there, then run it again")
+
+
+def _check_configuration(session: Session) -> None:
+    if session.config_path != config.DEFAULT_PATH:
+        raise ui.CommandFailed(
+            f"what enable writes goes by {config.DEFAULT_PATH}", "leave out --config"
+        )
+    if config.load(session.config_path).problems:
+        assert session.config  # which warns of each
+        raise ui.CommandFailed(
+            f"{session.config_path} has mistakes", "mend them first: they are named above"
+        )
+
+
+def _check_people(
+    session: Session, services: Sequence[str], keys: str | None, *, force: bool
+) -> list[str]:
+    by_ssh, nobody_left, notes = [], [], []
+    for service in services:
+        verdict = people.shut_out(service, keys if service == switching.SSHD else None, session)
+        for person in verdict.denied:
+            ui.warning(f"{service} will deny {person.name}, who {person.denied}")
+        notes += [note for note in verdict.notes if note not in notes]
+        if not verdict.administrators_left:
+            nobody_left.append(service)
+        if service == switching.SSHD:
+            by_ssh = [person.name for person in verdict.people]
+    for note in notes:
+        ui.warning(note)
+    if nobody_left and not force:
+        raise ui.CheckSaysNo(
+            f"no administrator would get in any more: {', '.join(nobody_left)}",
+            "mend what is named above, for one who may use sudo; or give --force",
+        )
+    return by_ssh
+
+
+def _check_chain() -> None:
+    failed = [check for check in selftest.run(selftest.NATIVE) if not check.passed]
+    if failed:
+        raise ui.CommandFailed(
+            f"selftest: {failed[0].name}: {failed[0].detail or 'no output'}",
+            "the reason is in: journalctl -n 50 -g pam_totp",
+        )

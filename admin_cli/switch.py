@@ -1,0 +1,180 @@
+"""Switch on, keep, put back: the steps of each, in the order in which they are safe."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pam_totp.errors import PamTotpError
+
+from . import arming, enabled, files, readiness, sshd, switching, trial, trial_record, ui
+from .session import Session
+from .trial import Change
+from .trial_record import Trial
+
+NOT_IN_TIME = "not confirmed in time"
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+def on(
+    services: Sequence[str],
+    keys: str | None,
+    changes: Sequence[Change],
+    seconds: int,
+    by_ssh: Sequence[str],
+) -> tuple[Trial, list[str]]:
+    """Carry out ``changes`` as a trial, and return it with what to warn of.
+
+    ``by_ssh``: for whom what sshd does is looked at.
+
+    Whatever fails, also Ctrl-C, puts everything back. Raises ui.CommandFailed then.
+    """
+    with _orderly():
+        new = trial.begin(changes, services, keys, seconds)
+        try:
+            warnings = arming.arm(new)
+            trial.carry_out(new, changes)
+            if switching.SSHD in services:
+                sshd.check()
+                readiness.check_sshd_in_force(str(keys), by_ssh)
+                sshd.reload()
+        except BaseException as error:
+            with undisturbed():
+                _undo(new, error)
+        return new, warnings
+
+
+def keep(session: Session, confirmed: Trial) -> None:
+    """Let a trial be for good."""
+    with undisturbed():
+        trial_record.remove()
+        trial.remove_leftovers()
+        arming.disarm()
+        enabled.remember(confirmed.services, confirmed.keys)
+        for name in confirmed.services:
+            session.log("confirmed", "", service=name)
+
+
+def put_back(session: Session, waiting: Trial, reason: str) -> None:
+    """Put everything back as it was before ``waiting``."""
+    with undisturbed():
+        for note in trial.put_back(waiting):
+            ui.message(note)
+        arming.disarm()
+        for name in waiting.services:
+            session.log("reverted", "", service=name, reason=reason)
+    ui.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")
+
+
+def put_back_if_due(session: Session) -> None:
+    """Do what timer or cron should have done, where they were not there."""
+    waiting = trial_record.pending()
+    if waiting is not None and waiting.seconds_left() == 0:
+        put_back(session, waiting, NOT_IN_TIME)
+    if waiting is None:
+        trial.remove_leftovers()
+
+
+def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
+    """Take our lines out of every file: what was there before can no longer be told."""
+    ui.warning(str(damaged))
+    with undisturbed():
+        for note in trial.take_out_everything():
+            ui.message(note)
+        arming.disarm()
+        session.log("reverted", "", service="all", reason=str(damaged))
+
+
+def off(session: Session, services: Sequence[str]) -> set[str]:
+    """Take out what enable wrote, and return the services that had something of it."""
+    with undisturbed():
+        was_on = {change.path for change in switching.off(services)}
+        waiting = trial_record.pending()
+        if waiting is not None:
+            _leave(waiting, {path for name in services for path in switching.paths(name)})
+        for change in switching.off(services):
+            if change.after is None:
+                files.remove(change.path)
+                files.sync_folder(change.path)
+            else:
+                files.replace(change.path, change.after)
+        enabled.forget(services)
+        changed = {name for name in services if was_on & set(switching.paths(name))}
+        for name in changed:
+            session.log("disabled", "", service=name)
+        if sshd.DROP_IN in was_on:
+            sshd.check()
+            sshd.reload()
+        return changed
+
+
+def words(services: Sequence[str]) -> str:
+    return ", ".join(services)
+
+
+def _leave(waiting: Trial, paths: set[str]) -> None:
+    """Put the files of ``paths`` back, and go on with the rest of the trial, if there is any."""
+    for file in waiting.files:
+        if file.path in paths:
+            trial.put_file_back(file)
+    rest = tuple(file for file in waiting.files if file.path not in paths)
+    if rest:
+        in_rest = {file.path for file in rest}
+        services = [n for n in waiting.services if in_rest & set(switching.paths(n))]
+        trial_record.write(waiting._replace(files=rest, services=tuple(services)))
+    else:
+        trial_record.remove()
+        arming.disarm()
+
+
+def _undo(new: Trial, error: BaseException) -> None:
+    """Put everything back after ``error``, and raise it in words."""
+    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else _reason(error)
+    try:
+        trial.put_back(new)
+        arming.disarm()
+    except (OSError, PamTotpError) as second:
+        raise ui.CommandFailed(
+            f"{reason}; then: {second}", "it will be tried again; or run: totpctl revert"
+        ) from None
+    if not isinstance(error, (KeyboardInterrupt, OSError, PamTotpError)):
+        raise error
+    hint = getattr(error, "hint", "")
+    raise ui.CommandFailed(f"{reason}; everything is as it was", hint) from None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or type(error).__name__}"
+    return str(error)
+
+
+@contextmanager
+def _orderly() -> Iterator[None]:
+    """SIGTERM, or the terminal gone (SIGHUP), act as Ctrl-C does; Ctrl-Z waits for the end."""
+    stopping = dict.fromkeys(_STOPPING, signal.default_int_handler)
+    with _handled({**stopping, **dict.fromkeys(_PAUSING, signal.SIG_IGN)}):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Nothing but SIGKILL ends the block."""
+    with _handled(dict.fromkeys((*_STOPPING, *_PAUSING), signal.SIG_IGN)):
+        yield
+
+
+@contextmanager
+def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in handlers}
+    try:
+        for number, handler in handlers.items():
+            if before[number] != signal.SIG_IGN:  # nohup
+                signal.signal(number, handler)  # type: ignore[arg-type]
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

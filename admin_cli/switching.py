@@ -1,0 +1,110 @@
+"""Which files enable and disable change for a service, and into what. Changes nothing itself."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from pam_totp import pam_stack
+from pam_totp.pam_lines import NotUnderstood
+
+from . import blocks, files, pam_file, sshd, ui
+from .trial import Change
+
+SSHD, SUDO, SUDO_I = "sshd", "sudo", "sudo-i"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def with_companions(services: Iterable[str]) -> tuple[str, ...]:
+    """Return each service once, and sudo-i with sudo where it has lines of its own.
+
+    Raises ui.CommandFailed for what is no service of this machine.
+    """
+    wanted = list(dict.fromkeys(services))
+    for service in wanted:
+        if not _NAME.fullmatch(service) or pam_stack.read_pam_file(service) is None:
+            raise ui.CommandFailed(
+                f"there is no PAM service {service}", f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}"
+            )
+    if SUDO in wanted and SUDO_I not in wanted:
+        lines = pam_stack.read_pam_file(SUDO_I)
+        if lines is not None and not _includes(lines, SUDO):
+            wanted.insert(wanted.index(SUDO) + 1, SUDO_I)
+    return tuple(wanted)
+
+
+def on(services: Sequence[str], keys: str | None) -> list[Change]:
+    """Return what has to change so that ``services`` ask for a code; [] if they do already.
+
+    Raises ui.CommandFailed where a file is not understood.
+    """
+    changes = [_pam_file_on(service, keys if service == SSHD else None) for service in services]
+    if SSHD in services:
+        changes.append(_drop_in_on(keys or ""))
+    return [change for change in changes if change.before != change.after]
+
+
+def off(services: Sequence[str]) -> list[Change]:
+    """Return what has to change so that nothing of ours is left; ``after`` None: remove it."""
+    changes = []
+    for path in (path for service in services for path in paths(service)):
+        before = files.read(path)
+        if before is not None and blocks.keys_of(path, before) is not None:
+            changes.append(Change(path, before, blocks.without(path, before)))
+    return changes
+
+
+def paths(service: str) -> tuple[str, ...]:
+    """Return the files that are changed for a service."""
+    own = f"{pam_stack.PAM_FOLDERS[0]}/{service}"
+    return (own, sshd.DROP_IN) if service == SSHD else (own,)
+
+
+def diff(change: Change) -> list[str]:
+    """Return a unified diff, as patch(1) reads it."""
+    before, after = (
+        files.text_of(content or b"").splitlines() for content in (change.before, change.after)
+    )
+    old, new = (
+        "/dev/null" if content is None else change.path for content in (change.before, change.after)
+    )
+    return list(difflib.unified_diff(before, after, old, new, lineterm=""))
+
+
+def _pam_file_on(service: str, keys: str | None) -> Change:
+    path = f"{pam_stack.PAM_FOLDERS[0]}/{service}"
+    before = files.read(path)
+    source = blocks.vendors(path) if before is None else before
+    assert source is not None
+    try:
+        text = pam_file.enabled(
+            service, files.text_of(source), keys=keys, read=pam_stack.read_pam_file
+        )
+    except NotUnderstood as error:
+        raise ui.CommandFailed(
+            str(error),
+            error.hint or "nothing was changed; change the file by hand: man pam_totp",
+        ) from None
+    return Change(path, before, files.bytes_of(text))
+
+
+def _drop_in_on(keys: str) -> Change:
+    folder = os.path.dirname(sshd.DROP_IN)
+    if not os.path.isdir(folder):
+        raise ui.CommandFailed(
+            f"there is no folder {folder}",
+            f"make it, and let sshd_config begin with: Include {folder}/*.conf",
+        )
+    before = files.read(sshd.DROP_IN)
+    others = "" if before is None else sshd.drop_in_disabled(files.text_of(before))
+    return Change(sshd.DROP_IN, before, files.bytes_of(sshd.drop_in(keys) + others))
+
+
+def _includes(lines: str, service: str) -> bool:
+    for line in lines.splitlines():
+        words = line.partition("#")[0].split()
+        if words and words[-1] == service and {"@include", "include", "substack"} & set(words):
+            return True
+    return False

@@ -1,0 +1,146 @@
+"""The record of a change that waits for its confirmation, and how much time is left.
+
+/var/lib/pam_totp/unconfirmed.json, 0600, in a folder of root's. Its time runs on the clock that
+counts from the start of the machine, which nobody sets; a restart ends it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from typing import NamedTuple
+
+from pam_totp import pam_stack, trusted_files
+from pam_totp.errors import PamTotpError
+
+from . import files, sshd
+
+RECORD = "/var/lib/pam_totp/unconfirmed.json"
+MAX_BYTES = 64 * 1024
+MAX_SECONDS = 24 * 3600
+_DIGEST = re.compile(r"[0-9a-f]{64}|")
+_SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_KEYS = ("code", "password+code", "skip")
+
+
+class Damaged(PamTotpError):
+    """There is a record, but it is not one that this program wrote, or others could write it."""
+
+
+class ChangedFile(NamedTuple):
+    """One file of a trial. Digests as of files.digest."""
+
+    path: str
+    before: str  # "": it was not there
+    written: str
+    keys_before: str | None  # of our block in it: None without one, "" where keys play no part
+
+
+class Trial(NamedTuple):
+    """What was changed, and for how long it may stay without a confirmation."""
+
+    id: str
+    started: int  # unix time
+    seconds: int  # to confirm
+    boot: str
+    started_boottime: float  # seconds, CLOCK_BOOTTIME
+    services: tuple[str, ...]
+    keys: str | None  # how keys are treated, where sshd is one of the services
+    files: tuple[ChangedFile, ...]
+
+    def seconds_left(self) -> float:
+        """Return the seconds until it is put back; 0 when that is due."""
+        boot, boottime = read_boot()
+        if boot != self.boot:
+            return 0
+        gone = boottime - self.started_boottime
+        return max(0, self.seconds - gone) if gone >= 0 else 0
+
+    def deadline(self) -> int:
+        """Return the unix time when it is put back, by the clock as it is now set."""
+        return int(time.time() + self.seconds_left())
+
+
+def read_boot() -> tuple[str, float]:
+    """Return what names this start of the machine or container, and the seconds since then."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    # A container that starts again has the kernel, and its boot id, of before, but a new process 1.
+    with open("/proc/1/stat", "rb") as file:
+        first_started = file.read().rpartition(b")")[2].split()[19].decode("ascii")
+    return f"{boot}/{first_started}", time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def pending() -> Trial | None:
+    """Return the trial that waits, None where none does. Raises Damaged."""
+    if not os.path.lexists(RECORD):
+        return None
+    try:
+        content = trusted_files.read_trusted(RECORD, MAX_BYTES, secret=True)
+    except FileNotFoundError:
+        return None
+    except PamTotpError as error:
+        raise Damaged(RECORD, error.problem, error.hint) from None
+    try:
+        return _understood(json.loads(content))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        hint = "take out all lines of pam_totp with: totpctl revert"
+        raise Damaged(RECORD, "is not what totpctl wrote", hint) from None
+
+
+def write(trial: Trial) -> None:
+    """Write the record, durably, making its folder where there is none."""
+    folder = os.path.dirname(RECORD)
+    if not os.path.isdir(folder):
+        os.mkdir(folder, 0o700)
+        files.sync_folder(folder)
+    trusted_files.check_folder(folder)
+    document = {**trial._asdict(), "files": [file._asdict() for file in trial.files]}
+    files.replace(RECORD, json.dumps(document, indent=2).encode() + b"\n", mode=0o600)
+
+
+def remove() -> None:
+    """Forget the trial, durably: it is confirmed, or put back."""
+    if os.path.lexists(RECORD):
+        files.remove(RECORD)
+        files.sync_folder(RECORD)
+
+
+def _understood(document: dict[str, object]) -> Trial:
+    """Raises ValueError, KeyError or TypeError for what write() does not write."""
+    changed = document["files"]
+    services = document["services"]
+    if not isinstance(changed, list) or not isinstance(services, list):
+        raise TypeError
+    trial = Trial(
+        **{
+            **document,
+            "services": tuple(services),
+            "files": tuple(ChangedFile(**file) for file in changed),
+        }  # type: ignore[arg-type]
+    )
+    numbers = (trial.started, trial.seconds, trial.started_boottime)
+    if not all(type(number) in (int, float) for number in numbers):
+        raise TypeError
+    if not 0 < trial.seconds <= MAX_SECONDS or trial.keys not in (None, *_KEYS):
+        raise ValueError
+    if not isinstance(trial.id, str) or not isinstance(trial.boot, str):
+        raise TypeError
+    if not all(_SERVICE.fullmatch(service) for service in trial.services):
+        raise ValueError
+    for file in trial.files:
+        _check_file(file)
+    return trial
+
+
+def _check_file(file: ChangedFile) -> None:
+    folder, name = os.path.split(file.path)
+    ours = folder == pam_stack.PAM_FOLDERS[0] and _SERVICE.fullmatch(name)
+    if not ours and file.path != sshd.DROP_IN:
+        raise ValueError
+    if not _DIGEST.fullmatch(file.before) or not _DIGEST.fullmatch(file.written):
+        raise ValueError
+    if file.keys_before not in (None, "", *_KEYS):
+        raise ValueError
