@@ -148,6 +148,8 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.hint, error.exit_code)
     except Unavailable as error:
         return _fail(str(error), error.hint, STORE_UNAVAILABLE)
+    except PamTotpError as error:
+        return _fail(str(error), error.hint, FAILED)
     except OSError as error:
         _drop_unwritten(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
