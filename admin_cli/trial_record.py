@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pam_totp import pam_stack, trusted_files
 from pam_totp.errors import PamTotpError
 
-from . import files, sshd
+from . import files, sshd, ui
 
 RECORD = "/var/lib/pam_totp/unconfirmed.json"
 MAX_BYTES = 64 * 1024
@@ -25,7 +25,7 @@ _SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _KEYS = ("code", "password+code", "skip")
 
 
-class Damaged(PamTotpError):
+class Damaged(ui.CommandFailed):
     """There is a record, but it is not one that this program wrote, or others could write it."""
 
 
@@ -82,12 +82,12 @@ def pending() -> Trial | None:
     except FileNotFoundError:
         return None
     except PamTotpError as error:
-        raise Damaged(RECORD, error.problem, error.hint) from None
+        raise Damaged(str(error), error.hint) from None
     try:
         return _understood(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):
         hint = "take out all lines of pam_totp with: totpctl revert"
-        raise Damaged(RECORD, "is not what totpctl wrote", hint) from None
+        raise Damaged(f"{RECORD}: is not what totpctl wrote", hint) from None
 
 
 def write(trial: Trial) -> None:
