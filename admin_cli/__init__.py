@@ -8,6 +8,9 @@ issuing.py     new secrets and recovery codes
 handover.py    show them, see that the app works
 clocks.py      a wrong clock told from a wrong code
 state.py       unlock, suspend, resume
+rollout.py     require, exempt, for people
+group_rules.py the same for the members of a group
+policy.py      what holds at a login, in words
 reports.py     list, show, verify
 setup.py       init, selftest
 selftest.py    the installed chain, tried through libpam

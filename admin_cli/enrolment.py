@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pam_totp import otp, verifier
+from pam_totp import admission, otp, verifier
 from pam_totp.verifier import UserRecord
 
 from . import handover, issuing, ui
@@ -89,8 +89,7 @@ def enroll(
     with session.open_store() as store, store.transaction(name) as transaction:
         record = transaction.record or UserRecord(name, created_at=now())
         _refuse_known_label(record, name, label)
-        if record.status == verifier.MUST_ENROLL:
-            record = record._replace(status=verifier.ACTIVE)
+        record = admission.once_enrolled(record, now())
         if record.recovery_digests:
             codes = []
         else:
@@ -140,8 +139,7 @@ def reset(
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name) as transaction:
         record = session.enrolled(transaction.record, name)
-        if record.status == verifier.MUST_ENROLL:
-            record = record._replace(status=verifier.ACTIVE)
+        record = admission.once_enrolled(record, now())
         transaction.save(
             record._replace(
                 failures=0,
@@ -173,10 +171,11 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
     if keeps_others:
         ui.confirm(f"Remove {label} of {name}?", yes=yes)
     else:
-        _refuse_to_lift_a_suspension(record)
+        _refuse_to_lift(record)
+        exemption = " and the exemption" if admission.is_exempt(record, now()) else ""
         ui.confirm(
-            f"Remove the whole enrolment of {name}, who is then denied, or let in with the "
-            "password alone where 'nullok' or 'unenrolled = skip' is set?",
+            f"Remove the whole enrolment{exemption} of {name}, who is then denied, or let in with "
+            "the password alone where 'nullok' or 'unenrolled = skip' is set?",
             yes=yes,
         )
     with session.open_store() as store, store.transaction(name) as transaction:
@@ -185,7 +184,7 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
         if kept and len(kept) == len(record.authenticators):
             raise _no_such_label(record, str(label))
         if not kept:
-            _refuse_to_lift_a_suspension(record)
+            _refuse_to_lift(record)
         changed = record._replace(authenticators=kept, updated_at=now()) if kept else None
         transaction.save(changed)
     session.log("removed", name, authenticator=label if kept else "")
@@ -228,11 +227,16 @@ def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> Non
         )
 
 
-def _refuse_to_lift_a_suspension(record: UserRecord) -> None:
+def _refuse_to_lift(record: UserRecord) -> None:
     if record.status == verifier.SUSPENDED:
         raise ui.CommandFailed(
             f"{record.name} is suspended, which a removal would lift",
             f"run first: totpctl resume {record.name}",
+        )
+    if record.status == verifier.MUST_ENROLL:
+        raise ui.CommandFailed(
+            f"{record.name} has to enroll, which a removal would lift",
+            f"run: totpctl require {record.name} --remove",
         )
 
 

@@ -10,7 +10,7 @@ import click
 
 from pam_totp import __version__, config
 
-from . import enrolment, reports, setup, state, ui
+from . import enrolment, reports, rollout, setup, state, ui
 from .session import Session
 
 
@@ -65,6 +65,8 @@ for command in (
     state.unlock,
     state.suspend,
     state.resume,
+    rollout.require,
+    rollout.exempt,
     setup.init,
     setup.selftest,
 ):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from pam_totp import otp, recovery, verifier
+from pam_totp.admission import GroupRule
 from pam_totp.verifier import Authenticator, UserRecord
 
-from . import clocks, ui
+from . import clocks, policy, ui
 from .session import Session, now, pass_session, user_argument
 
 
@@ -15,13 +16,14 @@ from .session import Session, now, pass_session, user_argument
 @ui.json_option
 @pass_session
 def list_users(session: Session, as_json: bool) -> None:
-    """List everyone who has a record."""
+    """List everyone who has a record, and the rules for groups."""
     with session.open_store() as store:
         records = list(store.records())
+        rules = store.group_rules()
     if as_json:
         ui.result_json([_summary(record) for record in records])
         return
-    if not records:
+    if not records and not rules:
         ui.message("nobody is enrolled; begin with: totpctl enroll USER")
         return
     rows = [
@@ -35,8 +37,19 @@ def list_users(session: Session, as_json: bool) -> None:
         for record in records
     ]
     headings = ("USER", "STATUS", "AUTHENTICATORS", "RECOVERY CODES", "LAST CODE")
-    for line in ui.table(headings, rows):
-        ui.result(line)
+    if records:
+        for line in ui.table(headings, rows):
+            ui.result(line)
+    if records and rules:
+        ui.result()
+    _list_group_rules(rules)
+
+
+def _list_group_rules(rules: tuple[GroupRule, ...]) -> None:
+    if rules:
+        rows = [(ui.printable(rule.name), policy.rule_in_words(rule)) for rule in rules]
+        for line in ui.table(("GROUP", "RULE"), rows):
+            ui.result(line)
 
 
 @click.command()
@@ -51,6 +64,7 @@ def show(session: Session, user: str, as_json: bool) -> None:
         return
     ui.result(f"user            {record.name}")
     ui.result(f"status          {_state(session, record)}")
+    ui.result(f"at a login      {_at_a_login(session, record)}")
     ui.result(f"wrong codes     {record.failures} in a row")
     ui.result(f"recovery codes  {len(record.recovery_digests)} left")
     for authenticator in record.authenticators:
@@ -132,6 +146,7 @@ def _summary(record: UserRecord) -> dict[str, object]:
     return {
         "user": record.name,
         "status": record.status,
+        "exempt_until": ui.iso_time(_exempt_until(record)),
         "authenticators": [_authenticator(a) for a in record.authenticators],
         "recovery_codes_left": len(record.recovery_digests),
         "failures": record.failures,
@@ -168,13 +183,25 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
     }
 
 
+def _exempt_until(record: UserRecord) -> int:
+    return record.exempt_until if record.status == verifier.EXEMPT else 0
+
+
 def _state(session: Session, record: UserRecord) -> str:
+    status = policy.status_in_words(record)
     if record.failures >= session.config.max_failures:
-        return f"{record.status}, locked"
+        return f"{status}, locked"
     wait = record.throttled_until - now()
     if wait > 0:
-        return f"{record.status}, throttled for {wait} s"
-    return record.status
+        return f"{status}, throttled for {wait} s"
+    return status
+
+
+def _at_a_login(session: Session, record: UserRecord) -> str:
+    with session.open_store() as store:
+        rules = store.group_rules()
+    admitted = policy.admission_of(record.name, record, rules, session.config)
+    return policy.in_words(record.name, admitted)
 
 
 def _last_used(record: UserRecord) -> str | None:

@@ -44,7 +44,9 @@ def unlock(session: Session, user: str) -> None:
 @pass_session
 def suspend(session: Session, user: str) -> None:
     """Deny USER every login that needs a code, until resume."""
-    name = _change(session, user, lambda record: record._replace(status=verifier.SUSPENDED))
+    name = _change(
+        session, user, lambda record: record._replace(status=verifier.SUSPENDED, exempt_until=0)
+    )
     session.log("suspended", name)
     ui.message(f"{name} is suspended")
 
@@ -53,16 +55,21 @@ def suspend(session: Session, user: str) -> None:
 @user_argument
 @pass_session
 def resume(session: Session, user: str) -> None:
-    """Let USER log in again after suspend."""
+    """Let USER log in again after suspend.
+
+    Who had no authenticator must enroll: a suspension may have taken the place of that duty.
+    """
+    resumed: list[str] = []
 
     def change(record: UserRecord) -> UserRecord:
         if record.status != verifier.SUSPENDED:
             raise ui.CommandFailed(f"{record.name} is not suspended but {record.status}")
-        return record._replace(status=verifier.ACTIVE, failures=0, throttled_until=0)
+        resumed.append(verifier.ACTIVE if record.authenticators else verifier.MUST_ENROLL)
+        return record._replace(status=resumed[-1], failures=0, throttled_until=0)
 
     name = _change(session, user, change)
     session.log("resumed", name)
-    ui.message(f"{name} is active")
+    ui.message(f"{name} is {resumed[-1]}")
 
 
 def _change(session: Session, user: str, change: Callable[[UserRecord], UserRecord]) -> str:

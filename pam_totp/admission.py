@@ -52,6 +52,8 @@ class GroupRule(NamedTuple):
 class Admission(NamedTuple):
     """What happens, why, and because of which group. ``notice``: what to tell who is skipped.
 
+    ``until``: a skip ends at this unix time; 0: it has no end.
+
     ``by_absence``: somebody is let in because the store does not hold something. Damage may be why
     it does not: Store.confirm_absence() comes before acting on it.
     """
@@ -60,6 +62,7 @@ class Admission(NamedTuple):
     reason: str = ""
     notice: str = ""
     group: str = ""
+    until: int = 0
     by_absence: bool = False
 
 
@@ -82,7 +85,7 @@ def admit(
     enrolled = record is not None and bool(record.authenticators)
     status = record.status if record is not None else verifier.ACTIVE
     if record is not None and is_exempt(record, now):
-        return Admission(SKIP, EXEMPT_USER)
+        return Admission(SKIP, EXEMPT_USER, until=record.exempt_until)
     if status == verifier.SUSPENDED:
         return Admission(ASK if enrolled else DENY, verifier.SUSPENDED)
     if status == verifier.MUST_ENROLL:
@@ -100,6 +103,14 @@ def is_exempt(record: UserRecord, now: int) -> bool:
     return record.status == verifier.EXEMPT and not has_ended(record.exempt_until, now)
 
 
+def once_enrolled(record: UserRecord, now: int) -> UserRecord:
+    """Return ``record`` without what enrolling ends: a duty to, or an exemption that is over."""
+    over = record.status == verifier.EXEMPT and has_ended(record.exempt_until, now)
+    if record.status == verifier.MUST_ENROLL or over:
+        return record._replace(status=verifier.ACTIVE, exempt_until=0)
+    return record
+
+
 def has_ended(until: int, now: int) -> bool:
     """Tell whether an exemption ``until`` then is over; 0 is for good."""
     return until != 0 and until <= now
@@ -108,20 +119,27 @@ def has_ended(until: int, now: int) -> bool:
 def _admit_by_groups(
     rules: Iterable[GroupRule], member_of: Collection[str], exempt_groups: Iterable[str], now: int
 ) -> Admission | None:
-    exempt = ""
+    exempt: GroupRule | None = None
     for rule in rules:
         if rule.name not in member_of:
             continue
         if rule.rule == REQUIRED:
             return Admission(ENROLL, REQUIRED_GROUP, group=rule.name)
         if not has_ended(rule.until, now):
-            exempt = exempt or rule.name
+            exempt = _longer(exempt, rule)
     for name in exempt_groups:
         if name in member_of:
-            exempt = exempt or name
-    if exempt:
-        return Admission(SKIP, EXEMPT_GROUP, group=exempt, by_absence=True)
-    return None
+            exempt = _longer(exempt, GroupRule(name, EXEMPT))
+    if exempt is None:
+        return None
+    return Admission(SKIP, EXEMPT_GROUP, group=exempt.name, until=exempt.until, by_absence=True)
+
+
+def _longer(one: GroupRule | None, other: GroupRule) -> GroupRule:
+    """Return the exemption that ends later; of two alike, the first."""
+    if one is None or (one.until and (other.until == 0 or other.until > one.until)):
+        return other
+    return one
 
 
 def _admit_unenrolled(settings: Config, now: int) -> Admission:
@@ -131,4 +149,4 @@ def _admit_unenrolled(settings: Config, now: int) -> Admission:
     if has_ended(until, now):
         return Admission(DENY, DEADLINE_PASSED)
     notice = messages.needed_from(until) if until else ""
-    return Admission(SKIP, NOT_ENROLLED, notice, by_absence=True)
+    return Admission(SKIP, NOT_ENROLLED, notice, until=until, by_absence=True)

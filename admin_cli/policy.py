@@ -1,0 +1,84 @@
+"""What holds for people and groups when they log in, in words."""
+
+from __future__ import annotations
+
+import grp
+from collections.abc import Iterable
+
+from pam_totp import admission, dates, identity, verifier
+from pam_totp.admission import Admission, GroupRule
+from pam_totp.config import Config
+from pam_totp.verifier import UserRecord
+
+from .session import now
+
+
+def admission_of(
+    name: str, record: UserRecord | None, rules: Iterable[GroupRule], settings: Config
+) -> Admission | None:
+    """Return what a login of ``name`` meets, by the file alone; None where there is no account."""
+    entry = identity.passwd_entry(name)
+    if entry is None:
+        return None
+    rules = tuple(rules)
+    counting = admission.groups_that_count(rules, settings)
+    member_of = identity.groups_among(entry, counting)
+    return admission.admit(record, rules, member_of, settings, now())
+
+
+def status_in_words(record: UserRecord) -> str:
+    """Return a user's status, with the last day of an exemption."""
+    if record.status != verifier.EXEMPT:
+        return record.status
+    return "exempt" + _end_in_words(record.exempt_until)
+
+
+def rule_in_words(rule: GroupRule) -> str:
+    """Return what holds for a group, and whether there is such a group."""
+    words = rule.rule
+    if rule.rule == admission.EXEMPT:
+        words += _end_in_words(rule.until)
+    return words if group_exists(rule.name) else f"{words}; there is no such group"
+
+
+def in_words(name: str, admitted: Admission | None) -> str:
+    """Say what happens when ``name`` logs in."""
+    if admitted is None:
+        return f"{name} has no account on this machine"
+    kind, reason = admitted.kind, admitted.reason
+    if reason == verifier.SUSPENDED:
+        return f"{name} is suspended: denied, whatever the code"
+    if kind == admission.ASK:
+        return f"{name} is asked for a code"
+    if kind == admission.SKIP:
+        return f"{name} is asked for no code{last_day(admitted.until)} ({_why(admitted)})"
+    if kind == admission.ENROLL:
+        return f"{name} must enroll ({_why(admitted)}), and is denied where a login cannot do that"
+    return f"{name} is denied ({_why(admitted)})"
+
+
+def last_day(until: int) -> str:
+    return f" until {dates.last_day(until)}" if until else ""
+
+
+def group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
+def _why(admitted: Admission) -> str:
+    if admitted.reason == admission.EXEMPT_GROUP:
+        return f"the group {admitted.group} is exempt"
+    if admitted.reason == admission.REQUIRED_GROUP:
+        return f"the group {admitted.group} is required to"
+    words = {admission.EXEMPT_USER: "exempt", admission.REQUIRED_USER: "required to"}
+    return words.get(admitted.reason, admitted.reason)
+
+
+def _end_in_words(until: int) -> str:
+    if admission.has_ended(until, now()):
+        return f", ended {dates.last_day(until)}"
+    return last_day(until)
