@@ -5,7 +5,7 @@
 #   sudo ./install.sh --uninstall           remove the programs; key, store and settings are kept
 #   sudo ./install.sh --uninstall --purge   remove those too: every enrolment is lost
 #
-# It never touches the configuration of sshd or sudo, nor anything else in /etc/pam.d.
+# It touches neither the configuration of sshd or sudo, nor /etc/pam.d: totpctl enable does.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin # the system's python3, whatever else is first on PATH
 export PATH
@@ -19,6 +19,7 @@ KEY=/etc/security/pam_totp.key
 STATE=/var/lib/pam_totp
 LIBRARY=/usr/lib/pam_totp
 UNITS="pam_totp.socket pam_totp.service"
+UNCONFIRMED=$STATE/unconfirmed.json
 
 fail() {
     printf 'install.sh: error: %s\n' "$1" >&2
@@ -98,9 +99,11 @@ install_all() {
     rm -rf "$LIBRARY.previous"
     cat <<'EOF'
 
-Next: 1. enrol yourself:              totpctl enroll YOUR-NAME
-      2. keep a root shell open, then put the code into sshd and sudo: README.md, "Turn it on"
-      3. log in from a second terminal before you close the first
+Next: 1. enrol yourself:                   totpctl enroll YOUR-NAME
+      2. let sshd and sudo ask for codes:  totpctl enable sshd sudo
+      3. log in from a second terminal, with a new connection
+      4. keep it:                          totpctl confirm
+         without that, everything is put back by itself after ten minutes
 EOF
 }
 
@@ -153,10 +156,15 @@ users_of_the_hook() {
 }
 
 uninstall() {
+    if [ -e "$UNCONFIRMED" ]; then
+        fail "a change waits for its confirmation, and totpctl is needed to put it back" \
+            "run: totpctl revert"
+    fi
     users=$(users_of_the_hook)
     if [ -n "$users" ]; then
         fail "still in use by: $(echo "$users" | tr '\n' ' ')" \
-            "take the pam_totp lines out of it first: without the hook it would deny every login"
+            "run: totpctl disable$(echo "$users" | sed 's|.*/| |' | tr -d '\n')" \
+            "what is left then was written by hand: without the hook it would deny every login"
     fi
     stop_service
     make --no-print-directory -s uninstall
