@@ -113,6 +113,16 @@ def keys_in_force(settings: Mapping[str, str]) -> str:
     )
 
 
+def keys_enabled() -> str | None:
+    """Return what keys are worth if DROP_IN holds our block; None if it does not."""
+    try:
+        with open(DROP_IN, encoding="utf-8", errors="replace") as file:
+            ours = BEGIN in file.read().splitlines()
+    except OSError:
+        return None
+    return keys_in_force(effective()) if ours else None
+
+
 def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     """Say which settings in force are not what ``keys`` needs, and which line put them there.
 

@@ -1,0 +1,140 @@
+"""The accounts of this machine: who has a shell, a password, and keys for sshd.
+
+Sources: passwd(5), shadow(5), sshd_config(5).
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+SHADOW = "/etc/shadow"
+ADMIN_GROUPS = ("sudo", "wheel", "admin")
+_NO_SHELLS = ("nologin", "false")
+_DAY = 86400  # seconds
+
+# What an account has of something.
+YES, NO, MAYBE = "yes", "no", "maybe"  # MAYBE: a program or a directory decides
+
+
+class Shadow(NamedTuple):
+    """One line of /etc/shadow. ``expires``: the day since 1970 from which on nobody gets in."""
+
+    password: str
+    expires: int | None = None
+
+
+def everybody(more: Iterable[str] = ()) -> dict[str, pwd.struct_passwd]:
+    """Return the accounts that the machine lists, and those of ``more`` that it knows, by name.
+
+    A directory may know people that it does not list: sssd lists nobody, unless told to.
+    """
+    found = {entry.pw_name: entry for entry in pwd.getpwall()}
+    for name in (*members_of(ADMIN_GROUPS), *more):
+        if name not in found and (entry := _passwd(name)) is not None:
+            found[entry.pw_name] = entry
+    return found
+
+
+def members_of(names: Iterable[str]) -> set[str]:
+    """Return who is listed as a member of one of the groups; primary groups are not seen here."""
+    members: set[str] = set()
+    for name in names:
+        try:
+            members.update(grp.getgrnam(name).gr_mem)
+        except KeyError:
+            continue
+    return members
+
+
+def group_ids(entry: pwd.struct_passwd) -> set[int]:
+    return set(os.getgrouplist(entry.pw_name, entry.pw_gid))
+
+
+def group_names(entry: pwd.struct_passwd) -> set[str]:
+    """Return the names of all groups of an account, its primary one too."""
+    names = set()
+    for number in group_ids(entry):
+        try:
+            names.add(grp.getgrgid(number).gr_name)
+        except KeyError:
+            continue
+    return names
+
+
+def has_shell(entry: pwd.struct_passwd) -> bool:
+    """Tell whether the account's program is one to log in with; sshd looks for the file, too."""
+    shell = entry.pw_shell or "/bin/sh"
+    return os.path.basename(shell) not in _NO_SHELLS and os.access(shell, os.X_OK)
+
+
+def read_shadow() -> dict[str, Shadow]:
+    """Return the lines of /etc/shadow by name. Python has no module for it any more."""
+    lines: dict[str, Shadow] = {}
+    with open(SHADOW, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.rstrip("\n").split(":")
+            if len(fields) < 8:
+                continue
+            expires = int(fields[7]) if fields[7].isdecimal() else None
+            lines.setdefault(fields[0], Shadow(fields[1], expires))
+    return lines
+
+
+def has_password(entry: pwd.struct_passwd, shadow: Mapping[str, Shadow]) -> bool:
+    """Tell whether a password can be right. One of a directory is taken to be there.
+
+    An empty password counts as none: sshd refuses it, and where it works nobody has to know it.
+    """
+    if entry.pw_name in shadow:
+        return _is_usable(shadow[entry.pw_name].password)
+    return _is_usable(entry.pw_passwd) or entry.pw_passwd in ("*", "x")
+
+
+def has_expired(entry: pwd.struct_passwd, shadow: Mapping[str, Shadow]) -> bool:
+    line = shadow.get(entry.pw_name)
+    return line is not None and line.expires is not None and line.expires <= time.time() // _DAY
+
+
+def has_key(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> str:
+    """Say whether sshd, with the ``settings`` in force for the account, knows a key of it."""
+    if settings.get("pubkeyauthentication", "yes") == "no":
+        return NO
+    names = settings.get("authorizedkeysfile", ".ssh/authorized_keys").split()
+    if any(_holds_a_key(_expanded(name, entry)) for name in names if name != "none"):
+        return YES
+    others = ("authorizedkeyscommand", "trustedusercakeys")
+    return MAYBE if any(settings.get(other, "none") != "none" for other in others) else NO
+
+
+def _passwd(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+
+
+def _is_usable(password: str) -> bool:
+    return password not in ("", "x") and password[:1] not in ("!", "*")
+
+
+def _expanded(name: str, entry: pwd.struct_passwd) -> str:
+    tokens = {"%%": "%", "%h": entry.pw_dir, "%u": entry.pw_name, "%U": str(entry.pw_uid)}
+    name = re.sub("%[%huU]", lambda token: tokens[token[0]], name)
+    return os.path.join(entry.pw_dir, name)
+
+
+def _holds_a_key(path: str) -> bool:
+    try:
+        # O_NONBLOCK: it is the person's own file, and may be a FIFO.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            lines = (line.strip() for line in file.read(1024 * 1024).split(b"\n"))
+            return any(line and not line.startswith(b"#") for line in lines)
+    except OSError:
+        return False
