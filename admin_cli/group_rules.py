@@ -5,9 +5,8 @@ from __future__ import annotations
 import grp
 from collections.abc import Iterable, Iterator, Sequence
 
-from pam_totp import admission, identity
+from pam_totp import admission, identity, store
 from pam_totp.admission import GroupRule
-from pam_totp.store import Store
 
 from . import policy, ui
 from .session import Session, now
@@ -23,8 +22,8 @@ def change(
     """
     if not groups:
         return
-    with session.open_store() as store:
-        before = {rule.name: rule for rule in store.group_rules()}
+    with session.open_store() as opened:
+        before = {rule.name: rule for rule in opened.group_rules()}
         names = list(dict.fromkeys(_name(group, before) for group in groups))
         for name in names:
             known = before.get(name)
@@ -32,16 +31,16 @@ def change(
                 if known is None or known.rule != kind:
                     ui.warning(f"this changes nothing: the group {name} is not {kind}")
                     continue
-                store.remove_group_rule(name)
+                opened.remove_group_rule(name)
                 yield name
                 ui.message(f"the group {name} is {kind} no more")
             else:
                 rule = GroupRule(name, kind, until)
                 if rule != known:
-                    store.save_group_rule(rule)
+                    opened.save_group_rule(rule)
                     yield name
                 _say_what_holds(rule, known)
-            _warn(session, store, name, kind, remove=remove)
+            _warn(session, opened, name, kind, remove=remove)
 
 
 def how_to_end(group: str, rules: Iterable[GroupRule]) -> str:
@@ -75,28 +74,28 @@ def _say_what_holds(rule: GroupRule, before: GroupRule | None) -> None:
         ui.message(f"the group {rule.name} is {before.rule} no more")
 
 
-def _warn(session: Session, store: Store, name: str, kind: str, *, remove: bool) -> None:
+def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove: bool) -> None:
     """Tell what else counts for the members: exempt_groups, other groups, their own status."""
     configured = name in session.config.exempt_groups
     if kind == admission.REQUIRED and not remove:
         if configured:
             ui.warning(f"exempt_groups in pam_totp.conf names {name}: the rule counts, not that")
-        exempt = ", ".join(_members_with_an_exemption(store, name))
+        exempt = ", ".join(_members_with_an_exemption(opened, name))
         if exempt:
             ui.warning(f"exempt themselves, and not bound by this: {exempt}")
             ui.message("hint: to end it, run: totpctl exempt USER --remove")
     elif configured:
         ui.warning(f"exempt_groups in pam_totp.conf names {name}: that exempts its members anyway")
     if kind == admission.EXEMPT and not remove:
-        required = [r.name for r in store.group_rules() if r.rule == admission.REQUIRED]
+        required = [r.name for r in opened.group_rules() if r.rule == admission.REQUIRED]
         if required:
             ui.warning("not so for members of a group that is required: " + ", ".join(required))
     if not policy.group_exists(name):
         ui.warning(f"there is no group {name} on this machine")
 
 
-def _members_with_an_exemption(store: Store, group: str) -> Iterator[str]:
-    for record in store.records():
+def _members_with_an_exemption(opened: store.Store, group: str) -> Iterator[str]:
+    for record in opened.records():
         entry = identity.passwd_entry(record.name)
         if entry and admission.is_exempt(record, now()) and identity.in_groups(entry, (group,)):
             yield record.name
