@@ -1,0 +1,39 @@
+"""What doctor looks at: every way in which two-factor logins are broken or bypassed.
+
+    finding.py   what a check is, and what it says
+    facts.py     what they look at, each read once
+    services.py  the PAM services, and what each does about codes
+    pam.py  sshd.py  sudo.py  store.py  clock.py  people.py  service.py    the checks
+
+docs/reference/doctor.md describes each of them.
+"""
+
+from __future__ import annotations
+
+from . import clock, pam, people, service, sshd, store, sudo
+from .facts import Facts
+from .finding import NOTE, WRONG, Check, Finding
+
+__all__ = ["CHECKS", "NOTE", "WRONG", "Facts", "Finding", "examine"]
+
+CHECKS: tuple[Check, ...] = (
+    *pam.CHECKS,
+    *sshd.CHECKS,
+    *sudo.CHECKS,
+    *store.CHECKS,
+    *clock.CHECKS,
+    *people.CHECKS,
+    *service.CHECKS,
+)
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """Return what all checks find, what is wrong first; never raises.
+
+    What several checks come upon, in the same words, is said once.
+    """
+    found: dict[str, Finding] = {}
+    for check in CHECKS:
+        for finding in check.findings(facts):
+            found.setdefault(finding.problem, finding)
+    return sorted(found.values(), key=lambda finding: finding.level != WRONG)

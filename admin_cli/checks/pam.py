@@ -1,0 +1,248 @@
+"""The PAM files: is a code asked for, at the right place, and can nobody get round it?"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+
+from pam_totp import config, pam_stack, pam_ways
+from pam_totp.errors import PamTotpError
+from pam_totp.pam_lines import Line, NotUnderstood
+
+from .. import enabled, pam_file, trial_record
+from .facts import Facts
+from .finding import NOTE, WRONG, Found, check
+from .services import LOGINS, PAM_PYTHON, Service, arguments_of, path_of
+
+PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
+LEFTOVERS = ("/etc/pam.d/.pam_totp-before.*", "/etc/ssh/sshd_config.d/.pam_totp-before.*")
+_OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
+_REPLACED = "#replaced:"
+
+
+@check("pam-missing", WRONG, "it was enabled, and now asks for no code: a package update?")
+def missing(facts: Facts) -> Iterator[Found]:
+    for name in facts.remembered:
+        service = facts.service(name)
+        if service.problem or service.asks:
+            continue
+        what = "its pam_totp line is never reached"
+        if not service.lines:
+            commented = _OURS_IN_A_COMMENT.search(service.text)
+            what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
+        yield f"{service.path}: {what}", _enable_again(facts, name)
+
+
+@check("pam-unclear", WRONG, "nobody can say whether a code is asked for")
+def not_understood(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        concerns_us = service.name in facts.remembered or _mentions_us(service)
+        if service.problem and concerns_us:
+            error = service.problem
+            yield str(error), error.hint or "mend that line; see pam.d(5)"
+
+
+@check("pam-bypass", WRONG, "somebody gets in without a code")
+def bypasses(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.bypasses:
+            yield (
+                f"{service.name}: {_shown(line)} can end it all with success, without a code",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-order", WRONG, "whoever knows no password can use up somebody's guesses, and lock them")
+def before_password(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.before_password:
+            yield (
+                f"{service.name}: {_shown(line)} asks for the code before the password",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-after-wrong-password", WRONG, "a wrong password leads to the code: guesses get used up")
+def after_wrong_password(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.after_wrong_password:
+            yield (
+                f"{service.name}: {_shown(line)} asks for the code after a wrong password too",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-without-password", WRONG, "the code alone lets somebody in: one factor, not two")
+def without_password(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.without_password:
+            yield (
+                f"{service.name}: after {_shown(line)} no password is needed",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-dead-end", WRONG, "nobody gets in, whatever password and code they give")
+def dead_end(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if not judgement.can_succeed:
+            yield (
+                f"{service.path}: password and code together do not succeed",
+                f"run: totpctl disable {service.name}; then mend the file, see pam.d(5)",
+            )
+
+
+@check("pam-exempt", NOTE, "who is exempt, or skipped while not enrolled, is denied there")
+def exempt(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.can_succeed and not judgement.lets_exempt_in and facts.skips_somebody:
+            yield (
+                f"{service.path}: only a code lets somebody in",
+                "look at the control of the pam_totp line; see pam_totp(8)",
+            )
+
+
+@check("pam-arguments", WRONG, "what is not understood is ignored, or falls back to the default")
+def arguments(facts: Facts) -> Iterator[Found]:
+    for line in facts.lines:
+        given = arguments_of(line)
+        problems = [*given.problems]
+        if given.path != facts.config_path:
+            try:
+                problems += config.load(given.path, given.settings).problems
+            except PamTotpError as error:
+                problems.append(str(error))
+        else:
+            problems += config.parse(b"", given.settings).problems
+        for problem in problems:
+            path = path_of(line.file)
+            yield f"{path}:{line.number}: {problem}", f"edit {path}; see pam_totp(8)"
+
+
+@check("pam-out-of-step", WRONG, "what a package update changed in the other file does not count")
+def out_of_step(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        if _REPLACED not in service.text or not pam_file.is_managed(service.text):
+            continue
+        before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
+        try:
+            now = pam_file.enabled(service.name, before, keys=keys, read=pam_stack.read_pam_file)
+        except NotUnderstood:
+            now = ""
+        if now != service.text:
+            yield (
+                f"{service.path}: the files that its block stands for have changed since",
+                f"run: totpctl disable {service.name}; {_enable_again(facts, service.name)[5:]}",
+            )
+
+
+@check("pam-python-elsewhere", WRONG, "there, pam_python.so lets any local user become root")
+def python_elsewhere(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        for line in service.lines:
+            if line.module_name == PAM_PYTHON and service.name not in PAM_PYTHON_IS_SAFE_IN:
+                yield f"{service.name}: {_shown(line)}", "put pam_totp.so in its place"
+
+
+@check("other-logins", NOTE, "whoever knows a password gets in there with that alone")
+def other_logins(facts: Facts) -> Iterator[Found]:
+    if not facts.any_asks:
+        return
+    names = [
+        name
+        for name in LOGINS
+        if name in facts.services and not facts.service(name).asks and name not in facts.remembered
+    ]
+    if facts.asks("sudo"):
+        names = [name for name in names if name != "sudo-i"]  # a finding of its own
+    if names:
+        yield (
+            f"these ask for no code: {', '.join(names)}",
+            "run, for those that should: totpctl enable",
+        )
+
+
+@check("nothing-enabled", NOTE, "who is enrolled is nowhere asked for a code")
+def nothing_enabled(facts: Facts) -> Iterator[Found]:
+    if not facts.any_asks and not facts.remembered:
+        yield "no service asks for a code", "run: totpctl enable sshd sudo"
+
+
+@check("enabled-file", NOTE, "nobody notices if an update takes a pam_totp line out")
+def enabled_file(_facts: Facts) -> Iterator[Found]:
+    try:
+        enabled.remembered()
+    except PamTotpError as error:
+        yield str(error), error.hint
+
+
+@check("trial", NOTE, "without a confirmation, all is put back as it was")
+def trial(_facts: Facts) -> Iterator[Found]:
+    pending = trial_record.pending()
+    if pending and pending.seconds_left() > 0:
+        minutes, seconds = divmod(int(pending.seconds_left()), 60)
+        yield (
+            f"{', '.join(pending.services)}: put back in {minutes} min {seconds} s",
+            "log in from a second terminal; then run: totpctl confirm",
+        )
+
+
+@check("trial-overdue", WRONG, "the switch back that was promised has not happened")
+def trial_overdue(_facts: Facts) -> Iterator[Found]:
+    pending = trial_record.pending()
+    if pending and pending.seconds_left() <= 0:
+        yield f"{', '.join(pending.services)}: was to be put back by now", "run: totpctl revert"
+
+
+@check("leftovers", NOTE, "they are copies that nobody needs, from a change that was cut off")
+def leftovers(_facts: Facts) -> Iterator[Found]:
+    if trial_record.pending():
+        return
+    for path in sorted(path for pattern in LEFTOVERS for path in glob.glob(pattern)):
+        yield f"{path} was left behind", f"run: rm {path}"
+
+
+def _mentions_us(service: Service) -> bool:
+    active = (line.split("#")[0] for line in service.text.splitlines())
+    return any("pam_totp" in line for line in active)
+
+
+def _shown(line: Line) -> str:
+    return f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
+
+
+def _enable_again(facts: Facts, name: str) -> str:
+    keys = facts.remembered.get(name)
+    return f"run: totpctl enable {name}" + (f" --keys {keys}" if keys not in (None, "code") else "")
+
+
+def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
+    """What mends a stack: ours is written anew; in another's, the line has to be seen to."""
+    if pam_file.is_managed(service.text):
+        again = _enable_again(facts, service.name)
+        return f"run: totpctl disable {service.name}; {again.removeprefix('run: ')}"
+    file = path_of(line.file) if pam_ways.runs_the_hook(line) else service.path
+    again = _enable_again(facts, service.name)
+    return f"take the pam_totp line out of {file}; then {again}"
+
+
+CHECKS = (
+    missing,
+    not_understood,
+    bypasses,
+    before_password,
+    after_wrong_password,
+    without_password,
+    dead_end,
+    exempt,
+    arguments,
+    out_of_step,
+    python_elsewhere,
+    trial_overdue,
+    trial,
+    other_logins,
+    nothing_enabled,
+    enabled_file,
+    leftovers,
+)

@@ -1,0 +1,162 @@
+"""People: who is denied, who gets in without a code, and who soon may be in one of these places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pam_totp import admission, dates, verifier
+
+from .. import policy
+from .facts import Facts
+from .finding import NOTE, WRONG, Found, check
+from .services import arguments_of
+
+FEW_RECOVERY_CODES = 4
+SHOWN = 10  # names in one line
+_DENIED = "they are denied wherever a code is asked for"
+
+
+@check("administrators", WRONG, "nobody is left who could mend anything, but at the console")
+def administrators(facts: Facts) -> Iterator[Found]:
+    if not facts.any_asks or not facts.administrators:
+        return
+    if not any(_gets_in(facts, name) for name in facts.administrators):
+        names = _listed(facts.administrators)
+        yield f"no administrator gets in with a code: {names}", "run: totpctl enroll USER"
+
+
+@check("unenrolled-administrators", WRONG, _DENIED)
+def unenrolled(facts: Facts) -> Iterator[Found]:
+    names = [n for n in facts.administrators if facts.admission(n).kind == admission.DENY]
+    names = [n for n in names if facts.admission(n).reason != verifier.SUSPENDED]
+    if names and facts.any_asks:
+        yield (
+            f"not enrolled, though they may use sudo: {_listed(names)}",
+            (f"run: totpctl enroll {names[0]}"),
+        )
+
+
+@check("skipped-administrators", NOTE, "they become root with a password alone")
+def skipped(facts: Facts) -> Iterator[Found]:
+    names = [n for n in facts.administrators if facts.admission(n).kind == admission.SKIP]
+    if names and facts.any_asks:
+        yield (
+            f"asked for no code, though they may use sudo: {_listed(names)}",
+            (f"run: totpctl enroll {names[0]}; totpctl require {names[0]}"),
+        )
+
+
+@check("unenrolled-skip", NOTE, "whoever is not enrolled gets in with the password alone")
+def unenrolled_skip(facts: Facts) -> Iterator[Found]:
+    config = facts.config
+    mend = f"edit {facts.config_path}: unenrolled = deny"
+    if config.unenrolled == admission.SKIP and facts.any_asks:
+        if not config.unenrolled_until:
+            yield "unenrolled = skip, without an end", f"{mend}; or set unenrolled_until"
+        elif admission.has_ended(config.unenrolled_until, facts.now):
+            return
+        else:
+            yield f"unenrolled = skip until {dates.last_day(config.unenrolled_until)}", mend
+    for line in facts.lines:
+        if ("unenrolled", admission.SKIP) in arguments_of(line).settings:
+            yield (
+                f"PAM file {line.file}, line {line.number}: skips who is not enrolled",
+                ("take nullok and unenrolled=skip out of that line"),
+            )
+
+
+@check("locked", WRONG, "somebody guessed their codes; they are denied until they are unlocked")
+def locked(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if record.authenticators and record.failures >= facts.config.max_failures:
+            yield (
+                f"{record.name} is locked after {record.failures} wrong codes",
+                (f"find out who that was; then run: totpctl unlock {record.name}"),
+            )
+
+
+@check("suspended-administrators", NOTE, _DENIED)
+def suspended(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if record.status == verifier.SUSPENDED and record.name in facts.administrators:
+            yield (
+                f"{record.name} may use sudo, and is suspended",
+                (f"run: totpctl resume {record.name}; or take sudo from them"),
+            )
+
+
+@check("recovery-codes", NOTE, "without phone and recovery codes, they need an administrator")
+def recovery_codes(facts: Facts) -> Iterator[Found]:
+    for left in range(FEW_RECOVERY_CODES):
+        names = [
+            record.name
+            for record in facts.records
+            if record.authenticators and len(record.recovery_digests) == left
+        ]
+        if names:
+            codes = f"{left or 'no'} recovery code{'s' * (left != 1)} left"
+            yield f"{codes}: {_listed(names)}", f"run: totpctl recovery-codes {names[0]}"
+
+
+@check("exemption-ended", NOTE, "it counts no more: what holds for others holds for them")
+def exemption_ended(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if record.status == verifier.EXEMPT and admission.has_ended(record.exempt_until, facts.now):
+            day = dates.last_day(record.exempt_until)
+            yield (
+                f"the exemption of {record.name} ended on {day}",
+                (f"run: totpctl exempt --remove {record.name}"),
+            )
+    for rule in facts.group_rules:
+        if rule.rule == admission.EXEMPT and admission.has_ended(rule.until, facts.now):
+            yield (
+                f"the exemption of group {rule.name} ended on {dates.last_day(rule.until)}",
+                (f"run: totpctl exempt --remove --group {rule.name}"),
+            )
+
+
+@check("missing-groups", NOTE, "the rule is about nobody: is it a mistyped name?")
+def missing_groups(facts: Facts) -> Iterator[Found]:
+    for rule in facts.group_rules:
+        if not policy.group_exists(rule.name):
+            verb = "require" if rule.rule == admission.REQUIRED else "exempt"
+            yield (
+                f"there is a rule for group {rule.name}, but no such group",
+                (f"run: totpctl {verb} --remove --group {rule.name}"),
+            )
+    for name in facts.config.exempt_groups:
+        if not policy.group_exists(name):
+            yield (
+                f"exempt_groups names {name}, but there is no such group",
+                (f"edit {facts.config_path}"),
+            )
+
+
+def _gets_in(facts: Facts, name: str) -> bool:
+    kind = facts.admission(name).kind
+    if kind != admission.ASK:
+        return kind in (admission.SKIP, admission.ENROLL)
+    record = facts.record(name)
+    return (
+        record is not None
+        and record.status != verifier.SUSPENDED
+        and record.failures < facts.config.max_failures
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+CHECKS = (
+    administrators,
+    unenrolled,
+    locked,
+    skipped,
+    unenrolled_skip,
+    suspended,
+    recovery_codes,
+    exemption_ended,
+    missing_groups,
+)

@@ -1,0 +1,225 @@
+"""The programs of a login: the PAM module, the worker, its socket and its service."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+
+from pam_totp.worker import SOCKET
+
+from .facts import WORKER, Facts, module_path
+from .finding import NOTE, WRONG, Found, check
+
+PYTHON = "/usr/bin/python3"
+NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
+TIMEOUT = 20  # seconds
+_UNIX_SOCKETS = "/proc/net/unix"
+_LISTENING = 0x00010000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
+_DENIED = "every login that needs a code is denied"
+_INSTALL = "run install.sh again"
+_REINSTALL = "run: apt-get install --reinstall libpam-python"
+_IMPORTS = """
+import runpy, sys
+sys.argv = [{worker!r}]
+try:
+    runpy.run_path({worker!r})
+except SystemExit:
+    pass
+import pam_totp.login, pam_totp.service, pam_totp.store.sqlite
+"""
+
+
+@check("module", WRONG, f"libpam cannot load it: {_DENIED}")
+def module(facts: Facts) -> Iterator[Found]:
+    if NATIVE not in facts.hosts:
+        return
+    path = module_path(NATIVE)
+    if path is None:
+        yield f"{NATIVE} is not among the PAM modules, but PAM files name it", _INSTALL
+        return
+    problem = _does_not_load(path)
+    if problem:
+        yield f"{path} cannot be loaded: {problem}", _INSTALL
+
+
+@check("worker", WRONG, f"it decides about codes: {_DENIED}")
+def worker(facts: Facts) -> Iterator[Found]:
+    """Start it as the module does, with a login that is broken off; then load the rest."""
+    if NATIVE not in facts.hosts:
+        return
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.close()
+    with theirs:
+        commands = (
+            ([PYTHON, "-IS", WORKER, "--connection", "3"], theirs.fileno()),
+            ([PYTHON, "-IS", "-c", _IMPORTS.format(worker=WORKER)], theirs.fileno()),
+        )
+        for command, descriptor in commands:
+            problem = _complaint(command, descriptor)
+            if problem:
+                yield f"{WORKER} does not start: {problem}", _INSTALL
+                return
+
+
+@check("pam-python", WRONG, f"libpam cannot load it, or the hook in it: {_DENIED}")
+def pam_python(facts: Facts) -> Iterator[Found]:
+    if PAM_PYTHON not in facts.hosts:
+        return
+    path = module_path(PAM_PYTHON)
+    if path is None:
+        yield (
+            f"{PAM_PYTHON} is not installed, but PAM files name it",
+            ("run: apt-get install libpam-python; or use pam_totp.so: docs/howto/pam-python.md"),
+        )
+        return
+    problem = _does_not_load(path)
+    if problem:
+        yield (
+            f"{path} cannot be loaded: {problem}",
+            _REINSTALL,
+        )
+    release = _release_of_python()
+    with open(path, "rb") as file:
+        if f"libpython{release}.so".encode("ascii") not in file.read():
+            yield (
+                f"{path} is not for Python {release}, for which python3-nacl is installed",
+                f"{_REINSTALL}; or use pam_totp.so",
+            )
+    for hook in facts.hooks:
+        if not os.path.exists(hook):
+            yield f"there is no {hook}, which PAM files name", _INSTALL
+
+
+@check("socket", WRONG, "programs find a socket where nobody, or somebody else, answers")
+def worker_socket(facts: Facts) -> Iterator[Found]:
+    try:
+        status = os.lstat(SOCKET)
+    except FileNotFoundError:
+        return
+    mend = "run: systemctl restart pam_totp.socket" if facts.has_systemd else f"run: rm {SOCKET}"
+    if not stat.S_ISSOCK(status.st_mode):
+        yield f"{SOCKET} is not a socket", mend
+    elif status.st_uid != 0:
+        yield f"{SOCKET} is owned by uid {status.st_uid}, not by root", mend
+    elif not is_listening():
+        yield f"nobody listens on {SOCKET}", mend
+
+
+@check("socket-mode", WRONG, "who may use the socket is not who pam_totp.conf lets in")
+def socket_mode(facts: Facts) -> Iterator[Found]:
+    try:
+        mode = stat.S_IMODE(os.lstat(SOCKET).st_mode)
+    except FileNotFoundError:
+        return
+    page = "docs/howto/programs-without-root.md"
+    if facts.config.unprivileged and mode & 0o006 != 0o006:
+        yield f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})", f"see {page}"
+    elif not facts.config.unprivileged and mode & 0o077:
+        yield (
+            f"unprivileged = no, but others may use {SOCKET} (mode {mode:04o})",
+            f"take SocketMode= out of: systemctl cat pam_totp.socket; see {page}",
+        )
+
+
+@check(
+    "service",
+    WRONG,
+    "until it is mended, each login starts a worker of its own",
+)
+def service(facts: Facts) -> Iterator[Found]:
+    if not facts.has_systemd or NATIVE not in facts.hosts:
+        return
+    for unit in ("pam_totp.socket", "pam_totp.service"):
+        states = _unit(unit)
+        if states.get("LoadState") == "not-found":
+            yield f"{unit} is not installed", _INSTALL
+        elif states.get("ActiveState") == "failed":
+            yield (
+                f"{unit} has failed ({states.get('Result', 'unknown')})",
+                f"look at: journalctl -u {unit}; then run: systemctl reset-failed {unit}; "
+                "systemctl restart pam_totp.socket",
+            )
+
+
+@check("service-off", NOTE, "each login starts a worker of its own, which takes a moment longer")
+def service_off(facts: Facts) -> Iterator[Found]:
+    if NATIVE not in facts.hosts or is_listening():
+        return
+    if not facts.has_systemd:
+        yield "no worker listens", "see docs/howto/without-systemd.md"
+    elif _unit("pam_totp.socket").get("ActiveState") != "failed":
+        yield "pam_totp.socket does not listen", "run: systemctl enable --now pam_totp.socket"
+
+
+@check("service-at-boot", NOTE, "after the next boot, each login starts a worker of its own")
+def service_at_boot(facts: Facts) -> Iterator[Found]:
+    if not facts.has_systemd or NATIVE not in facts.hosts:
+        return
+    states = _unit("pam_totp.socket")
+    if states.get("UnitFileState") == "disabled" and states.get("ActiveState") == "active":
+        yield "pam_totp.socket is not enabled", "run: systemctl enable pam_totp.socket"
+
+
+def is_listening() -> bool:
+    """Tell without connecting, which would start the service."""
+    with open(_UNIX_SOCKETS, encoding="utf-8", errors="replace") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return any(row[-1] == SOCKET and int(row[3], 16) & _LISTENING for row in rows if len(row) > 7)
+
+
+def _unit(name: str) -> dict[str, str]:
+    properties = "LoadState,ActiveState,UnitFileState,Result"
+    command = ["systemctl", "show", f"--property={properties}", name]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+
+
+def _does_not_load(path: str) -> str:
+    script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).pam_sm_authenticate"
+    return _complaint([PYTHON, "-I", "-c", script, path])
+
+
+def _release_of_python() -> str:
+    script = "import sys; print('%d.%d' % sys.version_info[:2])"
+    command = [PYTHON, "-I", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    return done.stdout.strip()
+
+
+def _complaint(command: list[str], descriptor: int | None = None) -> str:
+    """Return why ``command`` fails, or ""; with ``descriptor`` as its number 3."""
+    if descriptor is not None:
+        become = f"import os, sys; os.dup2({descriptor}, 3); os.execv(sys.argv[1], sys.argv[1:])"
+        command = [PYTHON, "-IS", "-c", become, *command]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            pass_fds=() if descriptor is None else (descriptor,),
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it takes more than {TIMEOUT} s"
+    if done.returncode == 0:
+        return ""
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+
+
+CHECKS = (
+    module,
+    worker,
+    pam_python,
+    worker_socket,
+    socket_mode,
+    service,
+    service_off,
+    service_at_boot,
+)

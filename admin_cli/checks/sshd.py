@@ -1,0 +1,107 @@
+"""sshd: whether its settings let PAM ask, and what else gets somebody in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from .. import blocks, files, sshd, sshd_process, ui
+from .facts import CannotTell, Facts
+from .finding import NOTE, WRONG, Found, check
+
+SERVICE = "sshd"
+_KEYS_WHY = "whoever has a key, or stole one, gets in without a code"
+_PAGE = "docs/howto/ssh.md"
+
+
+@check("sshd-refuses", WRONG, "at its next start, sshd does not start: nobody gets in")
+def refuses(facts: Facts) -> Iterator[Found]:
+    _needs_sshd(facts)
+    try:
+        sshd.check()
+    except ui.CommandFailed as error:
+        yield str(error), error.hint
+
+
+@check("sshd-settings", WRONG, "people get in without a code, or cannot be asked and are denied")
+def settings(facts: Facts) -> Iterator[Found]:
+    """Compare what is in force with what enable set; or with what any form needs."""
+    in_force = _in_force(facts)
+    wanted = _wanted(facts)
+    if wanted:
+        for problem in sshd.problems(wanted, facts.people_to_try):
+            yield problem, f"mend that line; or run: totpctl enable sshd --keys {wanted}"
+        return
+    for keyword, value in (
+        ("usepam", "yes"),
+        ("kbdinteractiveauthentication", "yes"),
+        ("passwordauthentication", "no"),
+    ):
+        if in_force.get(keyword) not in (value, None):
+            yield f"sshd has {keyword} {in_force[keyword]}, not {value}", f"see {_PAGE}"
+
+
+@check("sshd-keys", WRONG, _KEYS_WHY)
+def keys(facts: Facts) -> Iterator[Found]:
+    """Where enable set it, sshd-settings compares it."""
+    in_force = _in_force(facts)
+    if _wanted(facts):
+        return
+    mend = "run: totpctl enable sshd; or with --keys skip, if that is meant"
+    if sshd.keys_in_force(in_force) == "skip":
+        yield "sshd asks for no code where somebody comes with a key", mend
+    elif sshd.has_match_blocks():
+        for name in facts.people_to_try:
+            if sshd.keys_in_force(sshd.effective(name)) == "skip":
+                yield f"sshd asks {name} for no code where they come with a key (Match)", mend
+
+
+@check("sshd-keys-skip", NOTE, _KEYS_WHY)
+def keys_skip(facts: Facts) -> Iterator[Found]:
+    _needs_sshd(facts)
+    if _wanted(facts) == "skip":
+        yield "sshd was enabled with --keys skip", "run: totpctl enable sshd --keys code"
+
+
+@check("sshd-other-methods", WRONG, "these log in without PAM's questions, and so without a code")
+def other_methods(facts: Facts) -> Iterator[Found]:
+    in_force = _in_force(facts)
+    methods = in_force.get("authenticationmethods", "any")
+    for keyword, method in (
+        ("gssapiauthentication", "gssapi-with-mic"),
+        ("hostbasedauthentication", "hostbased"),
+    ):
+        enough = methods == "any" or method in methods.split()
+        if in_force.get(keyword) == "yes" and enough:
+            yield f"sshd lets in by {method} alone", f"set {keyword} no in sshd_config"
+
+
+def keys_now(facts: Facts) -> str | None:
+    """Return what keys are worth, as sshd.keys_in_force(); None where there is no sshd."""
+    try:
+        return sshd.keys_in_force(_in_force(facts))
+    except CannotTell:
+        return None
+
+
+def _in_force(facts: Facts) -> Mapping[str, str]:
+    _needs_sshd(facts)
+    try:
+        return sshd.effective()
+    except ui.CommandFailed:
+        raise CannotTell from None  # sshd-refuses says why
+
+
+def _needs_sshd(facts: Facts) -> None:
+    if not facts.asks(SERVICE) or not os.path.exists(sshd_process.program()):
+        raise CannotTell
+
+
+def _wanted(facts: Facts) -> str | None:
+    """Return what enable was told about keys; None where somebody set sshd up by hand."""
+    if SERVICE in facts.remembered:
+        return facts.remembered[SERVICE] or "code"
+    return blocks.keys_of(sshd.DROP_IN, files.read(sshd.DROP_IN)) or None
+
+
+CHECKS = (refuses, settings, keys, keys_skip, other_methods)

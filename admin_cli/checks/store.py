@@ -1,0 +1,155 @@
+"""The configuration, the key, the store, and who could have touched them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from pam_totp import config, sealing, trusted_files
+from pam_totp.errors import InsecureFile, Unavailable
+
+from .. import enabled
+from .facts import PROGRAMS, CannotTell, Facts, module_path
+from .finding import NOTE, WRONG, Found, check
+
+ENOUGH_BYTES = 16 * 1024 * 1024
+ENOUGH_FILES = 100
+FSTAB = "/etc/fstab"
+_COMMIT = "a code counts only once its use is on the disk"
+
+
+@check("configuration", WRONG, "what is not understood falls back to the strict default")
+def configuration(facts: Facts) -> Iterator[Found]:
+    for problem in facts.loaded.problems:
+        yield problem, f"edit {facts.config_path}; see pam_totp.conf(5)"
+
+
+@check("permissions", WRONG, "what others can write is not believed: logins are denied")
+def permissions(facts: Facts) -> Iterator[Found]:
+    for path, look in _trusted_by_the_hook(facts):
+        try:
+            look(path)
+        except InsecureFile as error:
+            yield str(error), error.hint
+        except (OSError, Unavailable):
+            continue  # it is not there, or cannot be read: other checks say so
+    try:
+        folder, file = os.stat(os.path.dirname(facts.store_path)), os.stat(facts.store_path)
+        if folder.st_mode & 0o077 and file.st_mode & 0o077:
+            path = facts.store_path
+            yield f"{path}: others may read it", f"run: chmod 0600 {path}"
+    except (OSError, CannotTell):
+        pass
+    for path in _programs():
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            continue
+        if status.st_uid != 0:
+            yield f"{path}: is owned by uid {status.st_uid}, not by root", f"run: chown root {path}"
+        elif status.st_mode & 0o022:
+            yield f"{path}: is writable by others", f"run: chmod go-w {path}"
+
+
+@check("key-mode", WRONG, "the service has no capabilities, and denies what it cannot read")
+def key_mode(facts: Facts) -> Iterator[Found]:
+    """Find what root reads by its capability alone: it works with totpctl, and in no login."""
+    needs = (
+        (facts.config.sealing_key, 0o400),
+        (facts.store_path, 0o600),
+        (os.path.dirname(facts.store_path), 0o700),
+        (facts.config_path, 0o400),
+    )
+    for path, mode in needs:
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        if status.st_mode & mode != mode:
+            shown = f"{stat.S_IMODE(status.st_mode):04o}"
+            yield f"{path}: its owner may not use it (mode {shown})", f"run: chmod u+rwX {path}"
+
+
+@check("store", WRONG, "without key and store, every login that needs a code is denied")
+def store(facts: Facts) -> Iterator[Found]:
+    try:
+        facts.open_store().close()
+    except Unavailable as error:
+        yield str(error), error.hint
+
+
+@check("store-damage", WRONG, "a damaged store denies people, or loses what it knew of used codes")
+def store_damage(facts: Facts) -> Iterator[Found]:
+    with facts.usable_store() as opened:
+        for problem in opened.check():
+            yield problem, "restore the store from a backup: docs/howto/back-up.md"
+
+
+@check("store-volume", NOTE, "a store beside the real one knows nobody, or other people")
+def store_volume(facts: Facts) -> Iterator[Found]:
+    path = facts.store_path
+    try:
+        with open(FSTAB, encoding="utf-8", errors="replace") as file:
+            entries = [line.split() for line in file if not line.lstrip().startswith("#")]
+    except OSError:
+        return
+    for entry in entries:
+        if len(entry) < 4 or "noauto" in entry[3].split(",") or not entry[1].startswith("/"):
+            continue
+        point = entry[1].rstrip("/")
+        if point and path.startswith(f"{point}/") and not os.path.ismount(point):
+            yield f"{point} is not mounted, and the store lies in it", f"run: mount {point}"
+
+
+@check("disk", WRONG, f"{_COMMIT}: on a full one, every code is refused")
+def disk(facts: Facts) -> Iterator[Found]:
+    folder = os.path.dirname(facts.store_path)
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return
+    if room.f_flag & os.ST_RDONLY:
+        yield f"the disk of {folder} is read-only", "run: mount -o remount,rw; look at: dmesg"
+    if room.f_bfree * room.f_frsize < ENOUGH_BYTES:
+        left = room.f_bfree * room.f_frsize // 1024
+        yield f"the disk of {folder} has {left} KiB left", f"make room: df {folder}"
+    elif room.f_files and room.f_ffree < ENOUGH_FILES:
+        yield f"the disk of {folder} has {room.f_ffree} files left", f"make room: df -i {folder}"
+
+
+def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], object]]]:
+    """Yield each file, with what the hook does to believe it."""
+    yield facts.config_path, lambda path: trusted_files.read_trusted(path, config.MAX_FILE_BYTES)
+    yield enabled.PATH, lambda path: trusted_files.read_trusted(path, enabled.MAX_BYTES)
+    try:
+        yield facts.config.sealing_key, sealing.read_sealer
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            yield facts.store_path + suffix, _check_file_and_folder
+    except CannotTell:
+        pass  # a configuration that is not believed
+
+
+def _check_file_and_folder(path: str) -> None:
+    trusted_files.check_folder(os.path.dirname(path))
+    trusted_files.check_file(path)
+
+
+def _programs() -> Iterator[str]:
+    """Yield every file that runs as root in a login, with the folders."""
+    for folder, _, names in os.walk(PROGRAMS):
+        yield folder
+        yield from (os.path.join(folder, name) for name in names)
+    module = module_path("pam_totp.so")
+    if module:
+        yield module
+
+
+CHECKS = (
+    configuration,
+    permissions,
+    key_mode,
+    store,
+    store_damage,
+    store_volume,
+    disk,
+)

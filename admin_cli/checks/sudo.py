@@ -1,0 +1,155 @@
+"""What sudoers says: sudo asks PAM only where a rule does not spare it that."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+from .. import accounts, sudoers
+from .facts import CannotTell, Facts
+from .finding import NOTE, WRONG, Found, check
+from .service import PAM_PYTHON
+
+SUDOERS = "/etc/sudoers"
+SERVICES = ("sudo", "sudo-i")
+TIMEOUT = 20  # seconds
+_NEITHER = "it asks for neither password nor code"
+
+
+@check("sudoers", WRONG, "what sudo refuses to read it does not obey; it may refuse everybody")
+def sudoers_errors(facts: Facts) -> Iterator[Found]:
+    if facts.asks(*SERVICES) and os.path.exists(SUDOERS):
+        done = _run("visudo", "-c", "-q", "-f", SUDOERS)
+        if done is not None and done.returncode != 0:
+            words = (done.stderr or done.stdout).strip().splitlines()
+            yield words[0] if words else f"{SUDOERS} is not in order", "run: visudo -c"
+
+
+@check("sudo-nopasswd", WRONG, f"{_NEITHER}: with that person's login, one is root without a code")
+def nopasswd(facts: Facts) -> Iterator[Found]:
+    yield from _rules_without_authentication(facts, may_log_in=True)
+
+
+@check("sudo-nopasswd-service", NOTE, f"{_NEITHER}: whoever takes over that account needs no code")
+def nopasswd_of_services(facts: Facts) -> Iterator[Found]:
+    yield from _rules_without_authentication(facts, may_log_in=False)
+
+
+@check("sudo-exempt-group", WRONG, f"{_NEITHER}, whatever the PAM file says")
+def exempt_group(facts: Facts) -> Iterator[Found]:
+    for option, value in _defaults(facts):
+        if option == "exempt_group" and value:
+            yield f"sudoers has exempt_group = {value}", "take it out: visudo"
+
+
+@check("sudo-i", WRONG, "sudo -i, and sudo --login, go by that file: they ask for no code")
+def login_shell(facts: Facts) -> Iterator[Found]:
+    if facts.has_service("sudo-i") and facts.asks("sudo") and not facts.asks("sudo-i"):
+        yield (
+            "/etc/pam.d/sudo asks for a code, /etc/pam.d/sudo-i does not",
+            ("run: totpctl enable sudo"),
+        )
+
+
+@check("sudo-other-code", NOTE, "the code is that of the user whose password sudo asks for")
+def other_code(facts: Facts) -> Iterator[Found]:
+    for option, value in _defaults(facts):
+        if option in ("rootpw", "targetpw", "runaspw") and value:
+            yield f"sudoers says {option}", "enrol that user too; or take it out: visudo"
+
+
+@check("sudo-path", WRONG, "pam_python.so loads what the caller's PATH leads to: anybody is root")
+def secure_path(facts: Facts) -> Iterator[Found]:
+    if not any(PAM_PYTHON in facts.hosts_of(service) for service in SERVICES):
+        return
+    mend = "use pam_totp.so; or set secure_path as docs/howto/pam-python.md says: visudo"
+    paths = [value for option, value in _defaults(facts) if option == "secure_path"]
+    if not paths or not isinstance(paths[-1], str):
+        yield "sudo uses pam_python.so without secure_path in sudoers", mend
+    elif "/usr/bin" not in paths[-1].split(":"):
+        yield "sudo uses pam_python.so, and secure_path lacks /usr/bin", mend
+
+
+def _rules_without_authentication(facts: Facts, *, may_log_in: bool) -> Iterator[Found]:
+    if not facts.asks(*SERVICES):
+        return
+    for rule in _rules():
+        names = [name for name in rule.users if name not in ("root", "#0")]
+        names = [name for name in names if _may_log_in(name) is may_log_in]
+        if names and not rule.asks:
+            yield (
+                f"sudo asks {', '.join(names)} for nothing before: {', '.join(rule.commands)}",
+                f"find it: grep -rnE 'NOPASSWD|!authenticate' {SUDOERS} {SUDOERS}.d; then: visudo",
+            )
+
+
+def _may_log_in(who: str) -> bool:
+    """Only of a single account that is there can it be said that nobody logs in to it."""
+    try:
+        entry = pwd.getpwuid(int(who[1:])) if who.startswith("#") else pwd.getpwnam(who)
+    except (KeyError, ValueError, OverflowError):
+        return True
+    return accounts.has_shell(entry)
+
+
+def _rules() -> list[sudoers.Rule]:
+    try:
+        return sudoers.rules()
+    except sudoers.NotRead:
+        raise CannotTell from None  # a finding of its own
+
+
+def _defaults(facts: Facts) -> Iterator[tuple[str, object]]:
+    """Yield each option of Defaults with its value, whoever it is for."""
+    if not facts.asks(*SERVICES):
+        return
+    for entry in _policy().get("Defaults", ()):
+        for options in entry["Options"]:
+            yield from options.items()
+
+
+def _policy() -> dict[str, Any]:
+    """Return sudoers as cvtsudoers(1) explains it, aliases and included files too."""
+    if not os.path.exists(SUDOERS):
+        raise CannotTell
+    done = _run("cvtsudoers", "-e", "-f", "json", SUDOERS)
+    if done is None or done.returncode != 0:
+        raise CannotTell  # visudo says why
+    try:
+        policy = json.loads(done.stdout or "{}")
+    except ValueError:
+        raise CannotTell from None
+    assert isinstance(policy, dict)
+    return policy
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """Return None where there is no such program."""
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+
+
+CHECKS = (
+    sudoers_errors,
+    nopasswd,
+    nopasswd_of_services,
+    exempt_group,
+    login_shell,
+    other_code,
+    secure_path,
+)

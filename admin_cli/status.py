@@ -1,0 +1,196 @@
+"""status: where a code is asked for, and of whom."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from pam_totp import admission, dates, verifier
+from pam_totp.errors import PamTotpError
+
+from . import pam_file, trial_record, ui
+from .checks.facts import CannotTell, Facts
+from .checks.services import Service
+from .checks.sshd import keys_now
+from .session import Session, pass_session
+
+ON, OFF, BYPASSED, UNCLEAR = "on", "off", "bypassed", "unclear"
+ALWAYS = ("sshd", "sudo")
+SHOWN_NAMES = 8
+_KEYS = {
+    "code": "code",
+    "password+code": "password+code",
+    "skip": "no code",
+    "none": "do not log in",
+}
+
+
+@click.command()
+@click.argument("service", nargs=-1)
+@ui.json_option
+@pass_session
+def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
+    """Show which services ask for a code, and how people stand.
+
+    Without SERVICE: every service that asks or was enabled, and sshd and sudo. Exits with 6 if
+    one that is named is not on.
+    """
+    if os.geteuid() != 0:
+        raise ui.NotRoot("only root can read all that is to be shown", "run it with sudo")
+    facts = Facts(session)
+    document: dict[str, Any] = {
+        "services": [_service(facts, name) for name in service or _services(facts)],
+        "people": _people(facts),
+        "policy": _policy(facts),
+    }
+    if as_json:
+        ui.result_json(document)
+    else:
+        _show(document)
+    off = [entry["service"] for entry in document["services"] if entry["state"] != ON]
+    if service and off:
+        raise ui.CheckSaysNo(f"not on: {', '.join(off)}", "see: totpctl doctor")
+
+
+def _services(facts: Facts) -> list[str]:
+    asking = [service.name for service, _ in facts.judged]
+    return sorted({*asking, *facts.remembered, *ALWAYS})
+
+
+def _service(facts: Facts, name: str) -> dict[str, object]:
+    service = facts.service(name)
+    return {
+        "service": name,
+        "state": _state(service),
+        "managed": pam_file.is_managed(service.text),
+        "hosts": list(service.hosts),
+        "keys": keys_now(facts) if name == "sshd" and service.asks else None,
+        "unconfirmed_seconds": _seconds_left(name),
+        "trouble": _trouble(facts, service),
+    }
+
+
+def _state(service: Service) -> str:
+    if service.problem is not None:
+        return UNCLEAR
+    if service.judgement is None or not service.judgement.asks:
+        return OFF
+    return BYPASSED if service.judgement.bypasses else ON
+
+
+def _trouble(facts: Facts, service: Service) -> str | None:
+    """Say what is wrong in a word; doctor says more."""
+    judgement = service.judgement
+    if service.problem is not None:
+        return str(service.problem)
+    if not service.asks:
+        return "was enabled" if service.name in facts.remembered else None
+    if judgement is not None and judgement.bypasses:
+        return "a line of it lets in without a code"
+    if judgement is not None and not judgement.can_succeed:
+        return "nobody gets in"
+    return None
+
+
+def _seconds_left(name: str) -> int | None:
+    try:
+        pending = trial_record.pending()
+    except PamTotpError:
+        return None
+    return int(pending.seconds_left()) if pending and name in pending.services else None
+
+
+def _people(facts: Facts) -> dict[str, Any] | None:
+    """Return who is what, by name; None without a store. ``enrolled`` is a number."""
+    try:
+        records = facts.records
+        enrolled = {record.name for record in records if record.authenticators}
+        by_kind = {name: facts.admission(name) for name in facts.people if name not in enrolled}
+    except CannotTell:
+        return None
+    most = facts.config.max_failures
+    status_of = {record.name: record.status for record in records}
+    unenrolled = [name for name, admitted in by_kind.items() if not _is_exempt(admitted)]
+    exempt = [record.name for record in records if admission.is_exempt(record, facts.now)]
+    exempt += [name for name, admitted in by_kind.items() if _is_exempt(admitted)]
+    return {
+        "enrolled": len(enrolled),
+        "unenrolled": unenrolled,
+        "exempt": sorted(set(exempt)),
+        "suspended": [n for n, status in status_of.items() if status == verifier.SUSPENDED],
+        "locked": [record.name for record in records if record.failures >= most],
+        "must_enroll": [n for n, status in status_of.items() if status == verifier.MUST_ENROLL],
+    }
+
+
+def _is_exempt(admitted: admission.Admission) -> bool:
+    return admitted.reason in (admission.EXEMPT_USER, admission.EXEMPT_GROUP)
+
+
+def _policy(facts: Facts) -> dict[str, Any] | None:
+    """Return what holds for who is not enrolled, and for groups; None without a configuration."""
+    try:
+        until = facts.config.unenrolled_until
+        rules = facts.group_rules
+    except CannotTell:
+        return None
+    return {
+        "unenrolled": facts.config.unenrolled,
+        "unenrolled_until": dates.last_day(until) if until else None,
+        "exempt_groups": list(facts.config.exempt_groups),
+        "group_rules": [
+            {
+                "group": rule.name,
+                "rule": rule.rule,
+                "until": dates.last_day(rule.until) if rule.until else None,
+            }
+            for rule in rules
+        ],
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    headings = ("SERVICE", "CODE", "SET UP", "MODULE", "KEYS", "")
+    for line in ui.table(headings, [_row(entry) for entry in document["services"]]):
+        ui.result(line)
+    people, policy = document["people"], document["policy"]
+    if people is None or policy is None:
+        ui.warning("the store, its key or the configuration cannot be used: see totpctl doctor")
+        return
+    ui.result()
+    ui.result(f"enrolled     {people['enrolled']}")
+    for kind in ("unenrolled", "exempt", "suspended", "locked", "must_enroll"):
+        ui.result(f"{kind.replace('_', ' '):13}{_count(people[kind])}")
+    until = f", until {policy['unenrolled_until']}" if policy["unenrolled_until"] else ""
+    ui.result(f"unenrolled = {policy['unenrolled']}{until}")
+    for rule in policy["group_rules"]:
+        end = f", until {rule['until']}" if rule["until"] else ""
+        ui.result(f"group {rule['group']}: {rule['rule']}{end}")
+    for name in policy["exempt_groups"]:
+        ui.result(f"group {name}: exempt (exempt_groups)")
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    remarks = [entry["trouble"]] if entry["trouble"] else []
+    if entry["unconfirmed_seconds"] is not None:
+        minutes, seconds = divmod(entry["unconfirmed_seconds"], 60)
+        remarks.append(f"put back in {minutes} min {seconds} s, unless confirmed")
+    set_up = "by enable" if entry["managed"] else "by hand" if entry["hosts"] else "-"
+    cells = (
+        entry["service"],
+        entry["state"],
+        set_up,
+        ", ".join(entry["hosts"]) or "-",
+        _KEYS.get(entry["keys"], "-"),
+        "; ".join(remarks),
+    )
+    return tuple(map(ui.printable, cells))
+
+
+def _count(names: list[str]) -> str:
+    if not names:
+        return "0"
+    more = ", ..." if len(names) > SHOWN_NAMES else ""
+    return f"{len(names)}: {', '.join(names[:SHOWN_NAMES])}{more}"
