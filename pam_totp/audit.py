@@ -23,6 +23,7 @@ _LEVELS = {
     "error": ERROR,
     "throttled": WARNING,
     "locked": WARNING,
+    "finding": WARNING,
     "rejected": NOTICE,
     "replayed": NOTICE,
     "malformed": NOTICE,
