@@ -38,12 +38,13 @@ $(BUILD)/pam_totp.so: $(SOURCES) $(wildcard pam_totp/native/*.h)
 # A new tree is made beside the old one and then takes its place: logins go on all the while.
 install: $(MODULE)
 	rm -rf $(LIBDIR).new
-	install -d -m 0755 $(LIBDIR).new/pam_totp/store $(LIBDIR).new/admin_cli
+	install -d -m 0755 $(LIBDIR).new/pam_totp/store $(LIBDIR).new/admin_cli/checks
 	install -m 0644 pam_totp/*.py $(LIBDIR).new/pam_totp/
 	install -m 0644 pam_totp/store/*.py $(LIBDIR).new/pam_totp/store/
 	install -m 0644 admin_cli/*.py $(LIBDIR).new/admin_cli/
+	install -m 0644 admin_cli/checks/*.py $(LIBDIR).new/admin_cli/checks/
 	ln -s pam_totp/hook.py $(LIBDIR).new/hook.py
-	install -m 0755 packaging/worker $(LIBDIR).new/worker
+	install -m 0755 packaging/worker packaging/picture $(LIBDIR).new/
 	$(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \
 	    $(LIBDIR).new/pam_totp $(LIBDIR).new/admin_cli
 	$(PYTHON) -I packaging/put_in_place.py $(LIBDIR).new $(LIBDIR)

@@ -21,14 +21,24 @@ def modules(text: str) -> list[list[int]]:
 
 def draw(text: str) -> str:
     """Return the lines to print."""
-    rows = modules(text)
+    return "\n".join(f"{_BLACK_ON_WHITE}{line}{_RESET}" for line in _lines(modules(text)))
+
+
+def draw_plain(text: str) -> str:
+    """Return the lines where no colours can be set: of bright text on a dark ground.
+
+    A client of SSH escapes colours. What is light in the code is drawn, what is dark is left out.
+    """
+    return "\n".join(_lines([[1 - module for module in row] for row in modules(text)]))
+
+
+def _lines(rows: list[list[int]]) -> list[str]:
     if len(rows) % 2:
-        rows.append([0] * len(rows[0]))
-    lines = []
-    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
-        blocks = "".join(_HALF_BLOCKS[pair] for pair in zip(upper, lower, strict=True))
-        lines.append(f"{_BLACK_ON_WHITE}{blocks}{_RESET}")
-    return "\n".join(lines)
+        rows = [*rows, [0] * len(rows[0])]
+    return [
+        "".join(_HALF_BLOCKS[pair] for pair in zip(upper, lower, strict=True))
+        for upper, lower in zip(rows[::2], rows[1::2], strict=True)
+    ]
 
 
 def reason_not_to_draw(text: str, stream: TextIO) -> str:
