@@ -8,6 +8,7 @@ What runs during a login, one concept a file:
     identity.py       who logs in, by the host and by the directory
     conversation.py   prompts and messages, and what can come back
     admission.py      who is asked, skipped, enrolled or denied       [pure]
+    decision.py       the critical section: read, judge, write, commit
     config.py         pam_totp.conf and PAM arguments -> Config
     hashes.py         HMAC and friends, without OpenSSL
     dates.py          days of the calendar, without datetime          [pure]
@@ -17,11 +18,18 @@ What runs during a login, one concept a file:
     verifier.py       verify() -> Verdict; throttling                 [pure]
     sealing.py        authenticated encryption of secrets at rest
     uninterrupted.py  a transaction that its caller cannot stop
+    core_files.py     no core file while a secret is in memory
     trusted_files.py  which files may be believed, and why not
     audit.py          one line an event, to LOG_AUTHPRIV
     messages.py       what a person reads at the prompt
     errors.py         the exception tree
     store/            users, authenticators and recovery codes on disk
+
+What is loaded beyond that where somebody enrols while they log in:
+
+    first_login.py    what is shown and asked, and the one moment of keeping
+    issuing.py        new secrets and recovery codes; totpctl's too
+    picture.py        the QR code, drawn by a program of its own
 
 What a PAM file lets happen, for totpctl and for enrolment at login:
 

@@ -6,6 +6,7 @@ from .errors import ConversationFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 PAM_SILENT = 0x8000
@@ -13,15 +14,31 @@ UNREADABLE = "\ufffd"  # stands for an answer not in UTF-8
 
 
 class Conversation:
-    """Talks for one PAM handle. ``echo`` shows what is typed, ``quiet`` hides messages."""
+    """Talks for one PAM handle. ``echo`` shows what is typed, ``quiet`` hides messages.
 
-    def __init__(self, pamh: Any, *, echo: bool, quiet: bool) -> None:
+    ``silent``: the application wants no messages, as sudo does (PAM_SILENT). What is wrong then
+    stands in front of the next prompt, and the rest is not said.
+    """
+
+    def __init__(self, pamh: Any, *, echo: bool, quiet: bool, silent: bool = False) -> None:
         self._pamh = pamh
         self._prompt_style = pamh.PAM_PROMPT_ECHO_ON if echo else pamh.PAM_PROMPT_ECHO_OFF
         self._quiet = quiet
+        self._silent = silent
+        self._unsaid = ""
+
+    @property
+    def shows_messages(self) -> bool:
+        return not self._quiet and not self._silent
+
+    @property
+    def shows_prompts_alone(self) -> bool:
+        """Tell whether what has to be said can be said in a prompt, and nowhere else."""
+        return self._silent and not self._quiet
 
     def ask(self, prompt: str) -> str:
         """Return the answer, or UNREADABLE. Raises ConversationFailed if none can be had."""
+        prompt, self._unsaid = self._unsaid + prompt, ""
         try:
             response = self._pamh.conversation(self._pamh.Message(self._prompt_style, prompt))
             answer = response.resp
@@ -36,10 +53,22 @@ class Conversation:
 
     def tell(self, text: str, *, error: bool = False) -> None:
         """Show a message. One that cannot be shown changes nothing about the login."""
-        if self._quiet:
+        if not self.shows_messages:
+            self._unsaid = f"{text}\n" if error and self.shows_prompts_alone else ""
             return
         style = self._pamh.PAM_ERROR_MSG if error else self._pamh.PAM_TEXT_INFO
         try:
             self._pamh.conversation(self._pamh.Message(style, text))
         except (self._pamh.exception, UnicodeError):
             pass
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Show what a person has to see. Raises ConversationFailed if it cannot be shown.
+
+        A message a line: PAM_MAX_MSG_SIZE is 512 bytes.
+        """
+        for line in lines:
+            try:
+                self._pamh.conversation(self._pamh.Message(self._pamh.PAM_TEXT_INFO, line))
+            except (self._pamh.exception, UnicodeError):
+                raise ConversationFailed("conversation", "a message was not shown") from None

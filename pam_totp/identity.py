@@ -45,6 +45,12 @@ def password_given(pamh: Any) -> bool:
     return bool(password(pamh)) and bool(getattr(pamh, "password_given", True))
 
 
+def came_with_a_key(pamh: Any) -> bool:
+    """Tell whether sshd says that it has accepted a key before. Only sshd may be believed."""
+    lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").split("\n")
+    return any(line.startswith("publickey ") for line in lines)
+
+
 def passwd_entry(user: str) -> pwd.struct_passwd | None:
     """Look the user up, so that ALICE of a case-insensitive directory is alice here too."""
     try:

@@ -4,6 +4,7 @@ What a host must hand over as ``pamh`` is what pam_python gives, no more than th
 
     get_user(None) -> str            service, rhost, ruser, tty: str or None
     authtok: str or None (read only) env: a mapping with get(key)
+    password_given: bool, where authtok stands for a password that there may not be
     conversation(Message) -> an object with .resp: str or None
     Message(style, text)             exception: what conversation() raises on failure
     PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_ERROR_MSG, PAM_TEXT_INFO: int
@@ -14,16 +15,14 @@ like, where ``env`` and os.environ belong to the caller: no path, key or option 
 
 from __future__ import annotations
 
-import _thread
-import resource
 import time
 
-from . import admission, audit, config, identity, messages, otp, recovery, verifier
+from . import admission, audit, config, decision, identity, messages, otp, verifier
 from .admission import Admission
 from .conversation import PAM_SILENT, Conversation
+from .core_files import NoCoreFile
 from .errors import ConversationFailed, Unavailable
-from .sealing import read_sealer
-from .store import is_missing, open_store
+from .store import is_missing
 from .uninterrupted import Uninterrupted
 
 TYPE_CHECKING = False
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .config import Config
-    from .store import Store
-    from .verifier import Answer, UserRecord, Verdict
+    from .verifier import UserRecord, Verdict
 
 # security/_pam_types.h
 PAM_SUCCESS = 0
@@ -68,7 +66,6 @@ _PAM_CODES = {
 }
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
 _PROBLEMS_LOGGED = 5  # at each login; totpctl shows them all
-_hashing = _thread.allocate_lock()  # 19 MiB a digest: in a worker, one at a time
 _DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
 
 
@@ -88,7 +85,7 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
             audit.record("error", source, reason="configuration", detail=problem)
         if arguments.first_factor_key:
             return _came_with_a_key(pamh, source)
-        with _NoCoreFile():
+        with NoCoreFile():
             return _Login(pamh, flags, loaded.config, source, debug=arguments.debug).run()
     except ConversationFailed as error:
         audit.record("error", source, reason=str(error))
@@ -108,8 +105,10 @@ class _Login:
     def __init__(
         self, pamh: Any, flags: int, settings: Config, source: audit.Source, *, debug: bool
     ) -> None:
-        quiet = settings.quiet or bool(flags & PAM_SILENT)
-        self._conversation = Conversation(pamh, echo=settings.echo, quiet=quiet)
+        self._conversation = Conversation(
+            pamh, echo=settings.echo, quiet=settings.quiet, silent=bool(flags & PAM_SILENT)
+        )
+        self._pamh = pamh
         self._password = identity.password(pamh)
         self._settings = settings
         self._source = source
@@ -125,7 +124,7 @@ class _Login:
     def _run(self) -> int:
         entry = identity.passwd_entry(self._source.user)
         if entry is None:
-            with Uninterrupted(), _open(self._settings):
+            with Uninterrupted(), decision.open_configured(self._settings):
                 pass
             self._log("unenrolled")
             return self._ask_and_verify(None)
@@ -138,8 +137,30 @@ class _Login:
             return PAM_IGNORE
         if admitted.kind == admission.ASK:
             return self._ask_and_verify(record)
-        self._log("unenrolled", group=admitted.group, reason=admitted.reason)
-        return self._ask_and_verify(None)
+        may_enrol, detail = False, ""
+        if admitted.kind == admission.ENROLL:
+            from . import first_login  # with what no other login loads
+
+            obstacle = first_login.reason_not_to_offer(self._pamh, self._conversation)
+            may_enrol = obstacle == ""
+            detail = f"enrolment is not offered: {obstacle}" if obstacle else "enrolment is offered"
+        self._log("unenrolled", group=admitted.group, reason=admitted.reason, detail=detail)
+        return self._enrol(record) if may_enrol else self._ask_and_verify(None)
+
+    def _enrol(self, record: UserRecord | None) -> int:
+        from .first_login import ENROLLED, FirstLogin
+
+        enrolment = FirstLogin(
+            self._conversation,
+            self._source.user,
+            record,
+            self._settings,
+            password=self._password,
+            open_store=lambda: decision.open_configured(self._settings),
+            digest=decision.digest,
+            log=self._log,
+        )
+        return PAM_SUCCESS if enrolment.run() == ENROLLED else PAM_AUTH_ERR
 
     def _admit(self, entry: pwd.struct_passwd) -> tuple[Admission, UserRecord | None]:
         """Say what happens to this account. Nobody is let in by what damage may have taken away.
@@ -148,7 +169,7 @@ class _Login:
         """
         settings = self._settings
         try:
-            with Uninterrupted(), _open(settings) as store:
+            with Uninterrupted(), decision.open_configured(settings) as store:
                 record, rules = store.load(self._source.user), store.group_rules()
         except Unavailable:
             # Without any store nobody is required: whom the configuration exempts gets in.
@@ -160,40 +181,33 @@ class _Login:
         member_of = identity.groups_among(entry, names)
         admitted = admission.admit(record, rules, member_of, settings, int(time.time()))
         if admitted.by_absence:
-            with Uninterrupted(), _open(settings) as store:
+            with Uninterrupted(), decision.open_configured(settings) as store:
                 store.confirm_absence()
         return admitted, record
 
     def _ask_and_verify(self, record: UserRecord | None) -> int:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""
-        code = PAM_AUTH_ERR
+        code, rejected = PAM_AUTH_ERR, 0
+        name, decoy = self._source.user, record is None
+        if self._conversation.shows_prompts_alone:
+            # Later nobody would hear why an answer was not even looked at.
+            standing = decision.standing(self._settings, name, record)
+            if standing is not None:
+                self._tell_verdict(standing)
         for _ in range(self._settings.attempts):
-            # No lock, no file and no secret is held while a person types.
             text = self._conversation.ask(self._settings.prompt)
             answer = verifier.classify(text, self._password, _DIGITS)
             del text
-            verdict = self._verify(answer, decoy=record is None)
+            verdict = decision.verify(self._settings, name, answer, decoy=decoy)
+            of_others = max(verdict.failed_before - rejected, 0)
+            verdict = verdict._replace(failed_before=of_others)
+            rejected += verdict.outcome == verifier.REJECTED
             code = _PAM_CODES[verdict.outcome]
             self._report(verdict, record.status if record else verifier.ACTIVE)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or verdict.outcome not in _ASK_AGAIN:
                 break
         return code
-
-    def _verify(self, answer: Answer, *, decoy: bool) -> Verdict:
-        """The critical section: read, judge, write, commit. What it returns is durable."""
-        name, policy = self._source.user, self._settings.policy()
-        with Uninterrupted(), _open(self._settings) as store:
-            answer = _with_digest(store, name, answer, decoy=decoy)
-            open_transaction = store.decoy_transaction if decoy else store.transaction
-            with open_transaction(name) as transaction:
-                record = transaction.record
-                if record is None or not record.authenticators:  # removed since the prompt
-                    return verifier.Verdict(verifier.REJECTED)
-                verdict, changed = verifier.verify(record, answer, int(time.time()), policy)
-                if changed != record:
-                    transaction.save(changed)
-        return verdict
 
     def _report(self, verdict: Verdict, status: str) -> None:
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
@@ -213,43 +227,20 @@ class _Login:
                 reason=messages.CLOCK_IS_BEHIND,
                 hint=f"look at: timedatectl; then run: totpctl show {self._source.user}",
             )
+        self._tell_verdict(verdict)
+
+    def _tell_verdict(self, verdict: Verdict) -> None:
         text = messages.for_verdict(verdict, self._source.user)
         if text:
             accepted = _PAM_CODES[verdict.outcome] == PAM_SUCCESS
             self._conversation.tell(text, error=not accepted)
+        if verdict.failed_before:
+            self._conversation.tell(messages.failed_before(verdict.failed_before))
 
     def _log(self, event: str, **fields: object) -> None:
         audit.record(event, self._source, **fields)
         if self._debug:
             audit.record("debug", self._source, decision=event, attempts=self._settings.attempts)
-
-
-def _open(settings: Config) -> Store:
-    return open_store(settings.store, read_sealer(settings.sealing_key))
-
-
-def _with_digest(store: Store, name: str, answer: Answer, *, decoy: bool) -> Answer:
-    """Hash a recovery code before the transaction: nobody should wait for Argon2id."""
-    if answer.kind != verifier.RECOVERY_CODE:
-        return answer
-    record = store.load_decoy(name) if decoy else store.load(name)
-    salt = record.recovery_salt if record is not None else None
-    with _hashing:
-        digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
-    return answer._replace(salt=salt, digest=digest)
-
-
-class _NoCoreFile:
-    """While a secret may be in memory, a crash must not write it to disk."""
-
-    def __enter__(self) -> None:
-        self._limits = resource.getrlimit(resource.RLIMIT_CORE)
-        if self._limits[0] != 0:  # a worker has seen to it, for all of its threads
-            resource.setrlimit(resource.RLIMIT_CORE, (0, self._limits[1]))
-
-    def __exit__(self, *_: object) -> None:
-        if self._limits[0] != 0:
-            resource.setrlimit(resource.RLIMIT_CORE, self._limits)
 
 
 def _came_with_a_key(pamh: Any, source: audit.Source) -> int:
@@ -260,6 +251,4 @@ def _came_with_a_key(pamh: Any, source: audit.Source) -> int:
     if not identity.item(pamh, "service").startswith("sshd"):
         audit.record("error", source, reason="first_factor=key works in sshd's PAM file only")
         return PAM_AUTH_ERR
-    lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").split("\n")
-    accepted = any(line.startswith("publickey ") for line in lines)
-    return PAM_SUCCESS if accepted else PAM_AUTH_ERR
+    return PAM_SUCCESS if identity.came_with_a_key(pamh) else PAM_AUTH_ERR

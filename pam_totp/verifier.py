@@ -103,6 +103,7 @@ class Verdict(NamedTuple):
     authenticator: str = ""  # label
     wait: int = 0
     recovery_codes_left: int = 0
+    failed_before: int = 0  # wrong codes since the last one that was accepted
     clock_is_behind: bool = False
 
 
@@ -135,12 +136,12 @@ def verify(
     """
     if answer.kind in (MALFORMED, PASSWORD):
         return Verdict(answer.kind), record
-    if record.failures >= policy.max_failures:
-        return Verdict(LOCKED), record
-    wait = _remaining_wait(record, now, policy)
-    if wait > 0:
+    refusal = standing(record, now, policy)
+    if refusal is not None and refusal.outcome == LOCKED:
+        return refusal, record
+    if refusal is not None:
         # Written back: a clock that was set back must not stretch the wait.
-        return Verdict(THROTTLED, wait=wait), record._replace(throttled_until=now + wait)
+        return refusal, record._replace(throttled_until=now + refusal.wait)
     if answer.kind == RECOVERY_CODE:
         verdict, accepted = _verify_recovery_code(record, answer)
     else:
@@ -149,7 +150,16 @@ def verify(
         return _count_failure(record, now, policy, behind=verdict.clock_is_behind)
     if verdict.outcome == REPLAYED:
         return verdict, record
+    verdict = verdict._replace(failed_before=record.failures)
     return verdict, accepted._replace(failures=0, throttled_until=0, updated_at=now)
+
+
+def standing(record: UserRecord, now: int, policy: Policy) -> Verdict | None:
+    """Return the verdict on whatever is answered at unix time ``now``; None: it is looked at."""
+    if record.failures >= policy.max_failures:
+        return Verdict(LOCKED)
+    wait = _remaining_wait(record, now, policy)
+    return Verdict(THROTTLED, wait=wait) if wait > 0 else None
 
 
 def throttle_wait(failures: int, policy: Policy) -> int:

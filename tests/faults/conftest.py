@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import audit, identity, login
+from pam_totp import audit, decision, identity, login
 from tests.faults.fake_pam import Accounts, Clock
 from tests.support.logs import LogSocket
 
@@ -28,6 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every login, which a test moves."""
     clock = Clock()
     monkeypatch.setattr(login, "time", clock)
+    monkeypatch.setattr(decision, "time", clock)
     return clock
 
 

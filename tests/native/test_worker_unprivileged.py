@@ -21,6 +21,8 @@ pytestmark = pytest.mark.root
 
 SOCKET = "/run/pam_totp/pam_totp.sock"
 CONFIG = "/etc/security/pam_totp.conf"
+PASSWORD_GIVEN = 0x40000000
+PROVES_THE_PASSWORD = "auth requisite pam_unix.so\nauth required pam_totp.so\n"
 
 # Says one dialogue after the other, each on a connection of its own; all stay open till the end.
 CLIENT = """
@@ -228,6 +230,17 @@ def test_what_it_claims_of_itself_is_marked_or_dropped(town: Town) -> None:
     assert '): event=rejected user=alice tty="x)' in line
     assert f"ruser={uid}" in line
     assert 1 == line.count("): event=", 0, line.index("tty="))
+
+
+def test_nobody_without_root_enrols_with_a_password_that_it_claims(town: Town) -> None:
+    """Not even where there is a PAM file of the name that its service gets."""
+    town.machine.add_user("carol", "password of carol")
+    town.machine.write("/etc/pam.d/unprivileged.sshd", PROVES_THE_PASSWORD)
+    town.configure("unprivileged = yes", "unenrolled = enroll")
+    request = side.request(b"carol", arguments=[b"attempts=1"], flags=PASSWORD_GIVEN)
+    _, (heard,) = town.say("carol", [request, side.answer("123456"), side.answer("", side.NONE)])
+    assert b"Verification code: " == bytes.fromhex(heard[0])[5:]
+    assert "enrolment is not offered: no password was given" in town.machine.log.wait_for("event=unenrolled")
 
 
 def test_guesses_of_a_program_without_root_are_counted(town: Town) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pam_totp import login, messages
+from pam_totp import core_files, decision, messages, verifier
 from pam_totp.errors import StoreCorrupt, StoreUnavailable
 from pam_totp.store.sqlite import SQLiteStore, Transaction
 from tests.support.place import code_now, wrong_code
@@ -176,7 +176,7 @@ def test_an_error_of_the_system_after_the_answer_denies_with_a_message(
     def fail(*arguments: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    slow = door.meanwhile(code_now(), lambda: monkeypatch.setattr(login, "read_sealer", fail))
+    slow = door.meanwhile(code_now(), lambda: monkeypatch.setattr(decision, "read_sealer", fail))
     entered = door.login(slow)
     assert "PAM_AUTHINFO_UNAVAIL" == entered.result
     assert UNAVAILABLE == entered.pamh.messages
@@ -245,7 +245,7 @@ class Limits:
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> Limits:
     limits = Limits()
-    monkeypatch.setattr(login, "resource", limits)
+    monkeypatch.setattr(core_files, "resource", limits)
     return limits
 
 
@@ -253,14 +253,14 @@ def test_no_core_file_can_be_written_while_a_code_is_checked(
     door: Door, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int]] = []
-    verify = login.verifier.verify
+    verify = verifier.verify
 
     def watched(*arguments: object) -> object:
         seen.append(limits.core)
         return verify(*arguments)
 
-    monkeypatch.setattr(login, "verifier", SimpleNamespace(**vars(login.verifier)))
-    monkeypatch.setattr(login.verifier, "verify", watched)
+    monkeypatch.setattr(decision, "verifier", SimpleNamespace(**vars(verifier)))
+    monkeypatch.setattr(decision.verifier, "verify", watched)
     slow = door.meanwhile(code_now(), lambda: seen.append(limits.core))
     assert "PAM_SUCCESS" == door.login(slow).result
     assert [(0, 2000)] * 2 == seen

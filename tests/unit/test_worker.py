@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp import audit, config, login, recovery, worker
+from pam_totp import audit, config, recovery, worker
 from pam_totp.worker import Peer
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome
@@ -138,7 +138,7 @@ def test_recovery_codes_are_hashed_one_at_a_time(
         now[0] -= 1
         return digest(code, salt)
 
-    monkeypatch.setattr(login.recovery, "digest", watched)
+    monkeypatch.setattr(recovery, "digest", watched)
     outcomes = side.many(4, lambda _: town.log_in(town.asks(b"attempts=1"), CODE))
     assert [0, 7, 7, 7] == sorted(outcome.code for outcome in outcomes)
     assert [1] == most
