@@ -59,7 +59,7 @@ def _check_people(
 ) -> list[str]:
     by_ssh, nobody_left, notes = [], [], []
     for service in services:
-        verdict = people.shut_out(service, keys if service == switching.SSHD else None, session)
+        verdict = people.shut_out(service, keys, session)
         for person in verdict.denied:
             ui.warning(f"{service} will deny {person.name}, who {person.denied}")
         notes += [note for note in verdict.notes if note not in notes]
