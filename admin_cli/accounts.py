@@ -17,6 +17,7 @@ SHADOW = "/etc/shadow"
 ADMIN_GROUPS = ("sudo", "wheel", "admin")
 _NO_SHELLS = ("nologin", "false")
 _DAY = 86400  # seconds
+_MAX_BYTES = 1024 * 1024
 
 # What an account has of something.
 YES, NO, MAYBE = "yes", "no", "maybe"  # MAYBE: a program or a directory decides
@@ -34,10 +35,12 @@ def everybody(more: Iterable[str] = ()) -> dict[str, pwd.struct_passwd]:
 
     A directory may know people that it does not list: sssd lists nobody, unless told to.
     """
-    found = {entry.pw_name: entry for entry in pwd.getpwall()}
+    found: dict[str, pwd.struct_passwd] = {}
+    for entry in pwd.getpwall():
+        found.setdefault(entry.pw_name, entry)
     for name in (*members_of(ADMIN_GROUPS), *more):
-        if name not in found and (entry := _passwd(name)) is not None:
-            found[entry.pw_name] = entry
+        if name not in found and (known := _passwd(name)) is not None:
+            found.setdefault(known.pw_name, known)
     return found
 
 
@@ -78,11 +81,9 @@ def read_shadow() -> dict[str, Shadow]:
     lines: dict[str, Shadow] = {}
     with open(SHADOW, encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
-            fields = line.rstrip("\n").split(":")
-            if len(fields) < 8:
-                continue
-            expires = int(fields[7]) if fields[7].isdecimal() else None
-            lines.setdefault(fields[0], Shadow(fields[1], expires))
+            name, password, *fields = [*line.rstrip("\n").split(":"), *[""] * 8][:9]
+            expires = int(fields[5]) if fields[5].isdecimal() else None
+            lines.setdefault(name, Shadow(password, expires))
     return lines
 
 
@@ -106,10 +107,12 @@ def has_key(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> str:
     if settings.get("pubkeyauthentication", "yes") == "no":
         return NO
     names = settings.get("authorizedkeysfile", ".ssh/authorized_keys").split()
-    if any(_holds_a_key(_expanded(name, entry)) for name in names if name != "none"):
-        return YES
+    files = {_holds_a_key(_expanded(name, entry), entry) for name in names if name != "none"}
     others = ("authorizedkeyscommand", "trustedusercakeys")
-    return MAYBE if any(settings.get(other, "none") != "none" for other in others) else NO
+    if YES in files:
+        return YES
+    maybe = MAYBE in files or any(settings.get(other, "none") != "none" for other in others)
+    return MAYBE if maybe else NO
 
 
 def _passwd(name: str) -> pwd.struct_passwd | None:
@@ -129,12 +132,24 @@ def _expanded(name: str, entry: pwd.struct_passwd) -> str:
     return os.path.join(entry.pw_dir, name)
 
 
-def _holds_a_key(path: str) -> bool:
+def _holds_a_key(path: str, entry: pwd.struct_passwd) -> str:
+    """MAYBE: a key that runs one command only, a file that root may not read, or sshd will not.
+
+    cloud-init gives root a key that says whom to log in as instead, and no shell.
+    """
     try:
         # O_NONBLOCK: it is the person's own file, and may be a FIFO.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
-            lines = (line.strip() for line in file.read(1024 * 1024).split(b"\n"))
-            return any(line and not line.startswith(b"#") for line in lines)
+            status = os.fstat(descriptor)
+            lines = [line.strip() for line in file.read(_MAX_BYTES).split(b"\n")]
+    except PermissionError:  # a home on another machine
+        return MAYBE
     except OSError:
-        return False
+        return NO
+    keys = [line for line in lines if line and not line.startswith(b"#")]
+    # StrictModes, which looks at the folders as well
+    is_refused = status.st_mode & 0o022 or status.st_uid not in (0, entry.pw_uid)
+    if is_refused or all(b'command="' in key for key in keys):
+        return MAYBE if keys else NO
+    return YES

@@ -148,7 +148,10 @@ def why_not_by_ssh(entry: pwd.struct_passwd, ways: Ways, keys: str, policy: Poli
     if not ways.password and ways.key == NO:
         return "has neither password nor key"
     if not ways.may_type:
-        return "may not answer questions (set PermitRootLogin yes, or log in as somebody else)"
+        return (
+            "may not answer sshd's question for a code "
+            "(PermitRootLogin prohibit-password: set it to yes, or log in as somebody else)"
+        )
     if keys == "password+code" and not ways.password:
         return f"has no password (passwd {entry.pw_name})"
     if keys == "password+code" and ways.key == NO:

@@ -6,12 +6,13 @@ For sshd_config(5) see sshd_files.py, which knows who set what.
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from . import sshd_files, sshd_process, ui
+from .sshd_command import check as check
+from .sshd_command import effective as effective
 from .sshd_files import Setting
+from .sshd_process import reload as reload
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam_totp.conf"
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable sshd)"
@@ -21,7 +22,6 @@ METHODS = {
     "password+code": "publickey,keyboard-interactive",
     "skip": "publickey keyboard-interactive",
 }
-TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory does not answer
 _NAMES = {
     "usepam": "UsePAM",
     "kbdinteractiveauthentication": "KbdInteractiveAuthentication",
@@ -62,30 +62,6 @@ def drop_in_disabled(text: str) -> str:
         elif not inside:
             left.append(line)
     return "".join(left) if "".join(left).strip() else ""
-
-
-def check() -> None:
-    """Let sshd read its configuration. Raises ui.CommandFailed with sshd's own words."""
-    _sshd("-t")
-
-
-def effective(user: str | None = None) -> dict[str, str]:
-    """Return what is in force, as sshd -T prints it; what it prints twice is joined by blanks.
-
-    Without ``user`` no Match block counts. With one, those do that match a login from this
-    machine; a Match block for other addresses is not seen here, but by problems().
-    Raises ui.CommandFailed.
-    """
-    test = ["-T"]
-    if user is not None:
-        if "," in user or "=" in user:
-            raise ui.CommandFailed(f"sshd cannot be asked about the user {user}")
-        test += ["-C", f"user={user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"]
-    settings: dict[str, str] = {}
-    for line in _sshd(*test).splitlines():
-        keyword, _, value = line.partition(" ")
-        settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
-    return settings
 
 
 def has_match_blocks() -> bool:
@@ -151,14 +127,6 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
             f"{' and '.join(line.match)}{whom}, which wins over {DROP_IN}"
         )
     return found
-
-
-def reload() -> None:
-    """Let sshd read its configuration again; nothing where no sshd runs.
-
-    Raises ui.CommandFailed if sshd does not listen after it.
-    """
-    sshd_process.reload()
 
 
 def _problems_of_all(keys: str, in_force: Mapping[str, str], lines: list[Setting]) -> list[str]:
@@ -244,42 +212,3 @@ def _settings_of_files() -> list[Setting]:
 
 def _main_file() -> str:
     return sshd_process.options().file or sshd_files.MAIN
-
-
-def _sshd(*arguments: str) -> str:
-    """Run sshd as the listening one was started, and return what it prints."""
-    command = [sshd_process.program(), *sshd_process.options().words(), *arguments]
-    done = _run(command)
-    missing = re.search(r"Missing privilege separation directory: (/\S+)", done.stderr)
-    if done.returncode != 0 and missing:
-        os.makedirs(missing[1], mode=0o755, exist_ok=True)
-        ui.message(f"Made {missing[1]}, without which sshd checks nothing.")
-        done = _run(command)
-    if done.returncode == 0:
-        return done.stdout
-    words = " ".join(_lines(done.stderr)) or f"exit status {done.returncode}"
-    hint = "run: ssh-keygen -A" if "no hostkeys" in words else "run: sshd -t"
-    raise ui.CommandFailed(f"sshd does not accept its configuration: {words}", hint)
-
-
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except OSError as error:
-        raise ui.CommandFailed(
-            f"{command[0]}: {error.strerror}", "install the OpenSSH server"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ui.CommandFailed(f"{command[0]} did not answer in {TIMEOUT} seconds") from None
-
-
-def _lines(text: str) -> Iterable[str]:
-    return (line.strip().rstrip("\r") for line in text.splitlines() if line.strip())

@@ -80,22 +80,26 @@ def _read(path: str, match: tuple[str, ...], depth: int) -> Iterator[Setting]:
 
 def split(line: str) -> tuple[str, str]:
     """Split a line into keyword and value, without quotes and comment; ("", "") if it is empty."""
-    lexer = shlex.shlex(line.strip(), posix=True, punctuation_chars=False)
-    lexer.whitespace, lexer.whitespace_split = " \t\r\f", True
-    lexer.escape = ""
-    try:
-        words = list(lexer)
-    except ValueError:  # a quote without its end: sshd refuses the file
-        words = line.split()
+    words = _words(line)
     if not words:
         return "", ""
     # "keyword=value" and "keyword = value" are allowed as well
     keyword, equals, rest = words[0].partition("=")
-    words = ([rest] if rest else []) + words[1:]
-    if not equals and words and words[0].startswith("="):
-        words = [word for word in (words[0][1:], *words[1:]) if word]
+    if not equals and words[1:] and words[1].startswith("="):
+        rest = words.pop(1)[1:]
     keyword = keyword.lower()
-    return _OLD_NAMES.get(keyword, keyword), " ".join(words)
+    return _OLD_NAMES.get(keyword, keyword), " ".join(([rest] if rest else []) + words[1:])
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        words = list(lexer)
+    except ValueError:  # a quote without its end: sshd refuses the file
+        words = line.split()
+    comment = next((at for at, word in enumerate(words) if word.startswith("#")), len(words))
+    return words[:comment]
 
 
 def _included(value: str) -> list[str]:

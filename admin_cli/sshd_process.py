@@ -46,7 +46,10 @@ def options() -> Options:
 
 
 def reload() -> None:
-    """Raises ui.CommandFailed if no sshd listens any more after it."""
+    """Let sshd read its configuration again, and wait until it has; nothing where none runs.
+
+    Raises ui.CommandFailed if no sshd listens after it.
+    """
     before = {pid: _sockets(pid) for pid in listeners()}
     if os.path.isdir(SYSTEMD):
         for unit in UNITS:

@@ -52,18 +52,6 @@ def rules() -> list[Rule]:
     return list(_rules(_read()))
 
 
-def nopasswd_rules() -> list[str]:
-    """Say, one text a rule, who runs what by sudo without any password, and so without a code.
-
-    Raises NotRead.
-    """
-    return [
-        f"{', '.join(rule.users)}: NOPASSWD: {', '.join(rule.commands)}"
-        for rule in rules()
-        if not rule.asks and rule.users != ("root",)
-    ]
-
-
 def administrators(entries: Mapping[str, pwd.struct_passwd], known: list[Rule]) -> set[str]:
     """Return who may become root by sudo: members of its usual groups, and those rules name.
 

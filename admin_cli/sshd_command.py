@@ -1,0 +1,71 @@
+"""sshd -t and sshd -T: whether sshd accepts its configuration, and what is in force."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+
+from . import sshd_process, ui
+
+TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory does not answer
+
+
+def check() -> None:
+    """Let sshd read its configuration. Raises ui.CommandFailed with sshd's own words."""
+    _sshd("-t")
+
+
+def effective(user: str | None = None) -> dict[str, str]:
+    """Return what is in force, as sshd -T prints it; what it prints twice is joined by blanks.
+
+    Without ``user`` no Match block counts. With one, those do that match a login from this
+    machine; a Match block for other addresses is not seen here, but by problems(). sshd cannot
+    be asked about a name with a comma in it: none counts for that one. Raises ui.CommandFailed.
+    """
+    test = ["-T"]
+    if user is not None and "," not in user:
+        test += ["-C", f"user={user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"]
+    settings: dict[str, str] = {}
+    for line in _sshd(*test).splitlines():
+        keyword, _, value = line.partition(" ")
+        settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
+    return settings
+
+
+def _sshd(*arguments: str) -> str:
+    """Run sshd as the listening one was started, and return what it prints."""
+    command = [sshd_process.program(), *sshd_process.options().words(), *arguments]
+    done = _run(command)
+    missing = re.search(r"Missing privilege separation directory: (/\S+)", done.stderr)
+    if done.returncode != 0 and missing:
+        os.makedirs(missing[1], exist_ok=True)
+        os.chmod(missing[1], 0o755)
+        ui.message(f"Made {missing[1]}, without which sshd checks nothing.")
+        done = _run(command)
+    if done.returncode == 0:
+        return done.stdout
+    lines = (line.strip() for line in done.stderr.splitlines())
+    words = "; ".join(line for line in lines if line) or f"exit status {done.returncode}"
+    hint = "run: ssh-keygen -A" if "no hostkeys" in words else "run: sshd -t"
+    raise ui.CommandFailed(f"sshd does not accept its configuration: {words}", hint)
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise ui.CommandFailed(
+            f"{command[0]}: {error.strerror}", "install the OpenSSH server"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ui.CommandFailed(f"{command[0]} did not answer in {TIMEOUT} seconds") from None
