@@ -33,6 +33,7 @@ def test_list_json_is_a_list_of_what_the_design_names(totpctl: Totpctl, place: P
         {
             "user": "alice",
             "status": "suspended",
+            "exempt_until": None,
             "authenticators": [{**phone, "last_used_at": None}],
             "recovery_codes_left": 0,
             "failures": 7,
@@ -41,6 +42,7 @@ def test_list_json_is_a_list_of_what_the_design_names(totpctl: Totpctl, place: P
         {
             "user": "bob",
             "status": "active",
+            "exempt_until": None,
             "authenticators": [{**phone, "last_used_at": "2005-03-18T01:58:29Z"}],
             "recovery_codes_left": 1,
             "failures": 0,

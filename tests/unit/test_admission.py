@@ -72,7 +72,7 @@ def test_before_the_deadline_the_unenrolled_are_skipped_with_a_notice() -> None:
         "Ask an administrator to enroll you before that day."
     )
     last = admission(None, settings=settings, now=1_801_440_000 - 1)
-    assert NOT_ENROLLED._replace(notice=notice) == last
+    assert NOT_ENROLLED._replace(notice=notice, until=1_801_440_000) == last
 
 
 @pytest.mark.parametrize("now", [1_801_440_000, 2**40])
@@ -105,7 +105,8 @@ class TestOwnStatus:
         self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool, until: int
     ) -> None:
         record = user(EXEMPT, enrolled=enrolled, until=until)
-        assert Admission(SKIP, "exempt user") == admission(record, *rules, settings=settings)
+        expected = Admission(SKIP, "exempt user", until=until)
+        assert expected == admission(record, *rules, settings=settings)
 
     @pytest.mark.parametrize("until", ENDED)
     def test_an_exemption_that_has_ended_counts_as_none(
@@ -154,7 +155,7 @@ def test_members_of_an_exempt_group_are_skipped(record: UserRecord | None) -> No
 
 @pytest.mark.parametrize("until", LASTING)
 def test_a_group_is_exempt_until_its_day_is_over(until: int) -> None:
-    assert BY_ROBOTS == admission(None, exempt._replace(until=until))
+    assert BY_ROBOTS._replace(until=until) == admission(None, exempt._replace(until=until))
 
 
 @pytest.mark.parametrize("until", ENDED)
@@ -170,6 +171,25 @@ def test_an_exemption_of_a_group_that_has_ended_counts_as_none(
 def test_exempt_groups_of_the_configuration_outlast_a_rule_that_has_ended() -> None:
     settings = Config(exempt_groups=("robots",))
     assert BY_ROBOTS == admission(None, exempt._replace(until=NOW), settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("ends", "group", "until"),
+    [
+        ((NOW + 1, NOW + 2), "b", NOW + 2),
+        ((NOW + 2, NOW + 1), "a", NOW + 2),
+        ((NOW + 1, 0), "b", 0),
+        ((0, NOW + 1), "a", 0),
+        ((0, 0), "a", 0),
+        ((NOW, NOW + 1), "b", NOW + 1),
+    ],
+)
+def test_of_several_exemptions_the_one_that_ends_last_is_named(
+    ends: tuple[int, int], group: str, until: int
+) -> None:
+    rules = [GroupRule(name, EXEMPT, end) for name, end in zip("ab", ends, strict=True)]
+    found = admission(None, *rules, member_of=("a", "b"))
+    assert BY_ROBOTS._replace(group=group, until=until) == found
 
 
 @pytest.mark.parametrize("rules", RULES)
