@@ -10,7 +10,7 @@ from .records import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Entry(NamedTuple):
@@ -27,8 +27,11 @@ class Entry(NamedTuple):
 
 
 class Stack(NamedTuple):
+    """All that runs, and whose file it begins with: the service's own, or "other"."""
+
     service: str
     entries: tuple[Entry, ...]
+    file: str
 
 
 class State(NamedTuple):
@@ -45,7 +48,7 @@ class State(NamedTuple):
         return self.success and self.impression > 0
 
 
-def after(entries: tuple[Entry, ...], state: State, code: str) -> State:
+def after(entries: Sequence[Entry], state: State, code: str) -> State:
     """Return the state after the entry at ``state.at`` returned ``code``."""
     at, impression, success, saved = state
     entry = entries[at]
@@ -56,7 +59,7 @@ def after(entries: tuple[Entry, ...], state: State, code: str) -> State:
     saved = saved[: entry.level + 1]
     action = entry.actions[code]
     if isinstance(action, int):
-        end, too_far = _jump(entries, at, action)
+        end, too_far = jump(entries, at, action)
         return State(end, -1 if too_far else impression, success and not too_far, saved)
     if action == "reset":
         impression, success = saved[entry.level]
@@ -66,11 +69,11 @@ def after(entries: tuple[Entry, ...], state: State, code: str) -> State:
     elif action in ("bad", "die"):
         impression, success = -1, False
     if action == "die" or (action == "done" and impression > 0):
-        return State(_end_of_level(entries, at), impression, success, saved)
+        return State(end_of_level(entries, at), impression, success, saved)
     return State(at + 1, impression, success, saved)
 
 
-def _jump(entries: tuple[Entry, ...], at: int, count: int) -> tuple[int, bool]:
+def jump(entries: Sequence[Entry], at: int, count: int) -> tuple[int, bool]:
     """Return where a jump over ``count`` modules lands, and whether there are fewer than that.
 
     A substack counts as one, and no jump leads out of one.
@@ -84,7 +87,8 @@ def _jump(entries: tuple[Entry, ...], at: int, count: int) -> tuple[int, bool]:
     return following, count > 0
 
 
-def _end_of_level(entries: tuple[Entry, ...], at: int) -> int:
+def end_of_level(entries: Sequence[Entry], at: int) -> int:
+    """Return what comes after the substack in which entry ``at`` is; at level 0, after all."""
     level, following = entries[at].level, at + 1
     while following < len(entries) and entries[following].level >= level:
         following += 1

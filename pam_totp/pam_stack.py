@@ -77,7 +77,7 @@ def auth_stack(service: str, read: Read = read_pam_file) -> Stack:
         if text is not None:
             entries = tuple(_entries(file, text, read, level=0, deep=0, top=0))
             if entries:
-                return Stack(name, entries)
+                return Stack(name, entries, file)
     raise NotUnderstood(name, 0, "there is no auth line for it")
 
 

@@ -1,0 +1,85 @@
+"""A password step copied out of the files that it includes, so that nothing gets past its end.
+
+- What ended the stack with success (``sufficient``, ``done``) jumps to the end of the copy.
+- ``required`` becomes ``requisite``: the first refusal ends the login, and whatever comes after
+  the copy is not reached. Only a control in brackets may refuse and go on, as for pam_faillock.
+- The rest, order and jumps included, stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pam_totp import pam_dispatch, pam_lines
+from pam_totp.pam_dispatch import Entry, Stack
+from pam_totp.pam_lines import INCLUDE, Line, NotUnderstood
+
+
+def copied(stack: Stack, begin: int, end: int) -> list[str]:
+    """Return lines for the entries of ``stack`` from ``begin`` up to ``end``.
+
+    The line after them is where a success goes. Raises NotUnderstood.
+    """
+    places = _places(stack, begin, end)
+    return [_copy(stack.entries[:end], at, places) for at in places]
+
+
+def refuse_other_types(line: Line, read: Callable[[str], str | None]) -> None:
+    """Raise NotUnderstood if Debian's ``@include`` brings in more than auth lines."""
+    if line.type != INCLUDE:
+        return
+    for included in pam_lines.lines(line.module, read(line.module) or ""):
+        if included.type not in ("auth", INCLUDE):
+            problem = f"includes {line.module}, which is not only about auth"
+            raise NotUnderstood(line.file, line.number, problem)
+        refuse_other_types(included, read)
+
+
+def _places(stack: Stack, begin: int, end: int) -> list[int]:
+    """Return which entries become a line each.
+
+    A substack of the service's own file is opened; one of an included file stays one line.
+    """
+    places, open_level = [], 0
+    for at, entry in enumerate(stack.entries[begin:end], start=begin):
+        if entry.level == 0:
+            open_level = int(entry.begins_substack and entry.line.file == stack.service)
+            if open_level:
+                continue
+        if entry.level <= open_level:
+            places.append(at)
+    return places
+
+
+def _copy(entries: Sequence[Entry], at: int, places: Sequence[int]) -> str:
+    """Return the line for entry ``at`` of ``entries``, which end with the password step."""
+    line, level = entries[at].line, entries[at].level
+    control = line.control
+    for action in set(entries[at].actions.values()):
+        if action == "reset":
+            raise NotUnderstood(line.file, line.number, "uses reset, which cannot be moved")
+        if action == "done":
+            # In a substack success ends that alone; elsewhere the whole stack, now the copy.
+            goal = pam_dispatch.end_of_level(entries, at) if level else len(entries)
+            control = _with_jump(control, sum(at < place < goal for place in places))
+        if isinstance(action, int):
+            goal, too_far = pam_dispatch.jump(entries, at, action)
+            if too_far or action != sum(at < place < goal for place in places):
+                raise NotUnderstood(line.file, line.number, "jumps out of the password step")
+    if control.strip("[]").lower() == "required":
+        control = "requisite"
+    kind = f"-{line.type}" if line.quiet else line.type
+    return " ".join((kind, control, *map(_word, (line.module, *line.arguments))))
+
+
+def _with_jump(control: str, distance: int) -> str:
+    action = str(distance) if distance else "ok"
+    if control.strip("[]").lower() == "sufficient":
+        return f"[success={action} new_authtok_reqd={action} default=ignore]"
+    return control.replace("done", action)  # no other word of a control has these letters
+
+
+def _word(text: str) -> str:
+    if text and text[0] != "[" and " " not in text and "\t" not in text:
+        return text
+    return "[" + text.replace("]", "\\]") + "]"
