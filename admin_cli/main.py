@@ -10,7 +10,7 @@ import click
 
 from pam_totp import __version__, config
 
-from . import enrolment, reports, rollout, setup, state, ui
+from . import doctor, enrolment, reports, rollout, setup, state, status, ui
 from .session import Session
 
 
@@ -67,6 +67,8 @@ for command in (
     state.resume,
     rollout.require,
     rollout.exempt,
+    status.status,
+    doctor.doctor,
     setup.init,
     setup.selftest,
 ):

@@ -28,7 +28,7 @@ _KEYS = {
 
 
 @click.command()
-@click.argument("service", nargs=-1)
+@click.argument("service", nargs=-1, metavar="[SERVICE...]")
 @ui.json_option
 @pass_session
 def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
