@@ -138,8 +138,12 @@ def test_man_page_describes_every_command_and_no_other() -> None:
 
 def usage(name: str) -> str:
     """Return a command with its arguments, as the help shows them: ``enable SERVICE...``."""
-    arguments = [p for p in COMMANDS[name].params if isinstance(p, click.Argument)]
-    return " ".join([name, *(p.metavar or str(p.name).upper() for p in arguments)])
+    words = [name]
+    for argument in COMMANDS[name].params:
+        if isinstance(argument, click.Argument):
+            word = str(argument.name).upper() + ("..." if argument.nargs == -1 else "")
+            words.append(word if argument.required else f"[{word}]")
+    return " ".join(words)
 
 
 def described_in_man(name: str) -> str:
