@@ -26,7 +26,7 @@ PARTS = {
 }
 FILES = {
     "sudo": "#%PAM-1.0\n@include common-auth\n@include common-account\n",
-    "su": "auth sufficient pam_rootok.so\nauth required pam_unix.so\naccount required pam_unix.so\n",
+    "su": "auth sufficient pam_rootok.so\nauth required pam_unix.so\n@include common-account\n",
     "vsftpd": "auth       substack     password-auth\naccount    include      password-auth\n",
 }
 
