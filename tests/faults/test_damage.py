@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp import config, sealing
+from pam_totp.admission import GroupRule
 from pam_totp.errors import Unavailable
 from pam_totp.login import (
     PAM_AUTH_ERR,
@@ -416,6 +417,12 @@ def test_an_enrolled_user_is_not_taken_for_another_when_the_end_of_the_store_is_
         "users SET throttled_until = NULL",
         "users SET throttled_until = x'00'",
         "users SET recovery_salt = 'text'",
+        "users SET exempt_until = 'never'",
+        "users SET exempt_until = NULL",
+        "group_rules SET name = NULL",
+        "group_rules SET rule = 'sometimes'",
+        "group_rules SET rule = NULL",
+        "group_rules SET until = 'never'",
         "recovery_codes SET digest = 'text'",
         "authenticators SET label = NULL",
         "authenticators SET sealed_secret = NULL",
@@ -437,6 +444,8 @@ def test_a_row_that_no_release_wrote_denies_the_login(
 ) -> None:
     """As damage may leave it, to which types and constraints are nothing."""
     place.enrol("alice", b"another secret of 20", label="tablet", recovery_codes=("0" * 16,))
+    with place.open() as opened:
+        opened.save_group_rule(GroupRule("no-such-group", "required"))
     place.configure(unenrolled=unenrolled)
     table = alteration.split()[0]
     sql(
