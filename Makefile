@@ -58,7 +58,10 @@ install: $(MODULE)
 	install -d -m 0755 $(MAN8DIR) $(MAN5DIR) $(DOCDIR)/examples/pam.d $(DOCDIR)/examples/sshd_config.d
 	install -m 0644 docs/man/*.8 $(MAN8DIR)/
 	install -m 0644 docs/man/*.5 $(MAN5DIR)/
-	install -m 0644 README.md CHANGELOG.md LICENSE $(DOCDIR)/
+	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOCDIR)/
+	for folder in . tutorial howto reference explanation; do \
+	    install -d -m 0755 $(DOCDIR)/docs/$$folder && \
+	    install -m 0644 docs/$$folder/*.md $(DOCDIR)/docs/$$folder/ || exit 1; done
 	install -m 0644 packaging/pam.d/* $(DOCDIR)/examples/pam.d/
 	install -m 0644 packaging/sshd_config.d/* $(DOCDIR)/examples/sshd_config.d/
 
