@@ -143,7 +143,7 @@ class _Login:
 
             obstacle = first_login.reason_not_to_offer(self._pamh, self._conversation)
             may_enrol = obstacle == ""
-            detail = f"enrolment is not offered: {obstacle}" if obstacle else "enrolment is offered"
+            detail = "enrolment was " + (f"not offered: {obstacle}" if obstacle else "offered")
         self._log("unenrolled", group=admitted.group, reason=admitted.reason, detail=detail)
         return self._enrol(record) if may_enrol else self._ask_and_verify(None)
 
