@@ -10,7 +10,7 @@ import click
 
 from pam_totp import __version__, config
 
-from . import doctor, enrolment, reports, rollout, setup, state, status, ui
+from . import doctor, enabling, enrolment, reports, rollout, setup, state, status, ui
 from .session import Session
 
 
@@ -67,6 +67,10 @@ for command in (
     state.resume,
     rollout.require,
     rollout.exempt,
+    enabling.enable,
+    enabling.disable,
+    enabling.confirm,
+    enabling.revert,
     status.status,
     doctor.doctor,
     setup.init,
