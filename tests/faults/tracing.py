@@ -14,7 +14,7 @@ from tests.faults.processes import Meet, Waiting
 # Whatever changes a file, a lock or what others see. A '?': not on every architecture.
 SYSTEM_CALLS = (
     "openat,close,fcntl,pwrite64,write,fsync,fdatasync,ftruncate,fallocate,fchmod,?unlink,unlinkat,"
-    "?rename,?renameat,renameat2,?mkdir,mkdirat,connect,sendto"
+    "?rename,?renameat,renameat2,?link,linkat,?mkdir,mkdirat,connect,sendto"
 )
 _CALL = re.compile(r"^(?:\d+ +)?([a-z0-9_]+)\((.*)$")
 _PR_SET_PTRACER, _ANY = 0x59616D61, ctypes.c_ulong(-1)
