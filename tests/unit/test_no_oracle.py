@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pam_totp import otp, recovery
+from pam_totp.admission import GroupRule
 from pam_totp.store.database import Database
-from pam_totp.verifier import MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
+from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
 from tests.support.logs import LogSocket
 from tests.support.place import SECRET, Place, code_now, wrong_code
 from tests.unit.door import Clock, Door
@@ -64,6 +65,17 @@ def told_to_enrol(place: Place) -> str:
     return "dave"
 
 
+def in_a_group_that_is_required(place: Place) -> str:
+    with place.open() as store:
+        store.save_group_rule(GroupRule("staff", "required"))
+    return "bob"
+
+
+def exempt_in_former_times(place: Place) -> str:
+    place.enrol("carol", status=EXEMPT, exempt_until=1_600_000_000)
+    return "carol"
+
+
 OTHERS = [
     enrolled_with_recovery_codes,
     enrolled_with_eight_digits,
@@ -73,6 +85,8 @@ OTHERS = [
     suspended,
     suspended_without_authenticators,
     told_to_enrol,
+    in_a_group_that_is_required,
+    exempt_in_former_times,
 ]
 Kind = Callable[[Place], str]
 
