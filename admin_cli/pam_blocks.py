@@ -25,11 +25,10 @@ KEY_LINES = (
     "auth [success=done default=die] pam_permit.so",
 )
 # What sshd does with a key is set in its own file; this says which one the lines go with.
-_KEYS = "# keys: "
 KEYS = {
-    "code": f"{_KEYS}code (an SSH key or the password, then the code)",
-    "password+code": f"{_KEYS}password+code (an SSH key, then the password and the code)",
-    "skip": f"{_KEYS}skip (an SSH key alone is enough, and never gets here)",
+    "code": "# keys: code (an SSH key or the password, then the code)",
+    "password+code": "# keys: password+code (an SSH key, then the password and the code)",
+    "skip": "# keys: skip (an SSH key alone is enough, and never gets here)",
 }
 _BEGINS, _ENDS = "# BEGIN pam_totp", "# END pam_totp"
 _OURS = frozenset((CODE, *KEY_LINES, *KEYS.values()))
@@ -63,11 +62,11 @@ def is_managed(text: str) -> bool:
 
 def keys_of(text: str) -> str | None:
     """Return how sshd's file says that keys are treated; None in other files, or without blocks."""
-    for line in _in_blocks(text):
-        for keys in KEYS:
-            if line.startswith(_KEYS + keys) and line[len(_KEYS + keys) :][:1] in ("", " "):
-                return keys
-    return None
+    lines = generated(text)
+    for keys, comment in KEYS.items():
+        if comment in lines:
+            return keys
+    return "code" if KEY_LINES[1] in lines else None
 
 
 def generated(text: str) -> list[str]:
@@ -76,7 +75,7 @@ def generated(text: str) -> list[str]:
     for piece in _pieces(text):
         if piece.is_block:
             replaces = any(line.startswith(REPLACED) for line in piece.lines)
-            lines = [line.rstrip("\n") for line in piece.lines]
+            lines = [line.strip() for line in piece.lines]
             found += [line for line in lines if _is_ours(line, replaces=replaces)]
     return found
 
@@ -89,12 +88,6 @@ def numbers(text: str) -> frozenset[int]:
             found |= set(range(number, number + len(piece.lines)))
         number += len(piece.lines)
     return frozenset(found)
-
-
-def _in_blocks(text: str) -> Iterator[str]:
-    for piece in _pieces(text):
-        if piece.is_block:
-            yield from (line.strip() for line in piece.lines)
 
 
 def physical_lines(text: str) -> list[str]:

@@ -35,10 +35,10 @@ _SERVICES = ("su", "sudo", "login", "sshd")
 def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_file) -> str:
     """Return ``text``, of the file of ``service``, with the code in it.
 
-    ``keys``, for sshd alone, is one of pam_blocks.KEYS. What is as it should be stays to the
-    byte. Raises NotUnderstood, which names the line that is in the way.
+    ``keys``, for sshd alone, is one of pam_blocks.KEYS; None leaves it unsaid. What is as it
+    should be stays to the byte. Raises NotUnderstood, which names the line that is in the way.
     """
-    if keys not in (tuple(pam_blocks.KEYS) if service == "sshd" else (None,)):
+    if keys is not None and (service != "sshd" or keys not in pam_blocks.KEYS):
         raise ValueError(f"keys={keys} for {service}")
     if service in _PARTS or service.startswith("common-"):
         problem = "is a part of other services' files, no service"

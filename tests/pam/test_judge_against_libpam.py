@@ -1,0 +1,106 @@
+"""libpam's walk through a stack, as pam_dispatch.py has it, beside libpam itself."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pam_totp import pam_dispatch, pam_lines, pam_stack
+from pam_totp.pam_dispatch import Stack, State
+from tests.support.libpam import log_in
+
+CODES = ["success", "auth_err", "ignore", "new_authtok_reqd", "user_unknown", "perm_denied"]
+WORDS = ["required", "requisite", "sufficient", "optional", "Required", "SUFFICIENT", "[optional]"]
+PARTS = ("part0", "part1", "part2")
+
+actions = st.sampled_from(["ok", "done", "bad", "die", "ignore", "reset", "1", "2", "3", "4"])
+pairs = st.tuples(st.sampled_from([*CODES, "default"]), actions)
+brackets = st.lists(pairs, min_size=1, max_size=4).flatmap(
+    lambda found: st.sampled_from([" ", "\t", "  "]).map(
+        lambda space: "[" + space.join(f"{code}={action}" for code, action in found) + "]"
+    )
+)
+controls = st.one_of(st.sampled_from(WORDS), brackets)
+blanks = st.sampled_from([" ", "\t", "   ", " \\\n  "])
+ends = st.sampled_from(["\n", " \n", "  # a comment\n", "\n\n# a line\n", "\n\t\n"])
+
+
+@st.composite
+def module_lines(draw: st.DrawFn) -> str:
+    kind = draw(st.sampled_from(["auth", "AUTH", "-auth", "auth", "auth"]))
+    words = [kind, draw(controls), "pam_debug.so", f"auth={draw(st.sampled_from(CODES))}"]
+    if draw(st.integers(0, 14)) == 0:
+        words[2:] = ["pam_there_is_none.so"]
+    return draw(blanks).join(words) + draw(ends)
+
+
+def include_lines(parts: tuple[str, ...]) -> st.SearchStrategy[str]:
+    forms = ["auth include {}\n", "auth substack {}\n", "@include {}\n", "account include {}\n"]
+    return st.builds(str.format, st.sampled_from(forms), st.sampled_from(parts))
+
+
+def files(includes: tuple[str, ...]) -> st.SearchStrategy[str]:
+    lines: st.SearchStrategy[str] = module_lines()
+    if includes:
+        lines = st.one_of(lines, lines, include_lines(includes))
+    lines = st.one_of(lines, lines, lines, st.just("account required pam_permit.so\n"))
+    return st.lists(lines, min_size=1, max_size=6).map("".join)
+
+
+folders = st.fixed_dictionaries(
+    {
+        "service": files(PARTS),
+        "part0": files(PARTS[1:]),
+        "part1": files(PARTS[2:]),
+        "part2": files(()),
+        "other": st.just("auth required pam_deny.so\n"),
+    }
+)
+
+
+def walk(stack: Stack) -> tuple[bool, list[str]]:
+    """Return whether it grants, and what the modules that run return, as their lines say."""
+    state, ran = State(), []
+    while state.at < len(stack.entries):
+        entry = stack.entries[state.at]
+        code = "success" if entry.line.module_name == "pam_permit.so" else "auth_err"
+        if entry.line.module_name == "pam_debug.so":
+            ran.append(entry.line.arguments[0])
+            code = entry.line.arguments[0].partition("=")[2]
+        elif entry.line.module_name == "pam_there_is_none.so":
+            code = "module_unknown"
+        state = pam_dispatch.after(stack.entries, state, code)
+    return state.granted, ran
+
+
+@settings(max_examples=600, deadline=None)
+@given(folders)
+def test_a_stack_goes_the_way_that_libpam_goes(texts: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in texts.items():
+            for part in PARTS:
+                text = text.replace(f" {part}\n", f" {folder / part}\n")
+            (folder / file).write_text(text, encoding="utf-8")
+
+        def read(file: str) -> str | None:
+            path = folder / file
+            return path.read_text(encoding="utf-8") if path.exists() else None
+
+        login = log_in(folder, "service")
+        granted, ran = walk(pam_stack.auth_stack("service", read))
+    assert (login.code == 0, login.shown) == (granted, ran)
+
+
+def test_every_return_code_has_libpams_number(tmp_path: Path) -> None:
+    """pam_debug knows them by the names of a control; libpam returns the one it was given."""
+    codes = {}
+    for name in pam_lines.RETURN_CODES[1:]:
+        (tmp_path / "service").write_text(f"auth [default=die] pam_debug.so auth={name}\n")
+        codes[name] = log_in(tmp_path, "service").code
+    # PAM_IGNORE and PAM_INCOMPLETE mean something to libpam itself.
+    expected = {name: number for number, name in enumerate(pam_lines.RETURN_CODES) if number}
+    assert {**expected, "ignore": 6} == codes
