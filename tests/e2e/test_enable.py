@@ -1,0 +1,212 @@
+"""totpctl enable, confirm and disable, as somebody sees them who then logs in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import Prepared
+from tests.support import enabling
+from tests.support.enabling import CODE, DROP_IN, PASSWORD, snapshot, totpctl
+from tests.support.logs import fields
+from tests.support.machine import Account, Machine
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def machine(prepared: Prepared) -> Iterator[Machine]:
+    with enabling.before_enable(prepared.files) as started:
+        yield started
+
+
+def sudo(machine: Machine, user: Account, code: str) -> str:
+    terminal = machine.spawn("sudo", "-k", "id", "-un", user=user.name)
+    terminal.expect("(?i)password.*: ")
+    terminal.sendline(user.password)
+    terminal.answer(CODE, code)
+    return terminal.rest()
+
+
+def our_events(machine: Machine) -> list[tuple[str, str]]:
+    lines = [line for line in machine.log.lines() if "pam_totp(totpctl)" in line]
+    return [(said["event"], said["service"]) for said in map(fields, lines) if "service" in said]
+
+
+def test_enable_asks_for_a_code_confirm_keeps_it_and_disable_takes_it_out(
+    machine: Machine, alice: Account
+) -> None:
+    before = snapshot(machine)
+    assert "welcome alice" in enabling.ssh_with_password(machine, alice)
+    done = totpctl(machine, "enable", "sshd", "sudo")
+    assert (0, "") == (done.returncode, done.stdout)
+    assert "sshd, sudo: a code is asked for from now on" in done.stderr
+    assert (
+        "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
+        in done.stderr
+    )
+    assert "everything is put back in 10 min, at " in done.stderr
+    assert "welcome alice" in enabling.ssh_with_code(machine, alice)
+    assert "root" in sudo(machine, alice, alice.code(+1))
+    assert 0 == totpctl(machine, "confirm").returncode
+    enabling.wait_until(lambda: [] == enabling.watchers(machine), "nobody watches any more")
+    assert [] == enabling.left_over(machine)
+    assert 0 == totpctl(machine, "disable", "sshd", "sudo").returncode
+    assert enabling.contents(before) == enabling.contents(snapshot(machine))
+    assert "welcome alice" in enabling.ssh_with_password(machine, alice)
+    expected = [
+        (event, s) for event in ("enabled", "confirmed", "disabled") for s in enabling.SERVICES
+    ]
+    assert expected == our_events(machine)
+
+
+def test_a_wrong_password_never_reaches_the_code(machine: Machine, alice: Account) -> None:
+    totpctl(machine, "enable", "sshd")
+    client = machine.ssh("alice", "-oNumberOfPasswordPrompts=1")
+    client.answer(PASSWORD, "wrong")
+    shown = client.rest()
+    assert CODE not in shown
+    assert "Permission denied" in shown
+
+
+def test_with_keys_code_a_key_needs_the_code_and_no_password(
+    machine: Machine, alice: Account
+) -> None:
+    key = machine.give_key("alice")
+    done = totpctl(machine, "enable", "sshd")
+    assert "with a key sshd asks for the code and no password" in done.stderr
+    client = machine.ssh("alice", f"-i{key}")
+    client.answer(CODE, alice.code())
+    assert PASSWORD not in client.before
+    assert "welcome alice" in client.rest()
+    assert "welcome alice" in enabling.ssh_with_code(machine, alice, offset=+1)
+
+
+def test_with_keys_password_and_code_all_three_are_needed(machine: Machine, alice: Account) -> None:
+    key = machine.give_key("alice")
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys", "password+code").returncode
+    assert "welcome alice" in enabling.ssh_with_code(machine, alice, f"-i{key}")
+    without = machine.ssh("alice", "-oNumberOfPasswordPrompts=1").rest()
+    assert "Permission denied (publickey)" in without
+
+
+def test_with_keys_skip_a_key_needs_no_code_and_enable_says_so(
+    machine: Machine, alice: Account
+) -> None:
+    key = machine.give_key("alice")
+    done = totpctl(machine, "enable", "sshd", "--keys", "skip")
+    assert "key logins are NOT two-factor" in done.stderr
+    assert "welcome alice" in machine.ssh("alice", f"-i{key}").rest()
+    assert "welcome alice" in enabling.ssh_with_code(machine, alice)
+
+
+def test_other_keys_take_the_place_of_the_first(machine: Machine, alice: Account) -> None:
+    before = snapshot(machine)
+    assert 0 == totpctl(machine, "enable", "sshd", "--no-confirm").returncode
+    confirmed = snapshot(machine)
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys", "skip").returncode
+    assert "AuthenticationMethods publickey keyboard-interactive" in machine.read(DROP_IN)
+    assert 0 == totpctl(machine, "revert").returncode
+    assert confirmed == snapshot(machine)
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys", "skip").returncode
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert enabling.contents(before) == enabling.contents(snapshot(machine))
+
+
+def test_a_second_enable_changes_nothing_and_says_how_much_time_is_left(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd", "sudo").returncode
+    once = snapshot(machine)
+    again = totpctl(machine, "enable", "sudo", "sshd")
+    assert 0 == again.returncode
+    assert "on already, nothing to change" in again.stderr
+    assert "then run: totpctl confirm" in again.stderr
+    assert re.search(r"put back in (9|10) min, at ", again.stderr)
+    assert once == snapshot(machine)
+    totpctl(machine, "confirm", "--yes")
+    confirmed = snapshot(machine)
+    again = totpctl(machine, "enable", "sudo", "sshd")
+    assert (0, "sudo, sshd: on already, nothing to change\n") == (again.returncode, again.stderr)
+    assert confirmed == snapshot(machine)
+
+
+def test_no_confirm_leaves_nothing_waiting(machine: Machine, alice: Account) -> None:
+    done = totpctl(machine, "enable", "sudo", "--no-confirm")
+    assert (0, "sudo: a code is asked for from now on\n") == (done.returncode, done.stderr)
+    assert [] == enabling.left_over(machine)
+    assert "root" in sudo(machine, alice, alice.code())
+
+
+def test_a_dry_run_prints_what_would_change_and_changes_nothing(machine: Machine) -> None:
+    before = snapshot(machine)
+    done = totpctl(machine, "enable", "sshd", "sudo", "--dry-run")
+    assert 0 == done.returncode
+    assert before == snapshot(machine)
+    machine.write("/tmp/diff", done.stdout)
+    machine.run("patch", "-p0", "-d/", "-i/tmp/diff")
+    patched = snapshot(machine)
+    machine.run("patch", "-p0", "-R", "-d/", "-i/tmp/diff")
+    machine.run("mkdir", "-p", "/etc/ssh/sshd_config.d")  # empty, patch has removed it
+    assert 0 == totpctl(machine, "enable", "sshd", "sudo", "--no-confirm").returncode
+    texts = [(line[0], line[-2]) for line in enabling.contents(snapshot(machine))]
+    assert texts == [(line[0], line[-2]) for line in enabling.contents(patched)]
+
+
+def test_sudo_i_goes_with_sudo_where_it_has_lines_of_its_own(
+    machine: Machine, alice: Account
+) -> None:
+    machine.run("cp", "/etc/pam.d/sudo", "/etc/pam.d/sudo-i")
+    done = totpctl(machine, "enable", "sudo", "--no-confirm")
+    assert "sudo, sudo-i: a code is asked for" in done.stderr
+    assert "pam_totp.so" in machine.read("/etc/pam.d/sudo-i")
+    terminal = machine.spawn("sudo", "-k", "-i", "id", "-un", user="alice")
+    terminal.expect("(?i)password.*: ")
+    terminal.sendline(alice.password)
+    terminal.answer(CODE, alice.code())
+    assert "root" in terminal.rest()
+
+
+def test_disable_keeps_what_was_edited_since(machine: Machine) -> None:
+    totpctl(machine, "enable", "sshd", "sudo", "--no-confirm")
+    edit = "sed -i '1i # a first line' {0}; echo '# a last line' >> {0}"
+    for path in ("/etc/pam.d/sudo", DROP_IN):
+        machine.run("sh", "-c", edit.format(path))
+    assert 0 == totpctl(machine, "disable", "sudo", "sshd").returncode
+    sudo_file = machine.read("/etc/pam.d/sudo")
+    assert sudo_file.startswith("# a first line\n" + enabling.PASSWORD_STEP)
+    assert sudo_file.endswith("# a last line\n")
+    assert "# a first line\n# a last line\n" == machine.read(DROP_IN)
+    again = totpctl(machine, "disable", "sudo", "sshd")
+    assert (0, "sudo is off\nsshd is off\n") == (again.returncode, again.stderr)
+
+
+def test_disable_of_one_service_leaves_the_other_waiting(machine: Machine) -> None:
+    before = snapshot(machine)
+    totpctl(machine, "enable", "sshd", "sudo")
+    assert 0 == totpctl(machine, "disable", "sudo").returncode
+    assert enabling.PASSWORD_STEP in machine.read("/etc/pam.d/sudo")
+    assert "pam_totp.so" in machine.read("/etc/pam.d/sshd")
+    assert "on already" in totpctl(machine, "enable", "sshd").stderr
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert before == snapshot(machine)
+    assert 1 == totpctl(machine, "confirm", "--yes").returncode
+
+
+def test_confirm_asks_where_nobody_has_used_a_code_since(machine: Machine, alice: Account) -> None:
+    totpctl(machine, "enable", "sudo")
+    refused = totpctl(machine, "confirm")
+    assert 1 == refused.returncode
+    assert "nobody has logged in with a code since then" in refused.stderr
+    assert "hint: answer it beforehand with --yes" in refused.stderr
+    terminal = machine.spawn("totpctl", "confirm")
+    terminal.answer("Keep it all the same? [y/N]: ", "n")
+    assert "nothing was changed" in terminal.rest()
+    assert 1 == terminal.exit_status()
+    terminal = machine.spawn("totpctl", "confirm")
+    terminal.answer("Keep it all the same? [y/N]: ", "y")
+    assert "confirmed: sudo will go on asking for a code" in terminal.rest()
+    assert 0 == terminal.exit_status()
+    nothing = totpctl(machine, "confirm", "--yes")
+    assert 1 == nothing.returncode
+    assert "nothing waits for a confirmation" in nothing.stderr

@@ -1,0 +1,103 @@
+"""A throw-away machine whose sshd and sudo are as a distribution ships them: before enable."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.support import product
+from tests.support.machine import Account, Machine
+
+PASSWORD_STEP = "@include common-auth\n"
+SERVICES = ("sshd", "sudo")
+DROP_IN = "/etc/ssh/sshd_config.d/00-pam_totp.conf"
+RECORD = "/var/lib/pam_totp/unconfirmed.json"
+CRON_FILE = "/etc/cron.d/pam_totp-unconfirmed"
+# What Debian's own sshd_config says, and what an installer may have added.
+SSHD_CONFIG = """\
+Include /etc/ssh/sshd_config.d/*.conf
+KbdInteractiveAuthentication no
+UsePAM yes
+"""
+PASSWORD, CODE = "Password: ", "Verification code: "
+# Everything a change may touch. Inodes too: what is put back is the file itself.
+_SNAPSHOT = """
+cd / && find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f -printf '%p %i %m %u %g %n ' \
+    -exec sha256sum {} ';' | sort
+find var/lib/pam_totp run -name 'unconfirmed*' -o -name '.pam_totp-*'
+"""
+
+
+def furnish(machine: Machine) -> None:
+    """Let sshd and sudo ask for a password alone, and start sshd."""
+    for service in SERVICES:
+        machine.use_pam(service, PASSWORD_STEP)
+    machine.run("rm", "-f", "/etc/pam.d/sudo-i")
+    machine.run("sh", "-c", "rm -rf /etc/ssh/sshd_config.d; mkdir -p /etc/ssh/sshd_config.d")
+    machine.start_sshd(SSHD_CONFIG)
+
+
+def totpctl(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = machine.run("totpctl", *arguments, check=False, timeout=120)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def snapshot(machine: Machine) -> str:
+    return machine.run("sh", "-c", _SNAPSHOT).stdout
+
+
+def watchers(machine: Machine) -> list[int]:
+    """Return the processes that wait to put something back."""
+    found = machine.run("pgrep", "-f", "totpctl enable", check=False).stdout
+    return [int(line) for line in found.split()]
+
+
+def ssh_with_password(machine: Machine, user: Account) -> str:
+    """Log in with the password alone; return what is shown."""
+    client = machine.ssh(user.name, "-oNumberOfPasswordPrompts=1")
+    client.expect("(?i)password: ")
+    client.sendline(user.password)
+    return client.rest()
+
+
+def ssh_with_code(machine: Machine, user: Account, *options: str, offset: int = 0) -> str:
+    """Log in with password and code; return what is shown."""
+    client = machine.ssh(user.name, *options, "-oNumberOfPasswordPrompts=1")
+    client.answer(PASSWORD, user.password)
+    client.answer(CODE, user.code(offset))
+    return client.rest()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+@contextmanager
+def before_enable(prepared: bytes) -> Iterator[Machine]:
+    """A machine that asks for passwords alone, with alice enrolled: the files of ``prepared``."""
+    with Machine() as started:
+        for archive in (product.tree(), prepared):
+            started.run(*product.UNPACK, "--absolute-names", typed=archive)
+        furnish(started)
+        yield started
+
+
+def contents(shown: str) -> list[tuple[str, ...]]:
+    """Of a snapshot, leave out the inodes."""
+    return [(*line.split()[:1], *line.split()[2:]) for line in shown.splitlines()]
+
+
+def left_over(machine: Machine) -> list[str]:
+    """Return what a trial keeps for itself, and should not leave behind."""
+    names = machine.run("find", "/etc", "/var/lib/pam_totp", "-name", ".pam_totp-*").stdout
+    return [*names.split(), *(p for p in (RECORD, CRON_FILE) if exists(machine, p))]
+
+
+def exists(machine: Machine, path: str) -> bool:
+    return machine.run("test", "-e", path, check=False).returncode == 0
