@@ -3,13 +3,15 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from pathlib import Path
 
 import hypothesis
 import pytest
 
-from pam_totp import login
+from pam_totp import login, pam_stack, picture
 from tests.support.logs import LogSocket
 from tests.support.place import Place
+from tests.unit import front_door
 from tests.unit.door import Clock, Door
 
 # How long an example takes depends on the machine, not on the code.
@@ -57,3 +59,28 @@ def door(place: Place, log: LogSocket, clock: Clock, accounts: None) -> Door:
     """Where people log in: alice is enrolled, bob is not."""
     place.enrol("alice")
     return Door(place, log, clock)
+
+
+@pytest.fixture(scope="session")
+def picture_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return front_door.install_picture(tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture
+def front(
+    door: Door, tmp_path: Path, picture_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> front_door.FrontDoor:
+    """Where bob is to enrol; PAM files are those of a folder of its own."""
+    pam_folder = tmp_path / "pam.d"
+    pam_folder.mkdir()
+    monkeypatch.setattr(pam_stack, "PAM_FOLDERS", (str(pam_folder),))
+    monkeypatch.setattr(picture, "PROGRAM", str(picture_program))
+    front = front_door.FrontDoor(door, pam_folder)
+    front.pam_file("sshd", front_door.PROVES)
+    front.configure()
+    return front
+
+
+@pytest.fixture
+def bob(monkeypatch: pytest.MonkeyPatch) -> front_door.Person:
+    return front_door.Person(monkeypatch)
