@@ -1,67 +1,34 @@
-"""sshd's part of a second factor: the drop-in, whether it is in force, and a reload.
+"""sshd's part of a second factor: what is in force, which line put it there, and a reload.
 
-For sshd_config(5) see sshd_files.py, which knows who set what.
+The drop-in is sshd_drop_in.py's; who set what, sshd_files.py knows; sshd_command.py asks sshd.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from . import sshd_files, sshd_process, ui
-from .sshd_command import check as check
+from . import sshd_command, sshd_files, sshd_process, ui
 from .sshd_command import effective as effective
+from .sshd_drop_in import BEGIN, DROP_IN, NAMES, is_good, is_same, method_lists, needed
+from .sshd_drop_in import drop_in as drop_in
+from .sshd_drop_in import drop_in_disabled as drop_in_disabled
 from .sshd_files import Setting
 from .sshd_process import reload as reload
 
-DROP_IN = "/etc/ssh/sshd_config.d/00-pam_totp.conf"
-BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable sshd)"
-END = "# END pam_totp"
-METHODS = {
-    "code": "publickey,keyboard-interactive keyboard-interactive",
-    "password+code": "publickey,keyboard-interactive",
-    "skip": "publickey keyboard-interactive",
-}
-_NAMES = {
-    "usepam": "UsePAM",
-    "kbdinteractiveauthentication": "KbdInteractiveAuthentication",
-    "passwordauthentication": "PasswordAuthentication",
-    "pubkeyauthentication": "PubkeyAuthentication",
-    "authenticationmethods": "AuthenticationMethods",
-}
 
+def check() -> None:
+    """Let sshd read its configuration.
 
-def needed(keys: str) -> dict[str, str]:
-    """Return what must be in force, with the keywords in lower case as sshd -T has them."""
-    settings = {
-        "usepam": "yes",
-        "kbdinteractiveauthentication": "yes",
-        "passwordauthentication": "no",
-        "pubkeyauthentication": "yes",
-        "authenticationmethods": METHODS[keys],
-    }
-    if keys == "skip":
-        del settings["pubkeyauthentication"]
-    return settings
-
-
-def drop_in(keys: str) -> str:
-    """Return our block, which is all that stands in DROP_IN unless somebody edits it."""
-    lines = (f"{_NAMES[keyword]} {value}" for keyword, value in needed(keys).items())
-    return "\n".join((BEGIN, *lines, END, ""))
-
-
-def drop_in_disabled(text: str) -> str:
-    """Return ``text`` without our block; "" if nothing but blank lines is left."""
-    left, inside = [], False
-    for line in text.splitlines(keepends=True):
-        if line.strip().startswith("# BEGIN pam_totp"):
-            inside = True
-        elif inside and line.strip() == END:
-            inside = False
-        elif not inside:
-            left.append(line)
-    return "".join(left) if "".join(left).strip() else ""
+    Raises ui.CommandFailed with sshd's own words, and with the line that turns off what we need.
+    """
+    try:
+        sshd_command.check()
+    except ui.CommandFailed as error:
+        turned_off = "; ".join(_turned_off(_settings_of_files()))
+        if "cannot be satisfied" not in str(error) or not turned_off:
+            raise
+        raise ui.CommandFailed(f"{turned_off}; {error}", "take that line out") from None
 
 
 def has_match_blocks() -> bool:
@@ -77,16 +44,15 @@ def keys_in_force(settings: Mapping[str, str]) -> str:
     """
     if settings.get("pubkeyauthentication", "yes") == "no":
         return "none"
-    lists = _method_lists(settings.get("authenticationmethods", "any"))
+    lists = method_lists(settings.get("authenticationmethods", "any"))
     with_key = [methods for methods in lists if "publickey" in methods]
     if not lists or any("keyboard-interactive" not in methods for methods in with_key):
         return "skip"
     if not with_key:
         return "none"
-    others = [methods for methods in lists if "publickey" not in methods]
-    return (
-        "code" if any("keyboard-interactive" in methods for methods in others) else "password+code"
-    )
+    keyless = [methods for methods in lists if "publickey" not in methods]
+    by_password = any("keyboard-interactive" in methods for methods in keyless)
+    return "code" if by_password else "password+code"
 
 
 def keys_enabled() -> str | None:
@@ -105,35 +71,40 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     For the server as a whole, for each of ``users``, and for whoever else a Match block is for.
     Raises ui.CommandFailed.
     """
+    check()
     lines = _settings_of_files()
-    found = _problems_of_all(keys, effective(), lines)
-    in_blocks = [line for line in lines if line.match and not _is_good(keys, line)]
-    affected: dict[Setting, list[str]] = {line: [] for line in in_blocks}
+    in_blocks = [line for line in lines if line.match and not is_good(keys, line)]
+    of_all = _problems_of_all(keys, effective(), lines, in_blocks)
+    of_users: dict[Setting, list[str]] = {line: [] for line in in_blocks}
+    of_nothing = []
     for user in users if any(line.match for line in lines) else ():
-        settings = effective(user)
-        for keyword in needed(keys):
-            setting = Setting("", 0, keyword, settings.get(keyword, ""), ("user",))
-            if _is_good(keys, setting):
-                continue
-            guilty = [s for s in in_blocks if s.keyword == keyword and _same(s, setting.value)]
+        for wrong in _wrong(keys, effective(user), match=("user",)):
+            guilty = [line for line in in_blocks if is_same(line, wrong)]
             if guilty:
-                affected[guilty[0]].append(user)
-            elif not found:
-                found.append(f"{_NAMES[keyword]} {setting.value} is in force for {user}")
-    for line, names in affected.items():
-        whom = f" (that is {', '.join(names)})" if names else ""
-        found.append(
-            f"{line.place}: sets {_NAMES[line.keyword]} {line.value} for Match "
-            f"{' and '.join(line.match)}{whom}, which wins over {DROP_IN}"
-        )
-    return found
+                of_users[guilty[0]].append(user)
+            elif not of_all:
+                of_nothing.append(f"{NAMES[wrong.keyword]} {wrong.value} is in force for {user}")
+    return of_all + [_of_block(line, names) for line, names in of_users.items()] + of_nothing
 
 
-def _problems_of_all(keys: str, in_force: Mapping[str, str], lines: list[Setting]) -> list[str]:
+def _wrong(
+    keys: str, in_force: Mapping[str, str], match: tuple[str, ...] = ()
+) -> Iterator[Setting]:
+    for keyword in needed(keys):
+        setting = Setting("", 0, keyword, in_force.get(keyword, ""), match)
+        if not is_good(keys, setting):
+            yield setting
+
+
+def _problems_of_all(
+    keys: str, in_force: Mapping[str, str], lines: list[Setting], in_blocks: list[Setting]
+) -> list[str]:
+    """What a block for all does is left to it: such a block counts in ``in_force``, too."""
+    for_all = [line for line in in_blocks if _is_for_all(line)]
     wrong = [
-        Setting("", 0, keyword, in_force.get(keyword, ""))
-        for keyword in needed(keys)
-        if not _is_good(keys, Setting("", 0, keyword, in_force.get(keyword, "")))
+        setting
+        for setting in _wrong(keys, in_force)
+        if not any(is_same(line, setting) for line in for_all)
     ]
     if not wrong:
         return []
@@ -141,7 +112,7 @@ def _problems_of_all(keys: str, in_force: Mapping[str, str], lines: list[Setting
     if not os.path.exists(DROP_IN):
         return [f"{DROP_IN} is missing; run: totpctl enable sshd"]
     if DROP_IN not in sshd_files.files_read(main):
-        listed = ", ".join(f"{_NAMES[setting.keyword]} {setting.value}" for setting in wrong)
+        listed = ", ".join(f"{NAMES[setting.keyword]} {setting.value}" for setting in wrong)
         return [
             f"{main}: does not include {DROP_IN}, so {listed} is in force; "
             f"put this line first: Include {os.path.dirname(DROP_IN)}/*.conf"
@@ -150,57 +121,42 @@ def _problems_of_all(keys: str, in_force: Mapping[str, str], lines: list[Setting
 
 
 def _why(keys: str, wrong: Setting, lines: list[Setting]) -> str:
-    name, need = _NAMES[wrong.keyword], needed(keys)[wrong.keyword]
-    said = f"{name} {wrong.value} is in force, not {need}"
+    said = f"{NAMES[wrong.keyword]} {wrong.value} is in force, not {needed(keys)[wrong.keyword]}"
     for option in sshd_process.options().settings:
         if sshd_files.split(option)[0] == wrong.keyword:
             return f"{said}: sshd was started with -o {option}"
     for line in lines:
-        if line.keyword == wrong.keyword and _counts_for_all(line):
+        if line.keyword == wrong.keyword and _is_for_all(line):
             if line.file == DROP_IN:
                 return f"{line.place}: {said}"
             return f"{line.place}: {said}; it comes before {DROP_IN}, and the first value counts"
     return f"{said}: no file that sshd reads sets it"
 
 
-def _counts_for_all(line: Setting) -> bool:
+def _of_block(line: Setting, users: Sequence[str]) -> str:
+    whom = f" (that is {', '.join(users)})" if users else ""
+    return (
+        f"{line.place}: sets {NAMES[line.keyword]} {line.value} for Match "
+        f"{' and '.join(line.match)}{whom}, which wins over {DROP_IN}"
+    )
+
+
+def _turned_off(lines: list[Setting]) -> Iterator[str]:
+    """Name what keeps sshd from starting with a list of methods: one of them is off."""
+    for keyword in ("kbdinteractiveauthentication", "pubkeyauthentication"):
+        for option in sshd_process.options().settings:
+            if sshd_files.split(option) == (keyword, "no"):
+                yield f"sshd was started with -o {option}"
+        first = next((line for line in lines if line.keyword == keyword and not line.match), None)
+        if first is not None and first.value.lower() == "no":
+            yield (
+                f"{first.place}: {NAMES[keyword]} no is in force, not yes; "
+                f"it comes before {DROP_IN}, and the first value counts"
+            )
+
+
+def _is_for_all(line: Setting) -> bool:
     return all(condition.lower() == "all" for condition in line.match)
-
-
-def _is_good(keys: str, setting: Setting) -> bool:
-    """Tell whether a value will do: what is needed, and in a Match block also what is stricter."""
-    if setting.keyword not in needed(keys):
-        return True
-    if setting.keyword != "authenticationmethods":
-        if setting.match and setting.keyword == "pubkeyauthentication" and keys == "code":
-            return True  # keys do not log in, passwords and codes do
-        return setting.value.lower() == needed(keys)[setting.keyword]
-    lists = _method_lists(setting.value)
-    if not setting.match:
-        return sorted(lists) == sorted(_method_lists(METHODS[keys]))
-    return bool(lists) and all(_is_strict(keys, methods) for methods in lists)
-
-
-def _is_strict(keys: str, methods: Sequence[str]) -> bool:
-    if keys == "skip" and "publickey" in methods:
-        return True
-    if keys == "password+code" and "publickey" not in methods:
-        return False
-    return "keyboard-interactive" in methods
-
-
-def _same(line: Setting, value: str) -> bool:
-    if line.keyword == "authenticationmethods":
-        return _method_lists(line.value) == _method_lists(value)
-    return line.value.lower() == value.lower()
-
-
-def _method_lists(value: str) -> list[tuple[str, ...]]:
-    """Split AuthenticationMethods; [] for "any". "keyboard-interactive:pam" is all of it here."""
-    if value.strip().lower() in ("", "any"):
-        return []
-    lists = (methods.lower().split(",") for methods in value.split())
-    return [tuple(method.partition(":")[0] for method in methods) for methods in lists]
 
 
 def _settings_of_files() -> list[Setting]:

@@ -41,7 +41,7 @@ def _sshd(*arguments: str) -> str:
     missing = re.search(r"Missing privilege separation directory: (/\S+)", done.stderr)
     if done.returncode != 0 and missing:
         os.makedirs(missing[1], exist_ok=True)
-        os.chmod(missing[1], 0o755)
+        os.chmod(missing[1], 0o755)  # noqa: S103  # as sshd's unit makes it, whatever the umask
         ui.message(f"Made {missing[1]}, without which sshd checks nothing.")
         done = _run(command)
     if done.returncode == 0:

@@ -1,0 +1,78 @@
+"""The drop-in of sshd, and what AuthenticationMethods says of keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_cli import sshd, sshd_drop_in
+from tests.support.place import ROOT
+
+KEYS = ("code", "password+code", "skip")
+EXAMPLES = {"code": "key-or-password-and-code"}
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_drop_in_is_one_block_of_settings(keys: str) -> None:
+    lines = sshd.drop_in(keys).splitlines()
+    assert (sshd_drop_in.BEGIN, sshd_drop_in.END) == (lines[0], lines[-1])
+    assert ["UsePAM yes", "KbdInteractiveAuthentication yes"] == lines[1:3]
+    assert "PasswordAuthentication no" in lines
+    assert f"AuthenticationMethods {sshd_drop_in.METHODS[keys]}" in lines
+    assert (keys != "skip") is ("PubkeyAuthentication yes" in lines)
+
+
+def test_drop_in_says_what_the_example_says() -> None:
+    folder = ROOT / "packaging" / "sshd_config.d"
+    for keys, name in EXAMPLES.items():
+        example = (folder / f"{name}.conf").read_text("utf-8").splitlines()
+        assert example[1:] == sshd.drop_in(keys).splitlines()[1:-1]
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_drop_in_taken_out_leaves_nothing(keys: str) -> None:
+    assert "" == sshd.drop_in_disabled(sshd.drop_in(keys))
+
+
+def test_drop_in_taken_out_leaves_what_somebody_added() -> None:
+    text = f"# mine\n{sshd.drop_in('code')}X11Forwarding no\n"
+    assert "# mine\nX11Forwarding no\n" == sshd.drop_in_disabled(text)
+
+
+def test_text_without_our_block_stays_as_it_is() -> None:
+    assert "UsePAM yes\n" == sshd.drop_in_disabled("UsePAM yes\n")
+
+
+def test_block_without_its_end_takes_nothing_that_we_did_not_write() -> None:
+    cut = sshd.drop_in("skip").replace(f"{sshd_drop_in.END}\n", "")
+    assert "Port 22\n" == sshd.drop_in_disabled(f"{cut}Port 22\n")
+
+
+def test_line_that_somebody_put_into_our_block_stays() -> None:
+    edited = sshd.drop_in("code").replace("UsePAM yes\n", "UsePAM yes\nPort 2222\n")
+    edited = edited.replace("PasswordAuthentication no", "PasswordAuthentication yes")
+    assert "Port 2222\n" == sshd.drop_in_disabled(edited)
+
+
+@pytest.mark.parametrize(
+    ("methods", "expected"),
+    [
+        *((sshd_drop_in.METHODS[keys], keys) for keys in KEYS),
+        ("any", "skip"),
+        ("publickey", "skip"),
+        ("publickey,password", "skip"),
+        ("keyboard-interactive publickey,keyboard-interactive", "code"),
+        ("publickey,keyboard-interactive:pam keyboard-interactive:pam", "code"),
+        ("publickey,keyboard-interactive password", "password+code"),
+        ("keyboard-interactive", "none"),
+        ("publickey,publickey,keyboard-interactive", "password+code"),
+        ("publickey,keyboard-interactive publickey", "skip"),
+    ],
+)
+def test_keys_in_force_are_told_by_the_methods(methods: str, expected: str) -> None:
+    settings = {"pubkeyauthentication": "yes", "authenticationmethods": methods}
+    assert expected == sshd.keys_in_force(settings)
+
+
+def test_keys_that_sshd_does_not_take_are_none() -> None:
+    settings = {"pubkeyauthentication": "no", "authenticationmethods": sshd_drop_in.METHODS["code"]}
+    assert "none" == sshd.keys_in_force(settings)
