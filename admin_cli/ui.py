@@ -8,8 +8,8 @@
 - Whatever is written is one line: control characters in names never reach the terminal, and
   neither does what its encoding lacks. picture() alone goes out as it is.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 no such user or enrolment, 4 not root,
-5 store unavailable, 6 a check says no.
+Exit codes: 0 done, 1 failed, 2 usage, 3 no such user, group or enrolment,
+4 not root, 5 store unavailable, 6 a check says no.
 """
 
 from __future__ import annotations
