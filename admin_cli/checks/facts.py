@@ -105,9 +105,14 @@ class Facts:
 
     @cached_property
     def people(self) -> dict[str, pwd.struct_passwd]:
-        """The accounts with a shell that the machine lists."""
-        every = accounts.everybody()
-        return {name: every[name] for name in sorted(every) if accounts.has_shell(every[name])}
+        """The accounts that may log in: with a shell, and a password or an SSH key."""
+        shadow = accounts.read_shadow()
+        return {
+            name: entry
+            for name, entry in sorted(accounts.everybody().items())
+            if accounts.has_shell(entry)
+            and (accounts.has_password(entry, shadow) or accounts.has_key(entry, {}) != accounts.NO)
+        }
 
     @cached_property
     def administrators(self) -> list[str]:

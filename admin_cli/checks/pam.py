@@ -25,12 +25,10 @@ _REPLACED = "#replaced:"
 def missing(facts: Facts) -> Iterator[Found]:
     for name in facts.remembered:
         service = facts.service(name)
-        if service.problem or service.asks:
+        if service.problem or service.lines:
             continue
-        what = "its pam_totp line is never reached"
-        if not service.lines:
-            commented = _OURS_IN_A_COMMENT.search(service.text)
-            what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
+        commented = _OURS_IN_A_COMMENT.search(service.text)
+        what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
         yield f"{service.path}: {what}", _enable_again(facts, name)
 
 
@@ -159,7 +157,7 @@ def other_logins(facts: Facts) -> Iterator[Found]:
     if names:
         yield (
             f"these ask for no code: {', '.join(names)}",
-            "run, for those that should: totpctl enable",
+            "run, for those that should: totpctl enable SERVICE",
         )
 
 

@@ -111,9 +111,12 @@ def worker_socket(facts: Facts) -> Iterator[Found]:
 @check("socket-mode", WRONG, "who may use the socket is not who pam_totp.conf lets in")
 def socket_mode(facts: Facts) -> Iterator[Found]:
     try:
-        mode = stat.S_IMODE(os.lstat(SOCKET).st_mode)
+        status = os.lstat(SOCKET)
     except FileNotFoundError:
         return
+    if not stat.S_ISSOCK(status.st_mode):
+        return
+    mode = stat.S_IMODE(status.st_mode)
     page = "docs/howto/programs-without-root.md"
     if facts.config.unprivileged and mode & 0o006 != 0o006:
         yield f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})", f"see {page}"

@@ -21,7 +21,14 @@ _COMMIT = "a code counts only once its use is on the disk"
 
 @check("configuration", WRONG, "what is not understood falls back to the strict default")
 def configuration(facts: Facts) -> Iterator[Found]:
-    for problem in facts.loaded.problems:
+    try:
+        problems = facts.loaded.problems
+    except InsecureFile:
+        return  # see permissions
+    except Unavailable as error:
+        yield str(error), error.hint
+        return
+    for problem in problems:
         yield problem, f"edit {facts.config_path}; see pam_totp.conf(5)"
 
 

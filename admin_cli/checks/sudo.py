@@ -23,7 +23,7 @@ _NEITHER = "it asks for neither password nor code"
 @check("sudoers", WRONG, "what sudo refuses to read it does not obey; it may refuse everybody")
 def sudoers_errors(facts: Facts) -> Iterator[Found]:
     if facts.asks(*SERVICES) and os.path.exists(SUDOERS):
-        done = _run("visudo", "-c", "-q", "-f", SUDOERS)
+        done = _run("visudo", "-c", "-f", SUDOERS)
         if done is not None and done.returncode != 0:
             words = (done.stderr or done.stdout).strip().splitlines()
             yield words[0] if words else f"{SUDOERS} is not in order", "run: visudo -c"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.e2e import doctor_machine
 from tests.support import hosts, product
 from tests.support.machine import Account, Machine
 
@@ -50,6 +51,18 @@ def machine(prepared: Prepared, host: str) -> Iterator[Machine]:
                 hosts.program(line) for line in started.log.lines() if ":auth): event=" in line
             }
             assert served <= {f"pam_totp[{service}]"}
+
+
+@pytest.fixture(scope="session")
+def clean() -> doctor_machine.Clean:
+    return doctor_machine.prepare()
+
+
+@pytest.fixture
+def doctored(clean: doctor_machine.Clean) -> Iterator[Machine]:
+    """A machine on which sshd and sudo ask for a code, and nothing is wrong."""
+    with doctor_machine.clean_machine(clean) as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""A machine on which sshd and sudo ask for a code, as doctor should find nothing wrong with."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from admin_cli.checks import CHECKS
+from tests.support import product
+from tests.support.machine import Account, Machine
+
+LIBRARY = "/usr/lib/pam_totp"
+ALWAYS = ("other-logins", "service-off")  # nobody enabled su; nothing runs as a service
+SHIM = "/tmp/kernel_clock.so"
+KEPT = (
+    *("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"),
+    *("/home/alice", "/etc/pam.d", "/etc/ssh", "/etc/security", "/var/lib/pam_totp"),
+)
+# What the kernel says of its clock is that of the machine that runs the tests.
+_CLOCK = """
+#include <stdlib.h>
+#include <sys/timex.h>
+int adjtimex(struct timex *timex)
+{
+    timex->status = getenv("UNSYNCHRONISED") ? STA_UNSYNC : 0;
+    return 0;
+}
+"""
+
+
+class Clean(NamedTuple):
+    """What there is on a clean machine, to be unpacked on one after the other."""
+
+    files: bytes  # a tar archive
+    alice: Account
+
+
+def prepare() -> Clean:
+    with Machine() as machine:
+        machine.install_product()
+        alice = machine.enrol("alice")
+        machine.run("ssh-keygen", "-A")
+        machine.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n")
+        machine.run("sh", "-c", "rm -f /etc/ssh/sshd_config.d/*")
+        machine.write("/etc/pam.d/sshd", "@include common-auth\n@include common-account\n")
+        for service in ("sudo", "sudo-i"):
+            machine.write(f"/etc/pam.d/{service}", "@include common-auth\n")
+        machine.run("totpctl", "enable", "sshd", "sudo", "--no-confirm")
+        pack = 'tar --create "$@" | base64 --wrap=0'
+        packed = machine.run("sh", "-c", pack, "sh", "--absolute-names", *KEPT).stdout
+    return Clean(base64.b64decode(packed), alice)
+
+
+@contextmanager
+def clean_machine(clean: Clean) -> Iterator[Machine]:
+    with Machine() as machine:
+        for archive in (product.tree(), clean.files):
+            machine.run(*product.UNPACK, "--absolute-names", typed=archive)
+        machine.run("sh", "-c", "rm -f /etc/ssh/sshd_config.d/[!0]*; install -d /run/sshd")
+        machine.run("sh", "-c", f"base64 --decode >{SHIM}", typed=_shim())
+        yield machine
+
+
+def doctor(machine: Machine, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {"LD_PRELOAD": SHIM, **environment}
+    return machine.run("totpctl", "doctor", *options, env=env, check=False)
+
+
+def findings(machine: Machine, **environment: str) -> list[dict[str, Any]]:
+    """Return what doctor finds, after seeing that its exit code says the same."""
+    done = doctor(machine, "--json", **environment)
+    document = json.loads(done.stdout)
+    wrong = [finding for finding in document["findings"] if finding["level"] == "wrong"]
+    assert (6 if wrong else 0) == done.returncode, done
+    assert len(wrong) == document["wrong"]
+    found: list[dict[str, Any]] = document["findings"]
+    return found
+
+
+def assert_found(machine: Machine, names: str, script: str, problem: str, **env: str) -> None:
+    """Run ``script`` and see that doctor finds ``names``, in one of them ``problem``, and no more.
+
+    Each finding has all of its texts, and each is a line.
+    """
+    machine.run("sh", "-ec", script)
+    found = [f for f in findings(machine, **env) if f["check"] not in ALWAYS]
+    assert {*names.split()} == {finding["check"] for finding in found}, found
+    assert any(problem in finding["problem"] for finding in found) or not names, found
+    levels = {check.name: check.level for check in CHECKS}
+    for finding in found:
+        assert levels[finding["check"]] == finding["level"]
+        assert all(text and text.isprintable() for text in finding.values())
+
+
+def our_python(script: str) -> str:
+    """Return a shell command that runs ``script`` with the installed modules."""
+    words = ["/usr/bin/python3", "-c", f"import sys; sys.path.insert(0, {LIBRARY!r})\n{script}"]
+    return shlex.join(words)
+
+
+@functools.cache
+def _shim() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder, "clock.c"), Path(folder, "clock.so")
+        source.write_text(_CLOCK, encoding="ascii")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+        return base64.b64encode(library.read_bytes())

@@ -1,0 +1,160 @@
+"""What doctor finds in PAM files, sshd's configuration and sudoers: one machine a finding."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.doctor_machine import assert_found, our_python
+from tests.support.machine import Machine
+
+pytestmark = pytest.mark.root
+
+SUDO = "/etc/pam.d/sudo"
+HOOK = "pam_python.so /usr/lib/pam_totp/hook.py"
+FEDORA = """
+printf 'auth sufficient pam_unix.so\\nauth required pam_deny.so\\n' >/etc/pam.d/system-auth
+printf 'auth include system-auth\\naccount include system-auth\\n' >/etc/pam.d/login
+"""
+TRIAL = """
+from admin_cli import trial_record
+boot, now = trial_record.read_boot()
+trial_record.write(trial_record.Trial("1", 0, 600, {boot}, now, ("sudo",), None, ()))
+"""
+BY_HAND = """
+rm /var/lib/pam_totp/enabled.json /etc/ssh/sshd_config.d/00-pam_totp.conf
+cat >>/etc/ssh/sshd_config <<'END'
+UsePAM yes
+KbdInteractiveAuthentication yes
+PasswordAuthentication no
+END
+"""
+
+
+def in_sudo(*lines: str) -> str:
+    text = "".join(f"{line}\\n" for line in lines)
+    return f"printf '{text}' >{SUDO}"
+
+
+def in_sudoers(line: str) -> str:
+    return f"echo '{line}' >>/etc/sudoers"
+
+
+CASES = [
+    # PAM files
+    ("pam-missing", in_sudo("@include common-auth"), "sudo: it has no pam_totp line"),
+    ("pam-missing", f"sed -i 's/^auth/#auth/' {SUDO}", "its pam_totp line is a comment"),
+    ("pam-missing", f"rm {SUDO}", "sudo: it has no pam_totp line"),
+    ("pam-unclear", f"echo 'auth [success=oops] pam_unix.so' >>{SUDO}", "line "),
+    ("pam-unclear", "echo 'auth oops pam_unix.so' >>/etc/pam.d/common-auth", "common-auth"),
+    (
+        "pam-bypass",
+        f"sed -i '1i auth sufficient pam_unix.so' {SUDO}",
+        "sudo:1 (sufficient pam_unix",
+    ),
+    ("pam-bypass", f"sed -i 's/required pam_totp/optional pam_totp/' {SUDO}", "optional pam_totp"),
+    ("pam-order", in_sudo("auth required pam_totp.so", "@include common-auth"), "before the pass"),
+    (
+        "pam-after-wrong-password",
+        in_sudo("auth required pam_unix.so", "auth required pam_totp.so"),
+        "after a wrong password too",
+    ),
+    (
+        "pam-without-password pam-after-wrong-password",
+        in_sudo("auth optional pam_unix.so", "auth required pam_totp.so"),
+        "no password is needed",
+    ),
+    ("pam-dead-end", f"sed -i '1i auth requisite pam_deny.so' {SUDO}", "do not succeed"),
+    ("pam-dead-end", f"echo 'auth requisite pam_deny.so' >>{SUDO}", "do not succeed"),
+    (
+        "pam-exempt",
+        f"echo 'exempt_groups = users' >>/etc/security/pam_totp.conf; "
+        f"sed -i 's/required pam_totp/[success=ok default=die] pam_totp/' {SUDO}",
+        "only a code lets somebody in",
+    ),
+    ("pam-arguments", f"sed -i 's/pam_totp.so/pam_totp.so windw=0/' {SUDO}", "unknown: windw=0"),
+    ("pam-arguments", f"sed -i 's/pam_totp.so/& config=\\/gone/' {SUDO}", "/gone: there is no"),
+    (
+        "pam-out-of-step",
+        f"{FEDORA} totpctl enable login --no-confirm --force; "
+        "sed -i '1i auth required pam_faildelay.so' /etc/pam.d/system-auth",
+        "have changed since",
+    ),
+    ("pam-python-elsewhere", f"echo 'auth required {HOOK}' >>/etc/pam.d/su", "su: /etc/pam.d/su"),
+    ("nothing-enabled", "totpctl disable sshd sudo", "no service asks"),
+    ("enabled-file", "echo '[]' >/var/lib/pam_totp/enabled.json", "is not what totpctl wrote"),
+    ("trial", our_python(TRIAL.format(boot="boot")), "sudo: put back in "),
+    ("trial-overdue", our_python(TRIAL.format(boot="'x'")), "was to be put back by now"),
+    ("leftovers", "touch /etc/pam.d/.pam_totp-before.sudo", ".pam_totp-before.sudo was left"),
+    # sshd
+    ("sshd-refuses", "echo Nonsense yes >>/etc/ssh/sshd_config", "Nonsense"),
+    (
+        "sshd-settings",
+        "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-a.conf",
+        "/etc/ssh/sshd_config.d/00-a.conf:1: PasswordAuthentication yes is in force",
+    ),
+    (
+        "sshd-settings",
+        "printf 'Match User alice\\nAuthenticationMethods publickey\\n' >>/etc/ssh/sshd_config",
+        "for Match User alice (that is alice)",
+    ),
+    ("sshd-settings", "rm /etc/ssh/sshd_config.d/00-pam_totp.conf", "is missing"),
+    (
+        "sshd-settings",
+        f"{BY_HAND} echo AuthenticationMethods keyboard-interactive >>/etc/ssh/sshd_config; "
+        "sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config",
+        "sshd has usepam no",
+    ),
+    ("sshd-keys", BY_HAND, "asks for no code where somebody comes with a key"),
+    (
+        "sshd-keys",
+        f"{BY_HAND} printf 'AuthenticationMethods keyboard-interactive\\nMatch User alice\\n"
+        "AuthenticationMethods publickey\\n' >>/etc/ssh/sshd_config",
+        "asks alice for no code",
+    ),
+    ("sshd-keys-skip", "totpctl enable sshd --keys skip --no-confirm", "with --keys skip"),
+    (
+        "sshd-other-methods",
+        f"{BY_HAND} printf 'PubkeyAuthentication no\\nHostbasedAuthentication yes\\n' "
+        ">>/etc/ssh/sshd_config",
+        "by hostbased alone",
+    ),
+    # sudo
+    ("sudoers", in_sudoers("alice ALL=(ALL"), "syntax error"),
+    ("sudo-nopasswd", in_sudoers("alice ALL=(ALL) NOPASSWD: ALL"), "alice for nothing before: ALL"),
+    ("sudo-nopasswd", in_sudoers("%ops ALL=NOPASSWD: /bin/ls"), "%ops for nothing before: /bin/ls"),
+    ("sudo-nopasswd", in_sudoers("Defaults:alice !authenticate"), "asks alice for nothing"),
+    ("sudo-nopasswd-service", in_sudoers("www-data ALL=NOPASSWD: /bin/ls"), "asks www-data for"),
+    ("sudo-exempt-group", in_sudoers("Defaults exempt_group=adm"), "exempt_group = adm"),
+    (
+        "sudo-i",
+        "printf '@include common-auth\\n' >/etc/pam.d/sudo-i; "
+        + our_python("from admin_cli import enabled; enabled.forget(['sudo-i'])"),
+        "/etc/pam.d/sudo-i does not",
+    ),
+    ("sudo-other-code", in_sudoers("Defaults rootpw"), "sudoers says rootpw"),
+    (
+        "sudo-path",
+        f"sed -i 's|pam_totp.so|{HOOK}|' {SUDO}; sed -i /secure_path/d /etc/sudoers",
+        "without secure_path",
+    ),
+    (
+        "sudo-path",
+        f"sed -i 's|pam_totp.so|{HOOK}|' {SUDO}; "
+        "sed -i 's/secure_path=.*/secure_path=\\/opt/' /etc/sudoers",
+        "secure_path lacks /usr/bin",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "script", "problem"), CASES, ids=[c[0] for c in CASES])
+def test_finding(doctored: Machine, name: str, script: str, problem: str) -> None:
+    assert_found(doctored, name, script, problem)
+
+
+def test_rule_that_spares_root_alone_is_none(doctored: Machine) -> None:
+    assert_found(doctored, "", in_sudoers("root ALL=(ALL) NOPASSWD: ALL"), "")
+
+
+def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Machine) -> None:
+    block = "Match User alice\\nAuthenticationMethods publickey,keyboard-interactive\\n"
+    assert_found(doctored, "", f"printf '{block}' >>/etc/ssh/sshd_config", "")

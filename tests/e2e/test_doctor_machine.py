@@ -1,0 +1,155 @@
+"""What doctor finds in the store, the clock, the people and the service: one machine a finding."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.doctor_machine import assert_found, our_python
+from tests.support.machine import Machine
+
+pytestmark = pytest.mark.root
+
+CONFIG, KEY = "/etc/security/pam_totp.conf", "/etc/security/pam_totp.key"
+FOLDER, STORE = "/var/lib/pam_totp", "/var/lib/pam_totp/store.db"
+SOCKET = "/run/pam_totp/pam_totp.sock"
+MODULE = "/usr/lib/*/security/pam_totp.so"
+HOOK = "pam_python.so /usr/lib/pam_totp/hook.py"
+DISK = (
+    f"cp -a {FOLDER} /tmp/s; mount -t tmpfs -o mode=700,size={{}} t {FOLDER}; "
+    f"cp -a /tmp/s/. {FOLDER}"
+)
+PAM_PYTHON = f"sed -i 's|pam_totp.so|{HOOK}|' /etc/pam.d/sudo;"
+BOB = "useradd -m -s /bin/sh -G sudo bob; echo bob:secret | chpasswd;"
+WORKER = "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & sleep 0.5;"
+BOUND = f"import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).bind('{SOCKET}')"
+
+
+def record(change: str) -> str:
+    """Change the record of alice; ``phone`` is her authenticator."""
+    return our_python(
+        "from pam_totp import sealing, store\n"
+        f"opened = store.open_store('{STORE}', sealing.read_sealer('{KEY}'))\n"
+        "with opened.transaction('alice') as own:\n"
+        "    record = own.record\n"
+        "    (phone,) = record.authenticators\n"
+        f"    own.save(record._replace({change}))\n"
+    )
+
+
+def systemd(**units: str) -> str:
+    """Pretend that systemd runs, and says this of each unit."""
+    cases = "".join(f"pam_totp.{name}) printf '{text}' ;; " for name, text in units.items())
+    fake = f'#!/bin/sh\nfor unit; do :; done\ncase "$unit" in {cases} esac\n'
+    return (
+        "install -d /run/systemd/system; cat >/usr/local/bin/systemctl <<'END'\n"
+        f"{fake}END\nchmod 755 /usr/local/bin/systemctl;"
+    )
+
+
+GOOD = "LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\nResult=success\\n"
+FAILED = "LoadState=loaded\\nActiveState=failed\\nResult=start-limit-hit\\n"
+DISABLED = GOOD.replace("=enabled", "=disabled")
+GONE = "LoadState=not-found\\nActiveState=inactive\\n"
+
+CASES = [
+    # configuration, key, store
+    ("configuration", f"echo 'windw = 3' >>{CONFIG}", "unknown key: windw"),
+    ("permissions", f"chmod o+w {CONFIG}", f"{CONFIG}: is writable by others"),
+    ("permissions", f"chmod 0644 {KEY}", f"{KEY}: is readable by others"),
+    ("permissions", f"chmod o+w {STORE}; chmod 0700 {FOLDER}", f"{STORE}: is writable by others"),
+    ("permissions", f"chmod 0755 {FOLDER}; chmod 0644 {STORE}", f"{STORE}: others may read it"),
+    ("permissions", "chown nobody /usr/lib/pam_totp/pam_totp/login.py", "login.py: is owned by"),
+    ("permissions", f"chmod g+w {MODULE}", "pam_totp.so: is writable by others"),
+    ("key-mode", f"chmod 0 {KEY}", "(mode 0000)"),
+    ("store", f"rm {STORE}*", "there is no store"),
+    ("store", f"printf %064d 0 >{KEY}", "is sealed with another"),
+    ("store", f"echo junk >{STORE}; rm -f {STORE}-*", "is damaged or not a store"),
+    (
+        "store-damage",
+        f"sqlite3 {STORE} 'UPDATE authenticators SET digits = 8'",
+        "alice: sealed secret: was altered",
+    ),
+    ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
+    ("disk", DISK.format("1m"), "KiB left"),
+    ("disk", DISK.format("64m,nr_inodes=50"), "files left"),
+    # time
+    (
+        "last-step",
+        record("authenticators=(phone._replace(last_accepted_step=10**9),)"),
+        "alice, phone, lies in the future",
+    ),
+    # people
+    ("administrators suspended-administrators", "totpctl suspend alice", "no administrator"),
+    ("unenrolled-administrators", BOB, "not enrolled, though they may use sudo: bob"),
+    ("skipped-administrators", f"{BOB} totpctl exempt bob", "asked for no code, though"),
+    ("skipped-administrators", f"echo exempt_groups=sudo >>{CONFIG}", "may use sudo: alice"),
+    ("unenrolled-skip", f"echo 'unenrolled = skip' >>{CONFIG}", "without an end"),
+    (
+        "unenrolled-skip",
+        f"printf 'unenrolled = skip\\nunenrolled_until = 2999-01-31\\n' >>{CONFIG}",
+        "skip until 2999-01-31",
+    ),
+    ("unenrolled-skip", "sed -i 's/pam_totp.so/& nullok/' /etc/pam.d/sudo", "skips who is not"),
+    ("locked administrators", record("failures=100"), "alice is locked after 100 wrong codes"),
+    (
+        "suspended-administrators",
+        f"{BOB} totpctl enroll bob --no-confirm --json; totpctl suspend bob",
+        "bob may use sudo, and is suspended",
+    ),
+    ("recovery-codes", record("recovery_digests=frozenset()"), "no recovery codes left: alice"),
+    (
+        "recovery-codes",
+        record("recovery_digests=frozenset([*record.recovery_digests][:3])"),
+        "3 recovery codes left: alice",
+    ),
+    (
+        "exemption-ended",
+        record("status='exempt', exempt_until=86400"),
+        "the exemption of alice ended on 1970-01-01",
+    ),
+    ("missing-groups", f"echo 'exempt_groups = nosuch' >>{CONFIG}", "exempt_groups names nosuch"),
+    (
+        "missing-groups",
+        "groupadd soon; totpctl require --group soon; groupdel soon",
+        "a rule for group soon, but",
+    ),
+    # the programs
+    ("module", f"rm {MODULE}", "pam_totp.so is not among the PAM modules"),
+    ("module", f"for m in {MODULE}; do echo junk >$m; done", "cannot be loaded: OSError"),
+    ("worker", "rm /usr/lib/pam_totp/pam_totp/service.py", "No module named 'pam_totp.service'"),
+    ("worker", "echo 'import nosuch' >>/usr/lib/pam_totp/pam_totp/login.py", "'nosuch'"),
+    ("worker", "rm /usr/lib/pam_totp/worker", "does not start"),
+    ("pam-python", f"{PAM_PYTHON} rm -f /lib/security/pam_python.so", "is not installed"),
+    (
+        "pam-python",
+        f"{PAM_PYTHON} sed -i 's/libpython3[.]/libpython9./' /lib/security/pam_python.so",
+        "cannot be loaded",
+    ),
+    ("pam-python", f"{PAM_PYTHON} rm /usr/lib/pam_totp/hook.py", "there is no /usr/lib/pam_totp/h"),
+    ("socket", f"install -D /dev/null {SOCKET}", "is not a socket"),
+    ("socket", f"install -d /run/pam_totp; {our_python(BOUND)}; chmod 0600 {SOCKET}", "nobody"),
+    ("socket-mode", f"{WORKER} chmod 0666 {SOCKET}", "others may use"),
+    ("socket-mode", f"echo 'unprivileged = yes' >>{CONFIG}; {WORKER}", "is for root alone"),
+    ("service", systemd(socket=GOOD, service=FAILED), "failed (start-limit-hit)"),
+    ("service", systemd(socket=FAILED, service=GOOD), "pam_totp.socket has failed"),
+    ("service", systemd(socket=GONE, service=GOOD), "pam_totp.socket is not installed"),
+    ("service-at-boot", systemd(socket=DISABLED, service=GOOD), "is not enabled"),
+]
+
+
+@pytest.mark.parametrize(("names", "script", "problem"), CASES, ids=[c[0] for c in CASES])
+def test_finding(doctored: Machine, names: str, script: str, problem: str) -> None:
+    assert_found(doctored, names, script, problem)
+
+
+def test_clock_that_nothing_keeps_right(doctored: Machine) -> None:
+    assert_found(doctored, "clock", "true", "nothing keeps the clock", UNSYNCHRONISED="yes")
+
+
+def test_nobody_listens_to_a_socket_that_is_gone(doctored: Machine) -> None:
+    assert_found(doctored, "", f"{WORKER} rm {SOCKET}", "")
+
+
+def test_deadline_that_is_over_skips_nobody(doctored: Machine) -> None:
+    over = f"printf 'unenrolled = skip\\nunenrolled_until = 2020-01-31\\n' >>{CONFIG}"
+    assert_found(doctored, "", over, "")
