@@ -50,7 +50,7 @@ class Access:
         password = accounts.has_password(entry, self._shadow)
         settings = self.settings(entry)
         key = accounts.has_key(entry, settings)
-        if (not password and key == NO) or not _is_allowed(entry, settings):
+        if (not password and key == NO) or not is_allowed(entry, settings):
             return NOTHING
         may_type = True
         if entry.pw_uid == 0:
@@ -95,7 +95,7 @@ def _is_yes(settings: Mapping[str, str], keyword: str) -> bool:
     return settings.get(keyword) == "yes"
 
 
-def _is_allowed(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> bool:
+def is_allowed(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> bool:
     """DenyUsers, AllowUsers, DenyGroups, AllowGroups, each a list of patterns."""
     lists = {
         keyword: settings.get(keyword, "").split()

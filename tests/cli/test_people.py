@@ -1,0 +1,143 @@
+"""Who would be shut out: one account at a time, with what the store and the rules say of it."""
+
+from __future__ import annotations
+
+import pwd
+
+import pytest
+
+from admin_cli import people
+from admin_cli.accounts import MAYBE, YES
+from admin_cli.people import Policy
+from admin_cli.sshd_access import Ways
+from pam_totp import verifier
+from pam_totp.config import Config
+from pam_totp.verifier import Authenticator, UserRecord
+
+NOW = 1_800_000_000
+PHONE = (Authenticator("1", "phone", None),)
+ENROLLED = UserRecord("alice", authenticators=PHONE)
+SKIP = Config(unenrolled="skip")
+ENROLL = Config(unenrolled="enroll")
+NOT_ENROLLED = "is not enrolled (totpctl enroll alice)"
+
+
+@pytest.fixture
+def alice() -> pwd.struct_passwd:
+    return pwd.struct_passwd(("alice", "x", 4000, 4000, "", "/home/alice", "/bin/sh"))
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getgrouplist", lambda name, number: [number])
+
+
+def policy(record: UserRecord | None = None, settings: Config = Config()) -> Policy:  # noqa: B008
+    return Policy({} if record is None else {"alice": record}, (), settings, NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "settings", "expected"),
+    [
+        (ENROLLED, Config(), ""),
+        (None, Config(), NOT_ENROLLED),
+        (UserRecord("alice"), Config(), NOT_ENROLLED),
+        (None, SKIP, ""),
+        (None, Config(unenrolled="skip", unenrolled_until=NOW), NOT_ENROLLED),
+        (None, Config(unenrolled="skip", unenrolled_until=NOW + 1), ""),
+        (
+            ENROLLED._replace(status=verifier.SUSPENDED),
+            SKIP,
+            "is suspended (totpctl resume alice)",
+        ),
+        (
+            UserRecord("alice", status=verifier.SUSPENDED),
+            SKIP,
+            "is suspended (totpctl resume alice)",
+        ),
+        (UserRecord("alice", status=verifier.EXEMPT), Config(), ""),
+        (UserRecord("alice", status=verifier.EXEMPT, exempt_until=NOW), Config(), NOT_ENROLLED),
+        (UserRecord("alice", status=verifier.EXEMPT, exempt_until=NOW + 1), Config(), ""),
+        (UserRecord("alice", status=verifier.MUST_ENROLL), SKIP, NOT_ENROLLED),
+        (ENROLLED._replace(failures=99), Config(), ""),
+        (
+            ENROLLED._replace(failures=100),
+            Config(),
+            "is locked after wrong codes (totpctl unlock alice)",
+        ),
+        (ENROLLED._replace(throttled_until=NOW), Config(), ""),
+        (
+            ENROLLED._replace(throttled_until=NOW + 30),
+            Config(),
+            "must wait 30 s after wrong codes (totpctl unlock alice)",
+        ),
+    ],
+)
+def test_question_for_a_code_lets_in_who_can_answer_it(
+    alice: pwd.struct_passwd, record: UserRecord | None, settings: Config, expected: str
+) -> None:
+    assert expected == policy(record, settings).why_denied(alice, password=False)
+
+
+@pytest.mark.parametrize(
+    ("record", "settings"),
+    [(None, ENROLL), (UserRecord("alice", status=verifier.MUST_ENROLL), Config())],
+)
+def test_who_may_enrol_at_the_login_gets_in_behind_a_password_alone(
+    alice: pwd.struct_passwd, record: UserRecord | None, settings: Config
+) -> None:
+    assert "" == policy(record, settings).why_denied(alice, password=True)
+    assert NOT_ENROLLED == policy(record, settings).why_denied(alice, password=False)
+    quiet = policy(record, settings._replace(quiet=True))
+    assert NOT_ENROLLED == quiet.why_denied(alice, password=True)
+
+
+HAS_BOTH = Ways(password=True, key=YES, now=True)
+HAS_KEY = Ways(key=YES, now=True)
+HAS_PASSWORD = Ways(password=True, now=True)
+MAY_HAVE_KEY = Ways(key=MAYBE, now=True)
+ROOT_WITH_KEY = Ways(key=YES, may_type=False, now=True)
+NO_ANSWER = (
+    "may not answer sshd's question for a code "
+    "(PermitRootLogin prohibit-password: set it to yes, or log in as somebody else)"
+)
+
+
+@pytest.mark.parametrize(
+    ("ways", "code", "password_and_code", "skip"),
+    [
+        (HAS_BOTH, "", "", ""),
+        (HAS_KEY, "", "has no password (passwd alice)", ""),
+        (HAS_PASSWORD, "", "has no key", ""),
+        (MAY_HAVE_KEY, "", "has no password (passwd alice)", ""),
+        (ROOT_WITH_KEY, NO_ANSWER, NO_ANSWER, ""),
+        (Ways(), *["has neither password nor key"] * 3),
+    ],
+)
+def test_enrolled_person_gets_in_with_what_the_form_asks_for(
+    alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
+) -> None:
+    forms = ("code", "password+code", "skip")
+    found = [people.why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in forms]
+    assert [code, password_and_code, skip] == found
+
+
+@pytest.mark.parametrize(
+    ("ways", "code", "password_and_code", "skip"),
+    [
+        (HAS_BOTH, NOT_ENROLLED, NOT_ENROLLED, ""),
+        (HAS_KEY, NOT_ENROLLED, "has no password (passwd alice)", ""),
+        (HAS_PASSWORD, NOT_ENROLLED, "has no key", NOT_ENROLLED),
+    ],
+)
+def test_person_who_is_not_enrolled_gets_in_where_a_key_needs_no_code(
+    alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
+) -> None:
+    forms = ("code", "password+code", "skip")
+    found = [people.why_not_by_ssh(alice, ways, keys, policy()) for keys in forms]
+    assert [code, password_and_code, skip] == found
+
+
+def test_person_with_a_key_alone_cannot_enrol_at_the_login(alice: pwd.struct_passwd) -> None:
+    assert "" == people.why_not_by_ssh(alice, HAS_BOTH, "code", policy(settings=ENROLL))
+    assert NOT_ENROLLED == people.why_not_by_ssh(alice, HAS_KEY, "code", policy(settings=ENROLL))
