@@ -27,6 +27,13 @@ def missing(facts: Facts) -> Iterator[Found]:
         service = facts.service(name)
         if service.problem or service.lines:
             continue
+        if not service.text:
+            yield (
+                f"{service.path}: there is no such file any more",
+                f"install its package again, then {_enable_again(facts, name)}; if it is to stay "
+                f"away, take {name} out of {enabled.PATH}",
+            )
+            continue
         commented = _OURS_IN_A_COMMENT.search(service.text)
         what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
         yield f"{service.path}: {what}", _enable_again(facts, name)

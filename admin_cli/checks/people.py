@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pam_totp import admission, dates, verifier
+from pam_totp import admission, dates, pam_stack, verifier
 
 from .. import policy
 from .facts import Facts
@@ -62,6 +62,21 @@ def unenrolled_skip(facts: Facts) -> Iterator[Found]:
             yield (
                 f"PAM file {line.file}, line {line.number}: skips who is not enrolled",
                 ("take nullok and unenrolled=skip out of that line"),
+            )
+
+
+@check("enrolment-at-login", NOTE, "who has to enroll cannot do so there, and is denied")
+def enrolment_at_login(facts: Facts) -> Iterator[Found]:
+    """Find services where nobody is offered it, though some people can get in no other way."""
+    waiting = any(record.status == verifier.MUST_ENROLL for record in facts.records)
+    required = any(rule.rule == admission.REQUIRED for rule in facts.group_rules)
+    if not (waiting or required or facts.config.unenrolled == admission.ENROLL):
+        return
+    for service, judgement in facts.judged:
+        if judgement.asks and not pam_stack.proves_password(service.name):
+            yield (
+                f"{service.path}: the code is asked for where no password was proved",
+                "see docs/howto/roll-out.md, on enrolment at the first login",
             )
 
 
@@ -152,6 +167,7 @@ def _listed(names: list[str]) -> str:
 CHECKS = (
     administrators,
     unenrolled,
+    enrolment_at_login,
     locked,
     skipped,
     unenrolled_skip,

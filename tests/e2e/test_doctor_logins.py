@@ -43,7 +43,7 @@ CASES = [
     # PAM files
     ("pam-missing", in_sudo("@include common-auth"), "sudo: it has no pam_totp line"),
     ("pam-missing", f"sed -i 's/^auth/#auth/' {SUDO}", "its pam_totp line is a comment"),
-    ("pam-missing", f"rm {SUDO}", "sudo: it has no pam_totp line"),
+    ("pam-missing", f"rm {SUDO}", "sudo: there is no such file any more"),
     ("pam-unclear", f"echo 'auth [success=oops] pam_unix.so' >>{SUDO}", "line "),
     ("pam-unclear", "echo 'auth oops pam_unix.so' >>/etc/pam.d/common-auth", "common-auth"),
     (

@@ -90,6 +90,12 @@ CASES = [
         "skip until 2999-01-31",
     ),
     ("unenrolled-skip", "sed -i 's/pam_totp.so/& nullok/' /etc/pam.d/sudo", "skips who is not"),
+    (
+        "enrolment-at-login pam-order",
+        "printf 'auth required pam_totp.so\\nauth required pam_unix.so\\n' >/etc/pam.d/sudo; "
+        f"echo 'unenrolled = enroll' >>{CONFIG}",
+        "where no password was proved",
+    ),
     ("locked administrators", record("failures=100"), "alice is locked after 100 wrong codes"),
     (
         "suspended-administrators",
