@@ -54,8 +54,8 @@ class Admission(NamedTuple):
 
     ``until``: a skip ends at this unix time; 0: it has no end.
 
-    ``by_absence``: somebody is let in because the store does not hold something. Damage may be why
-    it does not: Store.confirm_absence() comes before acting on it.
+    ``by_absence``: somebody is let in, or may enrol, because the store does not hold something.
+    Damage may be why it does not: Store.confirm_absence() comes before acting on it.
     """
 
     kind: str
@@ -89,7 +89,7 @@ def admit(
     if status == verifier.SUSPENDED:
         return Admission(ASK if enrolled else DENY, verifier.SUSPENDED)
     if status == verifier.MUST_ENROLL:
-        return Admission(ASK if enrolled else ENROLL, REQUIRED_USER)
+        return Admission(ASK, REQUIRED_USER) if enrolled else _must_enrol(REQUIRED_USER)
     of_groups = _admit_by_groups(rules, member_of, settings.exempt_groups, now)
     if of_groups is not None and of_groups.kind == SKIP:
         return of_groups
@@ -116,6 +116,10 @@ def has_ended(until: int, now: int) -> bool:
     return until != 0 and until <= now
 
 
+def _must_enrol(reason: str, group: str = "") -> Admission:
+    return Admission(ENROLL, reason, group=group, by_absence=True)
+
+
 def _admit_by_groups(
     rules: Iterable[GroupRule], member_of: Collection[str], exempt_groups: Iterable[str], now: int
 ) -> Admission | None:
@@ -124,7 +128,7 @@ def _admit_by_groups(
         if rule.name not in member_of:
             continue
         if rule.rule == REQUIRED:
-            return Admission(ENROLL, REQUIRED_GROUP, group=rule.name)
+            return _must_enrol(REQUIRED_GROUP, rule.name)
         if not has_ended(rule.until, now):
             exempt = _longer(exempt, rule)
     for name in exempt_groups:
@@ -144,8 +148,10 @@ def _longer(one: GroupRule | None, other: GroupRule) -> GroupRule:
 
 def _admit_unenrolled(settings: Config, now: int) -> Admission:
     until = settings.unenrolled_until
+    if settings.unenrolled == ENROLL:
+        return _must_enrol(NOT_ENROLLED)
     if settings.unenrolled != SKIP:
-        return Admission(settings.unenrolled, NOT_ENROLLED)
+        return Admission(DENY, NOT_ENROLLED)
     if has_ended(until, now):
         return Admission(DENY, DEADLINE_PASSED)
     notice = messages.needed_from(until) if until else ""

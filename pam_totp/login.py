@@ -150,6 +150,8 @@ class _Login:
     def _enrol(self, record: UserRecord | None) -> int:
         from .first_login import ENROLLED, FirstLogin
 
+        # Only now, when the password is known to be right: its time would tell who must enrol.
+        self._confirm_absence()
         enrolment = FirstLogin(
             self._conversation,
             self._source.user,
@@ -180,10 +182,13 @@ class _Login:
         names = admission.groups_that_count(rules, settings)
         member_of = identity.groups_among(entry, names)
         admitted = admission.admit(record, rules, member_of, settings, int(time.time()))
-        if admitted.by_absence:
-            with Uninterrupted(), decision.open_configured(settings) as store:
-                store.confirm_absence()
+        if admitted.by_absence and admitted.kind == admission.SKIP:
+            self._confirm_absence()
         return admitted, record
+
+    def _confirm_absence(self) -> None:
+        with Uninterrupted(), decision.open_configured(self._settings) as store:
+            store.confirm_absence()
 
     def _ask_and_verify(self, record: UserRecord | None) -> int:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""

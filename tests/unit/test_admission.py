@@ -30,7 +30,7 @@ STRICT, LENIENT = Config(), Config(unenrolled=SKIP)
 exempt, required = GroupRule("robots", EXEMPT), GroupRule("staff", REQUIRED)
 BOTH = ("robots", "staff")
 BY_ROBOTS = Admission(SKIP, "exempt group", group="robots", by_absence=True)
-BY_STAFF = Admission(ENROLL, "required group", group="staff")
+BY_STAFF = Admission(ENROLL, "required group", group="staff", by_absence=True)
 NOT_ENROLLED = Admission(SKIP, "not enrolled", by_absence=True)
 
 
@@ -59,9 +59,8 @@ def test_whoever_is_enrolled_is_asked(settings: Config) -> None:
 @pytest.mark.parametrize("record", [None, user()])
 def test_of_the_unenrolled_the_configuration_decides(record: UserRecord | None) -> None:
     assert Admission(DENY, "not enrolled") == admission(record)
-    assert Admission(ENROLL, "not enrolled") == admission(
-        record, settings=Config(unenrolled=ENROLL)
-    )
+    must_enrol = Admission(ENROLL, "not enrolled", by_absence=True)
+    assert must_enrol == admission(record, settings=Config(unenrolled=ENROLL))
     assert NOT_ENROLLED == admission(record, settings=LENIENT)
 
 
@@ -85,7 +84,7 @@ def test_from_the_deadline_on_the_unenrolled_are_denied(now: int) -> None:
 @pytest.mark.parametrize("unenrolled", [DENY, ENROLL])
 def test_a_deadline_lets_nobody_in_who_is_not_skipped(unenrolled: str) -> None:
     settings = Config(unenrolled=unenrolled, unenrolled_until=2**40)
-    assert Admission(unenrolled, "not enrolled") == admission(None, settings=settings)
+    assert unenrolled == admission(None, settings=settings).kind
 
 
 # A user's own status
@@ -128,8 +127,9 @@ class TestOwnStatus:
         self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool
     ) -> None:
         record = user(MUST_ENROLL, enrolled=enrolled)
-        kind = ASK if enrolled else ENROLL
-        assert Admission(kind, "must enrol") == admission(record, *rules, settings=settings)
+        expected = Admission(ENROLL, "must enrol", by_absence=True)
+        expected = Admission(ASK, "must enrol") if enrolled else expected
+        assert expected == admission(record, *rules, settings=settings)
 
 
 # Groups
@@ -211,12 +211,12 @@ def test_membership_matters_of_every_group_with_a_rule_and_every_exempt_one() ->
 # All of it
 
 
-def test_nobody_is_let_in_by_what_may_be_missing_unless_the_store_is_looked_through() -> None:
-    """Whoever takes a rule or a record out of the store never turns it into an unchecked skip."""
+def test_nobody_is_let_in_or_enrols_for_what_may_be_missing_unless_it_is_looked_for() -> None:
+    """What damage takes out of the store never becomes an unchecked way in."""
     records = [None] + [
         user(status, enrolled=enrolled) for status, enrolled in product(STATUSES, (False, True))
     ]
     for record, rules, settings in product(records, RULES, SETTINGS):
         found = admission(record, *rules, settings=settings)
         own = record is not None and record.status == EXEMPT
-        assert (found.kind == SKIP and not own) == found.by_absence
+        assert (found.kind == ENROLL or (found.kind == SKIP and not own)) == found.by_absence

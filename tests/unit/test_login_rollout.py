@@ -16,6 +16,8 @@ from pam_totp.verifier import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
 from tests.support.logs import fields
 from tests.support.place import code_at, wrong_code
 from tests.unit.door import Door, Login
+from tests.unit.fake_pam import PamException
+from tests.unit.front_door import FrontDoor, is_offered
 
 PAM_SILENT = 0x8000
 DEADLINE = 1_801_440_000  # the first second of 2027-02-01
@@ -324,3 +326,23 @@ def test_a_disk_that_does_not_say_whether_there_is_a_store_exempts_no_group(
 
     monkeypatch.setattr(os, "lstat", fail)
     assert "PAM_AUTHINFO_UNAVAIL" == door.login(user="bob", argv=["exempt_groups=staff"]).result
+
+
+def test_a_store_that_is_damaged_enrols_nobody_in_place_of_whom_it_has_lost(
+    front: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def damaged(self: SQLiteStore) -> None:
+        asked.append("damaged")
+        raise StoreCorrupt("/store.db", "is damaged", "restore it")
+
+    assert is_offered(front.log_in(PamException()))
+    monkeypatch.setattr(SQLiteStore, "confirm_absence", damaged)
+    entered = front.log_in(PamException())
+    assert ("PAM_AUTHINFO_UNAVAIL", False) == (entered.result, is_offered(entered))
+    assert None is front.record()
+    asked.clear()
+    # Of who has not proved a password, nothing takes longer.
+    entered = front.log_in(wrong_code(), argv=["attempts=1"], authtok=None)
+    assert ("PAM_AUTH_ERR", []) == (entered.result, asked)
