@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 SHADOW = "/etc/shadow"
 ADMIN_GROUPS = ("sudo", "wheel", "admin")
-_NO_SHELLS = ("nologin", "false")
+_NO_SHELLS = ("nologin", "false", "sync", "shutdown", "halt")
 _DAY = 86400  # seconds
 _MAX_BYTES = 1024 * 1024
 

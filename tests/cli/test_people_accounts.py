@@ -68,6 +68,7 @@ def test_shadow_is_read_whatever_is_in_it(
         ("", True),
         ("/usr/sbin/nologin", False),
         ("/bin/false", False),
+        ("/bin/sync", False),
         ("/no/such/shell", False),
     ],
 )
