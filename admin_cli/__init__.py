@@ -12,6 +12,12 @@ rollout.py     require, exempt, for people
 group_rules.py the same for the members of a group
 policy.py      what holds at a login, in words
 reports.py     list, show, verify
+people.py      who would be shut out
+accounts.py    who has a shell, a password, keys
+sudoers.py     whom sudo lets become root
+sshd.py        what sshd has in force, and which line put it there
+sshd_drop_in.py, sshd_files.py, sshd_command.py, sshd_process.py, sshd_access.py
+               our drop-in; sshd_config, sshd -T, the running sshd; whom sshd lets in
 setup.py       init, selftest
 selftest.py    the installed chain, tried through libpam
 otpauth.py     otpauth:// URIs

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from . import sshd_command, sshd_files, sshd_process, ui
 from .sshd_command import effective as effective
-from .sshd_drop_in import BEGIN, DROP_IN, NAMES, is_good, is_same, method_lists, needed
+from .sshd_drop_in import BEGIN, NAMES, is_good, is_same, method_lists, needed
+from .sshd_drop_in import DROP_IN as DROP_IN
 from .sshd_drop_in import drop_in as drop_in
 from .sshd_drop_in import drop_in_disabled as drop_in_disabled
 from .sshd_files import Setting
