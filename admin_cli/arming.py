@@ -56,9 +56,10 @@ def disarm() -> None:
     if os.path.isdir(SYSTEMD):
         for command in (("stop", TIMER), ("disable", "--no-reload", UNIT)):
             _run("systemctl", "--quiet", *command)
-    if os.path.lexists(CRON_FILE):
-        files.remove(CRON_FILE)
-        files.sync_folder(CRON_FILE)
+    for path in (CRON_FILE, files.beside(CRON_FILE, files.NEW)):
+        if os.path.lexists(path):
+            files.remove(path)
+            files.sync_folder(path)
 
 
 def _arm_systemd(trial: Trial) -> None:

@@ -18,7 +18,7 @@ from .trial_record import Trial
 KEYS = ("code", "password+code", "skip")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 MIN_SECONDS, MAX_SECONDS = 10, trial_record.MAX_SECONDS
-PATIENCE = 60.0  # seconds that a revert waits for another totpctl
+PATIENCE = 30.0  # seconds that a revert waits for another totpctl
 _WHAT_KEYS_DO = {
     "code": "with a key sshd asks for the code and no password, without one for both",
     "password+code": "sshd lets in nobody without a key, and then asks for password and code",
@@ -170,7 +170,8 @@ def revert(session: Session, if_due: bool) -> None:
     try:
         with trial.changing(wait=PATIENCE):
             _revert(session, if_due=if_due)
-            trial.remove_leftovers()
+            if trial_record.pending() is None:
+                trial.remove_leftovers()
     except (trial.Busy, OSError) as error:
         # Whoever hangs there, or a full /run, must not keep what is due from being put back.
         ui.warning(f"goes on without the lock: {error}")
