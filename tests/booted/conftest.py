@@ -20,12 +20,18 @@ def base(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def machine(base: tuple[str, str]) -> Iterator[Booted]:
-    """A booted Debian in which install.sh has run, and codes are asked for."""
+def fresh(base: tuple[str, str]) -> Iterator[Booted]:
+    """A booted Debian in which install.sh has run, and no more."""
     with Booted(*base) as booted:
         booted.run(f"{SOURCE}/install.sh")
-        logins.set_up(booted)
         yield booted
+
+
+@pytest.fixture
+def machine(fresh: Booted) -> Booted:
+    """A booted Debian in which install.sh has run, and codes are asked for."""
+    logins.set_up(fresh)
+    return fresh
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def pytest_runtest_makereport(item, call):
     """Show the machine's journal where a test failed."""
     outcome = yield
     report = outcome.get_result()
-    booted = getattr(item, "funcargs", {}).get("machine")
+    booted = getattr(item, "funcargs", {}).get("fresh")
     if report.failed and booted is not None:
         report.sections.append(("console", booted.console()))
         lines = booted.run("journalctl", "--no-pager", "--lines=200", check=False).stdout

@@ -26,6 +26,15 @@ from tests.support.place import ROOT
 
 TIMEOUT = 60  # seconds: a test that waits longer has failed
 SOURCE = "/usr/src/pam_totp"  # this tree, inside
+_KEY = "/root/key"
+WITH_KEY = f"-i{_KEY}"
+SSH_OPTIONS = (
+    "-F/dev/null",
+    "-oStrictHostKeyChecking=no",
+    "-oUserKnownHostsFile=/dev/null",
+    "-oLogLevel=ERROR",
+    "-oNumberOfPasswordPrompts=1",
+)
 _STATES = ("running", "degraded")
 
 # Enrols many at once: users who have a code and no password.
@@ -146,12 +155,25 @@ class Booted:
     def systemctl(self, *words: str, check: bool = True) -> str:
         return self.run("systemctl", *words, check=check).stdout.strip()
 
-    def add_user(self, name: str) -> Account:
+    def add_user(self, name: str, *groups: str) -> Account:
         """Add a user who logs in with a password, a code, and recovery codes."""
-        password = f"correct horse of {name}"
-        self.run("useradd", "--create-home", "--shell", "/bin/sh", name)
-        self.run("chpasswd", "--crypt-method", "SHA256", typed=f"{name}:{password}\n")
+        password = self.add_account(name, *groups).password
         return self.enrol(name)._replace(password=password)
+
+    def add_account(self, name: str, *groups: str) -> Account:
+        """Add a user who logs in with a password, and is not enrolled."""
+        password = f"correct horse of {name}"
+        options = ("--create-home", "--shell", "/bin/sh", "--groups", ",".join(groups))
+        self.run("useradd", *options, name)
+        self.run("chpasswd", "--crypt-method", "SHA256", typed=f"{name}:{password}\n")
+        return Account(name, password, b"", [])
+
+    def give_key(self, account: Account) -> None:
+        """Let a user log in with the SSH key of root, who is the client."""
+        if self.run("test", "-e", _KEY, check=False).returncode != 0:
+            self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", _KEY)
+        authorized = f"/home/{account.name}/.ssh/authorized_keys"
+        self.write(authorized, self.read(f"{_KEY}.pub"))
 
     def enrol(self, name: str) -> Account:
         """Enrol a user who is there, with a code and recovery codes."""
@@ -170,15 +192,15 @@ class Booted:
         self.run("python3", "-I", "-c", _ENROL, typed="".join(lines))
         return (Account(name, "", secret, []) for name, secret in secrets.items())
 
-    def ssh(self, account: Account) -> Terminal:
-        """Log in to its sshd with the real client."""
-        always = ("-F/dev/null", "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
-        options = (*always, "-oLogLevel=ERROR", "-oNumberOfPasswordPrompts=1")
-        return self.spawn("ssh", *options, f"{account.name}@127.0.0.1", "echo welcome $USER")
+    def ssh(self, account: Account, *options: str, command: str = "echo welcome $USER") -> Terminal:
+        """Log in to its sshd with the real client; for a shell at a terminal, no command."""
+        words = [command] if command else []
+        return self.spawn("ssh", *SSH_OPTIONS, *options, f"{account.name}@127.0.0.1", *words)
 
-    def reboot(self) -> None:
+    def reboot(self, *, at_once: bool = False) -> None:
+        """Start it anew; ``at_once``: as after a power cut, without stopping anything before."""
         before = self._leader
-        self.run("systemctl", "reboot")
+        self.run("systemctl", "reboot", *(["--force", "--force"] if at_once else []), check=False)
         for _ in self._while_it_runs():
             if not Path(f"/proc/{before}").exists():
                 break
