@@ -22,7 +22,7 @@ KEY_LINES = (
     "auth [success=ignore default=2] pam_totp.so first_factor=key",
     "# With a key the code decides; pam_permit is reached by who is not asked for one.",
     "auth [success=done ignore=ignore default=die] pam_totp.so",
-    "auth [success=done default=die] pam_permit.so",
+    "auth [success=done default=die] pam_permit.so # never without pam_totp.so",
 )
 # What sshd does with a key is set in its own file; this says which one the lines go with.
 KEYS = {

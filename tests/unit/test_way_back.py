@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli import pam_blocks, pam_file, sshd
+from pam_totp import pam_stack, pam_ways
 from tests.unit.pages import read, section
 
 PARTS = {
@@ -69,6 +70,22 @@ def test_lines_of_the_page_take_out_what_enable_put_in(
     assert f"# edited since\n{before}session optional pam_motd.so\n" == left
     assert (tmp_path / "login").read_text() == FILES["sudo"]
     assert not drop_in.exists()
+
+
+@pytest.mark.parametrize("word", ["pam_totp", "pam_totp.so"])
+@pytest.mark.parametrize(
+    ("service", "keys"),
+    [("sudo", None), ("vsftpd", None), *(("sshd", keys) for keys in pam_blocks.KEYS)],
+)
+def test_whoever_deletes_our_lines_in_a_hurry_leaves_no_open_door(
+    service: str, keys: str | None, word: str
+) -> None:
+    """As ``sed /pam_totp/d`` does: nobody gets in without the password then, nor with a key."""
+    _, after = enabled(service, keys)
+    left = "".join(line for line in after.splitlines(keepends=True) if word not in line)
+    files = {**PARTS, service: left}
+    _, granted = pam_ways.walk(pam_stack.auth_stack(service, files.get))
+    assert [] == [facts for facts in granted if not facts.passed and not facts.key]
 
 
 def test_page_names_the_marks_of_the_code() -> None:
