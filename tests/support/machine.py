@@ -54,6 +54,7 @@ _AFTER_AUTH = {
     "su": "@include common-account\n@include common-session-noninteractive\n",
     "sudo": "@include common-account\n@include common-session-noninteractive\n",
     "chsh": "@include common-account\n",
+    "login": "@include common-account\n@include common-session-noninteractive\n",
 }
 _SSHD_CONFIG = f"""
 Port {SSH_PORT}
@@ -268,11 +269,17 @@ class Machine:
         self.run("sh", "-c", '"$@" || exit 1', "sh", *command)
         self.log.wait_for(f"Server listening on 127.0.0.1 port {SSH_PORT}")
 
-    def ssh(self, user: str, *options: str, command: str = "echo welcome $USER") -> Terminal:
+    def ssh(
+        self,
+        user: str,
+        *options: str,
+        command: str = "echo welcome $USER",
+        env: dict[str, str] | None = None,
+    ) -> Terminal:
         """Log in with the real client, from a terminal of somebody who has no keys."""
         always = ("-F/dev/null", f"-p{SSH_PORT}", "-oUserKnownHostsFile=/dev/null")
         return self.spawn(
-            "ssh", *always, *options, f"{user}@127.0.0.1", command, user=CLIENT, cwd="/"
+            "ssh", *always, *options, f"{user}@127.0.0.1", command, user=CLIENT, env=env, cwd="/"
         )
 
     def whatever_shows(self) -> str:
