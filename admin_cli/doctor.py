@@ -16,7 +16,7 @@ from .session import Session, pass_session
 @click.option("--log", "to_log", is_flag=True, help="Log what is wrong as well.")
 @pass_session
 def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
-    """Look for everything that breaks or bypasses two-factor logins.
+    """Look for what breaks or bypasses two-factor logins.
 
     Each finding is a problem, why it matters, and what mends it. Changes nothing. Exits with 6
     if anything is wrong; notes alone are no reason to.
@@ -40,6 +40,6 @@ def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
             ui.result(f"       mend: {finding.mend}")
     if wrong:
         things = "1 thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
-        raise ui.CheckSaysNo(f"{things} wrong", "docs/reference/doctor.md says more of each")
+        raise ui.CheckSaysNo(f"{things} wrong")
     if not quiet:
         ui.message("nothing is wrong")

@@ -47,7 +47,7 @@ def remembered() -> dict[str, str | None]:
 
 
 def remember(services: Iterable[str], keys: str | None) -> None:
-    """Add ``services``, durably; ``keys`` counts for sshd alone. A damaged file begins anew."""
+    """Add ``services``, durably; ``keys`` counts for sshd. One not to be believed begins anew."""
     known = _known()
     known.update({service: keys if service == "sshd" else None for service in services})
     _write(known)
@@ -65,7 +65,7 @@ def forget(services: Iterable[str]) -> None:
 def _known() -> dict[str, str | None]:
     try:
         return remembered()
-    except NotOurs:
+    except PamTotpError:
         return {}
 
 

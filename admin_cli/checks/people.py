@@ -76,7 +76,7 @@ def enrolment_at_login(facts: Facts) -> Iterator[Found]:
         if judgement.asks and not pam_stack.proves_password(service.name):
             yield (
                 f"{service.path}: the code is asked for where no password was proved",
-                "see docs/howto/roll-out.md, on enrolment at the first login",
+                f"put the pam_totp line behind the password: totpctl enable {service.name}",
             )
 
 

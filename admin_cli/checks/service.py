@@ -21,6 +21,7 @@ _LISTENING = 0x00010000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
 _DENIED = "every login that needs a code is denied"
 _INSTALL = "run install.sh again"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
+_OPEN_TO_ALL = "run: systemctl edit pam_totp.socket; write: [Socket], then: SocketMode=0666"
 _IMPORTS = """
 import runpy, sys
 sys.argv = [{worker!r}]
@@ -72,7 +73,7 @@ def pam_python(facts: Facts) -> Iterator[Found]:
     if path is None:
         yield (
             f"{PAM_PYTHON} is not installed, but PAM files name it",
-            ("run: apt-get install libpam-python; or use pam_totp.so: docs/howto/pam-python.md"),
+            "run: apt-get install libpam-python; or put pam_totp.so in its place",
         )
         return
     problem = _does_not_load(path)
@@ -117,13 +118,12 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
     if not stat.S_ISSOCK(status.st_mode):
         return
     mode = stat.S_IMODE(status.st_mode)
-    page = "docs/howto/programs-without-root.md"
     if facts.config.unprivileged and mode & 0o006 != 0o006:
-        yield f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})", f"see {page}"
+        yield f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})", _OPEN_TO_ALL
     elif not facts.config.unprivileged and mode & 0o077:
         yield (
             f"unprivileged = no, but others may use {SOCKET} (mode {mode:04o})",
-            f"take SocketMode= out of: systemctl cat pam_totp.socket; see {page}",
+            "take SocketMode= out of the drop-in: systemctl cat pam_totp.socket",
         )
 
 
@@ -152,7 +152,7 @@ def service_off(facts: Facts) -> Iterator[Found]:
     if NATIVE not in facts.hosts or is_listening():
         return
     if not facts.has_systemd:
-        yield "no worker listens", "see docs/howto/without-systemd.md"
+        yield "no worker listens", f"have it started at boot: {WORKER} --listen"
     elif _unit("pam_totp.socket").get("ActiveState") != "failed":
         yield "pam_totp.socket does not listen", "run: systemctl enable --now pam_totp.socket"
 

@@ -11,7 +11,6 @@ from .finding import NOTE, WRONG, Found, check
 
 SERVICE = "sshd"
 _KEYS_WHY = "whoever has a key, or stole one, gets in without a code"
-_PAGE = "docs/howto/ssh.md"
 
 
 @check("sshd-refuses", WRONG, "at its next start, sshd does not start: nobody gets in")
@@ -38,7 +37,10 @@ def settings(facts: Facts) -> Iterator[Found]:
         ("passwordauthentication", "no"),
     ):
         if in_force.get(keyword) not in (value, None):
-            yield f"sshd has {keyword} {in_force[keyword]}, not {value}", f"see {_PAGE}"
+            yield (
+                f"sshd has {keyword} {in_force[keyword]}, not {value}",
+                "mend that in sshd_config; or run: totpctl enable sshd",
+            )
 
 
 @check("sshd-keys", WRONG, _KEYS_WHY)

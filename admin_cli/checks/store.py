@@ -89,7 +89,7 @@ def store(facts: Facts) -> Iterator[Found]:
 def store_damage(facts: Facts) -> Iterator[Found]:
     with facts.usable_store() as opened:
         for problem in opened.check():
-            yield problem, "restore the store from a backup: docs/howto/back-up.md"
+            yield problem, "restore key and store from one backup; failing that: totpctl reset USER"
 
 
 @check("store-volume", NOTE, "a store beside the real one knows nobody, or other people")

@@ -66,7 +66,7 @@ def other_code(facts: Facts) -> Iterator[Found]:
 def secure_path(facts: Facts) -> Iterator[Found]:
     if not any(PAM_PYTHON in facts.hosts_of(service) for service in SERVICES):
         return
-    mend = "use pam_totp.so; or set secure_path as docs/howto/pam-python.md says: visudo"
+    mend = "put pam_totp.so in its place; or set secure_path, with /usr/bin in it: visudo"
     paths = [value for option, value in _defaults(facts) if option == "secure_path"]
     if not paths or not isinstance(paths[-1], str):
         yield "sudo uses pam_python.so without secure_path in sudoers", mend

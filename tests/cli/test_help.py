@@ -40,14 +40,15 @@ def test_every_option_has_help(name: str) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     expected = (
-        "enroll reset remove list show verify recovery-codes unlock suspend resume init selftest"
+        "enroll reset remove list show verify recovery-codes unlock suspend resume init selftest "
+        "enable disable confirm revert status doctor require exempt"
     )
     assert sorted(expected.split()) == VERBS
 
 
 @pytest.mark.parametrize(
     "verb",
-    ["enroll", "reset", "recovery-codes", "list", "show", "verify", "selftest"],
+    ["enroll", "reset", "recovery-codes", "list", "show", "verify", "selftest", "status", "doctor"],
 )
 def test_whatever_reports_has_json(verb: str) -> None:
     assert "--json" in [name for p in group.commands[verb].params for name in p.opts]

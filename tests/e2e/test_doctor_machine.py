@@ -152,6 +152,11 @@ def test_clock_that_nothing_keeps_right(doctored: Machine) -> None:
     assert_found(doctored, "clock", "true", "nothing keeps the clock", UNSYNCHRONISED="yes")
 
 
+def test_clock_of_a_container_is_that_of_its_host(doctored: Machine) -> None:
+    container = "install -D /dev/null /run/systemd/container"
+    assert_found(doctored, "clock-of-host", container, "container's host", UNSYNCHRONISED="yes")
+
+
 def test_nobody_listens_to_a_socket_that_is_gone(doctored: Machine) -> None:
     assert_found(doctored, "", f"{WORKER} rm {SOCKET}", "")
 

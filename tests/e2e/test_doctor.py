@@ -1,0 +1,185 @@
+"""doctor on a machine where all is well, and what it does with what it finds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from admin_cli.checks import CHECKS
+from tests.e2e import test_doctor_logins, test_doctor_machine
+from tests.e2e.doctor_machine import SHIM, doctor, findings
+from tests.support.logs import fields
+from tests.support.machine import Machine
+
+pytestmark = pytest.mark.root
+
+NOT_IN_A_TABLE = {"clock", "clock-of-host", "other-logins", "service-off"}
+NO_LINE = "printf '@include common-auth\\n' >/etc/pam.d/sudo"
+
+
+def test_clean_machine_has_no_wrong_findings_and_nothing_is_printed_in_quiet(
+    doctored: Machine,
+) -> None:
+    quiet = doctor(doctored, "--quiet")
+    assert (0, "", "") == (quiet.returncode, quiet.stdout, quiet.stderr)
+    done = doctor(doctored)
+    assert (0, "nothing is wrong\n") == (done.returncode, done.stderr)
+    assert "WRONG" not in done.stdout
+
+
+def test_clean_machine_has_notes_of_what_asks_for_no_code(doctored: Machine) -> None:
+    other, service = findings(doctored)
+    assert ("other-logins", "service-off") == (other["check"], service["check"])
+    named = other["problem"].removeprefix("these ask for no code: ").split(", ")
+    assert {"su", "login"} <= set(named)
+    assert not {"sshd", "sudo", "sudo-i", "cron", "passwd"} & set(named)
+    assert "no worker listens" == service["problem"]
+
+
+def test_machine_where_nothing_was_enabled_has_no_wrong_findings(machine: Machine) -> None:
+    done = machine.run("totpctl", "doctor", "--json", env={"LD_PRELOAD": ""}, check=False)
+    found = {f["check"]: f["level"] for f in json.loads(done.stdout)["findings"]}
+    found.pop("clock", None)  # that of this machine
+    assert {"nothing-enabled": "note"} == found
+
+
+def test_every_check_is_tried_on_a_machine() -> None:
+    cases = [*test_doctor_logins.CASES, *test_doctor_machine.CASES]
+    tried = {name for names, _, _ in cases for name in names.split()}
+    assert {check.name for check in CHECKS} == tried | NOT_IN_A_TABLE
+
+
+def test_what_is_wrong_comes_first_in_three_lines(doctored: Machine) -> None:
+    doctored.run("sh", "-c", NO_LINE)
+    done = doctor(doctored)
+    assert [
+        "WRONG  /etc/pam.d/sudo: it has no pam_totp line [pam-missing]",
+        "       why:  it was enabled, and now asks for no code: a package update?",
+        "       mend: run: totpctl enable sudo",
+    ] == done.stdout.splitlines()[:3]
+    assert (6, "totpctl: error: 1 thing is wrong\n") == (done.returncode, done.stderr)
+    assert 3 == len(doctor(doctored, "--quiet").stdout.splitlines())
+
+
+def test_the_mend_of_a_lost_line_mends_it(doctored: Machine) -> None:
+    doctored.run("sh", "-c", NO_LINE)
+    doctored.run("totpctl", "enable", "sudo", "--no-confirm")
+    assert 0 == doctor(doctored, "--quiet").returncode
+
+
+def test_what_is_wrong_is_logged_as_a_warning_and_notes_are_not(doctored: Machine) -> None:
+    doctored.run("sh", "-c", NO_LINE)
+    doctor(doctored, "--log")
+    lines = [line for line in doctored.log.lines() if "event=finding" in line]
+    (line,) = lines
+    assert line.startswith("<84>")  # authpriv.warning
+    logged = fields(line)
+    assert ("finding", "pam-missing") == (logged["event"], logged["check"])
+    assert "/etc/pam.d/sudo: it has no pam_totp line" == logged["reason"]
+    assert "run: totpctl enable sudo" == logged["hint"]
+
+
+def test_nothing_is_logged_unless_asked_for(doctored: Machine) -> None:
+    doctored.run("sh", "-c", NO_LINE)
+    doctor(doctored)
+    assert "event=finding" not in doctored.log.text()
+
+
+def test_doctor_changes_no_file(doctored: Machine) -> None:
+    look = (
+        "find /etc /var/lib/pam_totp -type f ! -name '*-shm' ! -name '*-wal' -exec sha256sum {} +"
+    )
+    before = doctored.run("sh", "-c", look).stdout
+    doctor(doctored, "--log")
+    assert before == doctored.run("sh", "-c", look).stdout
+
+
+def test_doctor_and_status_are_for_root(doctored: Machine) -> None:
+    for command in ("doctor", "status"):
+        done = doctored.run("totpctl", command, user="alice", check=False)
+        assert (4, "") == (done.returncode, done.stdout)
+
+
+# status
+
+
+def status(machine: Machine, *arguments: str) -> dict[str, dict[str, object]]:
+    shown = machine.run("totpctl", "status", "--json", *arguments, check=False).stdout
+    return {entry["service"]: entry for entry in json.loads(shown)["services"]}
+
+
+def test_status_of_services_that_were_enabled(doctored: Machine) -> None:
+    on = {"state": "on", "managed": True, "hosts": ["pam_totp.so"], "keys": None}
+    on |= {"unconfirmed_seconds": None, "trouble": None}
+    assert {
+        "sshd": {**on, "service": "sshd", "keys": "code"},
+        "sudo": {**on, "service": "sudo"},
+        "sudo-i": {**on, "service": "sudo-i"},
+    } == status(doctored)
+
+
+def test_status_tells_off_bypassed_and_unclear(doctored: Machine) -> None:
+    doctored.run("sh", "-c", NO_LINE)
+    doctored.run("sed", "-i", "1i auth sufficient pam_unix.so", "/etc/pam.d/sudo-i")
+    doctored.run("sed", "-i", "1i auth oops pam_unix.so", "/etc/pam.d/sshd")
+    shown = status(doctored)
+    assert ["unclear", "off", "bypassed"] == [shown[s]["state"] for s in ("sshd", "sudo", "sudo-i")]
+    assert "was enabled" == shown["sudo"]["trouble"]
+    for name in ("sshd", "sudo", "sudo-i", "su"):
+        done = doctored.run("totpctl", "status", name, check=False)
+        assert (6, f"totpctl: error: not on: {name}\nhint: see: totpctl doctor\n") == (
+            done.returncode,
+            done.stderr,
+        )
+
+
+def test_status_of_a_line_that_was_written_by_hand(doctored: Machine) -> None:
+    doctored.write("/etc/pam.d/su", "@include common-auth\nauth required pam_totp.so\n")
+    su = status(doctored)["su"]
+    assert ("on", False) == (su["state"], su["managed"])
+    assert "su       on    by hand    pam_totp.so" in doctored.run("totpctl", "status").stdout
+
+
+def test_status_of_what_waits_for_confirmation(doctored: Machine) -> None:
+    doctored.run("totpctl", "disable", "sudo")
+    doctored.run("totpctl", "enable", "sudo", "--confirm-within", "5m")
+    left = status(doctored)["sudo"]["unconfirmed_seconds"]
+    assert isinstance(left, int)
+    assert 0 < left <= 300
+    assert " s, unless confirmed" in doctored.run("totpctl", "status").stdout
+    assert status(doctored)["sshd"]["unconfirmed_seconds"] is None
+
+
+def test_status_of_keys_is_what_is_in_force(doctored: Machine) -> None:
+    doctored.write("/etc/ssh/sshd_config.d/00-a.conf", "AuthenticationMethods any\n")
+    assert "skip" == status(doctored)["sshd"]["keys"]
+    assert "no code" in doctored.run("totpctl", "status").stdout
+
+
+def test_status_counts_people(doctored: Machine) -> None:
+    for name in ("bob", "carol", "dave", "erin"):
+        doctored.add_user(name, "secret")
+    for name in ("bob", "carol"):
+        doctored.run("totpctl", "enroll", name, "--no-confirm", "--json")
+    doctored.run("totpctl", "suspend", "bob")
+    doctored.run("totpctl", "exempt", "carol")
+    doctored.run("totpctl", "require", "dave")
+    shown = json.loads(doctored.run("totpctl", "status", "--json").stdout)["people"]
+    assert 3 == shown["enrolled"]
+    assert {"dave", "erin"} <= set(shown["unenrolled"])
+    assert not {"alice", "bob", "carol"} & set(shown["unenrolled"])
+    del shown["enrolled"], shown["unenrolled"]
+    assert {
+        "exempt": ["carol"],
+        "suspended": ["bob"],
+        "locked": [],
+        "must_enroll": ["dave"],
+    } == shown
+
+
+def test_status_without_a_store_shows_the_services(doctored: Machine) -> None:
+    doctored.run("sh", "-c", "rm /var/lib/pam_totp/store.db*")
+    done = doctored.run("totpctl", "status", env={"LD_PRELOAD": SHIM})
+    assert "sudo     on" in done.stdout
+    assert "totpctl: warning: the store, its key or the configuration cannot be used" in done.stderr

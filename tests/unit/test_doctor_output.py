@@ -1,0 +1,106 @@
+"""What doctor makes of its checks, whatever these do; and that its page agrees with them."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterable
+from typing import cast
+
+import pytest
+
+from admin_cli import checks, sudoers
+from admin_cli.checks import CHECKS, NOTE, WRONG, Check, Facts, Finding, clock
+from admin_cli.checks.facts import CannotTell
+from admin_cli.checks.finding import Found
+from pam_totp.errors import StoreCorrupt
+from tests.unit.pages import codes, read, rows
+
+NO_FACTS = cast("Facts", None)
+
+
+def check(level: str, *found: Found, error: BaseException | None = None) -> Check:
+    def look(_facts: Facts) -> Iterable[Found]:
+        yield from found
+        if error is not None:
+            raise error
+
+    return Check("example", level, "it matters", look)
+
+
+def examine(monkeypatch: pytest.MonkeyPatch, *examples: Check) -> list[Finding]:
+    monkeypatch.setattr(checks, "CHECKS", examples)
+    return checks.examine(NO_FACTS)
+
+
+def test_what_is_wrong_comes_before_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = examine(monkeypatch, check(NOTE, ("a", "x"), ("b", "x")), check(WRONG, ("c", "x")))
+    assert ["c", "a", "b"] == [finding.problem for finding in found]
+
+
+def test_the_same_problem_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = examine(monkeypatch, check(WRONG, ("a", "first")), check(NOTE, ("a", "second")))
+    assert [Finding("example", WRONG, "a", "it matters", "first")] == found
+
+
+def test_a_check_that_cannot_tell_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [] == examine(monkeypatch, check(WRONG, error=CannotTell()))
+
+
+@pytest.mark.parametrize(
+    ("error", "problem", "mend"),
+    [
+        (StoreCorrupt("/s", "is empty", "restore it"), "/s: is empty", "restore it"),
+        (sudoers.NotRead("/s", "is odd"), "/s: is odd", "see to that, then run it again"),
+        (
+            OSError(errno.EACCES, "Permission denied", "/f"),
+            "/f: Permission denied",
+            "see to that, then run it again",
+        ),
+        (OSError(), "OSError", "see to that, then run it again"),
+    ],
+)
+def test_a_check_that_fails_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str, mend: str
+) -> None:
+    """Even a note that cannot be looked for is wrong: nobody knows how things are."""
+    first, failed = examine(monkeypatch, check(NOTE, ("a", "x"), error=error))
+    (wrong,) = [finding for finding in (first, failed) if finding.level == WRONG]
+    expected = f"this could not be checked: {problem}"
+    assert Finding("example", WRONG, expected, "it matters", mend) == wrong
+
+
+def test_an_unexpected_error_shows_its_place_and_not_its_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (found,) = examine(monkeypatch, check(WRONG, error=ValueError("the secret")))
+    place = r"unexpected ValueError at test_doctor_output\.py:\d+"
+    assert re.fullmatch(f"this could not be checked: {place}", found.problem)
+    assert "please report this" == found.mend
+
+
+def test_an_interrupt_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        examine(monkeypatch, check(WRONG, error=KeyboardInterrupt()))
+
+
+def test_kernel_that_says_nothing_of_its_clock_is_no_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "is_synchronised", lambda: None)
+    both = [clock.clock.findings(NO_FACTS), clock.clock_of_host.findings(NO_FACTS)]
+    assert [[], []] == [list(found) for found in both]
+
+
+# The page
+
+
+def test_page_describes_every_check_with_its_level_and_why() -> None:
+    table = [row for row in rows(read("docs/reference/doctor.md")) if len(row) == 5]
+    described = [(codes(row[0])[0], row[1], row[3]) for row in table]
+    assert [(check.name, check.level, check.why) for check in CHECKS] == described
+    assert all(row[2] and row[4] for row in table)
+
+
+def test_no_two_checks_have_one_name() -> None:
+    assert len(CHECKS) == len({check.name for check in CHECKS})
