@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pam_totp import identity
 from pam_totp.admission import EXEMPT, REQUIRED, GroupRule
 from pam_totp.errors import StoreCorrupt
+from pam_totp.store import is_missing
 from pam_totp.store.database import Database
 from pam_totp.store.sqlite import SQLiteStore
 from pam_totp.verifier import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
@@ -191,6 +195,13 @@ def test_a_person_exempt_is_not_bound_by_the_group(door: Door) -> None:
     assert "PAM_IGNORE" == door.login(user="bob").result
 
 
+def test_names_that_no_group_can_have_are_no_groups() -> None:
+    me = pwd.getpwuid(os.getuid())
+    mine = grp.getgrgid(me.pw_gid).gr_name
+    names = ("nul\0", "\udcff", "", "no-such-group", mine, "B\u00fccher")
+    assert (mine,) == identity.groups_among(me, names)
+
+
 def test_the_directory_is_asked_while_no_store_is_open(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +336,7 @@ def test_a_disk_that_does_not_say_whether_there_is_a_store_exempts_no_group(
         return lstat(path, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "lstat", fail)
+    assert not is_missing(str(door.place.store_path))
     assert "PAM_AUTHINFO_UNAVAIL" == door.login(user="bob", argv=["exempt_groups=staff"]).result
 
 
