@@ -204,8 +204,10 @@ class _File:
         for lines, problem in faults:
             for line in lines:
                 raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
-        if not (found.asks and found.can_succeed and found.lets_exempt_in):
+        if not (found.asks and found.can_succeed):
             raise NotUnderstood(self._service, 0, "would let nobody in", _BY_HAND)
+        if not found.lets_exempt_in:
+            raise NotUnderstood(self._service, 0, "would not let in who is exempt", _BY_HAND)
 
     def _check_jumps(self, stack: Stack, candidate: _Candidate) -> None:
         """Raise NotUnderstood if a jump that is there already would land elsewhere than before.

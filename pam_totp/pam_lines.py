@@ -68,7 +68,7 @@ class NotUnderstood(PamTotpError):
 
     def __init__(self, file: str, number: int, problem: str, hint: str = "") -> None:
         where = f"PAM file {file}, line {number}" if number else f"PAM file {file}"
-        super().__init__(where, problem, hint)
+        super().__init__(where, problem, hint or "how such lines are written says: man 5 pam.d")
         self.file = file
         self.number = number
 

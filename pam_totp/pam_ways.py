@@ -76,7 +76,11 @@ SET_UID = frozenset(
 )
 
 _GRANTED = ("success", "new_authtok_reqd")
-_ALWAYS = {"pam_permit.so": ("success",), "pam_deny.so": ("auth_err",)}
+_ALWAYS = {
+    "pam_permit.so": ("success",),
+    "pam_deny.so": ("auth_err",),
+    "pam_env.so": ("ignore",),
+}
 # They pass over nobody, unless an argument like ignore_unknown_user says so.
 _DECIDES = ("pam_unix.so", "pam_sss.so")
 

@@ -16,14 +16,7 @@ CODES = ["success", "auth_err", "ignore", "new_authtok_reqd", "user_unknown", "p
 WORDS = ["required", "requisite", "sufficient", "optional", "Required", "SUFFICIENT", "[optional]"]
 PARTS = ("part0", "part1", "part2")
 
-actions = st.sampled_from(["ok", "done", "bad", "die", "ignore", "reset", "1", "2", "3", "4"])
-pairs = st.tuples(st.sampled_from([*CODES, "default"]), actions)
-brackets = st.lists(pairs, min_size=1, max_size=4).flatmap(
-    lambda found: st.sampled_from([" ", "\t", "  "]).map(
-        lambda space: "[" + space.join(f"{code}={action}" for code, action in found) + "]"
-    )
-)
-controls = st.one_of(st.sampled_from(WORDS), brackets)
+actions = st.sampled_from(["ok", "done", "bad", "die", "ignore", "reset", "reset", "1", "2", "3"])
 blanks = st.sampled_from([" ", "\t", "   ", " \\\n  "])
 ends = st.sampled_from(["\n", " \n", "  # a comment\n", "\n\n# a line\n", "\n\t\n"])
 
@@ -31,10 +24,20 @@ ends = st.sampled_from(["\n", " \n", "  # a comment\n", "\n\n# a line\n", "\n\t\
 @st.composite
 def module_lines(draw: st.DrawFn) -> str:
     kind = draw(st.sampled_from(["auth", "AUTH", "-auth", "auth", "auth"]))
-    words = [kind, draw(controls), "pam_debug.so", f"auth={draw(st.sampled_from(CODES))}"]
+    code = draw(st.sampled_from(["success", *CODES]))
+    words = [kind, draw(controls(code)), "pam_debug.so", f"auth={code}"]
     if draw(st.integers(0, 14)) == 0:
         words[2:] = ["pam_there_is_none.so"]
     return draw(blanks).join(words) + draw(ends)
+
+
+def controls(code: str) -> st.SearchStrategy[str]:
+    """Return words, and brackets that say more often than not what ``code`` leads to."""
+    codes = st.sampled_from([code, code, "default", *CODES])
+    pairs = st.lists(st.builds("{}={}".format, codes, actions), min_size=1, max_size=3)
+    spaces = st.sampled_from([" ", "\t", "  "])
+    brackets = st.builds(lambda found, space: f"[{space.join(found)}]", pairs, spaces)
+    return st.one_of(st.sampled_from(WORDS), brackets)
 
 
 def include_lines(parts: tuple[str, ...]) -> st.SearchStrategy[str]:
@@ -68,15 +71,17 @@ def walk(stack: Stack) -> tuple[bool, list[str]]:
         entry = stack.entries[state.at]
         code = "success" if entry.line.module_name == "pam_permit.so" else "auth_err"
         if entry.line.module_name == "pam_debug.so":
-            ran.append(entry.line.arguments[0])
-            code = entry.line.arguments[0].partition("=")[2]
+            code = "success"
+            if entry.line.arguments:
+                ran.append(entry.line.arguments[0])
+                code = entry.line.arguments[0].partition("=")[2]
         elif entry.line.module_name == "pam_there_is_none.so":
             code = "module_unknown"
         state = pam_dispatch.after(stack.entries, state, code)
     return state.granted, ran
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(folders)
 def test_a_stack_goes_the_way_that_libpam_goes(texts: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -93,6 +98,35 @@ def test_a_stack_goes_the_way_that_libpam_goes(texts: dict[str, str]) -> None:
         login = log_in(folder, "service")
         granted, ran = walk(pam_stack.auth_stack("service", read))
     assert (login.code == 0, login.shown) == (granted, ran)
+
+
+def test_reset_goes_back_to_where_the_substack_began(tmp_path: Path) -> None:
+    """Refused inside, then forgotten; granted before, and still so."""
+    part = (
+        "auth required pam_debug.so auth=auth_err\nauth [success=reset] pam_debug.so auth=success\n"
+    )
+    text = f"auth required pam_debug.so auth=success\nauth substack {tmp_path / 'part0'}\n"
+    assert (True, True) == both_grant(tmp_path, text, part)
+
+
+def test_a_jump_beyond_the_end_refuses(tmp_path: Path) -> None:
+    text = "auth required pam_debug.so auth=success\nauth [success=1] pam_debug.so auth=success\n"
+    assert (False, False) == both_grant(tmp_path, text, "")
+
+
+def test_a_jump_out_of_a_substack_refuses(tmp_path: Path) -> None:
+    part = "auth [success=1] pam_debug.so auth=success\n"
+    text = f"auth substack {tmp_path / 'part0'}\n" + 2 * "auth required pam_debug.so\n"
+    assert (False, False) == both_grant(tmp_path, text, part)
+
+
+def both_grant(folder: Path, service: str, part: str) -> tuple[bool, bool]:
+    """Return whether libpam grants, and whether this program says so."""
+    texts = {"service": service, str(folder / "part0"): part}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    stack = pam_stack.auth_stack("service", texts.get)
+    return log_in(folder, "service").code == 0, walk(stack)[0]
 
 
 def test_every_return_code_has_libpams_number(tmp_path: Path) -> None:
