@@ -32,9 +32,8 @@ class Person:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.name = account.name
+        self.recovery_codes = list(account.recovery_codes)
         self._last_step = 0
-        self._recovery_codes = list(account.recovery_codes)
 
     def answer(self) -> str:
         """Return the next code that will do: of the app, or where that has none yet, of paper."""
@@ -43,7 +42,7 @@ class Person:
         if step <= now + 1:
             self._last_step = step
             return self.account.code(step - now)
-        return self._recovery_codes.pop()
+        return self.recovery_codes.pop()
 
 
 class Way(NamedTuple):
