@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 from . import sshd_process, ui
 
+_HERE = "laddr=127.0.0.1,lport=22"
+_NOBODY = "user=-,host=-,addr=255.255.255.255,laddr=255.255.255.255,lport=65535"
+_WANTS_MORE = "not in connection test specification"
 TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory does not answer
 
 
@@ -24,14 +27,22 @@ def effective(user: str | None = None) -> dict[str, str]:
     machine; a Match block for other addresses is not seen here, but by problems(). sshd cannot
     be asked about a name with a comma in it: none counts for that one. Raises ui.CommandFailed.
     """
-    test = ["-T"]
-    if user is not None and "," not in user:
-        test += ["-C", f"user={user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"]
     settings: dict[str, str] = {}
-    for line in _sshd(*test).splitlines():
+    for line in _test(user).splitlines():
         keyword, _, value = line.partition(" ")
         settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
     return settings
+
+
+def _test(user: str | None) -> str:
+    if user is not None and "," not in user:
+        return _sshd("-T", "-C", f"user={user},host=localhost,addr=127.0.0.1,{_HERE}")
+    try:
+        return _sshd("-T")
+    except ui.CommandFailed as error:
+        if _WANTS_MORE not in str(error):
+            raise
+        return _sshd("-T", "-C", _NOBODY)  # a Match of the port stops -T alone
 
 
 def _sshd(*arguments: str) -> str:

@@ -14,6 +14,7 @@ from . import ui
 SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
 UNITS = ("ssh.service", "sshd.service")
 TIMEOUT = 5  # seconds for a listening sshd to start itself anew
+SYSTEMCTL_TIMEOUT = 30  # seconds
 _PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin"
 
 
@@ -51,9 +52,12 @@ def reload() -> None:
     Raises ui.CommandFailed if no sshd listens after it.
     """
     before = {pid: _sockets(pid) for pid in listeners()}
-    if os.path.isdir(SYSTEMD):
-        for unit in UNITS:
-            _systemctl("try-reload-or-restart", unit)
+    unit = _unit()
+    if unit:
+        done = _systemctl("try-reload-or-restart", unit)
+        if done.returncode != 0:
+            words = " ".join(done.stderr.split())
+            raise ui.CommandFailed(f"systemctl cannot reload {unit}: {words}", "run: sshd -t")
     else:
         for pid in before:
             os.kill(pid, signal.SIGHUP)
@@ -70,18 +74,26 @@ def _now() -> dict[int, frozenset[str]]:
     return {pid: _sockets(pid) for pid in listeners()}
 
 
-def _systemctl(verb: str, unit: str) -> None:
-    done = subprocess.run(
-        ["systemctl", verb, unit],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=TIMEOUT * 6,
-        check=False,
-    )
-    if done.returncode != 0 and "not found" not in done.stderr:
-        raise ui.CommandFailed(f"systemctl {verb} {unit}: {done.stderr.strip()}")
+def _unit() -> str:
+    """Return the unit that sshd runs as; "" without one, or if it starts anew for each login."""
+    if not os.path.isdir(SYSTEMD):
+        return ""
+    return next((u for u in UNITS if _systemctl("is-active", u).returncode == 0), "")
+
+
+def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["systemctl", verb, unit],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SYSTEMCTL_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ui.CommandFailed(f"systemctl {verb} {unit} did not answer") from None
 
 
 def _command_line(pid: str) -> str:

@@ -209,6 +209,8 @@ def test_match_all_wins_over_the_drop_in(server: Machine) -> None:
 def test_every_criterion_can_be_asked_about(server: Machine, criterion: str) -> None:
     server.write(LATER, f"Match {criterion}\nPasswordAuthentication yes\n")
     assert "yes" == ask(server, "sshd.effective('root')['passwordauthentication']")
+    assert "no" == ask(server, "sshd.effective()['passwordauthentication']")
+    assert 1 == len(problems(server, "code", "root"))
 
 
 def test_lists_of_who_may_log_in_are_kept_whole(server: Machine) -> None:
