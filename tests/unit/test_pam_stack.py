@@ -325,9 +325,12 @@ controls = st.one_of(
     ).map(lambda pairs: f"[{' '.join(pairs)}]"),
 )
 any_module = st.sampled_from(
-    ["pam_unix.so", "pam_unix.so", "pam_totp.so", "pam_totp.so", "pam_env.so", "pam_access.so", "pam_permit.so",
-     "pam_deny.so", "pam_rootok.so", "pam_totp.so first_factor=key"]
-)  # fmt: skip
+    [
+        *2 * ["pam_unix.so", "pam_totp.so"],
+        *("pam_env.so", "pam_access.so", "pam_permit.so", "pam_deny.so", "pam_rootok.so"),
+        "pam_totp.so first_factor=key",
+    ]
+)
 module_lines = st.builds("auth {} {}\n".format, controls, any_module)
 
 
