@@ -1,7 +1,8 @@
 """Who would be shut out when a service begins to ask for codes, and which administrators are left.
 
 What a login does about somebody is admission.admit()'s to say; here it meets what each account has
-to log in with: a password, keys, sudo's rules, and what sshd lets in.
+to log in with: a password, keys, sudo's rules, and what sshd lets in. What other PAM modules
+refuse (pam_access, pam_time) is not looked at.
 """
 
 from __future__ import annotations

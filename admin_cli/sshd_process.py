@@ -14,6 +14,7 @@ from . import ui
 SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
 UNITS = ("ssh.service", "sshd.service")
 TIMEOUT = 5  # seconds for a listening sshd to start itself anew
+_LISTEN = "0A"  # proc(5); include/net/tcp_states.h: TCP_LISTEN
 SYSTEMCTL_TIMEOUT = 30  # seconds
 _PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin"
 
@@ -135,14 +136,18 @@ def _has_file(found: Options) -> bool:
 
 def _sockets(pid: int) -> frozenset[str]:
     """Return the sockets that a process listens on."""
-    try:
-        listening = set()
-        for name in ("tcp", "tcp6"):
+    listening: set[str] = set()
+    for name in ("tcp", "tcp6"):
+        try:
             with open(f"/proc/{pid}/net/{name}", encoding="ascii") as file:
-                rows = [line.split() for line in file][1:]
-            listening |= {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
-        folder = f"/proc/{pid}/fd"
-        links = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
-        return frozenset(links & listening)
+                rows = [line.split() for line in file]
+        except OSError:  # a kernel without IPv6; or the process has ended
+            continue
+        listening |= {f"socket:[{row[9]}]" for row in rows if row[3] == _LISTEN}
+    folder = f"/proc/{pid}/fd"
+    try:
+        return frozenset(
+            {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)} & listening
+        )
     except OSError:
         return frozenset()
