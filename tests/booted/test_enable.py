@@ -1,4 +1,4 @@
-"""A fresh Debian, and somebody who switches the code on: what to type, who gets in, the way back."""
+"""A fresh Debian, and somebody who switches the code on: what to type, and who gets in."""
 
 from __future__ import annotations
 
