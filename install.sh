@@ -119,7 +119,7 @@ start_service() {
 stop_service() {
     [ -d /run/systemd/system ] || return 0
     # shellcheck disable=SC2086 # one word a unit
-    systemctl disable -q --now $UNITS 2>/dev/null || true
+    systemctl disable -q --now $UNITS pam_totp-doctor.timer 2>/dev/null || true
 }
 
 # What is half done is finished or taken back before this script ends.
@@ -143,6 +143,7 @@ restore_previous() {
             rm -f "$module"
         fi
         start_service
+        /usr/bin/python3 -I packaging/take_back_schema.py "$LIBRARY" || true # it says why not
         fail "the new version failed its self-test; the previous one is back in place" \
             "the reason is above, and in the system log"
     fi
