@@ -124,13 +124,14 @@ def _look(opened: session.Session, notes: list[str]) -> _Machine:
         notes.append(f"{error}; as administrators count root and the members of {groups}")
     named = (user for rule in rules for user in rule.users if user[:1] not in "%#+")
     entries = accounts.everybody((ROOT, *records, *named))
-    administrators = sudoers.administrators(entries, rules) | {ROOT}
+    administrators = sudoers.administrators(entries, rules)
+    administrators |= {name for name, entry in entries.items() if entry.pw_uid == 0}
     return _Machine(entries, accounts.read_shadow(), rules, administrators, policy)
 
 
 def _by_ssh(keys: str, machine: _Machine, notes: list[str]) -> Verdict:
     access = Access(machine.shadow)
-    people, left = [], []
+    people, left, enrolling = [], [], []
     for name, entry in sorted(machine.entries.items()):
         ways = access.ways(entry)
         why = why_not_by_ssh(entry, ways, keys, machine.policy)
@@ -139,6 +140,14 @@ def _by_ssh(keys: str, machine: _Machine, notes: list[str]) -> Verdict:
             people.append(Person(name, administrator, why))
         if administrator and not why and _is_certain(ways, keys):
             left.append(name)
+        has_choice = keys == "code" and ways.now and ways.key != NO and not why
+        if has_choice and machine.policy.why_denied(entry, password=False):
+            enrolling.append(name)
+    if enrolling:
+        notes.append(
+            "with a key nobody can enroll at a login, by password they can "
+            f"(ssh -o PubkeyAuthentication=no): {', '.join(enrolling)}"
+        )
     return Verdict(tuple(people), tuple(left), (*notes, *access.notes(keys)))
 
 

@@ -126,8 +126,25 @@ def test_unenrolled_people_can_enrol_by_ssh_with_a_password_and_never_by_sudo(
     machine.add_user("carol", "x", "--groups", "sudo")
     machine.give_key("carol")
     machine.run("usermod", "--lock", "carol")
-    assert {"carol": not_enrolled("carol")} == look(machine, "sshd", "code").denied
+    found = look(machine, "sshd", "code")
+    assert ({"carol": not_enrolled("carol")}, []) == (found.denied, found.notes)
     assert {"bob": not_enrolled("bob")} == look(machine, "sudo").denied
+
+
+def test_people_with_key_and_password_are_told_which_of_them_lets_them_enrol(
+    machine: Machine,
+) -> None:
+    machine.write("/etc/security/pam_totp.conf", "unenrolled = enroll\n")
+    machine.add_user("bob", "x")
+    for name in ("alice", "bob"):
+        machine.give_key(name)
+    found = look(machine, "sshd", "code")
+    assert {} == found.denied
+    assert [
+        "with a key nobody can enroll at a login, by password they can "
+        "(ssh -o PubkeyAuthentication=no): bob"
+    ] == found.notes
+    assert [] == look(machine, "sshd", "password+code").notes
 
 
 def test_account_of_a_directory_counts_though_it_has_no_line_in_shadow(machine: Machine) -> None:
