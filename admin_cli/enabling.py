@@ -112,7 +112,10 @@ def enable(
 @services_argument
 @pass_session
 def disable(session: Session, service: tuple[str, ...]) -> None:
-    """Take out what enable wrote for each SERVICE, and leave every other line."""
+    """Let each SERVICE ask for no code any more.
+
+    Takes out what enable wrote, also after other edits, and leaves every other line.
+    """
     _need_root()
     services = switching.with_companions(service)
     with trial.changing():
@@ -187,11 +190,8 @@ def _revert(session: Session, *, if_due: bool) -> None:
     if waiting is None:
         arming.disarm()
         return
-    left = waiting.seconds_left()
-    if left == 0:
-        switch.put_back(session, waiting, switch.NOT_IN_TIME)
-    elif not if_due:
-        switch.put_back(session, waiting, "revert")
+    if not if_due or waiting.seconds_left() == 0:
+        switch.put_back(session, waiting)
 
 
 def _somebody_used_a_code(session: Session, since: int) -> bool:

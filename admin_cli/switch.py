@@ -13,7 +13,6 @@ from .session import Session
 from .trial import Change
 from .trial_record import Trial
 
-NOT_IN_TIME = "not confirmed in time"
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
@@ -57,8 +56,11 @@ def keep(session: Session, confirmed: Trial) -> None:
             session.log("confirmed", "", service=name)
 
 
-def put_back(session: Session, waiting: Trial, reason: str) -> None:
+def put_back(session: Session, waiting: Trial) -> None:
     """Put everything back as it was before ``waiting``."""
+    reason = "revert" if waiting.seconds_left() else "not confirmed in time"
+    if not waiting.is_of_this_start():
+        reason = "not confirmed before the machine was restarted"
     with undisturbed():
         for note in trial.put_back(waiting):
             ui.message(note)
@@ -72,7 +74,7 @@ def put_back_if_due(session: Session) -> None:
     """Do what timer or cron should have done, where they were not there."""
     waiting = trial_record.pending()
     if waiting is not None and waiting.seconds_left() == 0:
-        put_back(session, waiting, NOT_IN_TIME)
+        put_back(session, waiting)
     if waiting is None:
         trial.remove_leftovers()
 

@@ -58,6 +58,10 @@ class Trial(NamedTuple):
         gone = boottime - self.started_boottime
         return max(0, self.seconds - gone) if gone >= 0 else 0
 
+    def is_of_this_start(self) -> bool:
+        """Tell whether the machine has run ever since."""
+        return read_boot()[0] == self.boot
+
     def deadline(self) -> int:
         """Return the unix time when it is put back, by the clock as it is now set."""
         return int(time.time() + self.seconds_left())
