@@ -42,5 +42,9 @@ def pam_sm_authenticate(pamh, flags, argv):
 
 
 def pam_sm_setcred(pamh, flags, argv):
-    """Return PAM_SUCCESS, or PAM_IGNORE after a skip: there are no credentials to set."""
-    return PAM_IGNORE if _skipped else PAM_SUCCESS
+    """Return PAM_SUCCESS, or PAM_IGNORE after a skip: there are no credentials to set.
+
+    A line that jumps gets its way here too, and libpam (not Debian's) takes what it returns for
+    the answer of the whole stack: for those, the ones with first_factor=key, never PAM_IGNORE.
+    """
+    return PAM_IGNORE if _skipped and "first_factor=key" not in argv else PAM_SUCCESS

@@ -158,6 +158,17 @@ def test_setcred_fails_nobody(side: Side, serve: Serve, code: int):
     assert ([PAM_SUCCESS], ["0"]) == (outcome.codes, outcome.of("setcred"))
 
 
+@pytest.mark.parametrize(("arguments", "code"), [((), PAM_IGNORE), (("first_factor=key",), 0)])
+def test_setcred_of_a_line_that_jumps_for_a_key_grants(
+    side: Side, serve: Serve, arguments: tuple[str, ...], code: int
+):
+    """Upstream libpam takes what such a line returns there for the answer of the whole stack."""
+    serve(says(result(PAM_IGNORE)))
+    stack = "auth [default=ok] MODULE\n"
+    outcome = side.log_in(stack=stack, arguments=arguments, options=("-s",))
+    assert [str(code)] == outcome.of("setcred")
+
+
 @pytest.mark.parametrize("count", [64, 65])
 def test_so_many_arguments_and_no_more(side: Side, serve: Serve, count: int):
     serve(says(result(PAM_SUCCESS)))

@@ -218,6 +218,14 @@ def test_credentials_are_set_after_success_and_ignored_after_a_skip(
     assert {int} == set(map(type, results))
 
 
+def test_a_line_that_jumps_for_a_key_never_leaves_it_to_others(
+    loaded: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upstream libpam would hand its PAM_IGNORE to sshd, which then refuses the login."""
+    run(loaded, monkeypatch, lambda *_: 25)
+    assert 0 == loaded["pam_sm_setcred"](FakePam(), 0, [str(HOOK), "first_factor=key"])
+
+
 def test_credentials_can_be_set_before_anything_else(loaded: Hook) -> None:
     assert 0 == loaded["pam_sm_setcred"](FakePam(), 0, [str(HOOK)])
 
