@@ -6,7 +6,7 @@ The drop-in is sshd_drop_in.py's; who set what, sshd_files.py knows; sshd_comman
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from . import sshd_command, sshd_files, sshd_process, ui
 from .sshd_command import effective as effective
@@ -32,9 +32,12 @@ def check() -> None:
         raise ui.CommandFailed(f"{turned_off}; {error}", "take that line out") from None
 
 
-def has_match_blocks() -> bool:
-    """Tell whether what is in force may differ from one user to the next."""
-    return any(setting.match for setting in _settings_of_files())
+def has_match_blocks(keywords: Collection[str] | None = None) -> bool:
+    """Tell whether what is in force, of ``keywords``, may differ from one user to the next."""
+    return any(
+        line.match and (keywords is None or line.keyword in keywords)
+        for line in _settings_of_files()
+    )
 
 
 def keys_in_force(settings: Mapping[str, str]) -> str:
@@ -78,7 +81,7 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     of_all = _problems_of_all(keys, effective(), lines, in_blocks)
     of_users: dict[Setting, list[str]] = {line: [] for line in in_blocks}
     of_nothing = []
-    for user in users if any(line.match for line in lines) else ():
+    for user in users if has_match_blocks(needed(keys)) else ():
         for wrong in _wrong(keys, effective(user), match=("user",)):
             guilty = [line for line in in_blocks if is_same(line, wrong)]
             if guilty:

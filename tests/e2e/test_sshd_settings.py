@@ -213,6 +213,16 @@ def test_every_criterion_can_be_asked_about(server: Machine, criterion: str) -> 
     assert 1 == len(problems(server, "code", "root"))
 
 
+def test_match_block_that_sets_something_else_costs_no_question_for_each_user(
+    server: Machine,
+) -> None:
+    assert ask(server, "sshd.has_match_blocks()") is False
+    server.write(LATER, "Match User root\nX11Forwarding no\n")
+    assert ask(server, "sshd.has_match_blocks()") is True
+    assert ask(server, "sshd.has_match_blocks(['usepam'])") is False
+    assert ask(server, "sshd.has_match_blocks(['x11forwarding'])") is True
+
+
 def test_lists_of_who_may_log_in_are_kept_whole(server: Machine) -> None:
     server.write(LATER, "AllowUsers alice bob@192.0.2.1\nAllowUsers root\n")
     assert "alice bob@192.0.2.1 root" == ask(server, "sshd.effective()['allowusers']")
