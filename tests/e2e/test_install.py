@@ -97,9 +97,10 @@ def test_service_is_started_where_systemd_runs(machine: Machine) -> None:
     assert exists(machine, "/usr/lib/systemd/system/pam_totp.socket")
     machine.run("rm", "/root/calls")
     assert 0 == install(machine, "--uninstall").returncode
-    assert ["disable -q --now pam_totp.socket pam_totp.service", "daemon-reload"] == (
-        machine.read("/root/calls").splitlines()
-    )
+    assert [
+        "disable -q --now pam_totp.socket pam_totp.service pam_totp-doctor.timer",
+        "daemon-reload",
+    ] == machine.read("/root/calls").splitlines()
     assert not exists(machine, "/usr/lib/systemd/system/pam_totp.socket")
 
 
