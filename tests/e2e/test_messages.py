@@ -46,9 +46,8 @@ class Door:
         else:
             command = ("sudo", "-k", "sh", "-c", "echo welcome $SUDO_USER")
             terminal = self.machine.spawn(*command, user=name)
-        terminal.answer(
-            "password for " + name + ": " if self.name == "sudo" else "Password: ", password
-        )
+        prompt = f"password for {name}: " if self.name == "sudo" else "Password: "
+        terminal.answer(prompt, password)
         return terminal
 
 

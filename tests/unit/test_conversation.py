@@ -80,3 +80,79 @@ def test_a_message_that_cannot_be_shown_changes_nothing(error: type[Exception]) 
     pamh = FakePam(deaf=error)
     Conversation(pamh, echo=False, quiet=False).tell("text")
     assert 1 == len(pamh.transcript)
+
+
+# Where the application wants no messages (PAM_SILENT)
+
+
+def silent(*answers: Answer, quiet: bool = False) -> tuple[FakePam, Conversation]:
+    pamh = FakePam(answers=answers)
+    return pamh, Conversation(pamh, echo=False, quiet=quiet, silent=True)
+
+
+def test_in_silence_what_was_wrong_stands_in_front_of_the_next_prompt_and_of_no_other() -> None:
+    pamh, conversation = silent("1", "2", "3")
+    conversation.ask("Code: ")
+    conversation.tell("Wrong code.", error=True)
+    conversation.ask("Code: ")
+    conversation.ask("Code: ")
+    assert ["Code: ", "Wrong code.\nCode: ", "Code: "] == pamh.prompts
+    assert [] == pamh.messages
+
+
+def test_in_silence_what_is_no_error_is_not_said() -> None:
+    pamh, conversation = silent("1")
+    conversation.tell("9 recovery codes left.")
+    conversation.ask("Code: ")
+    assert ["Code: "] == pamh.prompts
+    assert [] == pamh.messages
+
+
+def test_in_silence_the_last_error_is_said() -> None:
+    pamh, conversation = silent("1")
+    conversation.tell("Wrong code.", error=True)
+    conversation.tell("Used code.", error=True)
+    conversation.ask("Code: ")
+    assert ["Used code.\nCode: "] == pamh.prompts
+
+
+def test_who_wants_quiet_has_it_in_the_prompt_too() -> None:
+    pamh, conversation = silent("1", quiet=True)
+    conversation.tell("Wrong code.", error=True)
+    conversation.ask("Code: ")
+    assert ["Code: "] == pamh.prompts
+
+
+@pytest.mark.parametrize(
+    ("quiet", "is_silent", "shows", "prompts_alone"),
+    [
+        (False, False, True, False),
+        (False, True, False, True),
+        (True, False, False, False),
+        (True, True, False, False),
+    ],
+)
+def test_where_something_can_be_said(
+    quiet: bool, is_silent: bool, shows: bool, prompts_alone: bool
+) -> None:
+    conversation = Conversation(FakePam(), echo=False, quiet=quiet, silent=is_silent)
+    assert (shows, prompts_alone) == (conversation.shows_messages, conversation.shows_prompts_alone)
+
+
+# What has to be seen
+
+
+def test_what_has_to_be_seen_is_shown_a_message_a_line() -> None:
+    pamh = FakePam()
+    Conversation(pamh, echo=False, quiet=False).show(["first", "", "second"])
+    info = CONSTANTS["PAM_TEXT_INFO"]
+    assert [(info, "first"), (info, ""), (info, "second")] == pamh.transcript
+
+
+@pytest.mark.parametrize("error", [PamException, UnicodeError])
+def test_what_has_to_be_seen_and_is_not_is_a_failed_conversation(
+    error: type[Exception],
+) -> None:
+    conversation = Conversation(FakePam(deaf=error), echo=False, quiet=False)
+    with pytest.raises(ConversationFailed, match="a message was not shown"):
+        conversation.show(["secret"])

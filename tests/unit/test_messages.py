@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import verifier
-from pam_totp.messages import UNAVAILABLE, for_verdict
+from pam_totp import messages, verifier
+from pam_totp.messages import UNAVAILABLE, failed_before, for_verdict
 from pam_totp.verifier import Verdict
 
 WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
@@ -87,3 +87,90 @@ def test_a_malformed_answer_and_a_wrong_code_read_the_same() -> None:
 def test_unavailable_points_to_the_system_log() -> None:
     assert "system log" in UNAVAILABLE
     assert UNAVAILABLE.isascii()
+
+
+@pytest.mark.parametrize(
+    ("failures", "text"),
+    [
+        (0, ""),
+        (1, "1 wrong code since the last login. If it was not yours, change your password."),
+        (2, "2 wrong codes since the last login. If not yours, change your password."),
+        (99, "99 wrong codes since the last login. If not yours, change your password."),
+    ],
+)
+def test_failures_before_are_counted_in_one_line(failures: int, text: str) -> None:
+    assert text == failed_before(failures)
+
+
+# Enrolment at a login
+
+ADDRESS = "otpauth://totp/Host:alice?secret=ABCDEFGH&issuer=Host"
+
+
+@pytest.mark.parametrize(
+    ("uri", "picture", "expected"),
+    [
+        (
+            ADDRESS,
+            ["##", "##"],
+            [
+                "Scan this picture with the app, or give it this address, or the secret below:",
+                f"  {ADDRESS}",
+                "##",
+                "##",
+                "Secret: ABCD EFGH",
+            ],
+        ),
+        (
+            ADDRESS,
+            [],
+            [
+                "Give this address or this secret to the app:",
+                f"  {ADDRESS}",
+                "Secret: ABCD EFGH",
+            ],
+        ),
+        ("", [], ["Give this secret to the app:", "Secret: ABCD EFGH"]),
+    ],
+    ids=["all", "no picture", "the secret alone"],
+)
+def test_an_enrolment_shows_the_secret_and_what_there_is_of_the_rest(
+    uri: str, picture: list[str], expected: list[str]
+) -> None:
+    shown = messages.enrolment("ABCD EFGH", uri, picture)
+    assert expected == shown[3:]
+
+
+def test_an_enrolment_says_first_that_time_is_short() -> None:
+    """sshd gives two minutes, login(1) one; who does not know it wonders where the entry went."""
+    before = messages.enrolment("ABCD EFGH", "", [])[:3]
+    assert "" == before[0]  # ssh puts (user@host) in front of the first line
+    assert "If the time for the login runs out, nothing is kept: log in again" in before[2]
+
+
+def test_recovery_codes_are_shown_two_a_line_with_what_to_do() -> None:
+    codes = [f"CODE-{number}" for number in range(10)]
+    shown = messages.recovery_codes(codes)
+    assert "  CODE-0   CODE-1" in shown
+    assert codes == " ".join(line for line in shown if line.startswith("  ")).split()
+    assert "They are not shown again: write them down, away from the phone." == shown[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *messages.enrolment("ABCD EFGH", ADDRESS, []),
+        *messages.recovery_codes(["A", "B"]),
+        messages.CODE_OF_THE_APP,
+        messages.WRONG_CODE_OF_THE_APP,
+        messages.NO_RIGHT_CODE,
+        messages.PRESS_ENTER,
+        messages.ENROLLED,
+        messages.OVERTAKEN,
+        messages.NOT_KEPT,
+    ],
+)
+def test_what_an_enrolment_says_is_short_ascii(text: str) -> None:
+    assert text.isascii()
+    assert text == "" or text.isprintable()
+    assert len(text) < 100
