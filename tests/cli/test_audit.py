@@ -7,6 +7,7 @@ import pwd
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from admin_cli.main import totpctl as group
@@ -169,7 +170,8 @@ def test_no_secret_is_in_the_command_line_or_the_environment(
 
 
 def test_no_secret_can_be_given_as_an_argument() -> None:
-    names = {name for c in group.commands.values() for p in c.params for name in p.opts}
+    parameters = [p for c in group.commands.values() for p in c.params]
+    names = {name for p in parameters if not isinstance(p.type, click.Choice) for name in p.opts}
     assert not {name for name in names if re.search("secret|code|key|pass", name)}
 
 

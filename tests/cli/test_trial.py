@@ -1,0 +1,316 @@
+"""The record of a trial, its time, and how one file is put back: no root needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from admin_cli import blocks, files, sshd, trial, trial_record, ui
+from admin_cli.trial import Change
+from admin_cli.trial_record import ChangedFile, Damaged, Trial
+from pam_totp import pam_stack
+
+PASSWORD = "auth requisite pam_unix.so\n"
+LINES = "account required pam_unix.so\n"
+BEFORE = (PASSWORD + LINES).encode()
+COMMON_AUTH = PASSWORD + "auth required pam_permit.so\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for /etc/pam.d; what the distribution has, for /usr/lib/pam.d, is beside it."""
+    pam, vendor = tmp_path / "pam.d", tmp_path / "usr"
+    for new in (pam, vendor, tmp_path / "sshd_config.d", tmp_path / "var"):
+        new.mkdir(mode=0o755)
+    monkeypatch.setattr(pam_stack, "PAM_FOLDERS", (str(pam), str(vendor)))
+    monkeypatch.setattr(sshd, "DROP_IN", str(tmp_path / "sshd_config.d" / "00-pam_totp.conf"))
+    monkeypatch.setattr(sshd, "check", lambda: None)
+    monkeypatch.setattr(sshd, "reload", lambda: None)
+    monkeypatch.setattr(trial_record, "RECORD", str(tmp_path / "var" / "unconfirmed.json"))
+    monkeypatch.setattr(trial, "LOCK", str(tmp_path / "lock"))
+    return pam
+
+
+@pytest.fixture
+def path(folder: Path) -> Path:
+    """The file of a service that asks for a password."""
+    path = folder / "door"
+    path.write_bytes(BEFORE)
+    return path
+
+
+def on(path: Path) -> Change:
+    before = files.read(str(path))
+    text = BEFORE if before is None else before
+    service = path.name
+    read = {"common-auth": COMMON_AUTH, service: files.text_of(text)}.get
+    after = blocks.pam_file.enabled(service, files.text_of(text), keys=None, read=read)
+    return Change(str(path), before, files.bytes_of(after))
+
+
+def begun(*changes: Change, seconds: int = 600) -> Trial:
+    new = trial.begin(changes, ("door",), None, seconds)
+    trial.carry_out(new, changes)
+    return new
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(found.name for found in folder.iterdir())
+
+
+# One file
+
+
+def test_a_file_is_put_back_as_the_file_that_it_was(path: Path) -> None:
+    path.chmod(0o640)
+    os.setxattr(path, "user.note", b"kept")
+    inode = path.stat().st_ino
+    new = begun(on(path))
+    assert b"pam_totp.so" in path.read_bytes()
+    assert (0o640, b"kept") == (path.stat().st_mode & 0o777, os.getxattr(path, "user.note"))
+    assert inode != path.stat().st_ino
+    trial.put_back(new)
+    assert (BEFORE, inode, 1) == (path.read_bytes(), path.stat().st_ino, path.stat().st_nlink)
+    assert ["door"] == names(path.parent)
+
+
+def test_putting_back_twice_changes_nothing_the_second_time(path: Path) -> None:
+    new = begun(on(path))
+    assert [] == trial.put_back(new)
+    status = path.stat()
+    assert [] == trial.put_back(new)
+    assert status == path.stat()
+
+
+def test_a_file_that_was_not_there_is_removed(folder: Path) -> None:
+    new = begun(on(folder / "door"))
+    trial.put_back(new)
+    assert [] == names(folder)
+
+
+def test_a_file_that_somebody_removed_comes_back(path: Path) -> None:
+    new = begun(on(path))
+    path.unlink()
+    trial.put_back(new)
+    assert BEFORE == path.read_bytes()
+
+
+def test_edits_stay_without_our_lines(path: Path) -> None:
+    new = begun(on(path))
+    path.write_bytes(b"# above\n" + path.read_bytes() + b"# below\n")
+    (note,) = trial.put_back(new)
+    assert note.endswith("was edited since: our lines are gone, the edits are kept")
+    assert b"# above\n" + BEFORE + b"# below\n" == path.read_bytes()
+    assert ["door"] == names(path.parent)
+
+
+def test_where_only_our_lines_were_edited_the_file_that_it_was_comes_back(path: Path) -> None:
+    inode = path.stat().st_ino
+    new = begun(on(path))
+    path.write_bytes(path.read_bytes().replace(b"pam_totp.so", b"pam_totp.so window=0"))
+    trial.put_back(new)
+    assert (BEFORE, inode) == (path.read_bytes(), path.stat().st_ino)
+
+
+def test_where_the_original_is_gone_our_lines_are_taken_out(path: Path) -> None:
+    new = begun(on(path))
+    (path.parent / ".pam_totp-before.door").unlink()
+    trial.put_back(new)
+    assert BEFORE == path.read_bytes()
+
+
+def test_an_original_that_is_not_what_the_record_says_is_not_put_back(path: Path) -> None:
+    new = begun(on(path))
+    (path.parent / ".pam_totp-before.door").write_bytes(b"auth sufficient pam_permit.so\n")
+    trial.put_back(new)
+    assert BEFORE == path.read_bytes()
+    assert ["door"] == names(path.parent)
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(path: Path, tmp_path: Path) -> None:
+    new = begun(on(path))
+    other = tmp_path / "other"
+    other.write_text("precious")
+    path.unlink()
+    path.symlink_to(other)
+    trial.put_back(new)
+    assert ("precious", BEFORE) == (other.read_text(), path.read_bytes())
+    assert not path.is_symlink()
+
+
+def test_a_change_meanwhile_is_not_overwritten(path: Path) -> None:
+    change = on(path)
+    new = trial.begin([change], ("door",), None, 600)
+    path.write_bytes(b"# somebody else was faster\n" + BEFORE)
+    with pytest.raises(ui.CommandFailed, match="changed by another program"):
+        trial.carry_out(new, [change])
+    trial.put_back(new)
+    assert b"# somebody else was faster\n" + BEFORE == path.read_bytes()
+
+
+def test_what_another_totpctl_put_back_is_not_carried_out(path: Path) -> None:
+    change = on(path)
+    new = trial.begin([change], ("door",), None, 600)
+    trial.put_back(new)
+    with pytest.raises(ui.CommandFailed, match="another totpctl has put it back"):
+        trial.carry_out(new, [change])
+    assert BEFORE == path.read_bytes()
+
+
+# Its time
+
+
+@pytest.mark.parametrize("shift", [-(10**9), -3600, 3600, 10**9])
+def test_a_clock_that_is_set_moves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, shift: int
+) -> None:
+    new = begun(on(path))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + shift)
+    waiting = trial_record.pending()
+    assert waiting == new
+    assert 590 < waiting.seconds_left() <= 600
+    assert abs(waiting.deadline() - (now + shift + 600)) < 10
+
+
+def test_it_is_due_when_its_time_on_the_clock_of_this_start_is_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = begun(on(path), seconds=60)
+    boot = new.boot
+    for gone, left in ((59, 1), (60, 0), (3600, 0), (-1, 0)):
+        at = new.started_boottime + gone
+        monkeypatch.setattr(trial_record, "read_boot", lambda at=at: (boot, at))
+        assert left == round(new.seconds_left(), 3)
+
+
+def test_another_start_of_the_machine_makes_it_due(path: Path) -> None:
+    new = begun(on(path))
+    assert new.is_of_this_start()
+    boot_id, _, first_process = new.boot.partition("/")
+    for other in (f"another/{first_process}", f"{boot_id}/1{first_process}"):
+        earlier = new._replace(boot=other)
+        assert (False, 0) == (earlier.is_of_this_start(), earlier.seconds_left())
+
+
+# The record
+
+
+def test_the_record_is_for_root_alone_and_holds_no_content(path: Path) -> None:
+    new = begun(on(path))
+    record = Path(trial_record.RECORD)
+    assert 0o600 == record.stat().st_mode & 0o777
+    assert "pam_unix" not in record.read_text()
+    assert new == trial_record.pending()
+
+
+def tampered(key: str, value: object) -> Callable[[dict], dict]:
+    return lambda document: {**document, key: value}
+
+
+def in_file(key: str, value: object) -> Callable[[dict], dict]:
+    return lambda d: {**d, "files": [{**d["files"][0], key: value}]}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda document: [],
+        lambda document: {},
+        tampered("more", 1),
+        tampered("seconds", 0),
+        tampered("seconds", 10**9),
+        tampered("seconds", "600"),
+        tampered("started_boottime", True),
+        tampered("id", 5),
+        tampered("boot", None),
+        tampered("keys", "none"),
+        tampered("services", ["../x"]),
+        tampered("services", "door"),
+        tampered("services", [7]),
+        tampered("files", {}),
+        tampered("files", [{}]),
+        in_file("path", "/etc/shadow"),
+        in_file("path", 7),
+        in_file("before", "abc"),
+        in_file("written", None),
+        in_file("keys_before", "all"),
+    ],
+)
+def test_a_record_that_says_anything_else_is_damaged(
+    path: Path, damage: Callable[[dict], object]
+) -> None:
+    begun(on(path))
+    record = Path(trial_record.RECORD)
+    record.write_text(json.dumps(damage(json.loads(record.read_text()))))
+    with pytest.raises(Damaged):
+        trial_record.pending()
+
+
+@pytest.mark.parametrize("name", ["../shadow", ".pam_totp-before.door", "sub/door", ".."])
+def test_a_record_reaches_no_file_outside_of_the_two_folders(path: Path, name: str) -> None:
+    begun(on(path))
+    record = Path(trial_record.RECORD)
+    document = json.loads(record.read_text())
+    document["files"][0]["path"] = f"{path.parent}/{name}"
+    record.write_text(json.dumps(document))
+    with pytest.raises(Damaged):
+        trial_record.pending()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 60000, b" " * 70000])
+def test_a_record_that_is_no_json_is_damaged(folder: Path, content: bytes) -> None:
+    record = Path(trial_record.RECORD)
+    record.write_bytes(content)
+    record.chmod(0o600)
+    with pytest.raises(Damaged):
+        trial_record.pending()
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o640, 0o604])
+def test_a_record_that_others_could_read_or_write_is_damaged(path: Path, mode: int) -> None:
+    begun(on(path))
+    Path(trial_record.RECORD).chmod(mode)
+    with pytest.raises(Damaged):
+        trial_record.pending()
+
+
+def test_with_a_damaged_record_our_lines_go_from_every_file(path: Path, folder: Path) -> None:
+    begun(on(path))
+    (folder / "torn").write_text("# nothing of ours\n")
+    Path(sshd.DROP_IN).write_text(sshd.drop_in("code"))
+    assert 2 == len(trial.take_out_everything())
+    trial.remove_leftovers()
+    assert (BEFORE, ["door", "torn"]) == (path.read_bytes(), names(folder))
+    assert not Path(sshd.DROP_IN).exists()
+
+
+# The lock
+
+
+def test_two_at_once_are_told_apart(folder: Path) -> None:
+    with trial.changing(), pytest.raises(trial.Busy, match="another totpctl"), trial.changing():
+        pass
+    with trial.changing():
+        pass
+
+
+def test_a_trial_of_keys_that_is_put_back_gives_the_mode_before(folder: Path) -> None:
+    """Edited meanwhile, so that the original cannot just come back."""
+    drop_in = Path(sshd.DROP_IN)
+    drop_in.write_text(sshd.drop_in("skip"))
+    before = drop_in.read_bytes()
+    change = Change(str(drop_in), before, sshd.drop_in("code").encode())
+    new = begun(change)
+    assert (
+        ChangedFile(str(drop_in), files.digest(before), files.digest(change.after), "skip")
+        == (new.files[0])
+    )
+    drop_in.write_text(drop_in.read_text() + "X11Forwarding no\n")
+    trial.put_back(new)
+    assert sshd.drop_in("skip") + "X11Forwarding no\n" == drop_in.read_text()
