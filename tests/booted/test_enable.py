@@ -71,7 +71,7 @@ def test_administrator_turns_it_on_from_a_login_by_ssh(fresh: Booted) -> None:
     assert re.search(r"sshd +on +by enable +pam_totp.so +code", shown), shown
     assert "put back" not in shown
 
-    fresh.reboot()
+    fresh.reboot(at_once=True)
     assert LOGGED_IN in by_ssh(fresh, account, me.answer())
     assert "" == fresh.systemctl("--failed", "--quiet")
     assert "disabled" == fresh.systemctl("is-enabled", "pam_totp-revert.service", check=False)

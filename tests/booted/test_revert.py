@@ -1,0 +1,98 @@
+"""Nobody confirms: everything is put back, whatever becomes of the terminal and the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.booted.logins import is_active, journal, wait_until
+from tests.booted.ways_in import (
+    LOGGED_IN,
+    Person,
+    by_ssh,
+    by_sudo,
+    checksums,
+    give,
+    terminal,
+    totpctl,
+)
+from tests.support.booted import Booted
+from tests.support.machine import Account
+
+pytestmark = pytest.mark.root
+
+RECORD = "/var/lib/pam_totp/unconfirmed.json"
+KEY = "/etc/security/pam_totp.key"
+UNIT, TIMER = "pam_totp-revert.service", "pam_totp-revert.timer"
+SERVICES, CHANGED = ("sshd", "sudo"), ("sshd", "sudo", "sudo-i")
+# Begun before enable: the files are there long before enable has looked at sshd and reloaded it.
+_KILL = """
+until grep -q 'BEGIN pam_totp' /etc/pam.d/sshd; do :; done
+pkill -KILL -f 'totpctl[ ]enable'
+"""
+
+
+def is_waiting(machine: Booted) -> bool:
+    return machine.run("test", "-e", RECORD, check=False).returncode == 0
+
+
+def wait_until_put_back(machine: Booted) -> None:
+    wait_until(lambda: not is_waiting(machine))
+    wait_until(lambda: is_active(machine, UNIT) != "activating")
+
+
+def reasons(machine: Booted) -> list[str]:
+    """Return what the journal says of each service that was put back."""
+    lines = journal(machine, "--identifier=pam_totp", "--identifier=totpctl")
+    return [line.partition("event=reverted by=0 ")[2] for line in lines if "event=reverted" in line]
+
+
+def microseconds(machine: Booted, unit: str, what: str) -> int:
+    """Return a time of a unit, counted from the boot."""
+    return int(machine.systemctl("show", "--value", f"--property={what}TimestampMonotonic", unit))
+
+
+def assert_all_is_as_it_was(machine: Booted, before: str, account: Account) -> None:
+    assert not is_waiting(machine)
+    assert before == checksums(machine)
+    assert LOGGED_IN in by_ssh(machine, account, None)
+    assert LOGGED_IN in by_sudo(machine, account, None)
+    assert "inactive" == machine.systemctl("is-active", TIMER, check=False)
+    assert "disabled" == machine.systemctl("is-enabled", UNIT, check=False)
+    assert "" == machine.systemctl("--failed", "--quiet")
+
+
+def test_terminal_that_is_lost_and_never_comes_back_costs_nobody_a_login(fresh: Booted) -> None:
+    """Enabled over ssh, by somebody who then cannot answer any more; the timer puts it back."""
+    me = Person(fresh.add_user("me", "sudo"))
+    before = checksums(fresh)
+    shell = terminal(fresh, me.account, None)
+    shell.sendline("sudo totpctl enable sshd sudo --confirm-within 10s")
+    give(shell, me.account, None).expect_exact("Log in from a second terminal NOW")
+    fresh.run("pkill", "-KILL", "-f", "sshd.*me@pts")
+    shell.close(force=True)
+    assert is_waiting(fresh)
+    assert LOGGED_IN in by_ssh(fresh, me.account, me.answer())
+    wait_until_put_back(fresh)
+    assert_all_is_as_it_was(fresh, before, me.account)
+    assert [f'service={name} reason="not confirmed in time"' for name in CHANGED] == reasons(fresh)
+    assert "nothing waits" in totpctl(fresh, "confirm", status=1).stderr
+
+
+@pytest.mark.parametrize("is_power_cut", [False, True], ids=["shutdown", "power cut"])
+def test_boot_puts_it_back_before_sshd_starts_and_without_the_store(
+    fresh: Booted, is_power_cut: bool
+) -> None:
+    """However much of the time is left; a power cut comes in the middle of it."""
+    me = Person(fresh.add_user("me", "sudo"))
+    before = checksums(fresh)
+    kill = fresh.start("sh", "-c", _KILL if is_power_cut else "")
+    fresh.run("totpctl", "enable", *SERVICES, "--confirm-within", "24h", check=not is_power_cut)
+    assert 0 == kill.wait(60)
+    assert is_waiting(fresh)
+    assert before != checksums(fresh)
+    fresh.run("mv", KEY, f"{KEY}.away")
+    fresh.reboot(at_once=is_power_cut)
+    assert_all_is_as_it_was(fresh, before, me.account)
+    was_put_back = microseconds(fresh, UNIT, "ExecMainExit")
+    assert 0 < was_put_back < microseconds(fresh, "ssh.service", "ExecMainStart")
+    assert was_put_back < microseconds(fresh, "systemd-user-sessions.service", "ExecMainStart")
