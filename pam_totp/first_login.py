@@ -35,12 +35,12 @@ OVERTAKEN = "somebody changed the enrolment meanwhile"
 
 def reason_not_to_offer(pamh: Any, conversation: Conversation) -> str:
     """Say why nobody may enrol in this login; "" where they may."""
-    from . import pam_stack
-
     if not conversation.shows_messages:
         return "messages are not shown"
     if not identity.password_given(pamh):
         return "no password was given"
+    from . import pam_stack
+
     if not pam_stack.proves_password(identity.item(pamh, "service")):
         return "the PAM file does not see to it that the password was right; run: totpctl doctor"
     return ""
