@@ -104,7 +104,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
                 files.replace(change.path, change.after)
         enabled.forget(services)
         changed = {name for name in services if was_on & set(switching.paths(name))}
-        for name in changed:
+        for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
         if sshd.DROP_IN in was_on:
             sshd.check()
