@@ -43,7 +43,7 @@ services_argument = click.argument("service", nargs=-1, required=True)
 @click.option(
     "--keys",
     type=click.Choice(KEYS),
-    help="What sshd asks of who comes with a key; without it: code.",
+    help="What sshd asks of who comes with a key; without it: as it is, else code.",
 )
 @click.option(
     "--confirm-within",
@@ -80,7 +80,7 @@ def enable(
     _need_root()
     services = switching.with_companions(service)
     if switching.SSHD in services:
-        keys = keys or KEYS[0]
+        keys = keys or switching.keys_so_far() or KEYS[0]
     with trial.changing():
         switch.put_back_if_due(session)
         waiting = trial_record.pending()

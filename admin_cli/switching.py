@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pam_totp import pam_stack
+from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
-from . import blocks, files, pam_file, sshd, ui
+from . import blocks, enabled, files, pam_file, sshd, ui
 from .trial import Change
 
 SSHD, SUDO, SUDO_I = "sshd", "sudo", "sudo-i"
@@ -60,6 +61,21 @@ def paths(service: str) -> tuple[str, ...]:
     """Return the files that are changed for a service."""
     own = f"{pam_stack.PAM_FOLDERS[0]}/{service}"
     return (own, sshd.DROP_IN) if service == SSHD else (own,)
+
+
+def keys_so_far() -> str | None:
+    """Return how sshd treats keys where enable was told so before; None where it was not.
+
+    An update may have taken the lines out: to put them back must not make logins weaker.
+    """
+    for path in paths(SSHD):
+        keys = blocks.keys_of(path, files.read(path))
+        if keys:
+            return keys
+    try:
+        return enabled.remembered().get(SSHD)
+    except PamTotpError:
+        return None
 
 
 def diff(change: Change) -> list[str]:

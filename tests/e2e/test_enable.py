@@ -115,6 +115,22 @@ def test_other_keys_take_the_place_of_the_first(machine: Machine, alice: Account
     assert enabling.contents(before) == enabling.contents(snapshot(machine))
 
 
+def test_enable_without_keys_keeps_the_mode_also_where_an_update_took_the_lines_out(
+    machine: Machine,
+) -> None:
+    before = machine.read("/etc/pam.d/sshd")
+    machine.give_key("alice")
+    options = ("--keys", "password+code", "--no-confirm")
+    assert 0 == totpctl(machine, "enable", "sshd", *options).returncode
+    strict = snapshot(machine)
+    assert "nothing to change" in totpctl(machine, "enable", "sshd").stderr
+    assert strict == snapshot(machine)
+    machine.write("/etc/pam.d/sshd", before)
+    machine.run("rm", DROP_IN)
+    assert 0 == totpctl(machine, "enable", "sshd", "--no-confirm").returncode
+    assert enabling.contents(strict) == enabling.contents(snapshot(machine))
+
+
 def test_a_second_enable_changes_nothing_and_says_how_much_time_is_left(machine: Machine) -> None:
     assert 0 == totpctl(machine, "enable", "sshd", "sudo").returncode
     once = snapshot(machine)
