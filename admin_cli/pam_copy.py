@@ -53,14 +53,14 @@ def _places(stack: Stack, begin: int, end: int) -> list[int]:
 
 def _copy(entries: Sequence[Entry], at: int, places: Sequence[int]) -> str:
     """Return the line for entry ``at`` of ``entries``, which end with the password step."""
-    line, level = entries[at].line, entries[at].level
+    line = entries[at].line
     control = line.control
     for action in set(entries[at].actions.values()):
         if action == "reset":
             raise NotUnderstood(line.file, line.number, "uses reset, which cannot be moved")
         if action == "done":
             # In a substack success ends that alone; elsewhere the whole stack, now the copy.
-            goal = pam_dispatch.end_of_level(entries, at) if level else len(entries)
+            goal = pam_dispatch.end_of_level(entries, at)
             control = _with_jump(control, sum(at < place < goal for place in places))
         if isinstance(action, int):
             goal, too_far = pam_dispatch.jump(entries, at, action)

@@ -24,6 +24,8 @@ FILES = {
     "mixed": DEBIAN.replace("required", "optional") + "account required pam_unix.so\n",
     "all-in-one": "auth sufficient pam_unix.so\naccount required pam_unix.so\n",
     "fedora": "auth sufficient pam_unix.so\nauth required pam_deny.so\n",
+    "forgets": "auth [success=ok default=reset] pam_access.so\nauth sufficient pam_unix.so\n"
+    "auth required pam_deny.so\n",
     "nested": "auth substack fedora\nauth required pam_env.so\n",
 }
 
@@ -106,6 +108,14 @@ def log_in_with(text: str, **answers: str) -> Went:
         (
             "auth substack nested\n",
             ("sudo", 1, "goes on after a wrong password"),
+        ),
+        (  # of the substack, a jump over one module would become one into its middle
+            "auth [success=1 default=ignore] pam_ldap.so\nauth substack fedora\n",
+            ("sudo", 1, "goes on after a wrong password"),
+        ),
+        (  # would forget that pam_nologin refused
+            "auth required pam_nologin.so\nauth substack forgets\n",
+            ("sudo", 2, "goes on after a wrong password"),
         ),
     ],
 )

@@ -192,6 +192,11 @@ def test_a_stack_without_the_code_asks_for_none() -> None:
             [("sshd", 2)],
         ),
         ("auth required pam_permit.so\nauth [auth_err=ignore] pam_totp.so\n", [("sshd", 2)]),
+        (
+            "@include debian\nauth [success=1 new_authtok_reqd=1 default=ignore] pam_totp.so\n"
+            "auth requisite pam_deny.so\nauth required pam_permit.so\n",
+            [],  # pam_totp never says that the password has run out
+        ),
     ],
 )
 def test_a_way_past_the_code_is_found(text: str, bypasses: list[tuple[str, int]]) -> None:
