@@ -217,6 +217,17 @@ def test_root_with_another_way_in_is_left_when_sudo_asks(machine: Machine) -> No
     assert ["root"] == look(machine, "sudo").left
 
 
+def test_root_whom_sshd_does_not_let_in_now_is_not_left_when_sudo_asks(machine: Machine) -> None:
+    machine.run("totpctl", "remove", "alice", "--yes")
+    machine.run("totpctl", "enroll", "root", "--json", "--no-confirm")
+    machine.write("/root/.ssh/authorized_keys", key_of(machine), mode=0o600)
+    methods = "PermitRootLogin yes\nKbdInteractiveAuthentication yes\nAuthenticationMethods "
+    machine.write(DROP_IN, f"{methods}publickey,keyboard-interactive\n")
+    assert ["root"] == look(machine, "sudo").left
+    machine.write(DROP_IN, f"{methods}keyboard-interactive\n")
+    assert [] == look(machine, "sudo").left
+
+
 def test_people_whom_sudoers_names_count_as_administrators(machine: Machine) -> None:
     for name in ("bob", "carol", "dora", "eve"):
         machine.add_user(name, "x")
