@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from admin_cli import pam_file
 from pam_totp import pam_dispatch, pam_lines, pam_stack
 from pam_totp.pam_dispatch import Stack, State
 from tests.support.libpam import log_in
+from tests.unit import pam_files
+from tests.unit.pam_files import DISTRIBUTIONS, GOLDEN, distribution
 
 CODES = ["success", "auth_err", "ignore", "new_authtok_reqd", "user_unknown", "perm_denied"]
 WORDS = ["required", "requisite", "sufficient", "optional", "Required", "SUFFICIENT", "[optional]"]
@@ -138,3 +143,55 @@ def test_every_return_code_has_libpams_number(tmp_path: Path) -> None:
     # PAM_IGNORE and PAM_INCOMPLETE mean something to libpam itself.
     expected = {name: number for number, name in enumerate(pam_lines.RETURN_CODES) if number}
     assert {**expected, "ignore": 6} == codes
+
+
+# The files of the distributions, with the code in them
+
+KEYED = [(name, "sshd", "code") for name in DISTRIBUTIONS]
+WITHOUT_KEY = [(name, service, None) for name in DISTRIBUTIONS for service in ("sudo", "login")]
+
+
+@pytest.mark.parametrize("code", ["success", "ignore", "auth_err"])
+@pytest.mark.parametrize("password", ["success", "auth_err", "user_unknown"])
+@pytest.mark.parametrize(
+    ("name", "service", "keys", "key"),
+    [(*case, key) for case in KEYED for key in (True, False)]
+    + [(*case, False) for case in WITHOUT_KEY],
+)
+def test_who_gets_in_by_a_file_with_the_code_gets_in_by_libpam(
+    tmp_path: Path, name: str, service: str, keys: str | None, key: bool, password: str, code: str
+) -> None:
+    """Everybody else stays out, and pam_setcred, which goes the same way, refuses nobody."""
+    read = distribution(name)
+    text = pam_file.enabled(service, read(service) or "", keys=keys, read=read)
+    granted = (key or password == "success") and code != "auth_err"
+    changed = distribution(name, **{service: text})
+    went = pam_files.log_in(service, changed, password=password, code=code, key=key)
+    for path in [path for path in (GOLDEN / name).iterdir() if path.name != service]:
+        (tmp_path / path.name).write_text(debugged(path.read_text(), password, code, key, tmp_path))
+    (tmp_path / service).write_text(debugged(text, password, code, key, tmp_path))
+    login = log_in(tmp_path, service)
+    assert (granted, granted) == (went.granted, login.code == 0)
+    assert login.setcred == (0 if granted else None)
+
+
+def debugged(text: str, password: str, code: str, key: bool, folder: Path) -> str:
+    """Return a PAM file with pam_debug for its modules, and the paths of what it includes."""
+
+    def result(found: re.Match[str]) -> str:
+        module, argument = found["module"], found["argument"] or ""
+        if module in ("pam_permit.so", "pam_deny.so"):
+            return found[0]
+        returned = pam_files.ORDINARY.get(module) or pam_files.FAILLOCK.get(argument, password)
+        if module == "pam_totp.so":
+            returned = code
+            if argument == "first_factor=key":
+                returned = "success" if key else "ignore"
+        # As pam_totp does: a skip has nothing to set, but for the line that jumps.
+        skipped = module == "pam_totp.so" and not argument and code == "ignore"
+        cred = "ignore" if skipped else "success"
+        return f"pam_debug.so auth={returned} cred={cred}"
+
+    text = re.sub(r"(?P<module>\bpam_\w+\.so)(?:[ \t]+(?P<argument>[\w=]+))?", result, text)
+    included = re.compile(r"^(@include|auth\s+(?:include|substack))\s+(\S+)", flags=re.M)
+    return included.sub(rf"\1 {folder}/\2", text)

@@ -18,7 +18,7 @@ DISTRIBUTIONS = sorted(path.name for path in GOLDEN.iterdir() if (path / "sshd")
 Read = Callable[[str], str | None]
 
 # What modules of the distributions' files return to an ordinary person in an ordinary hour.
-_ORDINARY = {
+ORDINARY = {
     "pam_env.so": "ignore",
     "pam_faildelay.so": "ignore",
     "pam_nologin.so": "success",
@@ -34,7 +34,7 @@ _ORDINARY = {
     "pam_systemd_home.so": "user_unknown",
     "pam_sss.so": "user_unknown",
 }
-_FAILLOCK = {"preauth": "success", "authfail": "auth_err", "authsucc": "success"}
+FAILLOCK = {"preauth": "success", "authfail": "auth_err", "authsucc": "success"}
 
 
 class Went(NamedTuple):
@@ -66,7 +66,7 @@ def log_in(
     **modules: str,
 ) -> Went:
     """Go through the stack; ``password`` and ``code`` are what pam_unix and pam_totp return."""
-    returns: Mapping[str, str] = {**_ORDINARY, "pam_unix.so": password}
+    returns: Mapping[str, str] = {**ORDINARY, "pam_unix.so": password}
     returns = {**returns, **{f"{name}.so": result for name, result in modules.items()}}
 
     def result(line: Line) -> str:
@@ -75,7 +75,7 @@ def log_in(
         if pam_ways.asks_for_a_code(line):
             return code
         if line.module_name == "pam_faillock.so" and "pam_faillock.so" not in returns:
-            return _FAILLOCK[line.arguments[0]]
+            return FAILLOCK[line.arguments[0]]
         return returns[line.module_name]
 
     entries = pam_stack.auth_stack(service, read).entries
