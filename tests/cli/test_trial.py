@@ -162,6 +162,24 @@ def test_what_another_totpctl_put_back_is_not_carried_out(path: Path) -> None:
     assert BEFORE == path.read_bytes()
 
 
+def test_a_trial_that_sshd_was_not_told_to_end_goes_on_waiting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = begun(Change(sshd.DROP_IN, None, sshd.drop_in("code").encode()))
+
+    def refuse() -> None:
+        raise ui.CommandFailed("no, says sshd")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sshd, "check", refuse)
+        with pytest.raises(ui.CommandFailed, match="no, says sshd"):
+            trial.put_back(new)
+    assert not Path(sshd.DROP_IN).exists()
+    assert new == trial_record.pending()
+    trial.put_back(new)
+    assert trial_record.pending() is None
+
+
 # Its time
 
 

@@ -208,6 +208,6 @@ def test_a_disk_that_fails_at_any_step_of_enable_leaves_all_as_it_was(
         if done:
             assert [c.after for c in place.changes] == [files.read(c.path) for c in place.changes]
             assert trial_record.pending() is not None
-        put_back(place)
+            put_back(place)
         assert before == place.texts(), f"after {result} at {failed_at}"
     assert states[False] > 10
