@@ -12,6 +12,14 @@ rollout.py     require, exempt, for people
 group_rules.py the same for the members of a group
 policy.py      what holds at a login, in words
 reports.py     list, show, verify
+enabling.py    enable, disable, confirm, revert
+readiness.py, switching.py
+               what has to be in order first; which files change, and into what
+switch.py      switch on, keep, put back: the steps in their order
+trial.py, trial_record.py, arming.py
+               what waits for a confirmation; its record; who puts it back in time
+files.py       replace a file of /etc, and keep the original
+blocks.py      our lines in such a file
 people.py      who would be shut out
 accounts.py    who has a shell, a password, keys
 sudoers.py     whom sudo lets become root
