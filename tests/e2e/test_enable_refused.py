@@ -10,6 +10,7 @@ from tests.e2e.conftest import Prepared
 from tests.support import enabling
 from tests.support.enabling import snapshot, totpctl
 from tests.support.machine import Account, Machine
+from tests.support.place import ROOT
 
 pytestmark = pytest.mark.root
 
@@ -110,3 +111,18 @@ def test_confirm_refuses_where_our_lines_are_gone(machine: Machine) -> None:
     done = totpctl(machine, "confirm", "--yes")
     assert 1 == done.returncode
     assert "our lines are no longer in /etc/pam.d/sudo" in done.stderr
+
+
+def test_an_uninstall_waits_for_the_confirmation_and_names_what_is_on(machine: Machine) -> None:
+    totpctl(machine, "enable", "sshd", "sudo")
+    refused = machine.run(ROOT / "install.sh", "--uninstall", check=False)
+    assert 1 == refused.returncode
+    assert "a change waits for its confirmation" in refused.stderr
+    assert "hint: run: totpctl revert" in refused.stderr
+    totpctl(machine, "confirm", "--yes")
+    refused = machine.run(ROOT / "install.sh", "--uninstall", check=False)
+    assert 1 == refused.returncode
+    (hint,) = [line for line in refused.stderr.splitlines() if "totpctl disable" in line]
+    assert {"sshd", "sudo"} == set(hint.removeprefix("hint: run: totpctl disable ").split())
+    machine.run("sh", "-c", hint.removeprefix("hint: run: "))
+    assert 0 == machine.run(ROOT / "install.sh", "--uninstall", timeout=120).returncode
