@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.doctor_machine import assert_found, our_python
 from tests.support.machine import Machine
+from tests.support.place import ROOT
 
 pytestmark = pytest.mark.root
 
@@ -158,3 +159,19 @@ def test_rule_that_spares_root_alone_is_none(doctored: Machine) -> None:
 def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Machine) -> None:
     block = "Match User alice\\nAuthenticationMethods publickey,keyboard-interactive\\n"
     assert_found(doctored, "", f"printf '{block}' >>/etc/ssh/sshd_config", "")
+
+
+def test_pam_python_in_sudo_with_secure_path_is_none(doctored: Machine) -> None:
+    assert_found(doctored, "", f"sed -i 's|pam_totp.so|{HOOK}|' {SUDO}", "")
+
+
+def test_examples_set_up_by_hand_are_none(doctored: Machine) -> None:
+    """What the packaging shows for by-hand set-ups passes as what enable writes does."""
+    doctored.run("sh", "-ec", BY_HAND)
+    doctored.run("rm", "/etc/ssh/sshd_config")
+    for name in ("key-or-password-and-code", "key-and-code", "password-and-code"):
+        example = (ROOT / f"packaging/pam.d/sshd-{name}").read_text("utf-8")
+        doctored.write("/etc/pam.d/sshd", example)
+        settings = (ROOT / f"packaging/sshd_config.d/{name}.conf").read_text("utf-8")
+        doctored.write("/etc/ssh/sshd_config", settings)
+        assert_found(doctored, "", "true", "")
