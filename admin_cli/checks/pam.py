@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator
 
@@ -10,13 +9,12 @@ from pam_totp import config, pam_stack, pam_ways
 from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import Line, NotUnderstood
 
-from .. import enabled, pam_file, trial_record
+from .. import enabled, pam_file
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 from .services import LOGINS, PAM_PYTHON, Service, arguments_of, path_of
 
 PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
-LEFTOVERS = ("/etc/pam.d/.pam_totp-before.*", "/etc/ssh/sshd_config.d/.pam_totp-before.*")
 _OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
 _REPLACED = "#replaced:"
 
@@ -174,40 +172,6 @@ def nothing_enabled(facts: Facts) -> Iterator[Found]:
         yield "no service asks for a code", "run: totpctl enable sshd sudo"
 
 
-@check("enabled-file", NOTE, "nobody notices if an update takes a pam_totp line out")
-def enabled_file(_facts: Facts) -> Iterator[Found]:
-    try:
-        enabled.remembered()
-    except PamTotpError as error:
-        yield str(error), error.hint
-
-
-@check("trial", NOTE, "without a confirmation, all is put back as it was")
-def trial(_facts: Facts) -> Iterator[Found]:
-    pending = trial_record.pending()
-    if pending and pending.seconds_left() > 0:
-        minutes, seconds = divmod(int(pending.seconds_left()), 60)
-        yield (
-            f"{', '.join(pending.services)}: put back in {minutes} min {seconds} s",
-            "log in from a second terminal; then run: totpctl confirm",
-        )
-
-
-@check("trial-overdue", WRONG, "the switch back that was promised has not happened")
-def trial_overdue(_facts: Facts) -> Iterator[Found]:
-    pending = trial_record.pending()
-    if pending and pending.seconds_left() <= 0:
-        yield f"{', '.join(pending.services)}: was to be put back by now", "run: totpctl revert"
-
-
-@check("leftovers", NOTE, "they are copies that nobody needs, from a change that was cut off")
-def leftovers(_facts: Facts) -> Iterator[Found]:
-    if trial_record.pending():
-        return
-    for path in sorted(path for pattern in LEFTOVERS for path in glob.glob(pattern)):
-        yield f"{path} was left behind", f"run: rm {path}"
-
-
 def _mentions_us(service: Service) -> bool:
     active = (line.split("#")[0] for line in service.text.splitlines())
     return any("pam_totp" in line for line in active)
@@ -244,10 +208,6 @@ CHECKS = (
     arguments,
     out_of_step,
     python_elsewhere,
-    trial_overdue,
-    trial,
     other_logins,
     nothing_enabled,
-    enabled_file,
-    leftovers,
 )
