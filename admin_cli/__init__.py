@@ -26,6 +26,9 @@ sudoers.py     whom sudo lets become root
 sshd.py        what sshd has in force, and which line put it there
 sshd_drop_in.py, sshd_files.py, sshd_command.py, sshd_process.py, sshd_access.py
                our drop-in; sshd_config, sshd -T, the running sshd; whom sshd lets in
+pam_file.py    the code in a PAM file, put in after the password step
+pam_blocks.py, pam_copy.py
+               our lines, and how they come out; a password step copied into them
 setup.py       init, selftest
 selftest.py    the installed chain, tried through libpam
 otpauth.py     otpauth:// URIs

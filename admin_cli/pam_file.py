@@ -127,9 +127,9 @@ class _File:
             raise NotUnderstood(self._service, 0, problem, _BY_HAND)
         step = [line for line in self._lines if line.number in [top for top, _ in tops]]
         for line in step:
-            if line.includes and line.module in _SERVICES:
-                problem = f"includes {line.module}: the code belongs there"
-                hint = f"run: totpctl enable {line.module}"
+            if line.includes and line.module_name in _SERVICES:
+                problem = f"includes {line.module_name}: the code belongs there"
+                hint = f"run: totpctl enable {line.module_name}"
                 raise NotUnderstood(self._service, line.number, problem, hint)
         return step[0], step[-1]
 

@@ -21,6 +21,7 @@ auth required pam_permit.so
 FILES = {
     "other": "auth required pam_deny.so\n",
     "common-auth": DEBIAN,
+    "/etc/pam.d/su": DEBIAN,
     "mixed": DEBIAN.replace("required", "optional") + "account required pam_unix.so\n",
     "all-in-one": "auth sufficient pam_unix.so\naccount required pam_unix.so\n",
     "fedora": "auth sufficient pam_unix.so\nauth required pam_deny.so\n",
@@ -99,6 +100,10 @@ def log_in_with(text: str, **answers: str) -> Went:
             "auth sufficient pam_unix.so\naccount required pam_unix.so\n"
             "auth required pam_deny.so\n",
             ("sudo", 1, "lets somebody in without the code"),
+        ),
+        (
+            "auth include /etc/pam.d/su\n",
+            ("sudo", 1, "includes su: the code belongs there"),
         ),
         ("auth optional pam_unix.so\n", ("sudo", 1, "goes on after a wrong password")),
         (
