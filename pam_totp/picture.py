@@ -25,6 +25,10 @@ _INTERPRETER = "/usr/bin/python3"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
+class _NotDone(OSError):
+    """The program still runs, so that its number is its own."""
+
+
 def draw(secret: bytes, user: str, issuer: str) -> tuple[str, list[str]]:
     """Return the otpauth URI and the lines of its QR code.
 
@@ -60,35 +64,35 @@ def _run(said: bytes) -> bytes:
             )
         finally:
             its.close()
-        has_ended = False
         try:
-            written = b"".join(_dialogue(ours, said))
-            has_ended = True
+            return b"".join(_dialogue(ours, said))
+        except _NotDone:
+            os.kill(child, _signal.SIGKILL)
+            raise
         finally:
-            if not has_ended:
-                os.kill(child, _signal.SIGKILL)
             _wait_for(child)
-        return written
     finally:
         ours.close()
 
 
 def _dialogue(program: _socket.socket, said: bytes) -> Iterator[bytes]:
-    """Yield what comes until the program closes its end. Raises OSError, TimeoutError too."""
+    """Yield what comes until the program closes its end. Raises _NotDone, or another OSError."""
     deadline = time.monotonic() + SECONDS
     left = MAX_BYTES
-    program.settimeout(SECONDS)
-    program.sendall(said, _socket.MSG_NOSIGNAL)
+    program.sendall(said, _socket.MSG_NOSIGNAL)  # there is room for it
     program.shutdown(_socket.SHUT_WR)
     while True:
         program.settimeout(max(deadline - time.monotonic(), 0.001))
-        chunk = program.recv(left)
+        try:
+            chunk = program.recv(left)
+        except TimeoutError:
+            raise _NotDone("it takes too long") from None
         if not chunk:
             return
         yield chunk
         left -= len(chunk)
         if left == 0:
-            raise OSError("it writes too much")
+            raise _NotDone("it writes too much")
 
 
 def _wait_for(child: int) -> None:

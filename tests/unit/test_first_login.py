@@ -104,7 +104,7 @@ def test_a_picture_that_is_too_wide_for_a_terminal_is_left_out(
     [
         "raise SystemExit(1)",
         "print('otpauth')",
-        "import time; time.sleep(60)",
+        "import sys, time; sys.stdin.read(); time.sleep(20); print('otpauth://late')",
         "import sys; sys.stdout.buffer.write(b'otpauth://' + bytes(1 << 20))",
         "import sys; sys.stdout.buffer.write(b'otpauth://\\xff\\n')",
         "import os; os.close(0); os.close(1); raise SystemExit(1)",
