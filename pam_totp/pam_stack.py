@@ -131,9 +131,15 @@ def judge(stack: Stack) -> Judgement:
 
 
 def proves_password(service: str, read: Read = read_pam_file) -> bool:
-    """Whether nobody is asked for a code who has given neither the password nor, to sshd, a key."""
+    """Whether nobody is asked for a code who has not given the password.
+
+    Or, to sshd, a key in its place: where a key was accepted and a password then refused, the
+    password that the stack holds proves nothing.
+    """
     try:
         asked, _ = pam_ways.walk(auth_stack(service, read))
     except NotUnderstood:
         return False
-    return bool(asked) and all(facts.proven or facts.key for _, facts in asked)
+    return bool(asked) and all(
+        facts.proven or (facts.key and not facts.tried) for _, facts in asked
+    )

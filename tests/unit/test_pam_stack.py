@@ -246,6 +246,13 @@ def test_a_key_counts_in_sshd_alone() -> None:
     assert (True, False) == (judged(text).asks, judged(text, "login").asks)
 
 
+def test_a_key_does_not_stand_for_a_password_that_was_refused() -> None:
+    """Who has the key, and types any password, must not enrol as who knows it."""
+    key = "auth [success=ok default=die] pam_totp.so first_factor=key\n"
+    assert proves_password("sshd", reader(key + "auth requisite pam_unix.so\n" + CODE))
+    assert not proves_password("sshd", reader(key + "auth required pam_unix.so\n" + CODE))
+
+
 def test_a_password_that_nobody_needs_is_found() -> None:
     found = judged("auth optional pam_unix.so\nauth required pam_totp.so\n")
     assert [("sshd", 2)] == numbers(found.without_password)
