@@ -21,7 +21,12 @@ DISK = (
 PAM_PYTHON = f"sed -i 's|pam_totp.so|{HOOK}|' /etc/pam.d/sudo;"
 BOB = "useradd -m -s /bin/sh -G sudo bob; echo bob:secret | chpasswd;"
 WORKER = "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & sleep 0.5;"
-BOUND = f"import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).bind('{SOCKET}')"
+BOUND = f"""
+import socket, time
+bound = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+bound.bind({SOCKET!r})
+"""
+BOUND_FOR_LONG = f"{BOUND}time.sleep(600)"
 
 
 def record(change: str) -> str:
@@ -134,6 +139,12 @@ CASES = [
     ("pam-python", f"{PAM_PYTHON} rm /usr/lib/pam_totp/hook.py", "there is no /usr/lib/pam_totp/h"),
     ("socket", f"install -D /dev/null {SOCKET}", "is not a socket"),
     ("socket", f"install -d /run/pam_totp; {our_python(BOUND)}; chmod 0600 {SOCKET}", "nobody"),
+    (
+        "socket",
+        f"install -d /run/pam_totp; {our_python(BOUND_FOR_LONG)} </dev/null >/dev/null 2>&1 & "
+        f"until chmod 0600 {SOCKET}; do sleep 0.01; done",
+        "nobody listens",
+    ),
     ("socket-mode", f"{WORKER} chmod 0666 {SOCKET}", "others may use"),
     ("socket-mode", f"echo 'unprivileged = yes' >>{CONFIG}; {WORKER}", "is for root alone"),
     ("service", systemd(socket=GOOD, service=FAILED), "failed (start-limit-hit)"),
