@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import ExitStack
 
 import click
 from click.core import ParameterSource
@@ -86,7 +87,7 @@ def enable(
         waiting = trial_record.pending()
         changes = switching.on(services, keys)
         if not changes:
-            _tell_no_change(services, waiting)
+            _tell_no_change(services, keys, waiting)
             return
         if dry_run:
             for change in changes:
@@ -170,15 +171,29 @@ def revert(session: Session, if_due: bool) -> None:
     Also run by the timer, at boot, and by cron; quiet where nothing waits.
     """
     _need_root()
+    with ExitStack() as held:
+        try:
+            held.enter_context(trial.changing(wait=PATIENCE))
+        except (trial.Busy, OSError) as error:
+            # Whoever hangs there, or a full /run, must not keep what is due from being put back.
+            if not _is_due():
+                if if_due:
+                    return
+                raise
+            ui.warning(f"goes on without the lock: {error}")
+            _revert(session, if_due=True)
+            return
+        _revert(session, if_due=if_due)
+        if trial_record.pending() is None:
+            trial.remove_leftovers()
+
+
+def _is_due() -> bool:
     try:
-        with trial.changing(wait=PATIENCE):
-            _revert(session, if_due=if_due)
-            if trial_record.pending() is None:
-                trial.remove_leftovers()
-    except (trial.Busy, OSError) as error:
-        # Whoever hangs there, or a full /run, must not keep what is due from being put back.
-        ui.warning(f"goes on without the lock: {error}")
-        _revert(session, if_due=True)
+        waiting = trial_record.pending()
+    except trial_record.Damaged:
+        return True
+    return waiting is not None and waiting.seconds_left() == 0
 
 
 def _revert(session: Session, *, if_due: bool) -> None:
@@ -205,8 +220,10 @@ def _somebody_used_a_code(session: Session, since: int) -> bool:
     return any(a.created_at < since <= (a.last_used_at or 0) for a in authenticators)
 
 
-def _tell_no_change(services: tuple[str, ...], waiting: Trial | None) -> None:
+def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:
     ui.message(f"{switch.words(services)}: on already, nothing to change")
+    if keys is not None:
+        ui.message(_WHAT_KEYS_DO[keys])
     if waiting is not None:
         _tell_time_left(waiting)
 

@@ -98,6 +98,9 @@ def test_with_keys_skip_a_key_needs_no_code_and_enable_says_so(
     key = machine.give_key("alice")
     done = totpctl(machine, "enable", "sshd", "--keys", "skip")
     assert "key logins are NOT two-factor" in done.stderr
+    again = totpctl(machine, "enable", "sshd")
+    assert "nothing to change" in again.stderr
+    assert "key logins are NOT two-factor" in again.stderr
     assert "welcome alice" in machine.ssh("alice", f"-i{key}").rest()
     assert "welcome alice" in enabling.ssh_with_code(machine, alice)
 
