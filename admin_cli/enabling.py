@@ -222,7 +222,7 @@ def _somebody_used_a_code(session: Session, since: int) -> bool:
 
 def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:
     ui.message(f"{switch.words(services)}: on already, nothing to change")
-    if keys is not None:
+    if keys == "skip":
         ui.message(_WHAT_KEYS_DO[keys])
     if waiting is not None:
         _tell_time_left(waiting)
