@@ -36,6 +36,8 @@ def read(path: str) -> bytes | None:
     Raises ui.CommandFailed for a file that somebody else could have written, and for a link:
     what it leads to belongs to another program.
     """
+    if not os.path.lexists(path):  # nor, perhaps, its folder
+        return None
     try:
         return trusted_files.read_trusted(path, MAX_BYTES)
     except FileNotFoundError:
