@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import identity, issuing, messages, picture, verifier
+from . import decision, identity, issuing, messages, picture, verifier
 from .errors import Unavailable
 from .uninterrupted import Uninterrupted
 from .verifier import UserRecord
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .config import Config
     from .conversation import Conversation
-    from .store import Store
 
 LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
 ATTEMPTS = 3
@@ -49,8 +48,7 @@ def reason_not_to_offer(pamh: Any, conversation: Conversation) -> str:
 class FirstLogin:
     """One enrolment of ``user``, whom the store knows as ``before``, or not at all.
 
-    ``password`` is what the answer is compared with; ``open_store`` opens the store; ``digest`` is
-    recovery.digest(), or waits for its turn; ``log`` takes an event and its fields.
+    ``password`` is what no answer may be; ``log`` takes an event and its fields.
     """
 
     def __init__(
@@ -59,10 +57,7 @@ class FirstLogin:
         user: str,
         before: UserRecord | None,
         settings: Config,
-        *,
         password: str | None,
-        open_store: Callable[[], Store],
-        digest: Callable[[str, bytes], bytes],
         log: Callable[..., None],
     ) -> None:
         self._conversation = conversation
@@ -70,8 +65,6 @@ class FirstLogin:
         self._before = before
         self._settings = settings
         self._password = password
-        self._open_store = open_store
-        self._digest = digest
         self._log = log
         self._new = issuing.new_authenticator(LABEL, ALGORITHM, DIGITS, PERIOD, int(time.time()))
 
@@ -85,7 +78,7 @@ class FirstLogin:
         if not self._confirm():
             self._conversation.tell(messages.NO_RIGHT_CODE, error=True)
             return NO_RIGHT_CODE
-        codes, salt, digests = issuing.new_recovery_codes(self._digest)
+        codes, salt, digests = issuing.new_recovery_codes(decision.digest)
         self._conversation.show(messages.recovery_codes(codes))
         self._conversation.ask(messages.PRESS_ENTER)
         try:
@@ -145,8 +138,11 @@ class FirstLogin:
             authenticators=(self._new,),
             updated_at=now,
         )
-        name = self._user
-        with Uninterrupted(), self._open_store() as store, store.transaction(name) as transaction:
+        with (
+            Uninterrupted(),
+            decision.open_configured(self._settings) as store,
+            store.transaction(self._user) as transaction,
+        ):
             if transaction.record != self._before:
                 return False
             transaction.save(record)

@@ -152,16 +152,8 @@ class _Login:
 
         # Only now, when the password is known to be right: its time would tell who must enrol.
         self._confirm_absence()
-        enrolment = FirstLogin(
-            self._conversation,
-            self._source.user,
-            record,
-            self._settings,
-            password=self._password,
-            open_store=lambda: decision.open_configured(self._settings),
-            digest=decision.digest,
-            log=self._log,
-        )
+        name, settings, password = self._source.user, self._settings, self._password
+        enrolment = FirstLogin(self._conversation, name, record, settings, password, self._log)
         return PAM_SUCCESS if enrolment.run() == ENROLLED else PAM_AUTH_ERR
 
     def _admit(self, entry: pwd.struct_passwd) -> tuple[Admission, UserRecord | None]:

@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "issuing": {"recovery", "verifier"},
     "picture": set(),
     "first_login": {
+        "decision",
         "errors",
         "identity",
         "issuing",
