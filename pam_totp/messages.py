@@ -1,4 +1,7 @@
-"""What a person reads at the prompt. Nothing here tells whether somebody is enrolled."""
+"""What a person reads at the prompt.
+
+Nothing here tells whether somebody is enrolled, but to who enrols, and to who is let in.
+"""
 
 from __future__ import annotations
 
