@@ -77,6 +77,7 @@ def _arm_systemd(trial: Trial) -> None:
             f"--unit={UNIT}",
             f"--on-active={seconds}s",
             "--timer-property=AccuracySec=1s",
+            "--timer-property=IgnoreOnIsolate=yes",  # systemctl isolate, rescue
         ),
     ):
         problem = _run(*command)
