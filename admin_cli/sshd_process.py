@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import ui
 
 SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
 UNITS = ("ssh.service", "sshd.service")
+SOCKETS = ("ssh.socket", "sshd.socket")
 TIMEOUT = 5  # seconds for a listening sshd to start itself anew
 _LISTEN = "0A"  # proc(5); include/net/tcp_states.h: TCP_LISTEN
 SYSTEMCTL_TIMEOUT = 30  # seconds
@@ -55,7 +57,7 @@ def reload() -> None:
     before = {pid: _sockets(pid) for pid in listeners()}
     unit = _unit()
     if unit:
-        done = _systemctl("try-reload-or-restart", unit)
+        done = _restart(unit) if _active(SOCKETS) else _systemctl("try-reload-or-restart", unit)
         if done.returncode != 0:
             words = " ".join(done.stderr.split())
             raise ui.CommandFailed(f"systemctl cannot reload {unit}: {words}", "run: sshd -t")
@@ -71,15 +73,28 @@ def reload() -> None:
         raise ui.CommandFailed("sshd does not listen any more", "start it: systemctl start ssh")
 
 
+def _restart(unit: str) -> subprocess.CompletedProcess[str]:
+    """Start anew an sshd that systemd listens for, which costs nobody a connection that is there.
+
+    Told to reload, it would open its port itself, which the socket unit has, and end. Nor may a
+    few times in a row count as a service that keeps failing: the socket would be closed.
+    """
+    _systemctl("reset-failed", unit)
+    return _systemctl("try-restart", unit)
+
+
 def _now() -> dict[int, frozenset[str]]:
     return {pid: _sockets(pid) for pid in listeners()}
 
 
 def _unit() -> str:
     """Return the unit that sshd runs as; "" without one, or if it starts anew for each login."""
-    if not os.path.isdir(SYSTEMD):
-        return ""
-    return next((u for u in UNITS if _systemctl("is-active", u).returncode == 0), "")
+    return _active(UNITS) if os.path.isdir(SYSTEMD) else ""
+
+
+def _active(units: Sequence[str]) -> str:
+    """Return the first of ``units`` that runs; "" if none does."""
+    return next((u for u in units if _systemctl("is-active", u).returncode == 0), "")
 
 
 def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:

@@ -121,3 +121,25 @@ def test_keys_need_a_password_too_or_no_code_as_one_says(fresh: Booted) -> None:
     assert "enabled with --keys skip" in totpctl(fresh, "doctor").stdout
     totpctl(fresh, "enable", "sshd", "--no-confirm")
     assert LOGGED_IN in by_key(fresh, alice.account, alice.answer())
+
+
+def test_sshd_that_its_socket_starts_asks_for_codes_and_keeps_who_is_logged_in(
+    fresh: Booted,
+) -> None:
+    """Ubuntu's default. Told to reload, such an sshd ends: its port is not its own."""
+    alice = Person(fresh.add_user("alice", "sudo"))
+    fresh.systemctl("disable", "--now", "ssh.service")
+    fresh.systemctl("enable", "--now", "ssh.socket")
+    stays = terminal(fresh, alice.account, None)
+    for _ in range(2):
+        totpctl(fresh, "enable", "sshd")
+        assert LOGGED_IN in by_ssh(fresh, alice.account, alice.answer())
+        totpctl(fresh, "revert")
+        assert LOGGED_IN in by_ssh(fresh, alice.account, None)
+    assert LOGGED_IN in type_into(stays, "id")
+    totpctl(fresh, "enable", "sshd", "--no-confirm")
+    fresh.reboot()
+    assert LOGGED_IN in by_ssh(fresh, alice.account, alice.answer())
+    totpctl(fresh, "disable", "sshd")
+    assert LOGGED_IN in by_ssh(fresh, alice.account, None)
+    assert "" == fresh.systemctl("--failed", "--quiet")
