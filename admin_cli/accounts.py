@@ -5,10 +5,12 @@ Sources: passwd(5), shadow(5), sshd_config(5).
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
 import re
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -138,18 +140,32 @@ def _holds_a_key(path: str, entry: pwd.struct_passwd) -> str:
     cloud-init gives root a key that says whom to log in as instead, and no shell.
     """
     try:
-        # O_NONBLOCK: it is the person's own file, and may be a FIFO.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            lines = [line.strip() for line in file.read(_MAX_BYTES).split(b"\n")]
+        content, status = _own_file(path)
     except PermissionError:  # a home on another machine
         return MAYBE
     except OSError:
         return NO
+    lines = [line.strip() for line in content.split(b"\n")]
     keys = [line for line in lines if line and not line.startswith(b"#")]
     # StrictModes, which looks at the folders as well
     is_refused = status.st_mode & 0o022 or status.st_uid not in (0, entry.pw_uid)
     if is_refused or all(b'command="' in key for key in keys):
         return MAYBE if keys else NO
     return YES
+
+
+def _own_file(path: str) -> tuple[bytes, os.stat_result]:
+    """Return the content of a file that somebody has in their home, and what fstat(2) says of it.
+
+    Nothing but a regular file is opened: it may be a link to /dev/watchdog, which reboots the
+    machine, or a FIFO. Raises OSError.
+    """
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        with open(f"/proc/self/fd/{found}", "rb", buffering=0) as file:
+            return file.read(_MAX_BYTES) or b"", status
+    finally:
+        os.close(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -125,9 +126,18 @@ def _command_line(pid: str) -> str:
             return ""
         of_root = os.stat(folder).st_uid == 0
         of_here = os.readlink(f"{folder}/ns/pid") == os.readlink("/proc/self/ns/pid")
+        is_sshd = of_root and _runs_sshd(folder)
     except OSError:  # it has ended
         return ""
-    return shown if of_root and of_here else ""
+    return shown if is_sshd and of_here else ""
+
+
+def _runs_sshd(folder: str) -> bool:
+    """Tell by its file what a process is: anybody can start su as "sshd: ...", and it is root's."""
+    path = os.readlink(f"{folder}/exe").removesuffix(" (deleted)")  # after an update
+    program_file = os.stat(f"{folder}/exe")
+    is_set_uid = program_file.st_mode & (stat.S_ISUID | stat.S_ISGID)
+    return os.path.basename(path) == "sshd" and program_file.st_uid == 0 and not is_set_uid
 
 
 def _parse(shown: str) -> Options:

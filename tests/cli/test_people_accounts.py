@@ -105,6 +105,24 @@ def test_keys_that_others_can_write_are_not_sure_to_be_taken(tmp_path: Path) -> 
     assert MAYBE == accounts.has_key(at_home(tmp_path), {"authorizedkeysfile": "none %h/keys"})
 
 
+def test_what_is_no_file_holds_no_key_and_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    settings = {"authorizedkeysfile": "fifo device ."}
+    writer = os.open(tmp_path / "fifo", os.O_RDWR)  # with one, reading finds no end
+    try:
+        assert NO == accounts.has_key(at_home(tmp_path), settings)
+    finally:
+        os.close(writer)
+
+
+def test_link_to_a_file_with_a_key_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(KEY, "utf-8")
+    (tmp_path / "keys").chmod(0o600)
+    (tmp_path / "link").symlink_to("keys")
+    assert YES == accounts.has_key(at_home(tmp_path), {"authorizedkeysfile": "link"})
+
+
 def test_place_of_the_keys_is_what_sshd_says(tmp_path: Path) -> None:
     keys = tmp_path / f"%-alice-{os.getuid()}"
     keys.write_text(KEY, "utf-8")

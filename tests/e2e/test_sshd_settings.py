@@ -286,6 +286,19 @@ def test_process_that_only_calls_itself_sshd_is_not_believed(server: Machine) ->
     assert [] == ask(server, "sshd_process.listeners()")
 
 
+def test_set_uid_program_that_somebody_calls_sshd_is_not_believed(server: Machine) -> None:
+    """su runs as root while it waits for a password, under any name that its caller likes."""
+    server.add_user("mallory", "mallory's own")
+    server.write("/home/mallory/config", "UsePAM no\n", owner="mallory")
+    name = "sshd: /usr/sbin/sshd -f /home/mallory/config [listener] 0 of 10-100 startups"
+    start_su = f"import os; os.execv('/usr/bin/su', [{name!r}, 'root'])"
+    su = server.spawn("/usr/bin/python3", "-c", start_su, user="mallory")
+    su.expect("assword")
+    assert [] == ask(server, "sshd_process.listeners()")
+    assert ["", []] == ask(server, "sshd_process.options()")
+    assert [] == problems(server)
+
+
 def test_reload_returns_when_new_settings_are_in_force(server: Machine) -> None:
     start(server)
     before = ask(server, "sshd_process.listeners()")
