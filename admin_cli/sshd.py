@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from . import sshd_command, sshd_files, sshd_process, ui
 from .sshd_command import effective as effective
-from .sshd_drop_in import BEGIN, NAMES, is_good, is_same, method_lists, needed
+from .sshd_drop_in import BEGIN, NAMES, SERVICE_NAME, expected, is_good, is_same, method_lists
 from .sshd_drop_in import DROP_IN as DROP_IN
 from .sshd_drop_in import drop_in as drop_in
 from .sshd_drop_in import drop_in_disabled as drop_in_disabled
@@ -81,7 +81,7 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     of_all = _problems_of_all(keys, effective(), lines, in_blocks)
     of_users: dict[Setting, list[str]] = {line: [] for line in in_blocks}
     of_nothing = []
-    for user in users if has_match_blocks(needed(keys)) else ():
+    for user in users if has_match_blocks(expected(keys)) else ():
         for wrong in _wrong(keys, effective(user), match=("user",)):
             guilty = [line for line in in_blocks if is_same(line, wrong)]
             if guilty:
@@ -94,7 +94,9 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
 def _wrong(
     keys: str, in_force: Mapping[str, str], match: tuple[str, ...] = ()
 ) -> Iterator[Setting]:
-    for keyword in needed(keys):
+    for keyword in expected(keys):
+        if keyword == SERVICE_NAME and keyword not in in_force:
+            continue  # an sshd that does not know it
         setting = Setting("", 0, keyword, in_force.get(keyword, ""), match)
         if not is_good(keys, setting):
             yield setting
@@ -125,13 +127,13 @@ def _problems_of_all(
 
 
 def _why(keys: str, wrong: Setting, lines: list[Setting]) -> str:
-    said = f"{NAMES[wrong.keyword]} {wrong.value} is in force, not {needed(keys)[wrong.keyword]}"
+    said = f"{NAMES[wrong.keyword]} {wrong.value} is in force, not {expected(keys)[wrong.keyword]}"
     for option in sshd_process.options().settings:
         if sshd_files.split(option)[0] == wrong.keyword:
             return f"{said}: sshd was started with -o {option}"
     for line in lines:
         if line.keyword == wrong.keyword and _is_for_all(line):
-            if line.file == DROP_IN:
+            if line.file == DROP_IN or wrong.keyword == SERVICE_NAME:
                 return f"{line.place}: {said}"
             return f"{line.place}: {said}; it comes before {DROP_IN}, and the first value counts"
     return f"{said}: no file that sshd reads sets it"

@@ -21,7 +21,9 @@ NAMES = {
     "passwordauthentication": "PasswordAuthentication",
     "pubkeyauthentication": "PubkeyAuthentication",
     "authenticationmethods": "AuthenticationMethods",
+    "pamservicename": "PAMServiceName",
 }
+SERVICE_NAME, SERVICE = "pamservicename", "sshd"  # since OpenSSH 9.8; before, nobody can set it
 
 
 def needed(keys: str) -> dict[str, str]:
@@ -36,6 +38,11 @@ def needed(keys: str) -> dict[str, str]:
     if keys == "skip":
         del settings["pubkeyauthentication"]
     return settings
+
+
+def expected(keys: str) -> dict[str, str]:
+    """Return needed(), and what an sshd that knows it must have by itself."""
+    return {**needed(keys), SERVICE_NAME: SERVICE}
 
 
 def drop_in(keys: str) -> str:
@@ -59,7 +66,7 @@ def drop_in_disabled(text: str) -> str:
             continue
         has_end = END in (line.strip() for line in lines)
         while lines and lines[0].strip() != END:
-            if sshd_files.split(lines[0])[0] in NAMES:
+            if sshd_files.split(lines[0])[0] in needed("code"):
                 lines.pop(0)
             elif has_end:
                 left.append(lines.pop(0))
@@ -71,12 +78,12 @@ def drop_in_disabled(text: str) -> str:
 
 def is_good(keys: str, setting: Setting) -> bool:
     """Tell whether a value will do: what is needed, and in a Match block also what is stricter."""
-    if setting.keyword not in needed(keys):
+    if setting.keyword not in expected(keys):
         return True
     if setting.keyword != "authenticationmethods":
         if setting.match and setting.keyword == "pubkeyauthentication" and keys == "code":
             return True  # keys do not log in, passwords and codes do
-        return setting.value.lower() == needed(keys)[setting.keyword]
+        return setting.value.lower() == expected(keys)[setting.keyword]
     lists = method_lists(setting.value)
     if not setting.match:
         return sorted(lists) == sorted(method_lists(METHODS[keys]))

@@ -35,6 +35,7 @@ def settings(facts: Facts) -> Iterator[Found]:
         ("usepam", "yes"),
         ("kbdinteractiveauthentication", "yes"),
         ("passwordauthentication", "no"),
+        ("pamservicename", SERVICE),
     ):
         if in_force.get(keyword) not in (value, None):
             yield (

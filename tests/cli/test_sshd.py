@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_cli import sshd, sshd_drop_in
+from admin_cli import sshd, sshd_drop_in, sshd_files
 from tests.support.place import ROOT
 
 KEYS = ("code", "password+code", "skip")
@@ -76,3 +76,47 @@ def test_keys_in_force_are_told_by_the_methods(methods: str, expected: str) -> N
 def test_keys_that_sshd_does_not_take_are_none() -> None:
     settings = {"pubkeyauthentication": "no", "authenticationmethods": sshd_drop_in.METHODS["code"]}
     assert "none" == sshd.keys_in_force(settings)
+
+
+@pytest.fixture
+def in_force(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What an sshd has in force that goes by our drop-in, and by no other line."""
+    settings = {"pamservicename": "sshd", **sshd_drop_in.needed("code")}
+    monkeypatch.setattr(sshd, "check", lambda: None)
+    monkeypatch.setattr(sshd, "effective", lambda user=None: settings)
+    monkeypatch.setattr(sshd, "DROP_IN", str(ROOT / "setup.cfg"))  # a file that is there
+    monkeypatch.setattr(sshd_files, "files_read", lambda main: [sshd.DROP_IN])
+    monkeypatch.setattr(sshd, "_settings_of_files", list)
+    return settings
+
+
+def test_pam_file_of_another_name_is_a_problem_where_sshd_goes_by_it(
+    in_force: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [] == sshd.problems("code")
+    in_force["pamservicename"] = "sshd-plain"
+    line = sshd_files.Setting("/etc/ssh/sshd_config", 3, "pamservicename", "sshd-plain")
+    monkeypatch.setattr(sshd, "_settings_of_files", lambda: [line])
+    assert [
+        "/etc/ssh/sshd_config:3: PAMServiceName sshd-plain is in force, not sshd"
+    ] == sshd.problems("code")
+
+
+def test_pam_file_of_another_name_is_a_problem_for_some_users_too(
+    in_force: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = sshd_files.Setting("/etc/ssh/x", 3, "pamservicename", "plain", ("user alice",))
+    monkeypatch.setattr(sshd, "_settings_of_files", lambda: [line])
+    assert [
+        f"/etc/ssh/x:3: sets PAMServiceName plain for Match user alice, which wins over "
+        f"{sshd.DROP_IN}"
+    ] == sshd.problems("code")
+
+
+def test_sshd_that_cannot_be_told_a_pam_file_goes_by_its_own(in_force: dict[str, str]) -> None:
+    del in_force["pamservicename"]
+    assert [] == sshd.problems("code")
+
+
+def test_drop_in_has_no_line_that_an_older_sshd_refuses() -> None:
+    assert "PAMServiceName" not in "".join(map(sshd.drop_in, KEYS))
