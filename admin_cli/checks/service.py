@@ -16,6 +16,7 @@ from .finding import NOTE, WRONG, Found, check
 PYTHON = "/usr/bin/python3"
 NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 TIMEOUT = 20  # seconds
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _UNIX_SOCKETS = "/proc/net/unix"
 _LISTENING = 0x00010000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
 _DENIED = "every login that needs a code is denied"
@@ -176,7 +177,9 @@ def is_listening() -> bool:
 def _unit(name: str) -> dict[str, str]:
     properties = "LoadState,ActiveState,UnitFileState,Result"
     command = ["systemctl", "show", f"--property={properties}", name]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    shown = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT, env=_ENVIRONMENT, check=False
+    )
     return dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
 
 
@@ -205,7 +208,7 @@ def _complaint(command: list[str], descriptor: int | None = None) -> str:
             text=True,
             errors="replace",
             pass_fds=() if descriptor is None else (descriptor,),
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            env=_ENVIRONMENT,
             timeout=TIMEOUT,
             check=False,
         )
