@@ -72,6 +72,7 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
             encoding="utf-8",
             errors="replace",
             timeout=TIMEOUT,
+            env=sshd_process.ENVIRONMENT,
             check=False,
         )
     except OSError as error:

@@ -19,7 +19,8 @@ SOCKETS = ("ssh.socket", "sshd.socket")
 TIMEOUT = 5  # seconds for a listening sshd to start itself anew
 _LISTEN = "0A"  # proc(5); include/net/tcp_states.h: TCP_LISTEN
 SYSTEMCTL_TIMEOUT = 30  # seconds
-_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin"
+_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}  # for programs; the caller's may lead elsewhere
 
 
 class Options(NamedTuple):
@@ -107,6 +108,7 @@ def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
             encoding="utf-8",
             errors="replace",
             timeout=SYSTEMCTL_TIMEOUT,
+            env=ENVIRONMENT,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 
-from pam_totp.worker import SOCKET
+from pam_totp.wire import SOCKET
 
 from .facts import WORKER, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
@@ -170,8 +170,18 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
 def is_listening() -> bool:
     """Tell without connecting, which would start the service."""
     with open(_UNIX_SOCKETS, encoding="utf-8", errors="replace") as file:
-        rows = [line.split() for line in file.readlines()[1:]]
-    return any(row[-1] == SOCKET and int(row[3], 16) & _LISTENING for row in rows if len(row) > 7)
+        return any(map(_is_our_listener, file))
+
+
+def _is_our_listener(row: str) -> bool:
+    """Tell it from other rows; anybody may have sockets with names of blanks and newlines."""
+    fields = row.rstrip("\n").split(None, 7)
+    if len(fields) < 8 or fields[7] != SOCKET:
+        return False
+    try:
+        return bool(int(fields[3], 16) & _LISTENING)
+    except ValueError:
+        return False
 
 
 def _unit(name: str) -> dict[str, str]:

@@ -46,8 +46,8 @@ def systemd(**units: str) -> str:
     cases = "".join(f"pam_totp.{name}) printf '{text}' ;; " for name, text in units.items())
     fake = f'#!/bin/sh\nfor unit; do :; done\ncase "$unit" in {cases} esac\n'
     return (
-        "install -d /run/systemd/system; cat >/usr/local/bin/systemctl <<'END'\n"
-        f"{fake}END\nchmod 755 /usr/local/bin/systemctl;"
+        "install -d /run/systemd/system; cat >/usr/sbin/systemctl <<'END'\n"
+        f"{fake}END\nchmod 755 /usr/sbin/systemctl;"
     )
 
 

@@ -1,0 +1,52 @@
+"""What totpctl asks of other programs and the kernel: nobody answers in their place."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from admin_cli import sshd_command, sshd_process
+from admin_cli.checks import service
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that a systemctl of the caller's PATH writes."""
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\n: >{tmp_path}/said\n", "utf-8")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path / "said"
+
+
+def test_path_of_the_caller_leads_to_no_program(said: Path) -> None:
+    for ask in (lambda: sshd_process._systemctl("is-active", "x"), lambda: service._unit("x")):
+        try:
+            ask()
+        except FileNotFoundError:  # no systemd here at all
+            pass
+        assert not said.exists()
+
+
+def test_program_gets_nothing_of_the_callers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OF_THE_CALLER", "yes")
+    assert "OF_THE_CALLER" not in sshd_command._run(["env"]).stdout
+
+
+@pytest.mark.parametrize("before", ["", "\na b c zz e f g"])
+def test_name_of_another_socket_is_not_taken_for_ours(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets without a file have any name that their owner likes."""
+    path = str(tmp_path / "sock")
+    monkeypatch.setattr(service, "SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.bind(f"\0{before} {path}")
+        other.listen()
+        assert not service.is_listening()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as ours:
+            ours.bind(path)
+            assert not service.is_listening()
+            ours.listen()
+            assert service.is_listening()
