@@ -9,6 +9,7 @@ from .errors import PamTotpError
 from .records import NamedTuple
 
 VERSION = 1
+SOCKET = "/run/pam_totp/pam_totp.sock"
 MAX_PACKET = 32768  # bytes; the module has no room for more
 MAX_ANSWER = 512  # bytes; PAM_MAX_RESP_SIZE
 MAX_ARGUMENTS = 64

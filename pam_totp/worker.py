@@ -22,7 +22,7 @@ from .handle import Handle
 from .records import NamedTuple
 
 NAME = "pam_totp"
-SOCKET = "/run/pam_totp/pam_totp.sock"
+SOCKET = wire.SOCKET
 INHERITED = 3  # the number of an inherited socket; SD_LISTEN_FDS_START
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
