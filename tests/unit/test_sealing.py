@@ -236,6 +236,7 @@ def test_a_malformed_key_does_not_show_in_the_error(key_file: Path, content: byt
         (SEALER, ENVELOPE[1:], ROW),
         (Sealer(OTHER_KEY, "k"), ENVELOPE, ROW),
     ],
+    ids=("another row", "end cut off", "start cut off", "another key"),
 )
 def test_no_error_shows_a_secret_or_a_key(
     sealer: Sealer, envelope: bytes, row: tuple[str, ...]
