@@ -6,6 +6,7 @@ folder, and removed. PAM_TOTP_MIRROR names another Debian mirror.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -54,9 +55,11 @@ def base_of(release: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pam_totp-bases.") as temporary:
         folder = Path(kept or temporary)
         tree = folder / f"{release}.{recipe}"
-        if not tree.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            _make(release, tree)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f".{release}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second finds it made
+            if not tree.is_dir():
+                _make(release, tree)
         yield tree
 
 
@@ -73,11 +76,7 @@ def _make(release: str, tree: Path) -> None:
         options = ["--pipe", "--resolv-conf=copy-host", "--setenv=DEBIAN_FRONTEND=noninteractive"]
         shell = ["sh", "-euc", _FURNISH, "sh", *packages()]
         _run(sys.executable, "-I", INIT, unfinished, *options, *proxies, *shell)
-        try:
-            unfinished.rename(tree)
-        except OSError:
-            if not tree.is_dir():  # else another run of the tests was faster
-                raise
+        unfinished.rename(tree)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
