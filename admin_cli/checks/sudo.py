@@ -46,6 +46,14 @@ def exempt_group(facts: Facts) -> Iterator[Found]:
             yield f"sudoers has exempt_group = {value}", "take it out: visudo"
 
 
+@check("sudo-pam-service", WRONG, "sudo goes by that PAM file, and asks for no code")
+def pam_service(facts: Facts) -> Iterator[Found]:
+    for option, value in _defaults(facts):
+        is_service = option in ("pam_service", "pam_login_service", "pam_askpass_service")
+        if is_service and value and not facts.asks(str(value)):
+            yield f"sudoers has {option} = {value}", f"take it out: visudo; or enable {value}"
+
+
 @check("sudo-i", WRONG, "sudo -i, and sudo --login, go by that file: they ask for no code")
 def login_shell(facts: Facts) -> Iterator[Found]:
     if facts.has_service("sudo-i") and facts.asks("sudo") and not facts.asks("sudo-i"):
@@ -149,6 +157,7 @@ CHECKS = (
     nopasswd,
     nopasswd_of_services,
     exempt_group,
+    pam_service,
     login_shell,
     other_code,
     secure_path,

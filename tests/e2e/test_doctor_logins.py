@@ -126,6 +126,8 @@ CASES = [
     ("sudo-nopasswd", in_sudoers("Defaults:alice !authenticate"), "asks alice for nothing"),
     ("sudo-nopasswd-service", in_sudoers("www-data ALL=NOPASSWD: /bin/ls"), "asks www-data for"),
     ("sudo-exempt-group", in_sudoers("Defaults exempt_group=adm"), "exempt_group = adm"),
+    ("sudo-pam-service", in_sudoers("Defaults pam_service=su"), "pam_service = su"),
+    ("sudo-pam-service", in_sudoers("Defaults pam_login_service=su"), "pam_login_service = su"),
     (
         "sudo-i",
         "printf '@include common-auth\\n' >/etc/pam.d/sudo-i; "
