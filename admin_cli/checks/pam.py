@@ -190,6 +190,11 @@ def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
     """What mends a stack: ours is written anew; in another's, the line has to be seen to."""
     if pam_file.is_managed(service.text):
         again = _enable_again(facts, service.name)
+        before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
+        try:
+            pam_file.enabled(service.name, before, keys=keys, read=pam_stack.read_pam_file)
+        except NotUnderstood:
+            return f"take that line out of {path_of(line.file)}; then {again}"
         return f"run: totpctl disable {service.name}; {again.removeprefix('run: ')}"
     file = path_of(line.file) if pam_ways.runs_the_hook(line) else service.path
     again = _enable_again(facts, service.name)

@@ -68,6 +68,16 @@ def test_the_mend_of_a_lost_line_mends_it(doctored: Machine) -> None:
     assert 0 == doctor(doctored, "--quiet").returncode
 
 
+def test_the_mend_of_somebody_elses_line_names_its_file(doctored: Machine) -> None:
+    doctored.run("sed", "-i", "1i auth sufficient pam_exec.so /bin/true", "/etc/pam.d/sudo")
+    shown = doctor(doctored).stdout
+    mend = "take that line out of /etc/pam.d/sudo; then run: totpctl enable sudo"
+    assert f"mend: {mend}\n" in shown
+    doctored.run("sed", "-i", "1d", "/etc/pam.d/sudo")
+    assert "on already" in doctored.run("totpctl", "enable", "sudo").stderr
+    assert 0 == doctor(doctored, "--quiet").returncode
+
+
 def test_what_is_wrong_is_logged_as_a_warning_and_notes_are_not(doctored: Machine) -> None:
     doctored.run("sh", "-c", NO_LINE)
     doctor(doctored, "--log")
