@@ -23,7 +23,7 @@ __all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "keys_of"]
 
 Read = Callable[[str], str | None]
 
-_BY_HAND = "the reference on PAM files says how to write the lines by hand"
+_BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/reference/by-hand.md"
 # What other services' files include: a code there would be asked for in all of them.
 _PARTS = {"other", "system-auth", "password-auth", "postlogin", "system-login", "config-util"}
 _PARTS |= {"smartcard-auth", "fingerprint-auth", "system-local-login", "system-remote-login"}
