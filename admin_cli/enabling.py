@@ -88,6 +88,8 @@ def enable(
         changes = switching.on(services, keys)
         if not changes:
             _tell_no_change(services, keys, waiting)
+            if switching.SSHD in services:
+                readiness.check_sshd_still_does(str(keys))
             return
         if dry_run:
             for change in changes:
@@ -102,7 +104,7 @@ def enable(
         if dry_run:
             return
         new, warnings = switch.on(services, keys, changes, confirm_within, by_ssh)
-        for name in services:
+        for name in new.services:
             session.log("enabled", "", service=name, keys=keys if name == switching.SSHD else "")
         if no_confirm:
             switch.keep(session, new)
@@ -121,8 +123,17 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
     services = switching.with_companions(service)
     with trial.changing():
         changed = switch.off(session, services)
+    still = switching.still_asked_by(services)
     for name in services:
-        ui.message(f"{name} asks for no code any more" if name in changed else f"{name} is off")
+        if name not in still:
+            said = "asks for no code any more" if name in changed else "is off"
+            ui.message(f"{name} {said}")
+    if still:
+        raise ui.CommandFailed(
+            "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),
+            "take that line out with an editor; or, if enable wrote it, name the file: "
+            "totpctl disable FILE",
+        )
 
 
 @click.command()

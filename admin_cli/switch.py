@@ -26,12 +26,15 @@ def on(
 ) -> tuple[Trial, list[str]]:
     """Carry out ``changes`` as a trial, and return it with what to warn of.
 
+    The trial is of those of ``services`` that are changed: the others stay on, however it ends.
     ``by_ssh``: for whom what sshd does is looked at.
 
     Whatever fails, also Ctrl-C, puts everything back. Raises ui.CommandFailed then.
     """
     with _orderly():
-        new = trial.begin(changes, services, keys, seconds)
+        changed = switching.changed_by(changes, services)
+        keys_of_trial = keys if switching.SSHD in changed else None
+        new = trial.begin(changes, changed, keys_of_trial, seconds)
         try:
             warnings = arming.arm(new)
             trial.carry_out(new, changes)
@@ -107,8 +110,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
         if sshd.DROP_IN in was_on:
-            sshd.check()
-            sshd.reload()
+            trial.tell_sshd()
         return changed
 
 

@@ -12,6 +12,7 @@ from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
 from . import blocks, enabled, files, pam_file, sshd, ui
+from .checks.services import path_of, read_service
 from .trial import Change
 
 SSHD, SUDO, SUDO_I = "sshd", "sudo", "sudo-i"
@@ -27,7 +28,8 @@ def with_companions(services: Iterable[str]) -> tuple[str, ...]:
     for service in wanted:
         if not _NAME.fullmatch(service) or pam_stack.read_pam_file(service) is None:
             raise ui.CommandFailed(
-                f"there is no PAM service {service}", f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}"
+                f"there is no PAM service {service}{_meant(service)}",
+                f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}",
             )
     if SUDO in wanted and SUDO_I not in wanted:
         lines = pam_stack.read_pam_file(SUDO_I)
@@ -57,10 +59,26 @@ def off(services: Sequence[str]) -> list[Change]:
     return changes
 
 
+def still_asked_by(services: Sequence[str]) -> dict[str, str]:
+    """Return the services that come to a pam_totp line all the same, and where that stands."""
+    lines: dict[str, str] = {}
+    for name in services:
+        for line in read_service(name).lines:
+            where = f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
+            lines.setdefault(name, where)
+    return lines
+
+
 def paths(service: str) -> tuple[str, ...]:
     """Return the files that are changed for a service."""
     own = f"{pam_stack.PAM_FOLDERS[0]}/{service}"
     return (own, sshd.DROP_IN) if service == SSHD else (own,)
+
+
+def changed_by(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
+    """Return those of ``services`` that ``changes`` change."""
+    changed = {change.path for change in changes}
+    return [service for service in services if changed & set(paths(service))]
 
 
 def keys_so_far() -> str | None:
@@ -116,6 +134,15 @@ def _drop_in_on(keys: str) -> Change:
     before = files.read(sshd.DROP_IN)
     others = "" if before is None else sshd.drop_in_disabled(files.text_of(before))
     return Change(sshd.DROP_IN, before, files.bytes_of(sshd.drop_in(keys) + others))
+
+
+def _meant(service: str) -> str:
+    try:
+        names = os.listdir(pam_stack.PAM_FOLDERS[0])
+    except OSError:
+        names = []
+    meant = difflib.get_close_matches(service.lower(), names, n=1)
+    return f"; did you mean {meant[0]}?" if meant else ""
 
 
 def _includes(lines: str, service: str) -> bool:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from pam_totp import pam_stack
 from pam_totp.errors import PamTotpError
 
-from . import blocks, files, sshd, trial_record, ui
+from . import blocks, files, sshd, sshd_process, trial_record, ui
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"
@@ -132,8 +132,7 @@ def put_back(trial: Trial) -> list[str]:
             problems.append(str(error))
     if sshd.DROP_IN in [file.path for file in trial.files]:
         try:
-            sshd.check()
-            sshd.reload()
+            tell_sshd()
         except (OSError, PamTotpError) as error:
             problems.append(str(error))
     if problems:
@@ -215,8 +214,7 @@ def take_out_everything() -> list[str]:
         except (OSError, PamTotpError) as error:
             problems.append(str(error))
     try:
-        sshd.check()
-        sshd.reload()
+        tell_sshd()
     except (OSError, PamTotpError) as error:
         problems.append(str(error))
     if problems:
@@ -226,6 +224,13 @@ def take_out_everything() -> list[str]:
         )
     remove()
     return notes
+
+
+def tell_sshd() -> None:
+    """Let sshd load its settings; where it was removed since, there is nobody to tell."""
+    if os.path.exists(sshd_process.program()):
+        sshd.check()
+        sshd.reload()
 
 
 def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Prepared
 from tests.support import enabling
-from tests.support.enabling import CODE, DROP_IN, PASSWORD, snapshot, totpctl
+from tests.support.enabling import CODE, DROP_IN, PASSWORD, RECORD, snapshot, totpctl
 from tests.support.logs import fields
 from tests.support.machine import Account, Machine
 
@@ -150,6 +151,27 @@ def test_a_second_enable_changes_nothing_and_says_how_much_time_is_left(machine:
     assert confirmed == snapshot(machine)
 
 
+def test_what_was_on_before_has_no_part_in_a_trial(machine: Machine) -> None:
+    totpctl(machine, "enable", "sshd", "--keys", "skip", "--no-confirm")
+    on_before = machine.read("/etc/pam.d/sshd")
+    done = totpctl(machine, "enable", "sshd", "sudo")
+    assert done.stderr.startswith("sudo: a code is asked for from now on\n")
+    assert ["sudo"] == json.loads(machine.read(RECORD))["services"]
+    assert "sudo: everything is as it was" in totpctl(machine, "revert").stderr
+    assert on_before == machine.read("/etc/pam.d/sshd")
+    assert [("enabled", "sudo"), ("reverted", "sudo")] == our_events(machine)[-2:]
+
+
+def test_enable_of_what_is_on_says_what_else_is_in_force(machine: Machine) -> None:
+    totpctl(machine, "enable", "sshd", "--no-confirm")
+    machine.write("/etc/ssh/sshd_config.d/00-earlier.conf", "PasswordAuthentication yes\n")
+    done = totpctl(machine, "enable", "sshd")
+    assert 1 == done.returncode
+    assert "sshd: on already, nothing to change" in done.stderr
+    assert "00-earlier.conf:1: PasswordAuthentication yes is in force, not no" in done.stderr
+    assert "then run: sshd -t && systemctl try-reload-or-restart ssh" in done.stderr
+
+
 def test_no_confirm_leaves_nothing_waiting(machine: Machine, alice: Account) -> None:
     done = totpctl(machine, "enable", "sudo", "--no-confirm")
     assert (0, "sudo: a code is asked for from now on\n") == (done.returncode, done.stderr)
@@ -198,6 +220,17 @@ def test_disable_keeps_what_was_edited_since(machine: Machine) -> None:
     assert "# a first line\n# a last line\n" == machine.read(DROP_IN)
     again = totpctl(machine, "disable", "sudo", "sshd")
     assert (0, "sudo is off\nsshd is off\n") == (again.returncode, again.stderr)
+
+
+def test_disable_says_what_asks_all_the_same(machine: Machine) -> None:
+    by_hand = enabling.PASSWORD_STEP + "auth required pam_totp.so\n"
+    machine.write("/etc/pam.d/sudo", by_hand)
+    done = totpctl(machine, "disable", "sshd", "sudo")
+    assert 1 == done.returncode
+    assert "sshd is off\n" in done.stderr
+    assert "sudo is off" not in done.stderr
+    assert "sudo still asks for a code: /etc/pam.d/sudo:2 (required pam_totp.so)" in done.stderr
+    assert by_hand == machine.read("/etc/pam.d/sudo")
 
 
 def test_disable_of_one_service_leaves_the_other_waiting(machine: Machine) -> None:

@@ -128,6 +128,21 @@ def test_revert_puts_back_at_once_and_is_quiet_where_nothing_waits(machine: Mach
     assert (0, "", "") == (again.returncode, again.stdout, again.stderr)
 
 
+def test_where_sshd_was_removed_since_there_is_nobody_to_tell(machine: Machine) -> None:
+    before = snapshot(machine)
+    totpctl(machine, *BOTH)
+    machine.run("mv", "/usr/sbin/sshd", "/usr/sbin/sshd.gone")
+    done = totpctl(machine, "revert")
+    assert 0 == done.returncode, done.stderr
+    assert before == snapshot(machine)
+    machine.run("mv", "/usr/sbin/sshd.gone", "/usr/sbin/sshd")
+    totpctl(machine, *BOTH, "--no-confirm")
+    machine.run("rm", "/usr/sbin/sshd")
+    done = totpctl(machine, "disable", "sshd", "sudo")
+    assert 0 == done.returncode, done.stderr
+    assert enabling.contents(before) == enabling.contents(snapshot(machine))
+
+
 def test_revert_takes_our_lines_out_of_what_was_edited_since(machine: Machine) -> None:
     totpctl(machine, *BOTH)
     for path in (PAM_SUDO, DROP_IN):

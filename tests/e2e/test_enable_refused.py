@@ -28,6 +28,7 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
     ("before", "arguments", "code", "error"),
     [
         ("true", ("nonsense",), 1, "there is no PAM service nonsense"),
+        ("true", ("ssh",), 1, "there is no PAM service ssh; did you mean sshd?"),
         ("true", ("../shadow",), 1, "there is no PAM service ../shadow"),
         ("true", ("common-auth",), 1, "common-auth"),
         (f"echo '{BY_HAND}' > /etc/pam.d/sudo", ("sudo",), 1, "sudo, line 1: "),
