@@ -158,14 +158,17 @@ def _own_file(path: str) -> tuple[bytes, os.stat_result]:
     """Return the content of a file that somebody has in their home, and what fstat(2) says of it.
 
     Nothing but a regular file is opened: it may be a link to /dev/watchdog, which reboots the
-    machine, or a FIFO. Raises OSError.
+    machine, or a FIFO. One of no size is not read: /proc/kmsg has none, and waits. Raises OSError.
     """
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         status = os.fstat(found)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
-        with open(f"/proc/self/fd/{found}", "rb", buffering=0) as file:
+        if status.st_size == 0:
+            return b"", status
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(f"/proc/self/fd/{found}", flags), "rb", buffering=0) as file:
             return file.read(_MAX_BYTES) or b"", status
     finally:
         os.close(found)

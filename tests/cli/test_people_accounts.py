@@ -116,6 +116,13 @@ def test_what_is_no_file_holds_no_key_and_is_not_opened(tmp_path: Path) -> None:
         os.close(writer)
 
 
+@pytest.mark.root
+def test_file_that_the_kernel_makes_up_is_not_read(tmp_path: Path) -> None:
+    """To read what the kernel logs is to wait for it, and to take it from whom it is for."""
+    (tmp_path / "keys").symlink_to("/proc/kmsg")
+    assert NO == accounts.has_key(at_home(tmp_path), {"authorizedkeysfile": "keys"})
+
+
 def test_link_to_a_file_with_a_key_is_followed(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(KEY, "utf-8")
     (tmp_path / "keys").chmod(0o600)
