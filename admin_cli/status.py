@@ -64,7 +64,7 @@ def _service(facts: Facts, name: str) -> dict[str, object]:
     return {
         "service": name,
         "state": _state(service),
-        "managed": pam_file.is_managed(service.text),
+        "managed": _is_managed(facts, service),
         "hosts": list(service.hosts),
         "keys": keys_now(facts) if name == "sshd" and service.asks else None,
         "unconfirmed_seconds": _seconds_left(name),
@@ -78,6 +78,14 @@ def _state(service: Service) -> str:
     if service.judgement is None or not service.judgement.asks:
         return OFF
     return BYPASSED if service.judgement.bypasses else ON
+
+
+def _is_managed(facts: Facts, service: Service) -> bool:
+    """Tell whether enable wrote what asks; it may stand in a file that this one includes."""
+    if pam_file.is_managed(service.text):
+        return True
+    asking = {line.file for line in service.lines}
+    return bool(asking) and all(pam_file.is_managed(facts.service(f).text) for f in asking)
 
 
 def _trouble(facts: Facts, service: Service) -> str | None:

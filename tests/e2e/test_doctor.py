@@ -151,6 +151,14 @@ def test_status_of_a_line_that_was_written_by_hand(doctored: Machine) -> None:
     assert "su       on    by hand    pam_totp.so" in doctored.run("totpctl", "status").stdout
 
 
+def test_status_of_a_service_that_includes_an_enabled_one(doctored: Machine) -> None:
+    doctored.write("/etc/pam.d/su", "@include common-auth\n")
+    doctored.write("/etc/pam.d/su-l", "auth include su\n")
+    doctored.run("totpctl", "enable", "su", "--force", "--no-confirm")
+    su_l = status(doctored)["su-l"]
+    assert ("on", True) == (su_l["state"], su_l["managed"])
+
+
 def test_status_of_what_waits_for_confirmation(doctored: Machine) -> None:
     doctored.run("totpctl", "disable", "sudo")
     doctored.run("totpctl", "enable", "sudo", "--confirm-within", "5m")
