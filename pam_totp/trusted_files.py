@@ -11,6 +11,7 @@ import stat
 
 from .errors import InsecureFile, Unavailable
 
+MISSING_HINT = "restore it, or mount its disk; on a new machine run: totpctl init"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -85,7 +86,7 @@ def _statuses(path: str) -> list[tuple[str, os.stat_result]]:
             statuses.append((path, os.lstat(path)))
         except OSError as error:
             problem = os.strerror(error.errno or 0)
-            raise Unavailable(path, problem, "run: totpctl init") from None
+            raise Unavailable(path, problem, MISSING_HINT) from None
         parent = os.path.dirname(path)
         if parent == path:  # "/", or "//", which POSIX keeps apart
             return statuses

@@ -192,7 +192,7 @@ def explain(error: sqlite3.Error, path: str) -> PamTotpError:
 
 
 def _missing(path: str) -> StoreMissing:
-    return StoreMissing(path, "there is no store", "run: totpctl init")
+    return StoreMissing(path, "there is no store", trusted_files.MISSING_HINT)
 
 
 def _is_cut_off(path: str) -> bool:

@@ -88,7 +88,8 @@ def test_5_without_a_store(totpctl: Totpctl, place: Place, verb: str) -> None:
     result = totpctl(*arguments(verb))
     assert (5, "") == (result.code, result.out)
     assert (
-        f"totpctl: error: {place.store_path}: there is no store\nhint: run: totpctl init\n"
+        f"totpctl: error: {place.store_path}: there is no store\n"
+        "hint: restore it, or mount its disk; on a new machine run: totpctl init\n"
     ) == result.err
 
 
