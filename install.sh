@@ -97,6 +97,10 @@ install_all() {
     fi
     testing=
     rm -rf "$LIBRARY.previous"
+    if [ -n "$(users_of_the_hook)" ]; then
+        printf '\nUpgraded. Look at: totpctl status; totpctl doctor\n'
+        return
+    fi
     cat <<'EOF'
 
 Next: 1. enrol yourself:                   totpctl enroll YOUR-NAME
@@ -153,7 +157,7 @@ restore_previous() {
 
 # PAM files that load the hook: without it, they deny everybody.
 users_of_the_hook() {
-    grep -RlE '^[^#]*pam_totp' /etc/pam.d /etc/pam.conf /usr/lib/pam.d 2>/dev/null || true
+    grep -RlE --exclude='.*' '^[^#]*pam_totp' /etc/pam.d /etc/pam.conf /usr/lib/pam.d 2>/dev/null || true
 }
 
 uninstall() {
