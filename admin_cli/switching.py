@@ -138,10 +138,10 @@ def _drop_in_on(keys: str) -> Change:
 
 def _meant(service: str) -> str:
     try:
-        names = os.listdir(pam_stack.PAM_FOLDERS[0])
+        names = [*filter(_NAME.fullmatch, os.listdir(pam_stack.PAM_FOLDERS[0]))]
     except OSError:
         names = []
-    meant = difflib.get_close_matches(service.lower(), names, n=1)
+    meant = difflib.get_close_matches(service.lower(), names, n=1, cutoff=0.75)
     return f"; did you mean {meant[0]}?" if meant else ""
 
 

@@ -29,6 +29,7 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
     [
         ("true", ("nonsense",), 1, "there is no PAM service nonsense"),
         ("true", ("ssh",), 1, "there is no PAM service ssh; did you mean sshd?"),
+        ("rm /etc/pam.d/sudo", ("sudo",), 1, "there is no PAM service sudo\n"),
         ("true", ("../shadow",), 1, "there is no PAM service ../shadow"),
         ("true", ("common-auth",), 1, "common-auth"),
         (f"echo '{BY_HAND}' > /etc/pam.d/sudo", ("sudo",), 1, "sudo, line 1: "),
@@ -58,7 +59,7 @@ def test_it_is_refused_with_a_mend_and_without_a_trace(
     assert (code, "") == (done.returncode, done.stdout), done.stderr
     last, hint = done.stderr.splitlines()[-2:]
     assert last.startswith("totpctl: error: ")
-    assert error in last
+    assert error in f"{last}\n"
     assert hint.startswith("hint: ")
     assert untouched == snapshot(machine)
     assert [] == enabling.left_over(machine)
