@@ -91,6 +91,23 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     return of_all + [_of_block(line, names) for line, names in of_users.items()] + of_nothing
 
 
+def of_other_servers(keys: str) -> list[str]:
+    """Say which settings are not what ``keys`` needs where more than one sshd listens.
+
+    Our drop-in is for the one that problems() is about; another reads files of its own.
+    """
+    found = []
+    for started in sshd_process.all_options()[1:]:
+        try:
+            wrong = list(_wrong(keys, effective(started=started)))
+            words = ", ".join(f"{NAMES[setting.keyword]} {setting.value}" for setting in wrong)
+        except ui.CommandFailed as error:
+            words = str(error)
+        if words:
+            found.append(f"another sshd, started with {' '.join(started.words())}, has {words}")
+    return found
+
+
 def _wrong(
     keys: str, in_force: Mapping[str, str], match: tuple[str, ...] = ()
 ) -> Iterator[Setting]:

@@ -88,7 +88,7 @@ class Access:
         for keyword in ("AuthorizedKeysCommand", "TrustedUserCAKeys"):
             if settings.get(keyword.lower(), "none") != "none":
                 notes.append(f"{keyword} is set, so who has a key is not known")
-        return notes
+        return [*notes, *sshd.of_other_servers(keys)]
 
 
 def _takes_passwords(settings: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 
 from . import sshd_process, ui
+from .sshd_process import Options
 
 _HERE = "laddr=127.0.0.1,lport=22"
 _NOBODY = "user=-,host=-,addr=255.255.255.255,laddr=255.255.255.255,lport=65535"
@@ -17,37 +18,39 @@ TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory do
 
 def check() -> None:
     """Let sshd read its configuration. Raises ui.CommandFailed with sshd's own words."""
-    _sshd("-t")
+    _sshd(sshd_process.options(), "-t")
 
 
-def effective(user: str | None = None) -> dict[str, str]:
+def effective(user: str | None = None, started: Options | None = None) -> dict[str, str]:
     """Return what is in force, as sshd -T prints it; what it prints twice is joined by blanks.
 
     Without ``user`` no Match block counts. With one, those do that match a login from this
     machine; a Match block for other addresses is not seen here, but by problems(). sshd cannot
-    be asked about a name with a comma in it: none counts for that one. Raises ui.CommandFailed.
+    be asked about a name with a comma in it: none counts for that one. ``started``: how the sshd
+    was started that this is about, if not as sshd_process.options(). Raises ui.CommandFailed.
     """
+    started = started or sshd_process.options()
     settings: dict[str, str] = {}
-    for line in _test(user).splitlines():
+    for line in _test(user, started).splitlines():
         keyword, _, value = line.partition(" ")
         settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
     return settings
 
 
-def _test(user: str | None) -> str:
+def _test(user: str | None, started: Options) -> str:
     if user is not None and "," not in user:
-        return _sshd("-T", "-C", f"user={user},host=localhost,addr=127.0.0.1,{_HERE}")
+        return _sshd(started, "-T", "-C", f"user={user},host=localhost,addr=127.0.0.1,{_HERE}")
     try:
-        return _sshd("-T")
+        return _sshd(started, "-T")
     except ui.CommandFailed as error:
         if _WANTS_MORE not in str(error):
             raise
-        return _sshd("-T", "-C", _NOBODY)  # a Match of the port stops -T alone
+        return _sshd(started, "-T", "-C", _NOBODY)  # a Match of the port stops -T alone
 
 
-def _sshd(*arguments: str) -> str:
-    """Run sshd as the listening one was started, and return what it prints."""
-    command = [sshd_process.program(), *sshd_process.options().words(), *arguments]
+def _sshd(started: Options, *arguments: str) -> str:
+    """Run sshd as a listening one was started, and return what it prints."""
+    command = [sshd_process.program(), *started.words(), *arguments]
     done = _run(command)
     missing = re.search(r"Missing privilege separation directory: (/\S+)", done.stderr)
     if done.returncode != 0 and missing:

@@ -47,8 +47,14 @@ def listeners() -> list[int]:
 
 def options() -> Options:
     """Return how the listening sshd was started; of several, one without -f comes first."""
-    found = sorted((_parse(_command_line(str(pid))) for pid in listeners()), key=_has_file)
+    found = all_options()
     return found[0] if found else Options()
+
+
+def all_options() -> list[Options]:
+    """Return how each listening sshd was started, that of options() first, alike ones once."""
+    found = (_parse(_command_line(str(pid))) for pid in listeners())
+    return sorted(dict.fromkeys(found), key=_has_file)
 
 
 def reload() -> None:

@@ -79,6 +79,13 @@ def other_methods(facts: Facts) -> Iterator[Found]:
             yield f"sshd lets in by {method} alone", f"set {keyword} no in sshd_config"
 
 
+@check("sshd-other-server", WRONG, "whoever connects to that one may get in without a code")
+def other_servers(facts: Facts) -> Iterator[Found]:
+    _needs_sshd(facts)
+    for problem in sshd.of_other_servers(_wanted(facts) or "code"):
+        yield problem, f"write what {sshd.DROP_IN} has into its file, and reload it; or stop it"
+
+
 def keys_now(facts: Facts) -> str | None:
     """Return what keys are worth, as sshd.keys_in_force(); None where there is no sshd."""
     try:
@@ -107,4 +114,4 @@ def _wanted(facts: Facts) -> str | None:
     return blocks.keys_of(sshd.DROP_IN, files.read(sshd.DROP_IN)) or None
 
 
-CHECKS = (refuses, settings, keys, keys_skip, other_methods)
+CHECKS = (refuses, settings, keys, keys_skip, other_methods, other_servers)

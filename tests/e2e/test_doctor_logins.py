@@ -11,6 +11,7 @@ from tests.support.place import ROOT
 pytestmark = pytest.mark.root
 
 SUDO = "/etc/pam.d/sudo"
+SSHD = "/usr/sbin/sshd -o PidFile=none"
 HOOK = "pam_python.so /usr/lib/pam_totp/hook.py"
 FEDORA = """
 printf 'auth sufficient pam_unix.so\\nauth required pam_deny.so\\n' >/etc/pam.d/system-auth
@@ -118,6 +119,12 @@ CASES = [
         f"{BY_HAND} printf 'PubkeyAuthentication no\\nHostbasedAuthentication yes\\n' "
         ">>/etc/ssh/sshd_config",
         "by hostbased alone",
+    ),
+    (
+        "sshd-other-server",
+        f"{SSHD} -o ListenAddress=127.0.0.1:2200 || exit 1; echo 'UsePAM yes' >/etc/ssh/other; "
+        f"{SSHD} -f /etc/ssh/other -o ListenAddress=127.0.0.1:2201 || exit 1; sleep 0.5",
+        "another sshd, started with -f /etc/ssh/other -o PidFile=none",
     ),
     # sudo
     ("sudoers", in_sudoers("alice ALL=(ALL"), "syntax error"),

@@ -280,6 +280,22 @@ def test_other_file_of_the_running_sshd_is_the_one_that_counts(server: Machine) 
     assert found.startswith("/etc/ssh/machine_config: does not include ")
 
 
+def test_second_sshd_that_goes_by_other_settings_is_told(server: Machine) -> None:
+    server.write(MAIN, f"{INCLUDE}Port 2200\nListenAddress 127.0.0.1\n")
+    server.run("sh", "-c", "/usr/sbin/sshd || exit 1")
+    server.log.wait_for("Server listening on 127.0.0.1 port 2200")
+    assert [] == ask(server, "sshd.of_other_servers('code')")
+    server.start_sshd(sshd.drop_in("code"))
+    assert [] == ask(server, "sshd.of_other_servers('code')")
+    (found,) = ask(server, "sshd.of_other_servers('password+code')")
+    assert found.startswith("another sshd, started with -f /etc/ssh/machine_config")
+    assert "has AuthenticationMethods publickey,keyboard-interactive keyboard-" in found
+    server.write("/etc/ssh/machine_config", "Nonsense yes\n")
+    (found,) = ask(server, "sshd.of_other_servers('code')")
+    assert "Bad configuration option: Nonsense" in found
+    assert [] == problems(server)
+
+
 def test_process_that_only_calls_itself_sshd_is_not_believed(server: Machine) -> None:
     fake = "exec -a 'sshd: /usr/sbin/sshd -oUsePAM=no [listener] 0' sleep 60 &"
     server.run("bash", "-c", fake, user="nobody")
