@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from pam_totp.errors import Unavailable
 
-from . import arming, blocks, files, readiness, switch, switching, trial, trial_record, ui
+from . import arming, blocks, files, readiness, sshd, switch, switching, trial, trial_record, ui
 from .session import Session, pass_session
 from .trial_record import Trial
 
@@ -88,8 +88,9 @@ def enable(
         changes = switching.on(services, keys)
         if not changes:
             _tell_no_change(services, keys, waiting)
-            if switching.SSHD in services:
-                readiness.check_sshd_still_does(str(keys))
+            if switching.SSHD in services and not dry_run:
+                readiness.check_sshd_in_force(str(keys), [])
+                sshd.reload()  # it may still go by what a file said before somebody mended it
             return
         if dry_run:
             for change in changes:

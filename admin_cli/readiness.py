@@ -42,16 +42,6 @@ def check_sshd_in_force(keys: str, users: Sequence[str]) -> None:
         raise ui.CommandFailed("; ".join(problems), "mend it there, then run it again")
 
 
-def check_sshd_still_does(keys: str) -> None:
-    """Raise ui.CommandFailed where files that are as enable wrote them are not in force."""
-    problems = sshd.problems(keys)
-    if problems:
-        raise ui.CommandFailed(
-            "; ".join(problems),
-            "mend it there, then run: sshd -t && systemctl try-reload-or-restart ssh",
-        )
-
-
 def _check_configuration(session: Session) -> None:
     if session.config_path != config.DEFAULT_PATH:
         raise ui.CommandFailed(

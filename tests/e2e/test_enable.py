@@ -169,7 +169,25 @@ def test_enable_of_what_is_on_says_what_else_is_in_force(machine: Machine) -> No
     assert 1 == done.returncode
     assert "sshd: on already, nothing to change" in done.stderr
     assert "00-earlier.conf:1: PasswordAuthentication yes is in force, not no" in done.stderr
-    assert "then run: sshd -t && systemctl try-reload-or-restart ssh" in done.stderr
+    assert "hint: mend it there, then run it again" in done.stderr
+
+
+def test_enable_of_what_is_on_has_sshd_go_by_its_files_again(
+    machine: Machine, alice: Account
+) -> None:
+    key = machine.give_key("alice")
+    totpctl(machine, "enable", "sshd", "--no-confirm")
+    machine.write("/etc/ssh/sshd_config.d/00-earlier.conf", "AuthenticationMethods any\n")
+    machine.run("pkill", "-HUP", "-o", "-x", "sshd")
+    enabling.wait_until(
+        lambda: "welcome alice" in machine.ssh("alice", f"-i{key}", "-oBatchMode=yes").rest(),
+        "the key alone is enough",
+    )
+    machine.run("rm", "/etc/ssh/sshd_config.d/00-earlier.conf")
+    assert 0 == totpctl(machine, "enable", "sshd").returncode
+    client = machine.ssh("alice", f"-i{key}")
+    client.answer(CODE, alice.code())
+    assert "welcome alice" in client.rest()
 
 
 def test_no_confirm_leaves_nothing_waiting(machine: Machine, alice: Account) -> None:
