@@ -29,7 +29,7 @@ def settings(facts: Facts) -> Iterator[Found]:
     wanted = _wanted(facts)
     if wanted:
         for problem in sshd.problems(wanted, facts.people_to_try):
-            yield problem, f"mend that line; or run: totpctl enable sshd --keys {wanted}"
+            yield problem, f"mend that line; then run: totpctl enable sshd --keys {wanted}"
         return
     for keyword, value in (
         ("usepam", "yes"),
