@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from admin_cli import sshd_command, sshd_process
+from admin_cli import arming, sshd_command, sshd_process
 from admin_cli.checks import service
 
 
@@ -50,3 +52,26 @@ def test_name_of_another_socket_is_not_taken_for_ours(
             assert not service.is_listening()
             ours.listen()
             assert service.is_listening()
+
+
+@pytest.mark.root
+def test_cron_is_told_by_its_file_and_by_whom_it_runs_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link gives a process of su any name, and it is root's."""
+    monkeypatch.setattr(arming, "CRON_PROGRAMS", ("cron-of-a-test",))
+    tmp_path.chmod(0o755)
+    shutil.copy("/bin/sleep", tmp_path / "cron-of-a-test")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/cron-of-a-test").symlink_to("/bin/sleep")
+    for program, user, expected in (
+        ("link/cron-of-a-test", "root", False),
+        ("cron-of-a-test", "nobody", False),
+        ("cron-of-a-test", "root", True),
+    ):
+        command = [f"/proc/self/cwd/{program}", "60"]  # whoever may look into the folders above
+        with subprocess.Popen(command, cwd=tmp_path, user=user) as started:
+            try:
+                assert expected is arming._cron_runs()
+            finally:
+                started.kill()
