@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -153,8 +154,7 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     except OSError as error:
         _drop_unwritten(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
-        hint = "make room on the disk: df" if error.errno == errno.ENOSPC else ""
-        return _fail(f"{where}{error.strerror or type(error).__name__}", hint, FAILED)
+        return _fail(f"{where}{error.strerror or type(error).__name__}", _mend(error), FAILED)
     return stopped if isinstance(stopped, int) else DONE
 
 
@@ -163,6 +163,20 @@ def _fail(problem: str, hint: str, exit_code: int) -> int:
     if hint:
         message(f"hint: {hint}")
     return exit_code
+
+
+def _mend(error: OSError) -> str:
+    """Return what helps where a disk takes nothing: the place is known if the error names it."""
+    path = os.path.realpath(error.filename) if isinstance(error.filename, str) else ""
+    folder = os.path.dirname(path)
+    if error.errno == errno.ENOSPC:
+        return "make room on the disk: df -h" + (f" {shlex.quote(folder)}" if path else "")
+    if error.errno == errno.EROFS:
+        while not os.path.ismount(folder) and folder != os.path.dirname(folder):
+            folder = os.path.dirname(folder)
+        mount = f"run: mount -o remount,rw {shlex.quote(folder)}"
+        return mount if path else "see which disk is read-only: findmnt -O ro"
+    return ""
 
 
 def _as_here(words_of_click: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -149,7 +150,7 @@ def test_an_output_that_is_broken_is_a_failure_without_a_traceback(
     place.enrol("alice")
     result = totpctl.into(broken, *arguments.split())
     assert 1 == result.code
-    full = "totpctl: error: No space left on device\nhint: make room on the disk: df\n"
+    full = "totpctl: error: No space left on device\nhint: make room on the disk: df -h\n"
     assert result.err in ("", full)
 
 
@@ -201,3 +202,25 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
     assert capsys.readouterr().err.endswith(
         "totpctl: error: interrupted\nhint: see how far it came with: totpctl list\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "filename", "mend"),
+    [
+        (errno.ENOSPC, "/etc/pam.d/sudo", "make room on the disk: df -h /etc/pam.d"),
+        (errno.ENOSPC, None, "make room on the disk: df -h"),
+        (errno.EROFS, "/proc/no/such/place", "run: mount -o remount,rw /proc"),
+        (errno.EROFS, None, "see which disk is read-only: findmnt -O ro"),
+    ],
+)
+def test_disk_that_takes_nothing_is_named_in_the_mend(
+    capsys: pytest.CaptureFixture[str], number: int, filename: str | None, mend: str
+) -> None:
+    @click.command()
+    def write() -> None:
+        raise OSError(number, os.strerror(number), filename)
+
+    assert 1 == ui.run(write, [])
+    where = f"{filename}: " if filename else ""
+    expected = f"totpctl: error: {where}{os.strerror(number)}\nhint: {mend}\n"
+    assert expected == capsys.readouterr().err
