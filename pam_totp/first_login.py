@@ -40,7 +40,8 @@ def reason_not_to_offer(pamh: Any, conversation: Conversation) -> str:
         return "no password was given"
     from . import pam_stack
 
-    if not pam_stack.proves_password(identity.item(pamh, "service")):
+    service, key = identity.item(pamh, "service"), identity.came_with_a_key(pamh)
+    if not pam_stack.proves_password(service, key=key):
         return "the PAM file does not see to it that the password was right; run: totpctl doctor"
     return ""
 

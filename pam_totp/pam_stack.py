@@ -130,16 +130,14 @@ def judge(stack: Stack) -> Judgement:
     )
 
 
-def proves_password(service: str, read: Read = read_pam_file) -> bool:
+def proves_password(service: str, read: Read = read_pam_file, *, key: bool = False) -> bool:
     """Whether nobody is asked for a code who has not given the password.
 
-    Or, to sshd, a key in its place: where a key was accepted and a password then refused, the
-    password that the stack holds proves nothing.
+    ``key``: sshd has accepted a key, and lines with first_factor=key succeed.
     """
     try:
         asked, _ = pam_ways.walk(auth_stack(service, read))
     except NotUnderstood:
         return False
-    return bool(asked) and all(
-        facts.proven or (facts.key and not facts.tried) for _, facts in asked
-    )
+    ways = [facts for _, facts in asked if key or not facts.key]
+    return bool(ways) and all(facts.proven for facts in ways)

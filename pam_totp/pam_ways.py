@@ -162,7 +162,7 @@ def _can_return(line: Line, code: str, service: str) -> bool:
     if code == "incomplete":  # asks the application to call again
         return False
     if code == "success":
-        return service == "sshd" or not is_key_line(line)
+        return service.startswith("sshd") or not is_key_line(line)
     if code == "new_authtok_reqd":
         return not runs_the_hook(line)
     if code == "ignore" and line.module_name in _DECIDES:

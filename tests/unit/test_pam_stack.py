@@ -26,6 +26,7 @@ auth sufficient pam_unix.so
 auth required pam_deny.so
 """
 OTHER = "auth required pam_deny.so\n"
+KEY_ALONE = "auth [success=ok default=die] pam_totp.so first_factor=key\n"
 CODE = "auth required pam_totp.so\n"
 KEY = """
 auth [success=ignore default=2] pam_totp.so first_factor=key
@@ -224,11 +225,7 @@ def test_root_is_told_apart_where_root_is_who_calls(
         ("auth optional pam_ldap.so\n@include debian\n" + CODE, [], []),
         ("auth required pam_totp.so first_factor=key\n" + CODE, [2], []),
         ("auth requisite pam_totp.so first_factor=key\n" + CODE, [2], []),
-        (
-            "auth [success=ok default=die] pam_totp.so first_factor=key\n" + CODE,
-            [],
-            [],
-        ),
+        (KEY_ALONE + CODE, [], []),
     ],
 )
 def test_a_code_for_somebody_without_the_password_is_found(
@@ -237,7 +234,8 @@ def test_a_code_for_somebody_without_the_password_is_found(
     found = judged(text)
     assert before_password == [line.number for line in found.before_password]
     assert after_wrong_password == [line.number for line in found.after_wrong_password]
-    assert proves_password("sshd", reader(text)) == (not before_password + after_wrong_password)
+    nobody = not before_password + after_wrong_password and KEY_ALONE not in text
+    assert nobody == proves_password("sshd", reader(text))
 
 
 def test_a_key_counts_in_sshd_alone() -> None:
@@ -246,11 +244,26 @@ def test_a_key_counts_in_sshd_alone() -> None:
     assert (True, False) == (judged(text).asks, judged(text, "login").asks)
 
 
-def test_a_key_does_not_stand_for_a_password_that_was_refused() -> None:
-    """Who has the key, and types any password, must not enrol as who knows it."""
-    key = "auth [success=ok default=die] pam_totp.so first_factor=key\n"
-    assert proves_password("sshd", reader(key + "auth requisite pam_unix.so\n" + CODE))
-    assert not proves_password("sshd", reader(key + "auth required pam_unix.so\n" + CODE))
+@pytest.mark.parametrize("service", ["sshd", "sshd-inside"])
+@pytest.mark.parametrize(
+    ("text", "without", "with_key"),
+    [
+        (KEY + "@include debian\n" + CODE, True, False),
+        (KEY_ALONE + "auth requisite pam_unix.so\n" + CODE, False, True),
+        (KEY_ALONE + "auth required pam_unix.so\n" + CODE, False, False),
+        (KEY_ALONE + "auth optional pam_mount.so\n" + CODE, False, False),
+        ("@include debian\n" + CODE, True, True),
+    ],
+)
+def test_a_key_does_not_stand_for_the_password(
+    text: str, without: bool, with_key: bool, service: str
+) -> None:
+    """Who has the key, and types anything where a module asks, must not enrol by that."""
+    read = {service: text, "debian": DEBIAN}.get
+    assert (without, with_key) == (
+        proves_password(service, read),
+        proves_password(service, read, key=True),
+    )
 
 
 def test_a_password_that_nobody_needs_is_found() -> None:
