@@ -13,12 +13,12 @@ import time
 from typing import NamedTuple
 
 from pam_totp import pam_stack, trusted_files
-from pam_totp.errors import PamTotpError
+from pam_totp.errors import InsecureFile, PamTotpError
 
 from . import files, sshd, ui
 
 RECORD = "/var/lib/pam_totp/unconfirmed.json"
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_SECONDS = 24 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}|")
 _SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -78,15 +78,20 @@ def read_boot() -> tuple[str, float]:
 
 
 def pending() -> Trial | None:
-    """Return the trial that waits, None where none does. Raises Damaged."""
+    """Return the trial that waits, None where none does.
+
+    Raises Damaged; ui.CommandFailed where the record cannot be read now.
+    """
     if not os.path.lexists(RECORD):
         return None
     try:
         content = trusted_files.read_trusted(RECORD, MAX_BYTES, secret=True)
     except FileNotFoundError:
         return None
-    except PamTotpError as error:
+    except InsecureFile as error:
         raise Damaged(str(error), error.hint) from None
+    except PamTotpError as error:  # it may well be whole: no reason to go without it
+        raise ui.CommandFailed(str(error), error.hint) from None
     try:
         return _understood(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -288,6 +289,24 @@ def test_a_record_that_is_no_json_is_damaged(folder: Path, content: bytes) -> No
     record.chmod(0o600)
     with pytest.raises(Damaged):
         trial_record.pending()
+
+
+def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_damaged_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything would be switched off for it, what was confirmed too."""
+    begun(on(path))
+    really_open = os.open
+
+    def fail(name: str, *rest: int) -> int:
+        if name == trial_record.RECORD:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really_open(name, *rest)
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(ui.CommandFailed, match="Input/output error") as caught:
+        trial_record.pending()
+    assert type(caught.value) is ui.CommandFailed
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o640, 0o604])
