@@ -57,9 +57,9 @@ class Policy(NamedTuple):
 
     def admission(self, entry: pwd.struct_passwd) -> admission.Admission:
         names = admission.groups_that_count(self.rules, self.config)
-        member_of = identity.groups_among(entry, names)
+        groups = identity.groups_among(entry, names)
         record = self.records.get(identity.canonical_name(entry))
-        return admission.admit(record, self.rules, member_of, self.config, self.now)
+        return admission.admit(record, self.rules, groups, self.config, self.now)
 
     def why_denied(self, entry: pwd.struct_passwd, *, password: bool) -> str:
         """Say why a login will end at the question for a code; "" if it will not.

@@ -22,8 +22,8 @@ def admission_of(
         return None
     rules = tuple(rules)
     counting = admission.groups_that_count(rules, settings)
-    member_of = identity.groups_among(entry, counting)
-    return admission.admit(record, rules, member_of, settings, now())
+    groups = identity.groups_among(entry, counting)
+    return admission.admit(record, rules, groups, settings, now())
 
 
 def status_in_words(record: UserRecord) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from .config import Config
+    from .identity import Groups
     from .verifier import UserRecord
 
 # What happens at a login. SKIP, ENROLL and DENY are values of ``unenrolled`` as well.
@@ -36,6 +37,7 @@ REQUIRED_USER = "must enrol"
 REQUIRED_GROUP = "required group"
 NOT_ENROLLED = "not enrolled"
 DEADLINE_PASSED = "not enrolled in time"
+UNKNOWN_GROUP = "not enrolled, and a required group cannot be looked up"
 
 
 class GroupRule(NamedTuple):
@@ -74,14 +76,11 @@ def groups_that_count(rules: Iterable[GroupRule], settings: Config) -> tuple[str
 def admit(
     record: UserRecord | None,
     rules: Iterable[GroupRule],
-    member_of: Collection[str],
+    groups: Groups,
     settings: Config,
     now: int,
 ) -> Admission:
-    """Say what happens to an account of this machine that logs in at unix time ``now``.
-
-    ``member_of``: of groups_that_count(), those that the account is a member of.
-    """
+    """Say what happens to an account of this machine that logs in at unix time ``now``."""
     enrolled = record is not None and bool(record.authenticators)
     status = record.status if record is not None else verifier.ACTIVE
     if record is not None and is_exempt(record, now):
@@ -90,12 +89,19 @@ def admit(
         return Admission(ASK if enrolled else DENY, verifier.SUSPENDED)
     if status == verifier.MUST_ENROLL:
         return Admission(ASK, REQUIRED_USER) if enrolled else _must_enrol(REQUIRED_USER)
-    of_groups = _admit_by_groups(rules, member_of, settings.exempt_groups, now)
+    of_groups = _admit_by_groups(rules, groups.member_of, settings.exempt_groups, now)
     if of_groups is not None and of_groups.kind == SKIP:
         return of_groups
     if enrolled:
         return Admission(ASK)
-    return of_groups or _admit_unenrolled(settings, now)
+    if of_groups is not None:
+        return of_groups
+    unenrolled = _admit_unenrolled(settings, now)
+    if unenrolled.kind == SKIP:
+        for rule in rules:
+            if rule.rule == REQUIRED and rule.name in groups.unknown:  # is it theirs?
+                return Admission(DENY, UNKNOWN_GROUP, group=rule.name)
+    return unenrolled
 
 
 def is_exempt(record: UserRecord, now: int) -> bool:

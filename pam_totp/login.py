@@ -167,13 +167,13 @@ class _Login:
                 record, rules = store.load(self._source.user), store.group_rules()
         except Unavailable:
             # Without any store nobody is required: whom the configuration exempts gets in.
-            exempt = identity.groups_among(entry, settings.exempt_groups)
+            exempt = identity.groups_among(entry, settings.exempt_groups).member_of
             if not exempt or not is_missing(settings.store):
                 raise
             return Admission(admission.SKIP, admission.EXEMPT_GROUP, group=exempt[0]), None
         names = admission.groups_that_count(rules, settings)
-        member_of = identity.groups_among(entry, names)
-        admitted = admission.admit(record, rules, member_of, settings, int(time.time()))
+        groups = identity.groups_among(entry, names)
+        admitted = admission.admit(record, rules, groups, settings, int(time.time()))
         if admitted.by_absence and admitted.kind == admission.SKIP:
             self._confirm_absence()
         return admitted, record

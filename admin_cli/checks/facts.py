@@ -91,9 +91,9 @@ class Facts:
     def admission(self, name: str) -> Admission:
         """Return what happens to an account of ``people`` at a login now."""
         counted = admission.groups_that_count(self.group_rules, self.config)
-        member_of = identity.groups_among(self.people[name], counted)
+        groups = identity.groups_among(self.people[name], counted)
         rules, record = self.group_rules, self.record(name)
-        return admission.admit(record, rules, member_of, self.config, self.now)
+        return admission.admit(record, rules, groups, self.config, self.now)
 
     @property
     def skips_somebody(self) -> bool:

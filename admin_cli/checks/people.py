@@ -130,7 +130,11 @@ def exemption_ended(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("missing-groups", NOTE, "the rule is about nobody: is it a mistyped name?")
+@check(
+    "missing-groups",
+    NOTE,
+    "it exempts nobody; required, it denies who is skipped as not enrolled: is it mistyped?",
+)
 def missing_groups(facts: Facts) -> Iterator[Found]:
     for rule in facts.group_rules:
         if not policy.group_exists(rule.name):

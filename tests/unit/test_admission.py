@@ -19,6 +19,7 @@ from pam_totp.admission import (
     groups_that_count,
 )
 from pam_totp.config import Config
+from pam_totp.identity import Groups
 from pam_totp.verifier import ACTIVE, MUST_ENROLL, STATUSES, SUSPENDED, Authenticator, UserRecord
 
 NOW = 1_800_000_000
@@ -42,10 +43,11 @@ def admission(
     record: UserRecord | None,
     *rules: GroupRule,
     member_of: tuple[str, ...] = BOTH,
+    unknown: tuple[str, ...] = (),
     settings: Config = STRICT,
     now: int = NOW,
 ) -> Admission:
-    return admit(record, rules, member_of, settings, now)
+    return admit(record, rules, Groups(member_of, unknown), settings, now)
 
 
 # Without rules
@@ -220,3 +222,32 @@ def test_nobody_is_let_in_or_enrols_for_what_may_be_missing_unless_it_is_looked_
         found = admission(record, *rules, settings=settings)
         own = record is not None and record.status == EXEMPT
         assert (found.kind == ENROLL or (found.kind == SKIP and not own)) == found.by_absence
+
+
+# A directory that does not answer
+
+
+def test_nobody_is_skipped_while_a_required_group_cannot_be_looked_up() -> None:
+    """Its members would come in with the password alone."""
+    unknown = Admission(
+        DENY, "not enrolled, and a required group cannot be looked up", group="staff"
+    )
+    found = admission(None, required, member_of=(), unknown=BOTH, settings=LENIENT)
+    assert unknown == found
+
+
+@pytest.mark.parametrize("settings", [STRICT, LENIENT])
+def test_a_group_that_cannot_be_looked_up_keeps_nobody_out_who_has_a_code_or_an_exemption(
+    settings: Config,
+) -> None:
+    rules, nowhere = (exempt, required), {"member_of": ("robots",), "unknown": ("staff",)}
+    assert BY_ROBOTS == admission(None, *rules, settings=settings, **nowhere)
+    nowhere["member_of"] = ()
+    assert Admission(ASK) == admission(user(enrolled=True), *rules, settings=settings, **nowhere)
+    of_own = admission(user(EXEMPT), *rules, settings=settings, **nowhere)
+    assert Admission(SKIP, "exempt user") == of_own
+
+
+def test_an_exempt_group_that_cannot_be_looked_up_keeps_nobody_out() -> None:
+    found = admission(None, exempt, member_of=(), unknown=("robots",), settings=LENIENT)
+    assert NOT_ENROLLED == found

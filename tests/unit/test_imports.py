@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "store.sqlite": {"errors", "sealing", "store.database", "store.rows", "store.transactions"},
     "store.transactions": {"store.rows", "verifier"},
     "uninterrupted": set(),
-    "identity": {"errors"},
+    "identity": {"errors", "records"},
     "decision": {"recovery", "sealing", "store", "uninterrupted", "verifier"},
     "core_files": set(),
     "issuing": {"recovery", "verifier"},
