@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from pam_totp import admission, dates, verifier
 from pam_totp.errors import PamTotpError
+from pam_totp.pam_lines import NotUnderstood
 
-from . import pam_file, trial_record, ui
+from . import pam_file, switching, trial_record, ui
 from .checks.facts import CannotTell, Facts
 from .checks.services import Service
 from .checks.sshd import keys_now
@@ -35,11 +37,15 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
     """Show which services ask for a code, and how people stand.
 
     Without SERVICE: every service that asks or was enabled, and sshd and sudo. Exits with 6 if
-    one that is named is not on.
+    one that is named is not on, with 1 if there is no such service.
     """
     if os.geteuid() != 0:
         raise ui.NotRoot("only root can read all that is to be shown", "run it with sudo")
     facts = Facts(session)
+    for name in service:
+        if name not in (*facts.remembered, *ALWAYS):
+            with suppress(NotUnderstood):  # it is there, and shown as unclear
+                switching.check_service(name)
     document: dict[str, Any] = {
         "services": [_service(facts, name) for name in service or _services(facts)],
         "people": _people(facts),
@@ -48,10 +54,13 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         ui.result_json(document)
     else:
-        _show(document)
-    off = [entry["service"] for entry in document["services"] if entry["state"] != ON]
-    if service and off:
-        raise ui.CheckSaysNo(f"not on: {', '.join(off)}", "see: totpctl doctor")
+        _show(document, facts.now)
+    not_on = [entry for entry in document["services"] if entry["state"] != ON]
+    if service and not_on:
+        names = [entry["service"] for entry in not_on]
+        simply_off = all((entry["state"], entry["trouble"]) == (OFF, None) for entry in not_on)
+        hint = f"run: totpctl enable {' '.join(names)}" if simply_off else "see: totpctl doctor"
+        raise ui.CheckSaysNo(f"not on: {', '.join(names)}", hint)
 
 
 def _services(facts: Facts) -> list[str]:
@@ -159,7 +168,7 @@ def _policy(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def _show(document: dict[str, Any]) -> None:
+def _show(document: dict[str, Any], now: int) -> None:
     headings = ("SERVICE", "CODE", "SET UP", "MODULE", "KEYS", "")
     for line in ui.table(headings, [_row(entry) for entry in document["services"]]):
         ui.result(line)
@@ -171,13 +180,17 @@ def _show(document: dict[str, Any]) -> None:
     ui.result(f"enrolled     {people['enrolled']}")
     for kind in ("unenrolled", "exempt", "suspended", "locked", "must_enroll"):
         ui.result(f"{kind.replace('_', ' '):13}{_count(people[kind])}")
-    until = f", until {policy['unenrolled_until']}" if policy["unenrolled_until"] else ""
-    ui.result(f"unenrolled = {policy['unenrolled']}{until}")
+    ui.result(f"unenrolled = {policy['unenrolled']}{_until(policy['unenrolled_until'], now)}")
     for rule in policy["group_rules"]:
-        end = f", until {rule['until']}" if rule["until"] else ""
-        ui.result(f"group {rule['group']}: {rule['rule']}{end}")
+        ui.result(f"group {rule['group']}: {rule['rule']}{_until(rule['until'], now)}")
     for name in policy["exempt_groups"]:
         ui.result(f"group {name}: exempt (exempt_groups)")
+
+
+def _until(day: str | None, now: int) -> str:
+    if day is None:
+        return ""
+    return f", until {day}" + (" (over)" if dates.end_of_day(day) <= now else "")
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -26,16 +26,21 @@ def with_companions(services: Iterable[str]) -> tuple[str, ...]:
     """
     wanted = list(dict.fromkeys(services))
     for service in wanted:
-        if not _NAME.fullmatch(service) or pam_stack.read_pam_file(service) is None:
-            raise ui.CommandFailed(
-                f"there is no PAM service {service}{_meant(service)}",
-                f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}",
-            )
+        check_service(service)
     if SUDO in wanted and SUDO_I not in wanted:
         lines = pam_stack.read_pam_file(SUDO_I)
         if lines is not None and not _includes(lines, SUDO):
             wanted.insert(wanted.index(SUDO) + 1, SUDO_I)
     return tuple(wanted)
+
+
+def check_service(name: str) -> None:
+    """Raise ui.CommandFailed for what is no service of this machine."""
+    if not _NAME.fullmatch(name) or pam_stack.read_pam_file(name) is None:
+        raise ui.CommandFailed(
+            f"there is no PAM service {name}{_meant(name)}",
+            f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}",
+        )
 
 
 def on(services: Sequence[str], keys: str | None) -> list[Change]:

@@ -18,7 +18,11 @@ LOGINS = (
 )
 NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-_NO_SERVICE = (".dpkg-", ".rpmnew", ".rpmsave", ".rpmorig", ".pacnew", ".pacsave", ".ucf-")
+# Copies of a file. libpam would take them, but no program asks for them; ~ is no part of a name.
+_NO_SERVICE = (
+    *(".dpkg-", ".rpmnew", ".rpmsave", ".rpmorig", ".pacnew", ".pacsave", ".ucf-"),
+    *(".bak", ".backup", ".old", ".orig", ".save"),
+)
 _SELFTEST = "pam_totp-selftest."
 
 

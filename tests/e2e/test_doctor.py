@@ -138,10 +138,35 @@ def test_status_tells_off_bypassed_and_unclear(doctored: Machine) -> None:
     assert "was enabled" == shown["sudo"]["trouble"]
     for name in ("sshd", "sudo", "sudo-i", "su"):
         done = doctored.run("totpctl", "status", name, check=False)
-        assert (6, f"totpctl: error: not on: {name}\nhint: see: totpctl doctor\n") == (
+        hint = "run: totpctl enable su" if name == "su" else "see: totpctl doctor"
+        assert (6, f"totpctl: error: not on: {name}\nhint: {hint}\n") == (
             done.returncode,
             done.stderr,
         )
+
+
+def test_status_of_a_service_that_is_not_there(doctored: Machine) -> None:
+    done = doctored.run("totpctl", "status", "sduo", check=False)
+    assert (1, "", "totpctl: error: there is no PAM service sduo; did you mean sudo?") == (
+        done.returncode,
+        done.stdout,
+        done.stderr.splitlines()[0],
+    )
+
+
+def test_status_leaves_out_copies_of_a_service(doctored: Machine) -> None:
+    for suffix in (".bak", ".orig", ".dpkg-old", "~"):
+        doctored.run("cp", "/etc/pam.d/sshd", f"/etc/pam.d/sshd{suffix}")
+    assert ["sshd", "sudo", "sudo-i"] == [*status(doctored)]
+
+
+def test_status_says_which_deadlines_are_over(doctored: Machine) -> None:
+    doctored.run("totpctl", "exempt", "--group", "staff", "--until", "2999-01-31")
+    lines = "unenrolled = skip\nunenrolled_until = 2020-01-31\n"
+    doctored.run("tee", "-a", "/etc/security/pam_totp.conf", typed=lines)
+    shown = doctored.run("totpctl", "status").stdout
+    assert "unenrolled = skip, until 2020-01-31 (over)\n" in shown
+    assert "group staff: exempt, until 2999-01-31\n" in shown
 
 
 def test_status_of_a_line_that_was_written_by_hand(doctored: Machine) -> None:
