@@ -85,13 +85,15 @@ static void become_worker(int socket_fd)
     static const int unlimited[] = {RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE};
     const struct rlimit infinity = {RLIM_INFINITY, RLIM_INFINITY}, none = {0, 0};
     struct rlimit given;
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    static const unsigned long by_default[8]; /* the kernel's struct sigaction: SIG_DFL is 0 */
     cpu_set_t everywhere;
     sigset_t nothing;
     int null;
 
+    /* Not sigaction(3): for SIGABRT it takes a lock (glibc 2.41), which fork(2) in another thread,
+     * pam_unix's, holds for ever in this copy of the process. */
     for (int number = 1; number < NSIG; number++)
-        sigaction(number, &by_default, NULL);
+        syscall(SYS_rt_sigaction, number, by_default, NULL, (NSIG - 1) / 8UL);
     sigemptyset(&nothing);
     sigprocmask(SIG_SETMASK, &nothing, NULL);
     setsid();
