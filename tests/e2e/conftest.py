@@ -37,6 +37,14 @@ def host(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot be: the hook refuses to run under pam_python in su."""
+    for item in items[:]:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if (params.get("door"), params.get("host")) == ("su", hosts.PAM_PYTHON):
+            items.remove(item)
+
+
 @pytest.fixture
 def machine(prepared: Prepared, host: str) -> Iterator[Machine]:
     """A throw-away copy of this machine: the product, ``host`` in PAM files, and alice."""

@@ -19,7 +19,12 @@ DISK = (
     f"cp -a /tmp/s/. {FOLDER}"
 )
 PAM_PYTHON = f"sed -i 's|pam_totp.so|{HOOK}|' /etc/pam.d/sudo;"
+PAM_PYTHON_FILES = "/lib/security/pam_python.so /usr/lib/*/security/pam_python.so"
 BOB = "useradd -m -s /bin/sh -G sudo bob; echo bob:secret | chpasswd;"
+SQL = (
+    "/usr/bin/python3 -c 'import sqlite3, sys; "
+    f'store = sqlite3.connect("{STORE}"); store.execute(sys.argv[1]); store.commit()\''
+)
 WORKER = "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & sleep 0.5;"
 BOUND = f"""
 import socket, time
@@ -71,7 +76,7 @@ CASES = [
     ("store", f"echo junk >{STORE}; rm -f {STORE}-*", "is damaged or not a store"),
     (
         "store-damage",
-        f"sqlite3 {STORE} 'UPDATE authenticators SET digits = 8'",
+        f"{SQL} 'UPDATE authenticators SET digits = 8'",
         "alice: sealed secret: was altered",
     ),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
@@ -130,10 +135,10 @@ CASES = [
     ("worker", "rm /usr/lib/pam_totp/pam_totp/service.py", "No module named 'pam_totp.service'"),
     ("worker", "echo 'import nosuch' >>/usr/lib/pam_totp/pam_totp/login.py", "'nosuch'"),
     ("worker", "rm /usr/lib/pam_totp/worker", "does not start"),
-    ("pam-python", f"{PAM_PYTHON} rm -f /lib/security/pam_python.so", "is not installed"),
+    ("pam-python", f"{PAM_PYTHON} rm -f {PAM_PYTHON_FILES}", "is not installed"),
     (
         "pam-python",
-        f"{PAM_PYTHON} sed -i 's/libpython3[.]/libpython9./' /lib/security/pam_python.so",
+        f"{PAM_PYTHON} sed -i 's/libpython3[.]/libpython9./' $(ls {PAM_PYTHON_FILES})",
         "cannot be loaded",
     ),
     ("pam-python", f"{PAM_PYTHON} rm /usr/lib/pam_totp/hook.py", "there is no /usr/lib/pam_totp/h"),

@@ -306,14 +306,3 @@ def test_su_by_somebody_else_enrols_who_has_the_password(town: Machine) -> None:
     terminal.sendline("")
     assert "bob" in terminal.rest().split()
     assert is_enrolled(town)
-
-
-def test_login_at_a_console_enrols(town: Machine, tmp_path: Path) -> None:
-    town.use_pam("login", "@include common-auth\nauth required pam_totp.so\n")
-    terminal = town.spawn("login", "bob")
-    screen = until_new_code(terminal)
-    secret = secret_of(scan(photograph(picture_on(screen), DARK), tmp_path))
-    terminal.sendline(code_now(0, secret))
-    terminal.answer(ENTER, "")
-    terminal.expect_exact("$ ")
-    assert is_enrolled(town)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import hosts
 from tests.support.machine import Account, Machine, Terminal
 from tests.support.place import ROOT
 
@@ -52,10 +51,8 @@ class Door:
 
 
 @pytest.fixture(params=["ssh", "su"])
-def door(request: pytest.FixtureRequest, machine: Machine, host: str) -> Door:
+def door(request: pytest.FixtureRequest, machine: Machine) -> Door:
     """Where messages are shown."""
-    if request.param == "su" and host == hosts.PAM_PYTHON:
-        pytest.skip("pam_python is refused in su")
     return Door(request.param, machine)
 
 

@@ -31,10 +31,11 @@ find var/lib/pam_totp run -name 'unconfirmed*' -o -name '.pam_totp-*'
 
 
 def furnish(machine: Machine) -> None:
-    """Let sshd and sudo ask for a password alone, and start sshd."""
+    """Let sshd and sudo ask for a password alone, and start sshd; a folder for cron is there."""
     for service in SERVICES:
         machine.use_pam(service, PASSWORD_STEP)
     machine.run("rm", "-f", "/etc/pam.d/sudo-i")
+    machine.run("mkdir", "-p", "/etc/cron.d")
     machine.run("sh", "-c", "rm -rf /etc/ssh/sshd_config.d; mkdir -p /etc/ssh/sshd_config.d")
     machine.start_sshd(SSHD_CONFIG)
 
