@@ -152,7 +152,8 @@ def confirm(session: Session, yes: bool) -> None:
             "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
         )
     if not _somebody_used_a_code(session, waiting.started):
-        ui.warning("nobody has logged in with a code since then")
+        began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
+        ui.warning(f"nobody has logged in with the code of an app since {began}")
         ui.confirm("Keep it all the same?", yes=yes)
     with trial.changing(wait=1):
         now = trial_record.pending()
@@ -222,14 +223,18 @@ def _revert(session: Session, *, if_due: bool) -> None:
 
 
 def _somebody_used_a_code(session: Session, since: int) -> bool:
-    """Tell whether an app that was enrolled before ``since`` (unix time) was used after it."""
+    """Tell whether an app that was enrolled before ``since`` (unix time) was used after it.
+
+    All of it may be within a second: then the code that confirmed the enrolment is not enough.
+    """
     try:
         with session.open_store() as store:
             authenticators = [a for record in store.records() for a in record.authenticators]
     except Unavailable as error:
         ui.warning(str(error))
         return False
-    return any(a.created_at < since <= (a.last_used_at or 0) for a in authenticators)
+    uses = [(a.created_at, a.last_used_at or 0) for a in authenticators]
+    return any(created <= since <= used and created < used for created, used in uses)
 
 
 def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:

@@ -54,7 +54,6 @@ def test_administrator_turns_it_on_from_a_login_by_ssh(fresh: Booted) -> None:
     account = fresh.add_account("me", "sudo")
     first = terminal(fresh, account, None)
     me = enrol_at_the_terminal(first, account)
-    fresh.run("sleep", "1")  # the store counts in seconds: nobody types as fast as this
 
     shown = type_into(first, "sudo totpctl enable sshd sudo")
     assert "Log in from a second terminal NOW, with a new connection" in shown
