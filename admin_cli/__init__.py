@@ -29,6 +29,7 @@ sshd_drop_in.py, sshd_files.py, sshd_command.py, sshd_process.py, sshd_access.py
 pam_file.py    the code in a PAM file, put in after the password step
 pam_blocks.py, pam_copy.py
                our lines, and how they come out; a password step copied into them
+programs.py    run another program, without the caller's environment
 setup.py       init, selftest
 selftest.py    the installed chain, tried through libpam
 otpauth.py     otpauth:// URIs

@@ -14,10 +14,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import files, trial_record, ui
+from . import files, programs, trial_record, ui
 from .trial_record import Trial
 
-SYSTEMD = "/run/systemd/system"  # there where systemd is process 1: sd_booted(3)
 UNIT = "pam_totp-revert.service"
 TIMER = "pam_totp-revert.timer"
 UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
@@ -44,7 +43,7 @@ def arm(trial: Trial) -> list[str]:
         raise ui.CommandFailed(
             f"there is no {PROGRAM}, which would put everything back", "run: ./install.sh"
         )
-    if os.path.isdir(SYSTEMD):
+    if programs.systemd_runs():
         _arm_systemd(trial)
         return []
     _start_watching(trial)
@@ -53,7 +52,7 @@ def arm(trial: Trial) -> list[str]:
 
 def disarm() -> None:
     """Call off whatever was armed. A process that watches ends by itself: the record is gone."""
-    if os.path.isdir(SYSTEMD):
+    if programs.systemd_runs():
         for command in (("stop", TIMER), ("disable", "--no-reload", UNIT)):
             _run("systemctl", "--quiet", *command)
     for path in (CRON_FILE, files.beside(CRON_FILE, files.NEW)):
@@ -93,16 +92,7 @@ def _arm_systemd(trial: Trial) -> None:
 def _run(*command: str) -> str:
     """Run a program to its end; return what went wrong."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-            check=False,
-        )
+        done = programs.run(command, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "" if done.returncode == 0 else " ".join(done.stderr.split()) or "it failed"

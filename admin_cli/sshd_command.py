@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 
-from . import sshd_process, ui
+from . import programs, sshd_process, ui
 from .sshd_process import Options
 
 _HERE = "laddr=127.0.0.1,lport=22"
@@ -68,16 +68,7 @@ def _sshd(started: Options, *arguments: str) -> str:
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT,
-            env=sshd_process.ENVIRONMENT,
-            check=False,
-        )
+        return programs.run(command, path=sshd_process.PATH, timeout=TIMEOUT)
     except OSError as error:
         raise ui.CommandFailed(
             f"{command[0]}: {error.strerror}", "install the OpenSSH server"

@@ -11,16 +11,13 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import ui
+from . import programs, ui
 
-SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
 UNITS = ("ssh.service", "sshd.service")
 SOCKETS = ("ssh.socket", "sshd.socket")
 TIMEOUT = 5  # seconds for a listening sshd to start itself anew
 _LISTEN = "0A"  # proc(5); include/net/tcp_states.h: TCP_LISTEN
-SYSTEMCTL_TIMEOUT = 30  # seconds
-_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}  # for programs; the caller's may lead elsewhere
+PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin:/bin"
 
 
 class Options(NamedTuple):
@@ -37,7 +34,7 @@ class Options(NamedTuple):
 
 
 def program() -> str:
-    return shutil.which("sshd", path=_PATH) or "/usr/sbin/sshd"
+    return shutil.which("sshd", path=PATH) or "/usr/sbin/sshd"
 
 
 def listeners() -> list[int]:
@@ -97,7 +94,7 @@ def _now() -> dict[int, frozenset[str]]:
 
 def _unit() -> str:
     """Return the unit that sshd runs as; "" without one, or if it starts anew for each login."""
-    return _active(UNITS) if os.path.isdir(SYSTEMD) else ""
+    return _active(UNITS) if programs.systemd_runs() else ""
 
 
 def _active(units: Sequence[str]) -> str:
@@ -107,16 +104,7 @@ def _active(units: Sequence[str]) -> str:
 
 def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            ["systemctl", verb, unit],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=SYSTEMCTL_TIMEOUT,
-            env=ENVIRONMENT,
-            check=False,
-        )
+        return programs.run(["systemctl", verb, unit], path=PATH)
     except subprocess.TimeoutExpired:
         raise ui.CommandFailed(f"systemctl {verb} {unit} did not answer") from None
 

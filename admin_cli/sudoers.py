@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 from pam_totp.errors import PamTotpError
 
-from . import accounts
+from . import accounts, programs
 
 MAIN = "/etc/sudoers"
-TIMEOUT = 30  # seconds
 _PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"
 
 
@@ -47,9 +46,26 @@ class Rule(NamedTuple):
 
 def rules() -> list[Rule]:
     """Return the rules, of which there are none without sudo. Raises NotRead."""
+    return rules_of(read())
+
+
+def rules_of(document: Any) -> list[Rule]:
+    """Return the rules in what read() gave."""
+    return list(_rules(document))
+
+
+def read() -> Any:
+    """Return what cvtsudoers(1) makes of sudoers; {} without sudo. Raises NotRead."""
     if not os.path.exists(MAIN):
-        return []
-    return list(_rules(_read()))
+        return {}
+    try:
+        done = programs.run(["cvtsudoers", "-e", "-f", "json", MAIN], path=_PATH)
+        if done.returncode == 0:
+            return json.loads(done.stdout or "{}")  # it writes nothing where no rule stands
+        words = " ".join(done.stderr.split())
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        words = str(getattr(error, "strerror", "") or type(error).__name__)
+    raise NotRead(MAIN, f"cvtsudoers cannot read it: {words}", "run: visudo -c")
 
 
 def administrators(entries: Mapping[str, pwd.struct_passwd], known: list[Rule]) -> set[str]:
@@ -78,24 +94,6 @@ def asks_password(entry: pwd.struct_passwd, known: list[Rule]) -> bool:
     if any(not rule.grants for rule in fitting):
         return False
     return all(rule.asks for rule in [rule for rule in fitting if rule.for_everything][-1:])
-
-
-def _read() -> Any:
-    try:
-        done = subprocess.run(
-            ["cvtsudoers", "-e", "-f", "json", MAIN],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-            env={"PATH": _PATH, "LC_ALL": "C"},
-        )
-        if done.returncode == 0:
-            return json.loads(done.stdout.decode("utf-8", "replace"))
-        words = " ".join(done.stderr.decode("utf-8", "replace").split())
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        words = str(getattr(error, "strerror", "") or type(error).__name__)
-    raise NotRead(MAIN, f"cvtsudoers cannot read it: {words}", "run: visudo -c")
 
 
 def _rules(document: Any) -> Iterator[Rule]:

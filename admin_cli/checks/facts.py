@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 from pam_totp import admission, config, identity, sealing, store
 from pam_totp.admission import Admission, GroupRule
@@ -18,14 +19,13 @@ from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement
 from pam_totp.verifier import UserRecord
 
-from .. import accounts, enabled, sudoers
+from .. import accounts, enabled, programs, sudoers
 from ..session import Session
 from .services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
 
 PROGRAMS = "/usr/lib/pam_totp"
 WORKER = f"{PROGRAMS}/worker"
 PEOPLE_TRIED = 50  # sshd -T takes a hundredth of a second each
-SYSTEMD = "/run/systemd/system"  # there where systemd runs (sd_booted(3))
 
 
 class CannotTell(Exception):
@@ -115,11 +115,19 @@ class Facts:
         }
 
     @cached_property
+    def sudoers(self) -> Any:
+        """What sudoers says, as cvtsudoers explains it, aliases and included files too."""
+        try:
+            return sudoers.read()
+        except sudoers.NotRead:
+            raise CannotTell from None
+
+    @cached_property
     def administrators(self) -> list[str]:
         """Whom sudo lets become root."""
         try:
-            rules = sudoers.rules()
-        except sudoers.NotRead:  # a finding of its own; the usual groups are left
+            rules = sudoers.rules_of(self.sudoers)
+        except CannotTell:  # a finding of its own; the usual groups are left
             rules = []
         return sorted(sudoers.administrators(self.people, rules) - {"root"})
 
@@ -189,7 +197,7 @@ class Facts:
 
     @property
     def has_systemd(self) -> bool:
-        return os.path.isdir(SYSTEMD)
+        return programs.systemd_runs()
 
 
 def module_folders() -> list[str]:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 from pam_totp.wire import SOCKET
 
+from .. import programs
 from .facts import WORKER, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
 
 PYTHON = "/usr/bin/python3"
 NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 TIMEOUT = 20  # seconds
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _UNIX_SOCKETS = "/proc/net/unix"
 _LISTENING = 0x00010000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
 _DENIED = "every login that needs a code is denied"
@@ -187,9 +187,7 @@ def _is_our_listener(row: str) -> bool:
 def _unit(name: str) -> dict[str, str]:
     properties = "LoadState,ActiveState,UnitFileState,Result"
     command = ["systemctl", "show", f"--property={properties}", name]
-    shown = subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT, env=_ENVIRONMENT, check=False
-    )
+    shown = programs.run(command, timeout=TIMEOUT)
     return dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
 
 
@@ -201,7 +199,8 @@ def _does_not_load(path: str) -> str:
 def _release_of_python() -> str:
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     command = [PYTHON, "-I", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    done = programs.run(command, timeout=TIMEOUT)
+    done.check_returncode()
     return done.stdout.strip()
 
 
@@ -211,17 +210,8 @@ def _complaint(command: list[str], descriptor: int | None = None) -> str:
         become = f"import os, sys; os.dup2({descriptor}, 3); os.execv(sys.argv[1], sys.argv[1:])"
         command = [PYTHON, "-IS", "-c", become, *command]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            pass_fds=() if descriptor is None else (descriptor,),
-            env=_ENVIRONMENT,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        kept = () if descriptor is None else (descriptor,)
+        done = programs.run(command, timeout=TIMEOUT, pass_fds=kept)
     except subprocess.TimeoutExpired:
         return f"it takes more than {TIMEOUT} s"
     if done.returncode == 0:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
-import subprocess
 from collections.abc import Iterator
-from typing import Any
 
-from .. import accounts, sudoers
-from .facts import CannotTell, Facts
+from .. import accounts, programs, sudoers
+from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 from .service import PAM_PYTHON
 
-SUDOERS = "/etc/sudoers"
+SUDOERS = sudoers.MAIN
 SERVICES = ("sudo", "sudo-i")
 TIMEOUT = 20  # seconds
 _NEITHER = "it asks for neither password nor code"
@@ -22,11 +19,15 @@ _NEITHER = "it asks for neither password nor code"
 
 @check("sudoers", WRONG, "what sudo refuses to read it does not obey; it may refuse everybody")
 def sudoers_errors(facts: Facts) -> Iterator[Found]:
-    if facts.asks(*SERVICES) and os.path.exists(SUDOERS):
-        done = _run("visudo", "-c", "-f", SUDOERS)
-        if done is not None and done.returncode != 0:
-            words = (done.stderr or done.stdout).strip().splitlines()
-            yield words[0] if words else f"{SUDOERS} is not in order", "run: visudo -c"
+    if not facts.asks(*SERVICES) or not os.path.exists(SUDOERS):
+        return
+    try:
+        done = programs.run(["visudo", "-c", "-f", SUDOERS], timeout=TIMEOUT)
+    except FileNotFoundError:
+        return
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        yield words[0] if words else f"{SUDOERS} is not in order", "run: visudo -c"
 
 
 @check("sudo-nopasswd", WRONG, f"{_NEITHER}: with that person's login, one is root without a code")
@@ -85,7 +86,7 @@ def secure_path(facts: Facts) -> Iterator[Found]:
 def _rules_without_authentication(facts: Facts, *, may_log_in: bool) -> Iterator[Found]:
     if not facts.asks(*SERVICES):
         return
-    for rule in _rules():
+    for rule in sudoers.rules_of(facts.sudoers):
         names = [name for name in rule.users if name not in ("root", "#0")]
         names = [name for name in names if _may_log_in(name) is may_log_in]
         if names and not rule.asks:
@@ -104,52 +105,13 @@ def _may_log_in(who: str) -> bool:
     return accounts.has_shell(entry)
 
 
-def _rules() -> list[sudoers.Rule]:
-    try:
-        return sudoers.rules()
-    except sudoers.NotRead:
-        raise CannotTell from None  # a finding of its own
-
-
 def _defaults(facts: Facts) -> Iterator[tuple[str, object]]:
     """Yield each option of Defaults with its value, whoever it is for."""
     if not facts.asks(*SERVICES):
         return
-    for entry in _policy().get("Defaults", ()):
+    for entry in facts.sudoers.get("Defaults", ()):
         for options in entry["Options"]:
             yield from options.items()
-
-
-def _policy() -> dict[str, Any]:
-    """Return sudoers as cvtsudoers(1) explains it, aliases and included files too."""
-    if not os.path.exists(SUDOERS):
-        raise CannotTell
-    done = _run("cvtsudoers", "-e", "-f", "json", SUDOERS)
-    if done is None or done.returncode != 0:
-        raise CannotTell  # visudo says why
-    try:
-        policy = json.loads(done.stdout or "{}")
-    except ValueError:
-        raise CannotTell from None
-    assert isinstance(policy, dict)
-    return policy
-
-
-def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """Return None where there is no such program."""
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
 
 
 CHECKS = (

@@ -1,0 +1,42 @@
+"""Other programs, run to their end with nothing of the caller's environment.
+
+PATH and the rest of it belong to whoever called sudo, and may lead to programs of theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+TIMEOUT = 30.0  # seconds
+SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    path: str = PATH,
+    timeout: float = TIMEOUT,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run ``command``, which is looked for in ``path``. Raises OSError, subprocess.TimeoutExpired.
+
+    What it writes is taken for UTF-8, whatever it is. ``pass_fds``: descriptors that it keeps.
+    """
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=timeout,
+        env={"PATH": path, "LC_ALL": "C.UTF-8"},
+        pass_fds=pass_fds,
+        check=False,
+    )
+
+
+def systemd_runs() -> bool:
+    return os.path.isdir(SYSTEMD)
