@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from pam_totp import trusted_files
 from pam_totp.errors import PamTotpError
 
+from . import files, pam_blocks
+
 PATH = "/var/lib/pam_totp/enabled.json"
 MAX_BYTES = 64 * 1024
-KEYS = ("code", "password+code", "skip", None)
 
 
 class NotOurs(PamTotpError):
@@ -35,7 +36,8 @@ def remembered() -> dict[str, str | None]:
         raise error
     try:
         services = json.loads(content)
-        if all(isinstance(name, str) and keys in KEYS for name, keys in services.items()):
+        known = (None, *pam_blocks.KEYS)
+        if all(isinstance(name, str) and keys in known for name, keys in services.items()):
             return dict(services)
     except (ValueError, AttributeError, RecursionError):
         pass
@@ -50,7 +52,7 @@ def remember(services: Iterable[str], keys: str | None) -> None:
     """Add ``services``, durably; ``keys`` counts for sshd. One not to be believed begins anew."""
     known = _known()
     known.update({service: keys if service == "sshd" else None for service in services})
-    _write(known)
+    files.write_own(PATH, known)
 
 
 def forget(services: Iterable[str]) -> None:
@@ -59,7 +61,7 @@ def forget(services: Iterable[str]) -> None:
     known = _known()
     left = {service: keys for service, keys in known.items() if service not in gone}
     if left != known:
-        _write(left)
+        files.write_own(PATH, left)
 
 
 def _known() -> dict[str, str | None]:
@@ -67,25 +69,3 @@ def _known() -> dict[str, str | None]:
         return remembered()
     except PamTotpError:
         return {}
-
-
-def _write(services: dict[str, str | None]) -> None:
-    folder, unfinished = os.path.dirname(PATH), f"{PATH}.new"
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    trusted_files.check_folder(folder)
-    try:
-        os.unlink(unfinished)
-    except FileNotFoundError:
-        pass
-    descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:
-        json.dump(services, file, indent=2, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(descriptor)
-    os.rename(unfinished, PATH)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import stat
 
@@ -104,19 +105,27 @@ def put_original_back(path: str) -> None:
     sync_folder(path)
 
 
-def replace(path: str, content: bytes, *, mode: int = 0o644) -> None:
+def replace(path: str, content: bytes) -> None:
     """Let ``content`` take the place of ``path``, durably, with the owner, mode and extended
-    attributes (SELinux label, ACL) of the file that is there; a new file is root's, with ``mode``.
+    attributes (SELinux label, ACL) of the file that is there; a new file is root's, for all to
+    read.
     """
-    new = beside(path, NEW)
-    try:
-        remove(new)
-        _write(new, content, path if os.path.lexists(path) else None, mode)
-        os.rename(new, path)
-    except BaseException:
-        remove(new)
-        raise
-    sync_folder(path)
+    _put(path, content, path if os.path.lexists(path) else None)
+
+
+def write_own(path: str, document: object) -> None:
+    """Write ``document`` as JSON into a file for root alone, durably, whatever lay there before.
+
+    Its folder is made where there is none. Raises InsecureFile or Unavailable for one that is not
+    to be believed.
+    """
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        os.mkdir(folder, 0o700)
+        sync_folder(folder)
+    trusted_files.check_folder(folder)
+    content = json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
+    _put(path, content, like=None, mode=0o600)
 
 
 def remove(path: str) -> None:
@@ -133,6 +142,18 @@ def sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:
+    new = beside(path, NEW)
+    try:
+        remove(new)
+        _write(new, content, like, mode)
+        os.rename(new, path)
+    except BaseException:
+        remove(new)
+        raise
+    sync_folder(path)
 
 
 def _write(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:

@@ -15,14 +15,13 @@ from typing import NamedTuple
 from pam_totp import pam_stack, trusted_files
 from pam_totp.errors import InsecureFile, PamTotpError
 
-from . import files, sshd, ui
+from . import files, pam_blocks, sshd, ui
 
 RECORD = "/var/lib/pam_totp/unconfirmed.json"
 MAX_BYTES = 1024 * 1024
 MAX_SECONDS = 24 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}|")
-_SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_KEYS = ("code", "password+code", "skip")
+SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class Damaged(ui.CommandFailed):
@@ -100,14 +99,9 @@ def pending() -> Trial | None:
 
 
 def write(trial: Trial) -> None:
-    """Write the record, durably, making its folder where there is none."""
-    folder = os.path.dirname(RECORD)
-    if not os.path.isdir(folder):
-        os.mkdir(folder, 0o700)
-        files.sync_folder(folder)
-    trusted_files.check_folder(folder)
+    """Write the record, durably."""
     document = {**trial._asdict(), "files": [file._asdict() for file in trial.files]}
-    files.replace(RECORD, json.dumps(document, indent=2).encode() + b"\n", mode=0o600)
+    files.write_own(RECORD, document)
 
 
 def remove() -> None:
@@ -133,11 +127,11 @@ def _understood(document: dict[str, object]) -> Trial:
     numbers = (trial.started, trial.seconds, trial.started_boottime)
     if not all(type(number) in (int, float) for number in numbers):
         raise TypeError
-    if not 0 < trial.seconds <= MAX_SECONDS or trial.keys not in (None, *_KEYS):
+    if not 0 < trial.seconds <= MAX_SECONDS or trial.keys not in (None, *pam_blocks.KEYS):
         raise ValueError
     if not isinstance(trial.id, str) or not isinstance(trial.boot, str):
         raise TypeError
-    if not all(_SERVICE.fullmatch(service) for service in trial.services):
+    if not all(SERVICE.fullmatch(service) for service in trial.services):
         raise ValueError
     for file in trial.files:
         _check_file(file)
@@ -146,10 +140,10 @@ def _understood(document: dict[str, object]) -> Trial:
 
 def _check_file(file: ChangedFile) -> None:
     folder, name = os.path.split(file.path)
-    ours = folder == pam_stack.PAM_FOLDERS[0] and _SERVICE.fullmatch(name)
+    ours = folder == pam_stack.PAM_FOLDERS[0] and SERVICE.fullmatch(name)
     if not ours and file.path != sshd.DROP_IN:
         raise ValueError
     if not _DIGEST.fullmatch(file.before) or not _DIGEST.fullmatch(file.written):
         raise ValueError
-    if file.keys_before not in (None, "", *_KEYS):
+    if file.keys_before not in (None, "", *pam_blocks.KEYS):
         raise ValueError

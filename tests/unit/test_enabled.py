@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import enabled
+from admin_cli import enabled, files
 from pam_totp.errors import InsecureFile
 
 
@@ -58,7 +58,7 @@ def test_folder_and_file_are_roots_alone_whatever_the_umask(path: Path) -> None:
 
 def test_left_over_of_a_write_that_was_cut_off_is_no_obstacle(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
-    Path(f"{path}.new").write_text("half")
+    Path(files.beside(str(path), files.NEW)).write_text("half")
     enabled.remember(["sudo"], None)
     assert {"sudo": None} == enabled.remembered()
 
