@@ -12,11 +12,23 @@ from click.core import ParameterSource
 
 from pam_totp.errors import Unavailable
 
-from . import arming, blocks, files, readiness, sshd, switch, switching, trial, trial_record, ui
+from . import (
+    arming,
+    blocks,
+    files,
+    pam_blocks,
+    readiness,
+    sshd,
+    switch,
+    switching,
+    trial,
+    trial_record,
+    ui,
+)
 from .session import Session, pass_session
 from .trial_record import Trial
 
-KEYS = ("code", "password+code", "skip")
+KEYS = tuple(pam_blocks.KEYS)  # the first where nothing is said
 UNITS = {"s": 1, "m": 60, "h": 3600}
 MIN_SECONDS, MAX_SECONDS = 10, trial_record.MAX_SECONDS
 PATIENCE = 30.0  # seconds that a revert waits for another totpctl

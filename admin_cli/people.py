@@ -19,6 +19,7 @@ from pam_totp.verifier import UserRecord
 
 from . import accounts, session, sshd, sudoers, ui
 from .accounts import NO, YES, Shadow
+from .policy import admit
 from .sshd_access import Access, Ways
 
 ROOT = "root"
@@ -56,10 +57,8 @@ class Policy(NamedTuple):
     now: int
 
     def admission(self, entry: pwd.struct_passwd) -> admission.Admission:
-        names = admission.groups_that_count(self.rules, self.config)
-        groups = identity.groups_among(entry, names)
         record = self.records.get(identity.canonical_name(entry))
-        return admission.admit(record, self.rules, groups, self.config, self.now)
+        return admit(entry, record, self.rules, self.config, self.now)
 
     def why_denied(self, entry: pwd.struct_passwd, *, password: bool) -> str:
         """Say why a login will end at the question for a code; "" if it will not.

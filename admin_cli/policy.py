@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import pwd
 from collections.abc import Iterable
 
 from pam_totp import admission, dates, identity, verifier
@@ -20,10 +21,19 @@ def admission_of(
     entry = identity.passwd_entry(name)
     if entry is None:
         return None
-    rules = tuple(rules)
-    counting = admission.groups_that_count(rules, settings)
-    groups = identity.groups_among(entry, counting)
-    return admission.admit(record, rules, groups, settings, now())
+    return admit(entry, record, tuple(rules), settings, now())
+
+
+def admit(
+    entry: pwd.struct_passwd,
+    record: UserRecord | None,
+    rules: tuple[GroupRule, ...],
+    settings: Config,
+    at: int,
+) -> Admission:
+    """Return what a login of an account meets at unix time ``at``."""
+    groups = identity.groups_among(entry, admission.groups_that_count(rules, settings))
+    return admission.admit(record, rules, groups, settings, at)
 
 
 def status_in_words(record: UserRecord) -> str:

@@ -9,7 +9,7 @@ import time
 
 import click
 
-from pam_totp import audit, config, sealing, store
+from pam_totp import audit, config, decision, store
 from pam_totp.errors import Unavailable
 from pam_totp.verifier import UserRecord
 
@@ -43,8 +43,7 @@ class Session:
         return self.config.issuer or socket.gethostname()
 
     def open_store(self) -> store.Store:
-        sealer = sealing.read_sealer(self.config.sealing_key)
-        return store.open_store(self.config.store, sealer)
+        return decision.open_configured(self.config)
 
     def load(self, user: str) -> UserRecord:
         """Return the record of an enrolled user. Raises ui.NoSuchUser."""

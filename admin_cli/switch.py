@@ -135,7 +135,11 @@ def _leave(waiting: Trial, paths: set[str]) -> None:
 
 def _undo(new: Trial, error: BaseException) -> None:
     """Put everything back after ``error``, and raise it in words."""
-    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else _reason(error)
+    reason = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        reason = "interrupted"
+    elif isinstance(error, OSError):
+        reason = ui.os_error_in_words(error)
     try:
         trial.put_back(new)
         arming.disarm()
@@ -147,13 +151,6 @@ def _undo(new: Trial, error: BaseException) -> None:
         raise error
     hint = getattr(error, "hint", "")
     raise ui.CommandFailed(f"{reason}; everything is as it was", hint) from None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or type(error).__name__}"
-    return str(error)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Sequence
 
 from pam_totp import pam_stack
@@ -14,9 +13,9 @@ from pam_totp.pam_lines import NotUnderstood
 from . import blocks, enabled, files, pam_file, sshd, ui
 from .checks.services import path_of, read_service
 from .trial import Change
+from .trial_record import SERVICE
 
 SSHD, SUDO, SUDO_I = "sshd", "sudo", "sudo-i"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def with_companions(services: Iterable[str]) -> tuple[str, ...]:
@@ -36,7 +35,7 @@ def with_companions(services: Iterable[str]) -> tuple[str, ...]:
 
 def check_service(name: str) -> None:
     """Raise ui.CommandFailed for what is no service of this machine."""
-    if not _NAME.fullmatch(name) or pam_stack.read_pam_file(name) is None:
+    if not SERVICE.fullmatch(name) or pam_stack.read_pam_file(name) is None:
         raise ui.CommandFailed(
             f"there is no PAM service {name}{_meant(name)}",
             f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}",
@@ -143,7 +142,7 @@ def _drop_in_on(keys: str) -> Change:
 
 def _meant(service: str) -> str:
     try:
-        names = [*filter(_NAME.fullmatch, os.listdir(pam_stack.PAM_FOLDERS[0]))]
+        names = [*filter(SERVICE.fullmatch, os.listdir(pam_stack.PAM_FOLDERS[0]))]
     except OSError:
         names = []
     meant = difflib.get_close_matches(service.lower(), names, n=1, cutoff=0.75)

@@ -130,17 +130,8 @@ def put_back(trial: Trial) -> list[str]:
             notes += put_file_back(file)
         except (OSError, PamTotpError) as error:
             problems.append(str(error))
-    if sshd.DROP_IN in [file.path for file in trial.files]:
-        try:
-            tell_sshd()
-        except (OSError, PamTotpError) as error:
-            problems.append(str(error))
-    if problems:
-        raise ui.CommandFailed(
-            "not everything could be put back: " + "; ".join(problems),
-            "mend it, then run: totpctl revert",
-        )
-    remove()
+    about_sshd = sshd.DROP_IN in [file.path for file in trial.files]
+    _end(problems, "not everything could be put back", about_sshd=about_sshd)
     return notes
 
 
@@ -213,17 +204,22 @@ def take_out_everything() -> list[str]:
             notes.append(f"our lines are gone from {path}")
         except (OSError, PamTotpError) as error:
             problems.append(str(error))
-    try:
-        tell_sshd()
-    except (OSError, PamTotpError) as error:
-        problems.append(str(error))
+    _end(problems, "our lines could not be taken out everywhere", about_sshd=True)
+    return notes
+
+
+def _end(problems: list[str], failed: str, *, about_sshd: bool) -> None:
+    """Tell sshd, and forget the trial; or raise ui.CommandFailed, and leave it for the next try."""
+    if about_sshd:
+        try:
+            tell_sshd()
+        except (OSError, PamTotpError) as error:
+            problems.append(str(error))
     if problems:
         raise ui.CommandFailed(
-            "our lines could not be taken out everywhere: " + "; ".join(problems),
-            "mend it, then run: totpctl revert",
+            f"{failed}: " + "; ".join(problems), "mend it, then run: totpctl revert"
         )
     remove()
-    return notes
 
 
 def tell_sshd() -> None:

@@ -153,9 +153,13 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.hint, FAILED)
     except OSError as error:
         _drop_unwritten(sys.stdout)
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or type(error).__name__}", _mend(error), FAILED)
+        return _fail(os_error_in_words(error), _mend(error), FAILED)
     return stopped if isinstance(stopped, int) else DONE
+
+
+def os_error_in_words(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or type(error).__name__}"
 
 
 def _fail(problem: str, hint: str, exit_code: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from pam_totp import admission, config, identity, sealing, store
+from pam_totp import admission, config, decision, store
 from pam_totp.admission import Admission, GroupRule
 from pam_totp.config import Config, split_store_url
 from pam_totp.errors import PamTotpError, Unavailable
@@ -19,7 +19,7 @@ from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement
 from pam_totp.verifier import UserRecord
 
-from .. import accounts, enabled, programs, sudoers
+from .. import accounts, enabled, policy, programs, sudoers
 from ..session import Session
 from .services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
 
@@ -55,8 +55,7 @@ class Facts:
         return split_store_url(self.config.store)[1]
 
     def open_store(self) -> store.Store:
-        sealer = sealing.read_sealer(self.config.sealing_key)
-        return store.open_store(self.config.store, sealer)
+        return decision.open_configured(self.config)
 
     def usable_store(self) -> store.Store:
         try:
@@ -90,10 +89,8 @@ class Facts:
 
     def admission(self, name: str) -> Admission:
         """Return what happens to an account of ``people`` at a login now."""
-        counted = admission.groups_that_count(self.group_rules, self.config)
-        groups = identity.groups_among(self.people[name], counted)
-        rules, record = self.group_rules, self.record(name)
-        return admission.admit(record, rules, groups, self.config, self.now)
+        entry, record = self.people[name], self.record(name)
+        return policy.admit(entry, record, self.group_rules, self.config, self.now)
 
     @property
     def skips_somebody(self) -> bool:
