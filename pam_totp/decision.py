@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .config import Config
     from .store import Store
-    from .verifier import Answer, UserRecord, Verdict
+    from .verifier import Answer, Verdict
 
 _hashing = _thread.allocate_lock()  # 19 MiB a digest: in a worker, one at a time
 
@@ -41,13 +41,6 @@ def verify(settings: Config, name: str, answer: Answer, *, decoy: bool) -> Verdi
             if changed != record:
                 transaction.save(changed)
     return verdict
-
-
-def standing(settings: Config, name: str, record: UserRecord | None) -> Verdict | None:
-    """Return what would come of any answer; None: of some answers something good."""
-    with Uninterrupted(), open_configured(settings) as store:
-        decoy = store.load_decoy(name)  # for everybody: it takes as long
-    return verifier.standing(record or decoy, int(time.time()), settings.policy())
 
 
 def digest(code: str, salt: bytes) -> bytes:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .config import Config
+    from .store import Store
     from .verifier import UserRecord, Verdict
 
 # security/_pam_types.h
@@ -113,6 +114,7 @@ class _Login:
         self._settings = settings
         self._source = source
         self._debug = debug
+        self._decoy: UserRecord | None = None  # where a prompt has to say what stands now
 
     def run(self) -> int:
         try:
@@ -124,8 +126,8 @@ class _Login:
     def _run(self) -> int:
         entry = identity.passwd_entry(self._source.user)
         if entry is None:
-            with Uninterrupted(), decision.open_configured(self._settings):
-                pass
+            with Uninterrupted(), decision.open_configured(self._settings) as store:
+                self._load_decoy(store)
             self._log("unenrolled")
             return self._ask_and_verify(None)
         self._source = self._source._replace(user=identity.canonical_name(entry))
@@ -165,6 +167,7 @@ class _Login:
         try:
             with Uninterrupted(), decision.open_configured(settings) as store:
                 record, rules = store.load(self._source.user), store.group_rules()
+                self._load_decoy(store)
         except Unavailable:
             # Without any store nobody is required: whom the configuration exempts gets in.
             exempt = identity.groups_among(entry, settings.exempt_groups).member_of
@@ -178,6 +181,11 @@ class _Login:
             self._confirm_absence()
         return admitted, record
 
+    def _load_decoy(self, store: Store) -> None:
+        """Load what stands in for a record; of everybody, so that it takes as long."""
+        if self._conversation.shows_prompts_alone:
+            self._decoy = store.load_decoy(self._source.user)
+
     def _confirm_absence(self) -> None:
         with Uninterrupted(), decision.open_configured(self._settings) as store:
             store.confirm_absence()
@@ -186,9 +194,10 @@ class _Login:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""
         code, rejected = PAM_AUTH_ERR, 0
         name, decoy = self._source.user, record is None
-        if self._conversation.shows_prompts_alone:
+        if self._decoy is not None:
             # Later nobody would hear why an answer was not even looked at.
-            standing = decision.standing(self._settings, name, record)
+            policy = self._settings.policy()
+            standing = verifier.standing(record or self._decoy, int(time.time()), policy)
             if standing is not None:
                 self._tell_verdict(standing)
         for _ in range(self._settings.attempts):
