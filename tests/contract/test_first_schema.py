@@ -13,6 +13,7 @@ from pam_totp.admission import GroupRule
 from pam_totp.errors import SchemaTooNew
 from pam_totp.store import schema
 from pam_totp.verifier import UserRecord
+from tests.contract.raw import connect, dump
 from tests.contract.store_contract import full_record
 from tests.faults.processes import Meet, Waiting
 from tests.support.place import Place
@@ -62,18 +63,6 @@ PRAGMA user_version = 1;
 # What it kept of a user.
 USERS_1 = "name, status, failures, throttled_until, recovery_salt, created_at, updated_at"
 ALICE = full_record()._replace(exempt_until=0)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=30)
-
-
-def dump(path: Path) -> list[str]:
-    """Return the whole store as SQL, with the version of its schema."""
-    connection = connect(path)
-    lines = [*connection.iterdump(), str(schema.version(connection))]
-    connection.close()
-    return lines
 
 
 def load(place: Place) -> UserRecord | None:

@@ -13,6 +13,7 @@ import pytest
 from pam_totp import errors, store, trusted_files
 from pam_totp.errors import SchemaTooNew
 from pam_totp.store import schema
+from tests.contract.raw import connect, dump
 from tests.contract.store_contract import full_record
 from tests.faults.processes import Meet, Waiting, together
 from tests.support.place import Place
@@ -20,18 +21,6 @@ from tests.support.place import Place
 ADD_A_NOTE = "ALTER TABLE users ADD COLUMN note TEXT; CREATE TABLE notes (text TEXT) STRICT;"
 NEXT = (*schema.MIGRATIONS, ADD_A_NOTE)
 LATEST = len(schema.MIGRATIONS)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=30)
-
-
-def dump(path: Path) -> list[str]:
-    """Return the whole store as SQL, with the version of its schema."""
-    connection = connect(path)
-    lines = [*connection.iterdump(), str(schema.version(connection))]
-    connection.close()
-    return lines
 
 
 def save(place: Place, name: str) -> None:
