@@ -20,6 +20,7 @@ PAMDIR = $(patsubst %/,%,$(dir $(PAM_UNIX)))
 
 BUILD = build
 MODULE = $(BUILD)/pam_totp.so
+CODE = pam_totp pam_totp/store admin_cli $(patsubst %/,%,$(sort $(dir $(wildcard admin_cli/*/*.py))))
 SOURCES = $(wildcard pam_totp/native/*.c)
 CFLAGS = -O2
 HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
@@ -38,11 +39,9 @@ $(BUILD)/pam_totp.so: $(SOURCES) $(wildcard pam_totp/native/*.h)
 # A new tree is made beside the old one and then takes its place: logins go on all the while.
 install: $(MODULE)
 	rm -rf $(LIBDIR).new
-	install -d -m 0755 $(LIBDIR).new/pam_totp/store $(LIBDIR).new/admin_cli/checks
-	install -m 0644 pam_totp/*.py $(LIBDIR).new/pam_totp/
-	install -m 0644 pam_totp/store/*.py $(LIBDIR).new/pam_totp/store/
-	install -m 0644 admin_cli/*.py $(LIBDIR).new/admin_cli/
-	install -m 0644 admin_cli/checks/*.py $(LIBDIR).new/admin_cli/checks/
+	for folder in $(CODE); do \
+	    install -d -m 0755 $(LIBDIR).new/$$folder && \
+	    install -m 0644 $$folder/*.py $(LIBDIR).new/$$folder/ || exit 1; done
 	ln -s pam_totp/hook.py $(LIBDIR).new/hook.py
 	install -m 0755 packaging/worker packaging/picture $(LIBDIR).new/
 	$(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \

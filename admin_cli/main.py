@@ -10,8 +10,10 @@ import click
 
 from pam_totp import __version__, config
 
-from . import doctor, enabling, enrolment, reports, rollout, setup, state, status, ui
+from . import doctor, reports, rollout, setup, state, status, ui
+from .enrolment import enroll
 from .session import Session
+from .switching import enabling
 
 
 class Verbs(click.Group):
@@ -55,10 +57,10 @@ def totpctl(context: click.Context, config_path: str) -> None:
 
 
 for command in (
-    enrolment.enroll,
-    enrolment.reset,
-    enrolment.remove,
-    enrolment.recovery_codes,
+    enroll.enroll,
+    enroll.reset,
+    enroll.remove,
+    enroll.recovery_codes,
     reports.list_users,
     reports.show,
     reports.verify,

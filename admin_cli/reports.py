@@ -8,7 +8,8 @@ from pam_totp import otp, recovery, verifier
 from pam_totp.admission import GroupRule
 from pam_totp.verifier import Authenticator, UserRecord
 
-from . import clocks, policy, ui
+from . import policy, ui
+from .enrolment import clocks
 from .session import Session, now, pass_session, user_argument
 
 

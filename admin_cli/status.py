@@ -12,11 +12,12 @@ from pam_totp import admission, dates, verifier
 from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
-from . import pam_file, switching, trial_record, ui
+from . import ui
 from .checks.facts import CannotTell, Facts
 from .checks.services import Service
 from .checks.sshd import keys_now
 from .session import Session, pass_session
+from .switching import pam_file, planning, trial_record
 
 ON, OFF, BYPASSED, UNCLEAR = "on", "off", "bypassed", "unclear"
 ALWAYS = ("sshd", "sudo")
@@ -45,7 +46,7 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
     for name in service:
         if name not in (*facts.remembered, *ALWAYS):
             with suppress(NotUnderstood):  # it is there, and shown as unclear
-                switching.check_service(name)
+                planning.check_service(name)
     document: dict[str, Any] = {
         "services": [_service(facts, name) for name in service or _services(facts)],
         "people": _people(facts),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pam_totp.errors import PamTotpError
 
-from .. import enabled, trial_record
+from ..switching import enabled, trial_record
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 

@@ -19,8 +19,10 @@ from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement
 from pam_totp.verifier import UserRecord
 
-from .. import accounts, enabled, policy, programs, sudoers
+from .. import policy, programs
+from ..access import accounts, sudoers
 from ..session import Session
+from ..switching import enabled
 from .services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
 
 PROGRAMS = "/usr/lib/pam_totp"

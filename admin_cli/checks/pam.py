@@ -9,7 +9,7 @@ from pam_totp import config, pam_stack, pam_ways
 from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import Line, NotUnderstood
 
-from .. import enabled, pam_file
+from ..switching import enabled, pam_file
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 from .services import LOGINS, PAM_PYTHON, Service, arguments_of, path_of

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from .. import blocks, files, sshd, sshd_process, ui
+from .. import sshd, ui
+from ..sshd import process as sshd_process
+from ..switching import blocks, files
 from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pam_totp import config, sealing, trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
 
-from .. import enabled
+from ..switching import enabled
 from .facts import PROGRAMS, CannotTell, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
 

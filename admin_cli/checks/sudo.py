@@ -6,7 +6,8 @@ import os
 import pwd
 from collections.abc import Iterator
 
-from .. import accounts, programs, sudoers
+from .. import programs
+from ..access import accounts, sudoers
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 from .service import PAM_PYTHON

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import arming, sshd_command, sshd_process
 from admin_cli.checks import service
+from admin_cli.sshd import command as sshd_command
+from admin_cli.sshd import process as sshd_process
+from admin_cli.switching import arming
 
 
 @pytest.fixture

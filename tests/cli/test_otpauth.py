@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from admin_cli import otpauth
+from admin_cli.enrolment import otpauth
 from pam_totp import otp
 from pam_totp.verifier import Authenticator
 from tests.support.place import SECRET

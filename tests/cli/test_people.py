@@ -6,10 +6,10 @@ import pwd
 
 import pytest
 
-from admin_cli import people
-from admin_cli.accounts import MAYBE, YES
-from admin_cli.people import Policy
-from admin_cli.sshd_access import Ways
+from admin_cli.access import shut_out
+from admin_cli.access.accounts import MAYBE, YES
+from admin_cli.access.shut_out import Policy
+from admin_cli.sshd.access import Ways
 from pam_totp import verifier
 from pam_totp.config import Config
 from pam_totp.verifier import Authenticator, UserRecord
@@ -118,7 +118,7 @@ def test_enrolled_person_gets_in_with_what_the_form_asks_for(
     alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
 ) -> None:
     forms = ("code", "password+code", "skip")
-    found = [people.why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in forms]
+    found = [shut_out.why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in forms]
     assert [code, password_and_code, skip] == found
 
 
@@ -134,10 +134,10 @@ def test_person_who_is_not_enrolled_gets_in_where_a_key_needs_no_code(
     alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
 ) -> None:
     forms = ("code", "password+code", "skip")
-    found = [people.why_not_by_ssh(alice, ways, keys, policy()) for keys in forms]
+    found = [shut_out.why_not_by_ssh(alice, ways, keys, policy()) for keys in forms]
     assert [code, password_and_code, skip] == found
 
 
 def test_person_with_a_key_alone_cannot_enrol_at_the_login(alice: pwd.struct_passwd) -> None:
-    assert "" == people.why_not_by_ssh(alice, HAS_BOTH, "code", policy(settings=ENROLL))
-    assert NOT_ENROLLED == people.why_not_by_ssh(alice, HAS_KEY, "code", policy(settings=ENROLL))
+    assert "" == shut_out.why_not_by_ssh(alice, HAS_BOTH, "code", policy(settings=ENROLL))
+    assert NOT_ENROLLED == shut_out.why_not_by_ssh(alice, HAS_KEY, "code", policy(settings=ENROLL))

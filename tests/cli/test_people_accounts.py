@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import accounts, sshd_access
-from admin_cli.accounts import MAYBE, NO, YES, Shadow
+from admin_cli.access import accounts
+from admin_cli.access.accounts import MAYBE, NO, YES, Shadow
+from admin_cli.sshd import access as sshd_access
 
 
 @pytest.fixture

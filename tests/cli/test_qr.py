@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import otpauth, qr
+from admin_cli.enrolment import otpauth, qr
 from pam_totp.verifier import Authenticator
 from tests.cli.terminal import (
     DARK,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from admin_cli import sshd, sshd_drop_in, sshd_files
+from admin_cli import sshd
+from admin_cli.sshd import drop_in_text as sshd_drop_in
+from admin_cli.sshd import files as sshd_files
 from tests.support.place import ROOT
 
 KEYS = ("code", "password+code", "skip")

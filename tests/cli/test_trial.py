@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import blocks, files, sshd, trial, trial_record, ui
-from admin_cli.trial import Change
-from admin_cli.trial_record import ChangedFile, Damaged, Trial
+from admin_cli import sshd, ui
+from admin_cli.switching import blocks, files, trial, trial_record
+from admin_cli.switching.trial import Change
+from admin_cli.switching.trial_record import ChangedFile, Damaged, Trial
 from pam_totp import pam_stack
 
 PASSWORD = "auth requisite pam_unix.so\n"

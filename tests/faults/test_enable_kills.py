@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from admin_cli import arming, enabled, files, sshd, switch, trial, trial_record, ui
-from admin_cli.trial import Change
+from admin_cli import sshd, ui
+from admin_cli.switching import arming, enabled, files, switch, trial, trial_record
+from admin_cli.switching.trial import Change
 from pam_totp import pam_stack
 from tests.faults.processes import Meet
 from tests.faults.tracing import schedule, traced

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admin_cli import pam_file
+from admin_cli.switching import pam_file
 from pam_totp import pam_dispatch, pam_lines, pam_stack
 from pam_totp.pam_dispatch import Stack, State
 from tests.support.libpam import log_in

@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from admin_cli import checks, sudoers
+from admin_cli import checks
+from admin_cli.access import sudoers
 from admin_cli.checks import CHECKS, NOTE, WRONG, Check, Facts, Finding, clock
 from admin_cli.checks.facts import CannotTell
 from admin_cli.checks.finding import Found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import enabled, files
+from admin_cli.switching import enabled, files
 from pam_totp.errors import InsecureFile
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admin_cli import pam_file
+from admin_cli.switching import pam_file
 from pam_totp import pam_stack
 from tests.unit.pam_files import Went, log_in
 

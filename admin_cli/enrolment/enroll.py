@@ -7,8 +7,9 @@ import click
 from pam_totp import admission, otp, verifier
 from pam_totp.verifier import UserRecord
 
-from . import handover, issuing, ui
-from .session import Session, account_name, now, pass_session, user_argument
+from .. import ui
+from ..session import Session, account_name, now, pass_session, user_argument
+from . import handover, issuing
 
 PERIODS = (30, 60)
 

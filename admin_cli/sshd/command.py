@@ -7,8 +7,9 @@ import re
 import subprocess
 from collections.abc import Sequence
 
-from . import programs, sshd_process, ui
-from .sshd_process import Options
+from .. import programs, ui
+from . import process as sshd_process
+from .process import Options
 
 _HERE = "laddr=127.0.0.1,lport=22"
 _NOBODY = "user=-,host=-,addr=255.255.255.255,laddr=255.255.255.255,lport=65535"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import sshd_files
-from .sshd_files import Setting
+from . import files as sshd_files
+from .files import Setting
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam_totp.conf"
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable sshd)"

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from pam_totp.errors import PamTotpError
 
-from . import arming, enabled, files, readiness, sshd, switching, trial, trial_record, ui
-from .session import Session
+from .. import sshd, ui
+from ..session import Session
+from . import arming, enabled, files, planning, readiness, trial, trial_record
 from .trial import Change
 from .trial_record import Trial
 
@@ -32,13 +33,13 @@ def on(
     Whatever fails, also Ctrl-C, puts everything back. Raises ui.CommandFailed then.
     """
     with _orderly():
-        changed = switching.changed_by(changes, services)
-        keys_of_trial = keys if switching.SSHD in changed else None
+        changed = planning.changed_by(changes, services)
+        keys_of_trial = keys if planning.SSHD in changed else None
         new = trial.begin(changes, changed, keys_of_trial, seconds)
         try:
             warnings = arming.arm(new)
             trial.carry_out(new, changes)
-            if switching.SSHD in services:
+            if planning.SSHD in services:
                 sshd.check()
                 readiness.check_sshd_in_force(str(keys), by_ssh)
                 sshd.reload()
@@ -95,18 +96,18 @@ def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
 def off(session: Session, services: Sequence[str]) -> set[str]:
     """Take out what enable wrote, and return the services that had something of it."""
     with undisturbed():
-        was_on = {change.path for change in switching.off(services)}
+        was_on = {change.path for change in planning.off(services)}
         waiting = trial_record.pending()
         if waiting is not None:
-            _leave(waiting, {path for name in services for path in switching.paths(name)})
-        for change in switching.off(services):
+            _leave(waiting, {path for name in services for path in planning.paths(name)})
+        for change in planning.off(services):
             if change.after is None:
                 files.remove(change.path)
                 files.sync_folder(change.path)
             else:
                 files.replace(change.path, change.after)
         enabled.forget(services)
-        changed = {name for name in services if was_on & set(switching.paths(name))}
+        changed = {name for name in services if was_on & set(planning.paths(name))}
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
         if sshd.DROP_IN in was_on:
@@ -126,7 +127,7 @@ def _leave(waiting: Trial, paths: set[str]) -> None:
     rest = tuple(file for file in waiting.files if file.path not in paths)
     if rest:
         in_rest = {file.path for file in rest}
-        services = [n for n in waiting.services if in_rest & set(switching.paths(n))]
+        services = [n for n in waiting.services if in_rest & set(planning.paths(n))]
         trial_record.write(waiting._replace(files=rest, services=tuple(services)))
     else:
         trial_record.remove()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import programs, ui
+from .. import programs, ui
 
 UNITS = ("ssh.service", "sshd.service")
 SOCKETS = ("ssh.socket", "sshd.socket")

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from pam_totp.errors import PamTotpError
 
-from . import accounts, programs
+from .. import programs
+from . import accounts
 
 MAIN = "/etc/sudoers"
 _PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"

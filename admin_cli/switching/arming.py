@@ -14,7 +14,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import files, programs, trial_record, ui
+from .. import programs, ui
+from . import files, trial_record
 from .trial_record import Trial
 
 UNIT = "pam_totp-revert.service"

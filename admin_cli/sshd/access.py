@@ -12,8 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from . import accounts, sshd
-from .accounts import NO, Shadow
+from .. import sshd
+from ..access import accounts
+from ..access.accounts import NO, Shadow
 
 
 class Ways(NamedTuple):

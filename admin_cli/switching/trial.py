@@ -21,7 +21,9 @@ from typing import NamedTuple
 from pam_totp import pam_stack
 from pam_totp.errors import PamTotpError
 
-from . import blocks, files, sshd, sshd_process, trial_record, ui
+from .. import sshd, ui
+from ..sshd import process as sshd_process
+from . import blocks, files, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"

@@ -17,10 +17,11 @@ from pam_totp.errors import PamTotpError
 from pam_totp.store import GroupRule
 from pam_totp.verifier import UserRecord
 
-from . import accounts, session, sshd, sudoers, ui
+from .. import session, sshd, ui
+from ..policy import admit
+from ..sshd.access import Access, Ways
+from . import accounts, sudoers
 from .accounts import NO, YES, Shadow
-from .policy import admit
-from .sshd_access import Access, Ways
 
 ROOT = "root"
 

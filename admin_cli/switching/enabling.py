@@ -12,20 +12,9 @@ from click.core import ParameterSource
 
 from pam_totp.errors import Unavailable
 
-from . import (
-    arming,
-    blocks,
-    files,
-    pam_blocks,
-    readiness,
-    sshd,
-    switch,
-    switching,
-    trial,
-    trial_record,
-    ui,
-)
-from .session import Session, pass_session
+from .. import sshd, ui
+from ..session import Session, pass_session
+from . import arming, blocks, files, pam_blocks, planning, readiness, switch, trial, trial_record
 from .trial_record import Trial
 
 KEYS = tuple(pam_blocks.KEYS)  # the first where nothing is said
@@ -88,25 +77,25 @@ def enable(
     """
     if no_confirm and _given(context, "confirm_within"):
         raise click.UsageError("--no-confirm and --confirm-within exclude each other")
-    if keys is not None and switching.SSHD not in service:
+    if keys is not None and planning.SSHD not in service:
         raise click.UsageError("--keys is about sshd, which is not among the services")
     _need_root()
-    services = switching.with_companions(service)
-    if switching.SSHD in services:
-        keys = keys or switching.keys_so_far() or KEYS[0]
+    services = planning.with_companions(service)
+    if planning.SSHD in services:
+        keys = keys or planning.keys_so_far() or KEYS[0]
     with trial.changing():
         switch.put_back_if_due(session)
         waiting = trial_record.pending()
-        changes = switching.on(services, keys)
+        changes = planning.on(services, keys)
         if not changes:
             _tell_no_change(services, keys, waiting)
-            if switching.SSHD in services and not dry_run:
+            if planning.SSHD in services and not dry_run:
                 readiness.check_sshd_in_force(str(keys), [])
                 sshd.reload()  # it may still go by what a file said before somebody mended it
             return
         if dry_run:
             for change in changes:
-                for line in switching.diff(change):
+                for line in planning.diff(change):
                     ui.result(line)
         elif waiting is not None:
             raise ui.CommandFailed(
@@ -118,7 +107,7 @@ def enable(
             return
         new, warnings = switch.on(services, keys, changes, confirm_within, by_ssh)
         for name in new.services:
-            session.log("enabled", "", service=name, keys=keys if name == switching.SSHD else "")
+            session.log("enabled", "", service=name, keys=keys if name == planning.SSHD else "")
         if no_confirm:
             switch.keep(session, new)
     _tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
@@ -133,10 +122,10 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
     Takes out what enable wrote, also after other edits, and leaves every other line.
     """
     _need_root()
-    services = switching.with_companions(service)
+    services = planning.with_companions(service)
     with trial.changing():
         changed = switch.off(session, services)
-    still = switching.still_asked_by(services)
+    still = planning.still_asked_by(services)
     for name in services:
         if name not in still:
             said = "asks for no code any more" if name in changed else "is off"

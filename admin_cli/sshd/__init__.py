@@ -1,6 +1,10 @@
 """sshd's part of a second factor: what is in force, which line put it there, and a reload.
 
-The drop-in is sshd_drop_in.py's; who set what, sshd_files.py knows; sshd_command.py asks sshd.
+drop_in_text.py  our drop-in, and what must be in force
+files.py         sshd_config and what it includes: which line set what
+command.py       ask sshd (sshd -t, sshd -T)
+process.py       the sshd that runs, and its reload
+access.py        whom sshd lets in, and how
 """
 
 from __future__ import annotations
@@ -8,14 +12,17 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from . import sshd_command, sshd_files, sshd_process, ui
-from .sshd_command import effective as effective
-from .sshd_drop_in import BEGIN, NAMES, SERVICE_NAME, expected, is_good, is_same, method_lists
-from .sshd_drop_in import DROP_IN as DROP_IN
-from .sshd_drop_in import drop_in as drop_in
-from .sshd_drop_in import drop_in_disabled as drop_in_disabled
-from .sshd_files import Setting
-from .sshd_process import reload as reload
+from .. import ui
+from . import command as sshd_command
+from . import files as sshd_files
+from . import process as sshd_process
+from .command import effective as effective
+from .drop_in_text import BEGIN, NAMES, SERVICE_NAME, expected, is_good, is_same, method_lists
+from .drop_in_text import DROP_IN as DROP_IN
+from .drop_in_text import drop_in as drop_in
+from .drop_in_text import drop_in_disabled as drop_in_disabled
+from .files import Setting
+from .process import reload as reload
 
 
 def check() -> None:

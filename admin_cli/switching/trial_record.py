@@ -15,7 +15,8 @@ from typing import NamedTuple
 from pam_totp import pam_stack, trusted_files
 from pam_totp.errors import InsecureFile, PamTotpError
 
-from . import files, pam_blocks, sshd, ui
+from .. import sshd, ui
+from . import files, pam_blocks
 
 RECORD = "/var/lib/pam_totp/unconfirmed.json"
 MAX_BYTES = 1024 * 1024

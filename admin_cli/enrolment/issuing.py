@@ -6,8 +6,8 @@ from pam_totp import issuing
 from pam_totp.issuing import new_recovery_codes as new_recovery_codes
 from pam_totp.verifier import Authenticator
 
-from . import ui
-from .session import now
+from .. import ui
+from ..session import now
 
 
 def new_authenticator(label: str, algorithm: str, digits: int, period: int) -> Authenticator:

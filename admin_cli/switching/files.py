@@ -16,7 +16,7 @@ import stat
 from pam_totp import trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
 
-from . import ui
+from .. import ui
 
 MAX_BYTES = 256 * 1024
 BEFORE = ".pam_totp-before."  # the original

@@ -10,8 +10,9 @@ from pam_totp import pam_stack
 from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
-from . import blocks, enabled, files, pam_file, sshd, ui
-from .checks.services import path_of, read_service
+from .. import sshd, ui
+from ..checks.services import path_of, read_service
+from . import blocks, enabled, files, pam_file
 from .trial import Change
 from .trial_record import SERVICE
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from pam_totp import config
 
-from . import people, selftest, sshd, switching, ui
-from .session import Session
+from .. import selftest, sshd, ui
+from ..access import shut_out
+from ..session import Session
+from . import planning
 
 
 def check(
@@ -27,7 +29,7 @@ def check(
         raise ui.CommandFailed("; ".join(problems), "restore the store from a backup")
     if selftest.default_host() != selftest.NATIVE:
         raise ui.CommandFailed("pam_totp.so is not installed", "run: ./install.sh")
-    if switching.SSHD in services:
+    if planning.SSHD in services:
         sshd.check()
     by_ssh = _check_people(session, services, keys, force=force)
     if not dry_run:
@@ -59,13 +61,13 @@ def _check_people(
 ) -> list[str]:
     by_ssh, nobody_left, notes = [], [], []
     for service in services:
-        verdict = people.shut_out(service, keys, session)
+        verdict = shut_out.shut_out(service, keys, session)
         for person in verdict.denied:
             ui.warning(f"{service} will deny {person.name}, who {person.denied}")
         notes += [note for note in verdict.notes if note not in notes]
         if not verdict.administrators_left:
             nobody_left.append(service)
-        if service == switching.SSHD:
+        if service == planning.SSHD:
             by_ssh = [person.name for person in verdict.people]
     for note in notes:
         ui.warning(note)

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pam_totp import otp, verifier
 from pam_totp.verifier import Authenticator
 
-from . import clocks, otpauth, qr, ui
-from .session import Session, now
+from .. import ui
+from ..session import Session, now
+from . import clocks, otpauth, qr
 
 CONFIRMATION_ATTEMPTS = 3
 

@@ -6,7 +6,8 @@ import os
 
 from pam_totp import pam_stack
 
-from . import files, pam_file, sshd
+from .. import sshd
+from . import files, pam_file
 
 _BEGIN = "# BEGIN pam_totp"
 

@@ -1,0 +1,16 @@
+"""enable, disable, confirm, revert: codes for a service, without locking anybody out.
+
+enabling.py      the commands
+readiness.py     what has to be in order first
+planning.py      which files change, and into what
+switch.py        switch on, keep, put back: the steps in their order
+trial.py         what waits for a confirmation, and its end
+trial_record.py  the record of it on disk
+arming.py        who puts it back in time
+files.py         replace a file of /etc, and keep the original
+blocks.py        our lines in such a file
+enabled.py       which services totpctl has switched on
+pam_file.py      the code in a PAM file, put in after the password step
+pam_blocks.py    our lines in a PAM file, and how they come out
+pam_copy.py      a password step copied into them
+"""
