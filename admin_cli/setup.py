@@ -9,7 +9,7 @@ import time
 import click
 
 from pam_totp import sealing, store, trusted_files
-from pam_totp.config import split_store_url
+from pam_totp.config_values import split_store_url
 
 from . import selftest as selftest_chain
 from . import ui

@@ -30,7 +30,7 @@ def main() -> None:
     from pam_totp.store import schema
 
     settings = config.load(*config_path).config
-    _, path = config.split_store_url(settings.store)
+    path = settings.store.removeprefix("sqlite:")
     if os.path.exists(path):
         take_back(path, len(schema.MIGRATIONS))
 

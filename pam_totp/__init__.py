@@ -10,6 +10,7 @@ What runs during a login, one concept a file:
     admission.py      who is asked, skipped, enrolled or denied       [pure]
     decision.py       the critical section: read, judge, write, commit
     config.py         pam_totp.conf and PAM arguments -> Config
+    config_values.py  what each key of it may say                     [pure]
     hashes.py         HMAC and friends, without OpenSSL
     dates.py          days of the calendar, without datetime          [pure]
     records.py        NamedTuple, without the typing module

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import os
 
-from . import dates, trusted_files
+from . import trusted_files
+from .config_values import DENY, IN_FILE_ONLY, PARSERS, SKIP, boolean
 from .errors import Unavailable
 from .records import NamedTuple
 from .verifier import Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 DEFAULT_PATH = "/etc/security/pam_totp.conf"
 MAX_FILE_BYTES = 64 * 1024
-DENY, SKIP, ENROLL = "deny", "skip", "enroll"
-STORE_SCHEMES = ("sqlite",)
 _PASSED = 1  # an end of time that is over: 1970
 
 
@@ -132,25 +131,15 @@ def parse_arguments(argv: Iterable[str]) -> Arguments:
             first_factor_key = True
         elif key == "config" and os.path.isabs(value):
             path = value
-        elif key in _IN_FILE_ONLY:
+        elif key in IN_FILE_ONLY:
             problems.append(f"PAM argument: {key} is for pam_totp.conf alone")
-        elif key in _PARSERS and not separator and _PARSERS[key] is _boolean:
+        elif key in PARSERS and not separator and PARSERS[key] is boolean:
             settings.append((key, "yes"))
-        elif key in _PARSERS and separator:
+        elif key in PARSERS and separator:
             settings.append((key, value))
         else:
             problems.append(f"PAM argument: unknown: {argument[:40]}")
     return Arguments(tuple(settings), path, debug, first_factor_key, tuple(problems))
-
-
-def split_store_url(url: str) -> tuple[str, str]:
-    """Split ``sqlite:/path`` into scheme and path; a bare path is SQLite's. Raises ValueError."""
-    scheme, separator, path = url.partition(":")
-    if not separator or scheme.startswith("/"):
-        scheme, path = "sqlite", url
-    if scheme not in STORE_SCHEMES:
-        raise ValueError(f"one of {', '.join(STORE_SCHEMES)}, then ':' and an absolute path")
-    return scheme, _absolute_path(path)
 
 
 def _apply(
@@ -163,7 +152,7 @@ def _apply(
     in_file: bool = False,
 ) -> None:
     """Parse one value; on a bad one report it and fall back to the built-in default."""
-    parser = _PARSERS.get(key)
+    parser = PARSERS.get(key)
     if parser is None:
         problems.append(f"{where}: unknown key: {key[:40]}")
         return
@@ -192,83 +181,3 @@ def _has_idle_deadline(values: dict[str, object]) -> bool:
 def _has_comment(value: str) -> bool:
     """Tell whether somebody may have meant the end of ``value`` as a comment."""
     return not value.startswith('"') and ("#" in value and f" {value}".split("#")[0][-1].isspace())
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse_integer(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and len(value) < 10):
-            raise ValueError(f"a whole number from {low} to {high}")
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return number
-
-    return parse_integer
-
-
-def _boolean(value: str) -> bool:
-    if value.lower() in ("yes", "no"):
-        return value.lower() == "yes"
-    raise ValueError("yes or no")
-
-
-def _absolute_path(value: str) -> str:
-    # ASCII: under pam_python the C locale decides how a path is encoded.
-    if not os.path.isabs(value) or not value.isprintable() or not value.isascii():
-        raise ValueError("an absolute path in ASCII")
-    return value
-
-
-def _store(value: str) -> str:
-    split_store_url(value)
-    return value
-
-
-def _unenrolled(value: str) -> str:
-    if value not in (DENY, SKIP, ENROLL):
-        raise ValueError("deny, skip or enroll")
-    return value
-
-
-def _deadline(value: str) -> int:
-    try:
-        return 0 if value == "none" else dates.end_of_day(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, or none") from None
-
-
-def _text(value: str) -> str:
-    """Take text as it stands; double quotes around it keep blanks at its ends."""
-    if len(value) >= 2 and value[0] == value[-1] == '"':
-        value = value[1:-1]
-    if not value.isprintable() or len(value) > 128:
-        raise ValueError("printable text of at most 128 characters")
-    return value
-
-
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(value.replace(",", " ").split())
-    if not all(name.isprintable() for name in names):
-        raise ValueError("group names")
-    return names
-
-
-_PARSERS: dict[str, Callable[[str], object]] = {
-    "store": _store,
-    "sealing_key": _absolute_path,
-    "issuer": _text,
-    "prompt": _text,
-    "echo": _boolean,
-    "window": _integer(0, 10),
-    "attempts": _integer(1, 10),
-    "throttle_after": _integer(1, 100),
-    "throttle_base": _integer(1, 3600),
-    "throttle_max": _integer(1, 86400),
-    "max_failures": _integer(1, 100),
-    "unenrolled": _unenrolled,
-    "unenrolled_until": _deadline,
-    "exempt_groups": _names,
-    "quiet": _boolean,
-    "unprivileged": _boolean,
-}
-_IN_FILE_ONLY = ("unprivileged",)  # whoever it is about writes the arguments

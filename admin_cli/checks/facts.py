@@ -13,7 +13,8 @@ from typing import Any
 
 from pam_totp import admission, config, decision, store
 from pam_totp.admission import Admission, GroupRule
-from pam_totp.config import Config, split_store_url
+from pam_totp.config import Config
+from pam_totp.config_values import split_store_url
 from pam_totp.errors import PamTotpError, Unavailable
 from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from ..admission import GroupRule as GroupRule
-from ..config import split_store_url
+from ..config_values import split_store_url
 from ..sealing import Sealer
 
 TYPE_CHECKING = False

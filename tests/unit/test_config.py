@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp import config
+from pam_totp import config, config_values
 from pam_totp.config import Arguments, Config, parse, parse_arguments
 from pam_totp.errors import InsecureFile, Unavailable
 from pam_totp.verifier import Policy
@@ -436,7 +436,7 @@ def test_whoever_writes_the_arguments_cannot_admit_programs_without_root(argumen
 def test_a_store_is_named_by_a_path_or_a_scheme_and_a_path(
     url: str, expected: tuple[str, str]
 ) -> None:
-    assert expected == config.split_store_url(url)
+    assert expected == config_values.split_store_url(url)
 
 
 # Whatever comes
