@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from . import ui
@@ -21,8 +19,7 @@ def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
     Each finding is a problem, why it matters, and what mends it. Changes nothing. Exits with 6
     if anything is wrong; notes alone are no reason to.
     """
-    if os.geteuid() != 0:
-        raise ui.NotRoot("only root can read all that is to be looked at", "run it with sudo")
+    ui.need_root("read all that is to be looked at")
     from . import checks  # so late: their imports take time that no other command has to spend
 
     findings = checks.examine(checks.Facts(session))

@@ -13,7 +13,7 @@ from pam_totp import __version__, config
 from . import doctor, reports, rollout, setup, state, status, ui
 from .enrolment import enroll
 from .session import Session
-from .switching import enabling
+from .switching import confirming, enabling
 
 
 class Verbs(click.Group):
@@ -71,8 +71,8 @@ for command in (
     rollout.exempt,
     enabling.enable,
     enabling.disable,
-    enabling.confirm,
-    enabling.revert,
+    confirming.confirm,
+    confirming.revert,
     status.status,
     doctor.doctor,
     setup.init,

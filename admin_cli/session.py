@@ -27,8 +27,8 @@ class Session:
     def config(self) -> config.Config:
         """Read the configuration, once, with a warning for each thing that is wrong with it."""
         if self._loaded is None:
-            if os.geteuid() != 0 and self.config_path == config.DEFAULT_PATH:
-                raise ui.NotRoot("only root can read the store", "run it with sudo")
+            if self.config_path == config.DEFAULT_PATH:
+                ui.need_root("read the store")
             if self.config_path != config.DEFAULT_PATH and not os.path.lexists(self.config_path):
                 # A mistyped path must not mean the built-in defaults, and with them another store.
                 raise Unavailable(self.config_path, "there is no such file", "look at --config")

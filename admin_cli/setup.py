@@ -55,8 +55,7 @@ def selftest(_session: Session, host: str, as_json: bool) -> None:
     Touches no user: it makes a PAM service and a store, logs in with a right code, the same
     code again, a wrong one and a recovery code, and removes both.
     """
-    if os.geteuid() != 0:
-        raise ui.NotRoot("only root can make a PAM service", "run it with sudo")
+    ui.need_root("make a PAM service")
     try:
         checks = selftest_chain.run(host)
     except KeyboardInterrupt:

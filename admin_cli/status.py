@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import Any
 
@@ -40,8 +39,7 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
     Without SERVICE: every service that asks or was enabled, and sshd and sudo. Exits with 6 if
     one that is named is not on, with 1 if there is no such service.
     """
-    if os.geteuid() != 0:
-        raise ui.NotRoot("only root can read all that is to be shown", "run it with sudo")
+    ui.need_root("read all that is to be shown")
     facts = Facts(session)
     for name in service:
         if name not in (*facts.remembered, *ALWAYS):

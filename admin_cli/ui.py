@@ -58,6 +58,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
+def need_root(purpose: str) -> None:
+    """Raise NotRoot unless root runs this; ``purpose`` is what only root can do."""
+    if os.geteuid() != 0:
+        raise NotRoot(f"only root can {purpose}", "run it with sudo")
+
+
 def result(text: str = "") -> None:
     _write(printable(text), sys.stdout)
 

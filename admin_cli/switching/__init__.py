@@ -1,6 +1,7 @@
 """enable, disable, confirm, revert: codes for a service, without locking anybody out.
 
-enabling.py      the commands
+enabling.py      enable, disable
+confirming.py    confirm, revert
 readiness.py     what has to be in order first
 planning.py      which files change, and into what
 switch.py        switch on, keep, put back: the steps in their order

@@ -1,0 +1,116 @@
+"""confirm, revert: how what enable changed is kept, or put back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import click
+
+from pam_totp.errors import Unavailable
+
+from .. import ui
+from ..session import Session, pass_session
+from . import arming, blocks, files, switch, trial, trial_record
+
+PATIENCE = 30.0  # seconds that a revert waits for another totpctl
+
+
+@click.command()
+@ui.yes_option
+@pass_session
+def confirm(session: Session, yes: bool) -> None:
+    """Keep what enable changed.
+
+    Asks first if nobody has used a code since then.
+    """
+    ui.need_root("change how people log in")
+    waiting = trial_record.pending()
+    if waiting is None:
+        raise ui.CommandFailed(
+            "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
+        )
+    if not _somebody_used_a_code(session, waiting.started):
+        began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
+        ui.warning(f"nobody has logged in with the code of an app since {began}")
+        ui.confirm("Keep it all the same?", yes=yes)
+    with trial.changing(wait=1):
+        now = trial_record.pending()
+        if now is None or now.id != waiting.id or now.seconds_left() == 0:
+            raise ui.CommandFailed(
+                "the time is over: it is put back, or will be in a moment", "see: totpctl status"
+            )
+        missing = [
+            file.path
+            for file in now.files
+            if blocks.keys_of(file.path, files.read(file.path)) is None
+        ]
+        if missing:
+            raise ui.CommandFailed(
+                f"our lines are no longer in {', '.join(missing)}",
+                "run: totpctl revert, then totpctl enable again",
+            )
+        switch.keep(session, now)
+    ui.message(f"confirmed: {switch.words(now.services)} will go on asking for a code")
+
+
+@click.command()
+@click.option("--if-due", is_flag=True, help="Only if the time for the confirmation is over.")
+@pass_session
+def revert(session: Session, if_due: bool) -> None:
+    """Put back at once what waits for a confirmation.
+
+    Also run by the timer, at boot, and by cron; quiet where nothing waits.
+    """
+    ui.need_root("change how people log in")
+    with ExitStack() as held:
+        try:
+            held.enter_context(trial.changing(wait=PATIENCE))
+        except (trial.Busy, OSError) as error:
+            # Whoever hangs there, or a full /run, must not keep what is due from being put back.
+            if not _is_due():
+                if if_due:
+                    return
+                raise
+            ui.warning(f"goes on without the lock: {error}")
+            _revert(session, if_due=True)
+            return
+        _revert(session, if_due=if_due)
+        if trial_record.pending() is None:
+            trial.remove_leftovers()
+
+
+def _is_due() -> bool:
+    try:
+        waiting = trial_record.pending()
+    except trial_record.Damaged:
+        return True
+    return waiting is not None and waiting.seconds_left() == 0
+
+
+def _revert(session: Session, *, if_due: bool) -> None:
+    try:
+        waiting = trial_record.pending()
+    except trial_record.Damaged as damaged:
+        switch.put_back_all(session, damaged)
+        return
+    if waiting is None:
+        arming.disarm()
+        return
+    if not if_due or waiting.seconds_left() == 0:
+        switch.put_back(session, waiting)
+
+
+def _somebody_used_a_code(session: Session, since: int) -> bool:
+    """Tell whether an app that was enrolled before ``since`` (unix time) was used after it.
+
+    All of it may be within a second: then the code that confirmed the enrolment is not enough.
+    """
+    try:
+        with session.open_store() as store:
+            authenticators = [a for record in store.records() for a in record.authenticators]
+    except Unavailable as error:
+        ui.warning(str(error))
+        return False
+    uses = [(a.created_at, a.last_used_at or 0) for a in authenticators]
+    return any(created <= since <= used and created < used for created, used in uses)
