@@ -45,6 +45,7 @@ What brings a login to the hook from another process, for pam_totp.so:
     wire.py           the packets between the two                     [pure]
     worker.py         serves one login, if who asks may ask
     service.py        serves many at once, each on a thread
+    listening.py      the socket that it listens on
     handle.py         pam_python's pamh, over a socket
 
 Nothing here imports click, admin_cli, segno or pyotp: every import of this

@@ -58,13 +58,13 @@ def main(arguments: list[str]) -> int:
     if arguments != ["--activated"] and (arguments[:1] != ["--listen"] or len(arguments) > 2):
         sys.stderr.write(_USAGE)
         return 2
-    from . import service
+    from . import listening
 
     try:
         if arguments == ["--activated"]:
-            service.serve_activated(INHERITED)
+            listening.serve_activated(INHERITED)
         else:
-            service.serve_at(*arguments[1:] or [SOCKET])
+            listening.serve_at(*arguments[1:] or [SOCKET])
     except (PamTotpError, OSError) as error:
         log_error(str(error))
         sys.stderr.write(f"worker: error: {error}\n")

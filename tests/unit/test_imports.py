@@ -90,10 +90,11 @@ MAY_IMPORT = {
         "handle",
         "hook",
         "identity",
+        "listening",
         "records",
-        "service",
         "wire",
     },
+    "listening": {"service"},
     "service": {"embedding", "errors", "login", "store", "worker"},
 }
 PURE = (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import service
+from pam_totp import listening, service
 from pam_totp.service import CannotListen
 from pam_totp.store.sqlite import SQLiteStore
 from pam_totp.worker import Peer
@@ -240,11 +240,11 @@ def test_a_socket_comes_and_goes_with_its_service(
     def look(self: service.Service) -> None:
         seen.append((path.parent.stat().st_mode & 0o777, path.is_socket()))
         with pytest.raises(CannotListen, match="is served already"):
-            service.serve_at(str(path))
+            listening.serve_at(str(path))
 
     monkeypatch.setattr(service.Service, "run", look)
     for _ in range(2):
-        service.serve_at(str(path))
+        listening.serve_at(str(path))
     assert [(0o755, True)] * 2 == seen
     assert not path.exists()
 
@@ -256,10 +256,10 @@ def test_a_stale_socket_is_replaced_and_anything_else_is_left(
     monkeypatch.setattr(service.Service, "run", lambda self: None)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stale:
         stale.bind(str(path))
-    service.serve_at(str(path))
+    listening.serve_at(str(path))
     path.write_text("precious", encoding="ascii")
     with pytest.raises(CannotListen, match="is there, and is no socket"):
-        service.serve_at(str(path))
+        listening.serve_at(str(path))
     assert "precious" == path.read_text(encoding="ascii")
 
 
@@ -275,7 +275,7 @@ def test_a_socket_that_is_not_its_own_is_not_removed(
             path.write_text("another one", encoding="ascii")
 
     monkeypatch.setattr(service.Service, "run", replace)
-    service.serve_at(str(path))
+    listening.serve_at(str(path))
     assert replaced == path.exists()
 
 
@@ -293,9 +293,9 @@ def test_systemd_s_socket_is_taken_where_it_is_meant_for_this_process(
             monkeypatch.setenv("LISTEN_PID", pid)
             monkeypatch.setenv("LISTEN_FDS", str(count))
         with pytest.raises(CannotListen, match="handed over no socket"):
-            service.serve_activated(listener.fileno())
+            listening.serve_activated(listener.fileno())
     monkeypatch.setenv("LISTEN_FDS", "1")
-    service.serve_activated(os.dup(listener.fileno()))
+    listening.serve_activated(os.dup(listener.fileno()))
     assert [(listener.getsockname(), 300.0)] == served
 
 
