@@ -1,11 +1,14 @@
 # make install DESTDIR= PREFIX=/usr     the one list of what is installed, and where
 # make native BUILD=build               pam_totp.so alone
+# make deb                              the Debian package, in dist/
 # make lint | test | bench              see CONTRIBUTING.md
 
 DESTDIR =
 PREFIX = /usr
 SYSCONFDIR = /etc
 PYTHON = /usr/bin/python3
+# no: for packages whose tools compile on the machine that installs them, for its own Python.
+BYTECODE = yes
 LIBDIR = $(DESTDIR)$(PREFIX)/lib/pam_totp
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/pam_totp
 MAN8DIR = $(DESTDIR)$(PREFIX)/share/man/man8
@@ -23,11 +26,13 @@ MODULE = $(BUILD)/pam_totp.so
 CODE = pam_totp pam_totp/store admin_cli $(patsubst %/,%,$(sort $(dir $(wildcard admin_cli/*/*.py))))
 SOURCES = $(wildcard pam_totp/native/*.c)
 CFLAGS = -O2
-HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+# Unless the distribution's own flags, in CPPFLAGS, say how.
+FORTIFY = $(if $(findstring FORTIFY_SOURCE,$(CPPFLAGS)$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
+HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: install uninstall native lint test bench
+.PHONY: install uninstall native deb lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -44,8 +49,9 @@ install: $(MODULE)
 	    install -m 0644 $$folder/*.py $(LIBDIR).new/$$folder/ || exit 1; done
 	ln -s pam_totp/hook.py $(LIBDIR).new/hook.py
 	install -m 0755 packaging/worker packaging/picture $(LIBDIR).new/
-	$(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \
-	    $(LIBDIR).new/pam_totp $(LIBDIR).new/admin_cli
+	if [ "$(BYTECODE)" = yes ]; then \
+	    $(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \
+	        $(LIBDIR).new/pam_totp $(LIBDIR).new/admin_cli || exit 1; fi
 	$(PYTHON) -I packaging/put_in_place.py $(LIBDIR).new $(LIBDIR)
 	install -d -m 0755 $(DESTDIR)$(PAMDIR) $(UNITDIR)
 	install -m 0644 $(MODULE) $(DESTDIR)$(PAMDIR)/.pam_totp.so.new
@@ -71,6 +77,9 @@ uninstall:
 	for unit in packaging/systemd/*; do rm -f $(UNITDIR)/$${unit##*/}; done
 	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
 	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done
+
+deb:
+	packaging/build_deb.sh dist
 
 lint:
 	./tests/run lint
