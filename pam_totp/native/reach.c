@@ -78,6 +78,7 @@ int connect_to_service(struct login *login, bool may_be_absent)
  * bring along the threads that the application has. */
 static void become_worker(int socket_fd)
 {
+    static const char *const itself[] = {PAM_TOTP_WORKER, "--connection", "3", NULL};
     static const char *const argv[] = {"/usr/bin/python3", "-IS", PAM_TOTP_WORKER, "--connection",
                                        "3", NULL};
     static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
@@ -118,6 +119,9 @@ static void become_worker(int socket_fd)
     if (chdir("/") != 0 || syscall(SYS_setgroups, 0, NULL) != 0 ||
         syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0)
         _exit(126);
+    /* By its own name, by which SELinux knows it: so it comes into its domain. Its first line says
+     * what the second call does, for where the file system or a policy lets no script be run. */
+    execve(itself[0], (char *const *)itself, (char *const *)environment);
     execve(argv[0], (char *const *)argv, (char *const *)environment);
     _exit(127);
 }
