@@ -57,6 +57,9 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$output" ] || fail "where to?" "see: packaging/build_deb.sh --help"
 command -v dpkg-buildpackage >/dev/null || fail "dpkg-buildpackage is missing" "run: apt-get install dpkg-dev"
+for program in cc make; do # not the rest of build-essential: there is no C++ here
+    command -v $program >/dev/null || fail "$program is missing" "run: apt-get install gcc libc6-dev make"
+done
 mkdir -p "$output"
 output=$(realpath "$output")
 cd "$(dirname "$0")/.."
@@ -76,9 +79,10 @@ fi
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -STimestamp)
 export SOURCE_DATE_EPOCH LC_ALL=C.UTF-8 TZ=UTC
 export DEB_BUILD_PROFILES="$profiles" DEB_BUILD_OPTIONS="$options"
-dpkg-buildpackage --no-sign "$kind" >"$scratch/log" 2>&1 || {
+missing=$(dpkg-checkbuilddeps -I 2>&1) || fail "${missing#*error: }" "run: apt-get install, and these names"
+dpkg-buildpackage --no-check-builddeps --no-sign "$kind" >"$scratch/log" 2>&1 || {
     cat "$scratch/log" >&2
-    fail "the package cannot be built" "the reason is above; what is missing: apt-get build-dep ./"
+    fail "the package cannot be built" "the reason is above"
 }
 for file in "$scratch"/*_*; do
     mv -f "$file" "$output/"
