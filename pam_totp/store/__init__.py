@@ -56,11 +56,20 @@ if TYPE_CHECKING:
         def records(self) -> Iterator[UserRecord]:
             """Yield every record without secrets, by name."""
 
-        def transaction(self, name: str) -> Transaction:
-            """Open the critical section of ``name``."""
+        def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
+            """Open the critical section of ``name``; without secrets where ``unseal`` is False."""
 
         def decoy_transaction(self, name: str) -> Transaction:
             """The same work on the decoy of ``name``: it counts failures and never accepts."""
+
+        def reseal(self, sealer: Sealer) -> int:
+            """Seal every secret anew with ``sealer``'s key, and name it as the store's.
+
+            Return how many there are. Raises SealingError, and has changed nothing, where one
+            does not open: its subject is the user. StoreUnavailable may come after the change.
+            When it returns, that is durable, and nothing sealed before is left in the store.
+            Whoever has it open goes on if the key file holds both keys meanwhile.
+            """
 
         def group_rules(self) -> tuple[GroupRule, ...]:
             """Return the rules for groups, by name."""

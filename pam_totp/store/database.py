@@ -8,6 +8,7 @@ import sqlite3
 
 from .. import trusted_files
 from ..errors import StoreCorrupt, StoreMissing, StoreUnavailable
+from ..sealing import KEY_BYTES
 from . import schema
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Files = dict[str, tuple[int, int]]
 
 BUSY_TIMEOUT = 5.0  # seconds
+DECOY_KEY = ("decoy key",)  # what its envelope is bound to
 CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
 
 _SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
@@ -247,8 +249,9 @@ def _fill(path: str, sealer: Sealer) -> None:
     try:
         database.migrate()
         database.execute(
-            "INSERT INTO meta (key, value) VALUES ('sealing_key_id', ?), ('last_write', x'')",
-            (sealer.key_id,),
+            "INSERT INTO meta (key, value) VALUES "
+            "('sealing_key_id', ?), ('decoy_key', ?), ('last_write', x'')",
+            (sealer.key_id, sealer.seal(os.urandom(KEY_BYTES), *DECOY_KEY)),
         )
         database.execute("PRAGMA journal_mode = WAL")
     finally:

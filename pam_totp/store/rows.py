@@ -10,7 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..sealing import Sealer
     from .database import Database
     from .sqlite import SQLiteStore
 
@@ -42,7 +41,7 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         and failures >= 0
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
         and all(isinstance(digest, bytes) for (digest,) in digests)
-        and all(_is_sound(row) for row in authenticators)
+        and all(is_sound(row) for row in authenticators)
     )
     if not sound:
         raise store.database.corrupt("holds a row that pam_totp did not write")
@@ -53,9 +52,7 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         throttled_until=throttled_until,
         recovery_salt=recovery_salt,
         recovery_digests=frozenset(digest for (digest,) in digests),
-        authenticators=tuple(
-            _unsealed(store.sealer, name, row, unseal=unseal) for row in authenticators
-        ),
+        authenticators=tuple(_unsealed(store, name, row, unseal=unseal) for row in authenticators),
         created_at=created_at,
         updated_at=updated_at,
         exempt_until=exempt_until,
@@ -72,7 +69,7 @@ def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
     return rules
 
 
-def _is_sound(row: Authenticator) -> bool:
+def is_sound(row: Authenticator) -> bool:
     """Tell whether a damaged page could not have made this row: its types, and ranges."""
     return (
         isinstance(row.id, str)
@@ -90,11 +87,11 @@ def _are_integers(*values: object) -> bool:
     return all(isinstance(value, int) for value in values)
 
 
-def _unsealed(sealer: Sealer, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
+def _unsealed(store: SQLiteStore, user: str, row: Authenticator, *, unseal: bool) -> Authenticator:
     sealed = row.secret
     if not unseal or sealed is None:
         return row._replace(secret=None)
-    return row._replace(secret=sealer.open(sealed, *binding(user, row)))
+    return row._replace(secret=store.unseal(sealed, *binding(user, row)))
 
 
 def binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:

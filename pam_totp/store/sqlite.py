@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .. import sealing
 from ..errors import SealingError
-from .database import create_database, open_database
+from .database import DECOY_KEY, create_database, open_database
 from .rows import read_group_rules, read_record
 from .transactions import DecoyTransaction, Transaction, change_group_rules
 
@@ -18,25 +19,34 @@ if TYPE_CHECKING:
     from .database import Database
 
 
+_KEY_READS = 5  # each after a rotation that was finished since the one before
+
+
 class SQLiteStore:
-    """See store.Store."""
+    """See store.Store.
+
+    At any moment the key file holds the key that the store names, and that of each secret: so
+    whoever meets another key than those of the file reads the file again. Inside a transaction
+    that writes, no rotation can overtake that.
+    """
 
     connect: Callable[[str], Database] = staticmethod(open_database)
 
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self.database = database
         self.sealer = sealer
+        in_force, sealed = self._key_in_force()
+        self._decoy_key = _open_decoy_key(in_force, sealed)
 
     @classmethod
     def open(cls, path: str, sealer: Sealer) -> SQLiteStore:
         """Open an existing store, migrating it if this release has a newer schema."""
-        store = cls(cls.connect(path), sealer)
+        database = cls.connect(path)
         try:
-            store._check_key()
+            return cls(database, sealer)
         except BaseException:
-            store.close()
+            database.close()
             raise
-        return store
 
     @classmethod
     def create(cls, path: str, sealer: Sealer) -> bool:
@@ -51,8 +61,8 @@ class SQLiteStore:
         with DecoyTransaction(self, name, "DEFERRED") as snapshot:
             return snapshot.record
 
-    def transaction(self, name: str) -> Transaction:
-        return Transaction(self, name, "IMMEDIATE", unseal=True)
+    def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
+        return Transaction(self, name, "IMMEDIATE", unseal=unseal)
 
     def decoy_transaction(self, name: str) -> DecoyTransaction:
         return DecoyTransaction(self, name, "IMMEDIATE")
@@ -62,6 +72,29 @@ class SQLiteStore:
             record = self.load(name)
             if record is not None:  # removed since
                 yield record
+
+    def seal(self, secret: bytes, *fields: str) -> bytes:
+        """Seal with the key that the store names. Inside a transaction that writes, that stays."""
+        sealer, _ = self._key_in_force()
+        return sealer.seal(secret, *fields)
+
+    def unseal(self, envelope: bytes, *fields: str) -> bytes:
+        """See Sealer.open: with the keys of the file as it is now."""
+        if self.sealer.named(sealing.key_id_of(envelope)) is None:
+            self._read_key_file_again()
+        return self.sealer.open(envelope, *fields)
+
+    def decoy(self, purpose: bytes, name: str) -> bytes:
+        """Return 32 bytes for a name without a record. They outlast every sealing key."""
+        return sealing.decoy(self._decoy_key, purpose, name)
+
+    def decoy_key(self) -> bytes:
+        return self._decoy_key
+
+    def reseal(self, sealer: Sealer) -> int:
+        from .resealing import reseal  # no login needs it
+
+        return reseal(self, sealer)
 
     def group_rules(self) -> tuple[GroupRule, ...]:
         return read_group_rules(self.database)
@@ -109,14 +142,38 @@ class SQLiteStore:
         rows = self.database.execute(f"PRAGMA integrity_check({limit})")
         return [str(problem) for (problem,) in rows if problem != "ok"]
 
-    def _check_key(self) -> None:
-        rows = self.database.execute("SELECT value FROM meta WHERE key = 'sealing_key_id'")
-        if not rows:
-            raise self.database.corrupt("names no sealing key")
-        if rows != [(self.sealer.key_id,)]:
-            raise SealingError(
-                self.sealer.path,
-                f"is key {self.sealer.key_id.hex()}, but {self.database.path} is sealed with "
-                f"another",
-                "restore the sealing key from the same backup as the store",
+    def _key_in_force(self) -> tuple[Sealer, bytes | None]:
+        """Return the key that the store names, and its sealed key of decoys, if it has one."""
+        for _ in range(_KEY_READS):
+            meta = dict(
+                self.database.execute(
+                    "SELECT key, value FROM meta WHERE key IN ('decoy_key', 'sealing_key_id')"
+                )
             )
+            if "sealing_key_id" not in meta:
+                raise self.database.corrupt("names no sealing key")
+            found = self.sealer.named(meta["sealing_key_id"])
+            if found is not None:
+                return found, meta.get("decoy_key")
+            if not self._read_key_file_again():
+                break
+        raise SealingError(
+            self.sealer.path,
+            f"is key {self.sealer.key_id.hex()}, but {self.database.path} is sealed with another",
+            "restore the sealing key from the same backup as the store",
+        )
+
+    def _read_key_file_again(self) -> bool:
+        """Tell whether it holds other keys now."""
+        before, self.sealer = self.sealer, sealing.read_sealer(self.sealer.path)
+        return before.key_file() != self.sealer.key_file()
+
+
+def _open_decoy_key(sealer: Sealer, sealed: bytes | None) -> bytes:
+    """Return the key of the decoys. Nobody is denied because it does not open."""
+    if sealed is not None:
+        try:
+            return sealer.open(sealed, *DECOY_KEY)
+        except SealingError:
+            pass
+    return sealer.decoy_key()

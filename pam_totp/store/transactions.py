@@ -64,7 +64,7 @@ class Transaction(_CriticalSection):
         return read_record(self._store, self._name, unseal=self._unseal)
 
     def save(self, record: UserRecord | None) -> None:
-        _pass_by_the_key(self._database)
+        pass_by_the_key(self._database)
         if record is None:
             self._database.execute("DELETE FROM users WHERE name = ?", (self._name,))
         elif record.name != self._name:
@@ -110,7 +110,7 @@ class Transaction(_CriticalSection):
         if authenticator.secret is None:
             raise ValueError("an authenticator cannot be saved without its secret")
         bound_to = binding(self._name, authenticator)
-        sealed = self._store.sealer.seal(authenticator.secret, *bound_to)
+        sealed = self._store.seal(authenticator.secret, *bound_to)
         self._database.execute(
             f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -146,7 +146,7 @@ class Transaction(_CriticalSection):
 class DecoyTransaction(_CriticalSection):
     """The same reads, the same write and the same fsync for a user who has no record.
 
-    Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and the sealing key, so
+    Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and a key, so
     that an unenrolled user is throttled as an enrolled one is, and the table cannot grow.
     """
 
@@ -154,12 +154,12 @@ class DecoyTransaction(_CriticalSection):
 
     def __init__(self, store: SQLiteStore, name: str, mode: str) -> None:
         super().__init__(store, name, mode)
-        token = store.sealer.decoy(b"bucket", name)
+        token = store.decoy(b"bucket", name)
         self._bucket = int.from_bytes(token[:4], "big") % DECOY_BUCKETS
         self.record = UserRecord(name)
 
     def _read(self) -> UserRecord:
-        sealer = self._store.sealer
+        decoy = self._store.decoy
         rows = self._database.execute(
             "SELECT failures, throttled_until FROM decoys WHERE bucket = ?", (self._bucket,)
         )
@@ -169,17 +169,15 @@ class DecoyTransaction(_CriticalSection):
             status=SUSPENDED,  # whatever matches, it is rejected
             failures=failures,
             throttled_until=throttled_until,
-            recovery_salt=sealer.decoy(b"salt", self._name)[:16],
-            recovery_digests=frozenset((sealer.decoy(b"digest", self._name),)),
-            authenticators=(
-                Authenticator(id="", label="", secret=sealer.decoy(b"secret", self._name)),
-            ),
+            recovery_salt=decoy(b"salt", self._name)[:16],
+            recovery_digests=frozenset((decoy(b"digest", self._name),)),
+            authenticators=(Authenticator(id="", label="", secret=decoy(b"secret", self._name)),),
         )
 
     def save(self, record: UserRecord | None) -> None:
         if record is None:
             raise ValueError("a decoy cannot be removed")
-        _pass_by_the_key(self._database)
+        pass_by_the_key(self._database)
         self._database.execute(
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until) VALUES (?, ?, ?)",
             (self._bucket, record.failures, record.throttled_until),
@@ -190,7 +188,7 @@ def change_group_rules(database: Database, name: str, rule: GroupRule | None) ->
     """Make ``rule`` the one of the group ``name``; None: take its rule away. Durable on return."""
     database.begin("IMMEDIATE")
     try:
-        _pass_by_the_key(database)
+        pass_by_the_key(database)
         if rule is None:
             database.execute("DELETE FROM group_rules WHERE name = ?", (name,))
         else:
@@ -204,7 +202,7 @@ def change_group_rules(database: Database, name: str, rule: GroupRule | None) ->
     database.commit()
 
 
-def _pass_by_the_key(database: Database) -> None:
+def pass_by_the_key(database: Database) -> None:
     """Have every commit rewrite the page that names the sealing key.
 
     SQLite plays a write-ahead log into whatever store it lies beside. Of a log that another

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from nacl import bindings
 
 from pam_totp.errors import InsecureFile, SealingError
-from pam_totp.sealing import Sealer, generate_key_file, read_sealer
+from pam_totp.sealing import (
+    Sealer,
+    decoy,
+    generate_key_file,
+    key_id_of,
+    new_sealer,
+    read_sealer,
+)
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
@@ -187,24 +194,106 @@ def test_a_key_file_that_others_may_read_is_refused(key_file: Path, mode: int) -
         read_sealer(str(key_file))
 
 
+# Two keys: while they are rotated
+
+KEYS = st.lists(st.binary(min_size=32, max_size=32), min_size=2, max_size=2, unique=True)
+
+
+def both(keys: list[bytes]) -> Sealer:
+    return Sealer(keys[0], "k", (Sealer(keys[1], "k"),))
+
+
+@given(KEYS, st.binary(max_size=100), st.lists(st.text(max_size=9), max_size=6))
+def test_two_keys_open_what_either_has_sealed_and_the_first_one_seals(
+    keys: list[bytes], secret: bytes, fields: list[str]
+) -> None:
+    old, new = (Sealer(key, "k") for key in keys)
+    sealed = both(keys).seal(secret, *fields)
+    assert old.key_id == key_id_of(sealed)
+    assert secret == old.open(sealed, *fields)
+    for envelope in (sealed, old.seal(secret, *fields), new.seal(secret, *fields)):
+        assert secret == both(keys).open(envelope, *fields)
+
+
+@given(KEYS)
+def test_two_keys_open_no_more_than_each_of_them(keys: list[bytes]) -> None:
+    old, new = (Sealer(key, "k") for key in keys)
+    for envelope in (ENVELOPE, old.seal(SECRET, *ROW)[:-1], new.seal(SECRET, "bob", *ROW[1:])):
+        with pytest.raises(SealingError):
+            both(keys).open(envelope, *ROW)
+    forged = b"\x01" + new.key_id + old.seal(SECRET, *ROW)[5:]
+    with pytest.raises(SealingError, match="was altered"):
+        both(keys).open(forged, *ROW)
+
+
+@given(KEYS)
+def test_each_of_two_keys_is_found_by_its_id(keys: list[bytes]) -> None:
+    old, new = (Sealer(key, "k") for key in keys)
+    found = [both(keys).named(sealer.key_id) for sealer in (old, new, SEALER)]
+    assert [old.key_id, new.key_id, None] == [one and one.key_id for one in found]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_key_file_that_was_written_is_read_as_it_was(key_file: Path, number: int) -> None:
+    written = SEALER if number == 1 else both([KEY, OTHER_KEY])
+    key_file.write_bytes(written.key_file())
+    sealer = read_sealer(str(key_file))
+    assert number - 1 == len(sealer.others)
+    assert [KEY, OTHER_KEY][:number] == [one._key for one in (sealer, *sealer.others)]
+
+
+def test_a_key_file_of_one_key_is_what_it_always_was() -> None:
+    assert KEY.hex().encode("ascii") + b"\n" == SEALER.key_file()
+
+
+@pytest.mark.parametrize("text", ["{0}{1}", "{0}\n{1}", "{0} {1}\n", "\n{0}\n\n{1}\n"])
+def test_two_keys_may_be_divided_as_one_may(key_file: Path, text: str) -> None:
+    key_file.write_text(text.format(KEY.hex(), OTHER_KEY.hex()))
+    assert both([KEY, OTHER_KEY]).key_file() == read_sealer(str(key_file)).key_file()
+
+
+def test_a_release_that_knows_one_key_alone_refuses_two_with_words() -> None:
+    """As the first one reads: all digits, then the number of bytes."""
+    content = both([KEY, OTHER_KEY]).key_file()
+    with pytest.raises(SealingError, match="does not hold 32 bytes"):
+        Sealer(bytes.fromhex(content.decode("ascii")), "k")
+
+
+@pytest.mark.parametrize("digits", [65, 66, 100, 126, 127, 129, 130, 192])
+def test_no_other_number_of_digits_is_two_keys(key_file: Path, digits: int) -> None:
+    key_file.write_text((KEY + OTHER_KEY + KEY).hex()[:digits])
+    with pytest.raises(SealingError):
+        read_sealer(str(key_file))
+
+
+def test_a_new_key_is_random_and_alone() -> None:
+    assert 100 == len({new_sealer("k").key_id for _ in range(100)})
+    assert () == new_sealer("k").others
+
+
 # Decoys
 
 
 def test_a_decoy_is_the_same_for_the_same_name_and_key_alone() -> None:
     decoys = [
-        SEALER.decoy(b"secret", "alice"),
-        SEALER.decoy(b"secret", "bob"),
-        SEALER.decoy(b"salt", "alice"),
-        Sealer(OTHER_KEY, "k").decoy(b"secret", "alice"),
+        decoy(KEY, b"secret", "alice"),
+        decoy(KEY, b"secret", "bob"),
+        decoy(KEY, b"salt", "alice"),
+        decoy(OTHER_KEY, b"secret", "alice"),
     ]
     assert 4 == len(set(decoys))
-    assert {32} == {len(decoy) for decoy in decoys}
-    assert decoys[0] == Sealer(KEY, "elsewhere").decoy(b"secret", "alice")
+    assert {32} == {len(one) for one in decoys}
+    assert decoys[0] == decoy(KEY, b"secret", "alice")
+
+
+def test_a_key_of_decoys_comes_of_the_sealing_key_and_does_not_tell_it() -> None:
+    assert SEALER.decoy_key() == Sealer(KEY, "elsewhere").decoy_key()
+    assert 3 == len({SEALER.decoy_key(), Sealer(OTHER_KEY, "k").decoy_key(), KEY})
 
 
 @given(st.text(st.characters()))
 def test_a_decoy_can_be_had_of_any_name(name: str) -> None:
-    assert 32 == len(SEALER.decoy(b"secret", name))
+    assert 32 == len(decoy(KEY, b"secret", name))
 
 
 # Secrets do not show
