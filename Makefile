@@ -1,6 +1,7 @@
 # make install DESTDIR= PREFIX=/usr     the one list of what is installed, and where
 # make native BUILD=build               pam_totp.so alone
 # make deb                              the Debian package, in dist/
+# make rpm                              the RPM packages, in dist/
 # make lint | test | bench              see CONTRIBUTING.md
 
 DESTDIR =
@@ -32,7 +33,7 @@ HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: install uninstall native deb lint test bench
+.PHONY: install uninstall native deb rpm lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -80,6 +81,9 @@ uninstall:
 
 deb:
 	packaging/build_deb.sh dist
+
+rpm:
+	packaging/build_rpm.sh dist
 
 lint:
 	./tests/run lint
