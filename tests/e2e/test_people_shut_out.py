@@ -21,11 +21,11 @@ PEOPLE = ("root", "alice", "bob", "carol", "dora", "eve")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 _PROGRAM = """
 import json, sys
-from admin_cli import people
+from admin_cli.access import shut_out
 from admin_cli.session import Session
 from pam_totp.config import DEFAULT_PATH
 service, keys, ours = json.loads(sys.argv[1])
-verdict = people.shut_out(service, keys, Session(DEFAULT_PATH))
+verdict = shut_out.shut_out(service, keys, Session(DEFAULT_PATH))
 people = sorted(person.name for person in verdict.people if person.name in ours)
 denied = {person.name: person.denied for person in verdict.denied if person.name in ours}
 left = sorted(name for name in verdict.administrators_left if name in ours)
@@ -54,7 +54,7 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
 
 
 def look(machine: Machine, service: str, keys: str | None = None) -> Found:
-    """Ask people.py; whoever else has an account on this machine is left out."""
+    """Ask shut_out.py; whoever else has an account on this machine is left out."""
     command = ("/usr/bin/python3", "-c", _PROGRAM, json.dumps([service, keys, PEOPLE]))
     return Found(*json.loads(machine.run(*command, env=ENVIRONMENT).stdout))
 

@@ -23,7 +23,8 @@ KEYS = ("code", "password+code", "skip")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 _PROGRAM = """
 import json, sys
-from admin_cli import sshd, sshd_process, ui
+from admin_cli import sshd, ui
+from admin_cli.sshd import process as sshd_process
 try:
     print(json.dumps(eval(sys.argv[1])))
 except ui.CommandFailed as error:
