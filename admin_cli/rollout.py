@@ -108,7 +108,7 @@ def _change_people(session: Session, users: Sequence[str], change: Change) -> It
             change(opened.load(name), name)
         rules = opened.group_rules()
         for name in names:
-            with opened.transaction(name) as transaction:
+            with opened.transaction(name, unseal=False) as transaction:
                 before = transaction.record
                 after = change(before, name)
                 if after != before:

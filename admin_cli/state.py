@@ -75,7 +75,7 @@ def resume(session: Session, user: str) -> None:
 def _change(session: Session, user: str, change: Callable[[UserRecord], UserRecord]) -> str:
     """Replace the record of ``user`` by what ``change`` makes of it; return the canonical name."""
     name = known_name(user)
-    with session.open_store() as store, store.transaction(name) as transaction:
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
         transaction.save(change(record)._replace(updated_at=now()))
     return name

@@ -87,7 +87,7 @@ def enroll(
     new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
-    with session.open_store() as store, store.transaction(name) as transaction:
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = transaction.record or UserRecord(name, created_at=now())
         _refuse_known_label(record, name, label)
         record = admission.once_enrolled(record, now())
@@ -138,7 +138,7 @@ def reset(
     new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
-    with session.open_store() as store, store.transaction(name) as transaction:
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
         record = admission.once_enrolled(record, now())
         transaction.save(
@@ -179,7 +179,7 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
             "the password alone where 'nullok' or 'unenrolled = skip' is set?",
             yes=yes,
         )
-    with session.open_store() as store, store.transaction(name) as transaction:
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
         kept = tuple(a for a in record.authenticators if label is not None and a.label != label)
         if kept and len(kept) == len(record.authenticators):
@@ -205,7 +205,7 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
         left = len(record.recovery_digests)
         ui.confirm(f"Void the {left} recovery codes that {name} has left?", yes=yes)
     codes, salt, digests = issuing.new_recovery_codes()
-    with session.open_store() as store, store.transaction(name) as transaction:
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
         transaction.save(
             record._replace(recovery_salt=salt, recovery_digests=digests, updated_at=now())

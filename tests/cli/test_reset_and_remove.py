@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 
 import pytest
@@ -241,3 +242,33 @@ def test_ctrl_c_at_the_question_changes_nothing(
     assert 1 == terminal.end()
     assert terminal.shown.endswith("\ntotpctl: error: interrupted; nothing was changed\n")
     assert before == alice.record("alice")
+
+
+# A secret that does not open
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reset", "alice", "--yes", "--no-confirm"),
+        ("remove", "alice", "--yes"),
+        ("remove", "alice", "--yes", "--label=phone"),
+        ("recovery-codes", "alice", "--yes"),
+        ("enroll", "alice", "--label=watch", "--no-confirm"),
+        ("suspend", "alice"),
+        ("unlock", "alice"),
+        ("exempt", "alice"),
+    ],
+    ids=" ".join,
+)
+def test_who_has_a_damaged_secret_can_be_looked_after(
+    totpctl: Totpctl, alice: Place, arguments: tuple[str, ...]
+) -> None:
+    """Resetting is what mends it: the error at a login says so."""
+    with sqlite3.connect(alice.store_path) as connection:
+        connection.execute("UPDATE authenticators SET sealed_secret = x'00' WHERE label = 'phone'")
+    connection.close()
+    totpctl.done(*arguments)
+    with alice.open() as store:
+        is_mended = store.check() == []
+    assert (arguments[0] in ("reset", "remove")) == is_mended
