@@ -36,7 +36,7 @@ cd "$(dirname "$0")/.."
 
 spec=packaging/rpm/pam_totp.spec
 version=$(sed -n 's/^Version: *//p' "$spec")
-# Of the first entry of the changelog: what was built twice is the same twice.
+# Of the first entry of the changelog: files that are built twice are the same twice.
 SOURCE_DATE_EPOCH=$(date -u -d "$(sed -n '/^%changelog/{n;s/^\* \([A-Za-z]* [A-Za-z]* [0-9]* [0-9]*\) .*/\1/p;}' "$spec") 12:00" +%s)
 export SOURCE_DATE_EPOCH
 

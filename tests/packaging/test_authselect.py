@@ -7,12 +7,15 @@ import re
 
 import pytest
 
+from admin_cli.switching import pam_file
 from pam_totp import pam_stack
+from pam_totp.pam_lines import NotUnderstood
 from tests.support.place import ROOT
 from tests.unit.pam_files import Read, Went, distribution, log_in
 
 PROFILE = ROOT / "packaging" / "authselect" / "pam_totp"
 SERVICES = ("sshd", "sudo", "su", "login")
+KEYS = {"sshd": "code", "sudo": None}
 OPERATOR = re.compile(
     r'\{(include|exclude) if (not )?"([^{}"|]+)"\}'
     r'|\{if (not )?"([^{}"|]+)":([^{}|]*)(?:\|([^{}|]*))?\}'
@@ -128,3 +131,31 @@ def test_no_operator_is_left_over() -> None:
         for chosen in CHOICES:
             if path.name != "README":
                 assert not re.search(r"[{}|]", generated(path.name, chosen)), path
+
+
+@pytest.mark.parametrize("service", ["sshd", "sudo"])
+def test_enable_refuses_beside_the_profile(service: str) -> None:
+    read = selected("fedora-41", frozenset())
+    text = read(service)
+    assert text is not None
+    with pytest.raises(NotUnderstood, match="totpctl did not write"):
+        pam_file.enabled(service, text, keys=KEYS[service], read=read)
+
+
+@pytest.mark.parametrize("service", ["sshd", "sudo"])
+def test_a_copy_is_out_of_step_once_authselect_has_written_another_password_step(
+    service: str,
+) -> None:
+    """As pam-out-of-step of doctor compares: what enable would write now."""
+    before = distribution("fedora-41")
+    text = before(service)
+    assert text is not None
+    block = pam_file.enabled(service, text, keys=KEYS[service], read=before)
+    names = ("system-auth", "password-auth")
+    sssd = distribution("fedora-41", **{n: distribution("rhel-9")(n) or "" for n in names})
+    now = pam_file.enabled(
+        service, pam_file.disabled(block), keys=pam_file.keys_of(block), read=sssd
+    )
+    assert block != now
+    assert "pam_sss.so" in now
+    assert "pam_sss.so" not in block
