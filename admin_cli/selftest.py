@@ -13,7 +13,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,10 +96,28 @@ def _python_pam(service: str, user: str) -> Application:
 
     def authenticate(answer: str) -> tuple[int | None, str]:
         transaction = pam.PamAuthenticator()
-        transaction.authenticate(user, answer, service=service)
+        with _no_terminal():
+            transaction.authenticate(user, answer, service=service)
         return transaction.code, str(transaction.reason)
 
     return authenticate
+
+
+@contextmanager
+def _no_terminal() -> Iterator[None]:
+    """Let /dev/null be standard input.
+
+    pam asks for the name of a terminal that is there, and fails where it has none: whoever comes
+    into a container with nsenter brings a terminal of the machine around it.
+    """
+    kept = os.dup(0)
+    try:
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def _pamtester(service: str, user: str) -> Application:
