@@ -27,8 +27,8 @@ class Tutorial:
         """Return the next block to be typed in, which begins like ``first``."""
         return self._next("sh", first)
 
-    def output(self, first: str) -> str:
-        return self._next("", first)
+    def output(self, first: str, kind: str = "text") -> str:
+        return self._next(kind, first)
 
     def is_over(self) -> bool:
         return not self._blocks
@@ -141,7 +141,7 @@ def test_tutorial_holds_word_by_word(base: tuple[str, str]) -> None:
         assert without_clock(shown) == page.output("NOTE ")
 
         shown = root(machine, page.commands("journalctl"))
-        line = page.output("pam_totp[1234]: ").partition(": ")[2].strip()
+        line = page.output("pam_totp[1234]: ", "log").partition(": ")[2].strip()
         assert line in shown
 
         codes = page.commands("totpctl show alice")

@@ -31,7 +31,7 @@ def in_python(name: str) -> set[float]:
 def packets_of_the_example() -> dict[str, bytes]:
     """Return the packets that stand in hex, each under its name; two blanks end the hex."""
     packets: dict[str, bytes] = {}
-    example = re.findall(r"```\n(.*?)```", section(PROTOCOL, "## A conversation"), flags=re.S)[0]
+    example = re.findall(r"```hex\n(.*?)```", section(PROTOCOL, "## A conversation"), flags=re.S)[0]
     name = ""
     for line in example.splitlines():
         name = line.split(" ")[0] or name

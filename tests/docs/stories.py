@@ -1,0 +1,130 @@
+"""On which machine the blocks of a page are typed, and what happens there beside them.
+
+A page with a block of its own kind that has no story here, and no other test, fails.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tests.docs.person import PASSWORD, Shell
+from tests.support import product
+from tests.support.booted import SOURCE, Booted
+
+# What the pages type, beyond what the product and its tests need anyway.
+PACKAGES = ("sqlite3", "libpam-python")
+Event = Callable[[Booted, Shell], None]
+
+
+class Story(NamedTuple):
+    """``before``: what happens right before the block whose text has these words in it."""
+
+    prepared: Event
+    before: Mapping[str, Event] = {}
+    folder: str = "/root"
+
+
+def typed(*lines: str) -> Event:
+    """Return an event: somebody types ``lines`` into the root shell, and each succeeds."""
+
+    def event(machine: Booted, root: Shell) -> None:
+        for line in lines:
+            ended = root.type(line)
+            assert ended is not None, line
+            assert ended.status == 0, f"{line}: {ended.shown}"
+
+    return event
+
+
+def accounts(machine: Booted, root: Shell) -> None:
+    """A machine with people, on which nobody has heard of pam_totp."""
+    typed(
+        "useradd --create-home --shell /bin/bash --groups sudo alice",
+        "useradd --create-home --shell /bin/bash bob",
+        "groupadd staff; groupadd monitoring; groupadd automation; groupadd admins",
+        "echo '127.0.0.1 host machine.example' >>/etc/hosts",
+    )(machine, root)
+    for name in ("alice", "bob"):
+        machine.run("chpasswd", "--crypt-method", "SHA256", typed=f"{name}:{PASSWORD}\n")
+
+
+def installed(machine: Booted, root: Shell) -> None:
+    accounts(machine, root)
+    unpack = machine._command(product.UNPACK, "root")
+    subprocess.run(unpack, input=product.tree(), check=True)
+    typed(
+        "totpctl init",
+        "systemctl daemon-reload",
+        "systemctl enable --now pam_totp.socket",
+    )(machine, root)
+
+
+def enrolled(machine: Booted, root: Shell) -> None:
+    installed(machine, root)
+    typed("totpctl enroll alice")(machine, root)
+
+
+def waiting(machine: Booted, root: Shell) -> None:
+    """What was enabled waits to be confirmed."""
+    enrolled(machine, root)
+    typed("totpctl enable sshd sudo")(machine, root)
+
+
+def enabled(machine: Booted, root: Shell) -> None:
+    waiting(machine, root)
+    typed("totpctl confirm --yes")(machine, root)
+
+
+_SOCKET = "/run/pam_totp/pam_totp.sock"
+_until_it_listens = f"for _ in $(seq 100); do [ -S {_SOCKET} ] && break; sleep 0.1; done"
+
+STORIES = {
+    "README.md": Story(accounts, folder=SOURCE),
+    "docs/howto/back-up.md": Story(
+        enrolled, {"/var/lib/pam_totp.lost": typed("rm /etc/security/pam_totp.key")}
+    ),
+    "docs/howto/locked-out.md": Story(
+        waiting,
+        {
+            "totpctl status\n": typed("totpctl enable sshd sudo --no-confirm"),
+            "totpctl selftest": typed("totpctl enable sshd sudo --no-confirm"),
+            "grep -l": typed("totpctl enable sshd sudo --no-confirm"),
+        },
+    ),
+    "docs/howto/lost-phone.md": Story(
+        enrolled,
+        {
+            "--label phone": typed(
+                "totpctl enroll alice --no-confirm", "totpctl enroll alice --label tablet"
+            )
+        },
+    ),
+    "docs/howto/monitoring.md": Story(enabled),
+    "docs/howto/pam-python.md": Story(enrolled),
+    "docs/howto/programs-without-root.md": Story(enrolled),
+    "docs/howto/roll-out.md": Story(
+        installed, {"bob@host": typed("totpctl enable sshd --no-confirm")}
+    ),
+    "docs/howto/ssh.md": Story(installed),
+    "docs/howto/sudo.md": Story(installed),
+    "docs/howto/without-systemd.md": Story(
+        enrolled,
+        {
+            "--start": typed("systemctl disable --now pam_totp.socket pam_totp.service"),
+            "ls -l": typed(f"{_until_it_listens}; [ -S {_SOCKET} ]"),
+            "kill -KILL": typed(
+                "start-stop-daemon --start --background --make-pidfile --pidfile"
+                " /run/pam_totp.pid --exec /usr/bin/python3 --startas /usr/lib/pam_totp/worker"
+                " -- --listen"
+            ),
+        },
+    ),
+    "docs/reference/by-hand.md": Story(enrolled),
+    "docs/reference/configuration.md": Story(
+        enrolled, {"ReadWritePaths": typed("mkdir /etc/pam_totp")}
+    ),
+    "docs/reference/doctor.md": Story(enabled),
+    "docs/reference/totpctl.md": Story(enabled),
+}
