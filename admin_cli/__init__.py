@@ -5,6 +5,7 @@ ui.py           every rule of output, errors and exit codes
 session.py      configuration, key and store of one run
 programs.py     run another program, without the caller's environment
 setup.py        init, selftest
+rotation.py     rotate-key
 selftest.py     the installed chain, tried through libpam
 state.py        unlock, suspend, resume
 reports.py      list, show, verify

@@ -10,7 +10,7 @@ import click
 
 from pam_totp import __version__, config
 
-from . import doctor, reports, rollout, setup, state, status, ui
+from . import doctor, reports, rollout, rotation, setup, state, status, ui
 from .enrolment import enroll
 from .session import Session
 from .switching import confirming, enabling
@@ -76,6 +76,7 @@ for command in (
     status.status,
     doctor.doctor,
     setup.init,
+    rotation.rotate_key,
     setup.selftest,
 ):
     totpctl.add_command(command)

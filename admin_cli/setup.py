@@ -89,7 +89,7 @@ def _create_key(path: str, store_path: str) -> bool:
         return False
     folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _lock(folder_descriptor, folder)
+        lock(folder_descriptor, folder)
         _remove(unfinished)
         if os.path.lexists(path):
             return False
@@ -112,8 +112,8 @@ def _create_key(path: str, store_path: str) -> bool:
     return True
 
 
-def _lock(descriptor: int, folder: str) -> None:
-    """Wait for another init, but not for ever: anybody may lock a folder that they can read."""
+def lock(descriptor: int, folder: str) -> None:
+    """Wait for another one at the key, but not for ever: who can read a folder may lock it."""
     for _ in range(100):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pam_totp import config, sealing, trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
 
-from ..switching import enabled
+from ..switching import enabled, files
 from .facts import PROGRAMS, CannotTell, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
 
@@ -92,6 +92,19 @@ def store_damage(facts: Facts) -> Iterator[Found]:
             yield problem, "restore key and store from one backup; failing that: totpctl reset USER"
 
 
+@check("key-rotation", NOTE, "until it is finished, who has the old key can still use it")
+def key_rotation(facts: Facts) -> Iterator[Found]:
+    path = facts.key_path
+    leftover = files.beside(path, files.NEW)
+    try:
+        if sealing.read_sealer(path).others:
+            yield f"{path}: holds two keys: its rotation was broken off", "run: totpctl rotate-key"
+        elif os.path.lexists(leftover):
+            yield f"{leftover}: holds keys, and was left by a rotation", f"run: rm {leftover}"
+    except Unavailable:
+        return  # see store
+
+
 @check("store-volume", NOTE, "a store beside the real one knows nobody, or other people")
 def store_volume(facts: Facts) -> Iterator[Found]:
     path = facts.store_path
@@ -157,6 +170,7 @@ CHECKS = (
     key_mode,
     store,
     store_damage,
+    key_rotation,
     store_volume,
     disk,
 )
