@@ -14,6 +14,10 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib/pam_totp
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/pam_totp
 MAN8DIR = $(DESTDIR)$(PREFIX)/share/man/man8
 MAN5DIR = $(DESTDIR)$(PREFIX)/share/man/man5
+BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions
+FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+FAIL2BANDIR = $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/security/pam_totp.conf
 
@@ -25,6 +29,7 @@ PAMDIR = $(patsubst %/,%,$(dir $(PAM_UNIX)))
 BUILD = build
 MODULE = $(BUILD)/pam_totp.so
 CODE = pam_totp pam_totp/store admin_cli $(patsubst %/,%,$(sort $(dir $(wildcard admin_cli/*/*.py))))
+FILTERS = $(wildcard packaging/fail2ban/*.conf)
 SOURCES = $(wildcard pam_totp/native/*.c)
 CFLAGS = -O2
 # Unless the distribution's own flags, in CPPFLAGS, say how.
@@ -64,6 +69,14 @@ install: $(MODULE)
 	install -d -m 0755 $(MAN8DIR) $(MAN5DIR) $(DOCDIR)/examples/pam.d $(DOCDIR)/examples/sshd_config.d
 	install -m 0644 docs/man/*.8 $(MAN8DIR)/
 	install -m 0644 docs/man/*.5 $(MAN5DIR)/
+	install -d -m 0755 $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(FAIL2BANDIR)
+	if [ -e packaging/completions ]; then \
+	    install -m 0644 packaging/completions/totpctl.bash $(BASHDIR)/totpctl && \
+	    install -m 0644 packaging/completions/_totpctl $(ZSHDIR)/ && \
+	    install -m 0644 packaging/completions/totpctl.fish $(FISHDIR)/ || exit 1; fi
+	for filter in $(FILTERS); do \
+	    [ -e $(FAIL2BANDIR)/$${filter##*/} ] || \
+	    install -m 0644 $$filter $(FAIL2BANDIR)/ || exit 1; done
 	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOCDIR)/
 	for folder in . tutorial howto reference explanation; do \
 	    install -d -m 0755 $(DOCDIR)/docs/$$folder && \
@@ -71,10 +84,11 @@ install: $(MODULE)
 	install -m 0644 packaging/pam.d/* $(DOCDIR)/examples/pam.d/
 	install -m 0644 packaging/sshd_config.d/* $(DOCDIR)/examples/sshd_config.d/
 
-# Key, store and configuration stay: install.sh --uninstall --purge removes those too.
+# Key, store and configuration, and the filter of fail2ban, stay.
 uninstall:
 	rm -rf $(LIBDIR) $(LIBDIR).new $(LIBDIR).previous $(DOCDIR)
 	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl $(DESTDIR)$(PAMDIR)/pam_totp.so
+	rm -f $(BASHDIR)/totpctl $(ZSHDIR)/_totpctl $(FISHDIR)/totpctl.fish
 	for unit in packaging/systemd/*; do rm -f $(UNITDIR)/$${unit##*/}; done
 	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
 	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done
