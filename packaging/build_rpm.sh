@@ -44,6 +44,7 @@ top=$(mktemp -d)
 trap 'rm -rf "$top"' EXIT
 trap 'exit 130' INT TERM HUP
 mkdir "$top/SOURCES"
+install -m 0644 "$spec" "$top/" # with the mode that git keeps, whatever the umask was
 
 # What git knows of; without git, the tree as it was unpacked.
 files() {
@@ -67,5 +68,5 @@ if [ -z "$(rpm --eval '%{?systemd_post:known}')" ]; then
     set -- --nodeps --load="$PWD/packaging/rpm/macros.elsewhere" "$@"
 fi
 # shellcheck disable=SC2086 # words on purpose: options
-rpmbuild -ba --quiet $with "$@" "$spec"
+rpmbuild -ba --quiet $with "$@" "$top/pam_totp.spec"
 echo "built: $(cd "$output" && echo *.rpm)"

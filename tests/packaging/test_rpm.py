@@ -81,7 +81,8 @@ def test_what_make_installs_is_what_the_package_has(
     unpack = 'rpm2cpio "$1" | cpio -id --quiet && tar -xzf pam_totp-*.tar.gz --strip-components=1'
     run("sh", "-c", unpack, "sh", source, cwd=tmp_path, check=True)
     options = (f"DESTDIR={tmp_path / 'root'}", "PAMDIR=/usr/lib64/security", "BYTECODE=no")
-    run("make", "-s", "install", *options, cwd=tmp_path, check=True)
+    zsh = f"ZSHDIR={tmp_path / 'root'}/usr/share/zsh/site-functions"  # Debian's is another
+    run("make", "-s", "install", *options, zsh, cwd=tmp_path, check=True)
     root = tmp_path / "root"
     made = {f"/{path.relative_to(root)}" for path in root.rglob("*") if not path.is_dir()}
     made = {path for path in made if "/pam-configs/" not in path}
