@@ -19,6 +19,7 @@ enrolment/      enroll, reset, remove, recovery-codes
 switching/      enable, disable, confirm, revert
 sshd/           what sshd has in force, and which line put it there
 access/         who can get in: accounts, keys, sudo
+completion/     what a shell offers at Tab
 checks/         every way in which two-factor logins are broken or bypassed
 
 Each folder's __init__.py says which file holds which concept.

@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 
 from . import ui
+from .completion import answering
 from .main import totpctl
 
 
 def run() -> None:
+    shell = answering.asked_by()
+    if shell is not None:
+        answering.run(totpctl, shell, sys.argv[1:])
+        sys.exit()
     sys.exit(ui.run(totpctl))
 
 

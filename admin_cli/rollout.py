@@ -11,16 +11,18 @@ from pam_totp.admission import Admission, GroupRule
 from pam_totp.verifier import Authenticator, UserRecord
 
 from . import group_rules, policy, ui
+from .completion import candidates
 from .session import Session, account_name, known_name, now, pass_session
 
 Change = Callable[[UserRecord | None, str], UserRecord | None]
 
-users_argument = click.argument("user", nargs=-1)
+users_argument = click.argument("user", nargs=-1, shell_complete=candidates.accounts)
 group_option = click.option(
     "--group",
     "groups",
     multiple=True,
     metavar="GROUP",
+    shell_complete=candidates.groups,
     help="For the members of this Unix group; may be given more than once.",
 )
 

@@ -14,6 +14,7 @@ from pam_totp.errors import Unavailable
 from pam_totp.verifier import UserRecord
 
 from . import ui
+from .completion import candidates
 
 
 class Session:
@@ -64,7 +65,7 @@ class Session:
 
 
 pass_session = click.make_pass_decorator(Session)
-user_argument = click.argument("user")
+user_argument = click.argument("user", shell_complete=candidates.enrolled)
 
 
 def account_name(user: str) -> str:

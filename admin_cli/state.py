@@ -10,6 +10,7 @@ from pam_totp import otp, verifier
 from pam_totp.verifier import Authenticator, UserRecord
 
 from . import ui
+from .completion import candidates
 from .session import Session, known_name, now, pass_session, user_argument
 
 
@@ -52,7 +53,7 @@ def suspend(session: Session, user: str) -> None:
 
 
 @click.command()
-@user_argument
+@click.argument("user", shell_complete=candidates.suspended)
 @pass_session
 def resume(session: Session, user: str) -> None:
     """Let USER log in again after suspend.

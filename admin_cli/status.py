@@ -15,6 +15,7 @@ from . import ui
 from .checks.facts import CannotTell, Facts
 from .checks.services import Service
 from .checks.sshd import keys_now
+from .completion import candidates
 from .session import Session, pass_session
 from .switching import pam_file, planning, trial_record
 
@@ -30,7 +31,7 @@ _KEYS = {
 
 
 @click.command()
-@click.argument("service", nargs=-1, metavar="[SERVICE...]")
+@click.argument("service", nargs=-1, metavar="[SERVICE...]", shell_complete=candidates.services)
 @ui.json_option
 @pass_session
 def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:

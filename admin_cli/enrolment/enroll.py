@@ -8,6 +8,7 @@ from pam_totp import admission, otp, verifier
 from pam_totp.verifier import UserRecord
 
 from .. import ui
+from ..completion import candidates
 from ..session import Session, account_name, now, pass_session, user_argument
 from . import handover, issuing
 
@@ -50,7 +51,7 @@ no_confirm_option = click.option(
 
 
 @click.command()
-@user_argument
+@click.argument("user", shell_complete=candidates.accounts)
 @label_option
 @algorithm_option
 @digits_option
@@ -159,7 +160,7 @@ def reset(
 
 @click.command()
 @user_argument
-@click.option("--label", help="Remove this authenticator only.")
+@click.option("--label", help="Remove this authenticator only.", shell_complete=candidates.labels)
 @ui.yes_option
 @pass_session
 def remove(session: Session, user: str, label: str | None, yes: bool) -> None:

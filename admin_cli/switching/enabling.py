@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from .. import sshd, ui
+from ..completion import candidates
 from ..session import Session, pass_session
 from . import pam_blocks, planning, readiness, switch, trial, trial_record
 from .trial_record import Trial
@@ -32,7 +33,9 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     raise click.BadParameter("a number with s, m or h: 10s to 24h")
 
 
-services_argument = click.argument("service", nargs=-1, required=True)
+services_argument = click.argument(
+    "service", nargs=-1, required=True, shell_complete=candidates.services
+)
 
 
 @click.command()
@@ -109,7 +112,7 @@ def enable(
 
 
 @click.command()
-@services_argument
+@click.argument("service", nargs=-1, required=True, shell_complete=candidates.services_on)
 @pass_session
 def disable(session: Session, service: tuple[str, ...]) -> None:
     """Let each SERVICE ask for no code any more.

@@ -19,7 +19,7 @@ from pam_totp.pam_stack import read_pam_file
 from . import pam_blocks, pam_copy
 from .pam_blocks import disabled, is_managed, keys_of
 
-__all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "keys_of"]
+__all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "keys_of"]
 
 Read = Callable[[str], str | None]
 
@@ -32,6 +32,11 @@ _PARTS |= {"system-services"}
 _SERVICES = ("su", "sudo", "login", "sshd")
 
 
+def is_part(service: str) -> bool:
+    """Tell whether ``service`` is no service but what the files of others include."""
+    return service in _PARTS or service.startswith("common-")
+
+
 def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_file) -> str:
     """Return ``text``, of the file of ``service``, with the code in it.
 
@@ -40,7 +45,7 @@ def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_
     """
     if keys is not None and (service != "sshd" or keys not in pam_blocks.KEYS):
         raise ValueError(f"keys={keys} for {service}")
-    if service in _PARTS or service.startswith("common-"):
+    if is_part(service):
         problem = "is a part of other services' files, no service"
         raise NotUnderstood(service, 0, problem, "name the services, such as sshd and sudo")
     file = _File(service, disabled(text), read)

@@ -48,6 +48,7 @@ MAY_IMPORT = {
         "store.rows",
         "store.transactions",
     },
+    "store.glance": {"config_values", "records", "store.database", "trusted_files"},
     "store.resealing": {
         "errors",
         "store.database",

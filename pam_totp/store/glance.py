@@ -1,0 +1,45 @@
+"""Names and labels alone, read without a trace: for completions, which nobody asked to act.
+
+Opening a store migrates it, and may write to its log. This does neither, and needs no key.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from .. import trusted_files
+from ..config_values import split_store_url
+from ..records import NamedTuple
+from .database import name_files
+
+
+class Person(NamedTuple):
+    name: str
+    status: str
+    labels: tuple[str, ...]
+
+
+def people(url: str) -> list[Person]:
+    """Return everyone who has a record, by name.
+
+    What was committed a moment ago may be missing. Raises Unavailable and sqlite3.Error.
+    """
+    _, path = split_store_url(url)
+    trusted_files.check_folder(os.path.dirname(path))
+    files = name_files(path)
+    # Without a log the file is the whole store; to open one as a reader would make the log.
+    how = "mode=ro" if {"-wal", "-shm"} <= files.keys() else "immutable=1"
+    escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    connection = sqlite3.connect(f"file:{escaped}?{how}", timeout=0, uri=True)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        labels: dict[str, list[str]] = {}
+        for name, label in connection.execute(
+            "SELECT user, label FROM authenticators ORDER BY user, label"
+        ):
+            labels.setdefault(name, []).append(label)
+        users = connection.execute("SELECT name, status FROM users ORDER BY name")
+        return [Person(name, status, tuple(labels.get(name, ()))) for name, status in users]
+    finally:
+        connection.close()
