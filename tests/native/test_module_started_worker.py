@@ -87,6 +87,17 @@ def test_its_command_line_is_fixed(side: Side, record: Record):
     assert expected == found["argv"]
 
 
+@pytest.mark.parametrize(("mode", "options"), [(0o755, "-ISB"), (0o644, "-IS")])
+def test_it_is_executed_by_its_own_name_where_that_can_be(
+    side: Side, record: Record, mode: int, options: str
+):
+    """SELinux finds the domain by the file's label; python3 has that of any program."""
+    side.worker.write_text(f"#!/usr/bin/python3 -ISB\n{side.worker.read_text()}")
+    side.worker.chmod(mode)
+    _, found = record()
+    assert ["/usr/bin/python3", options, str(side.worker)] == found["argv"][:3]
+
+
 def test_its_environment_is_clean(record: Record):
     hostile = {
         "PYTHONPATH": "/tmp/evil",
