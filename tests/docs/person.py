@@ -69,6 +69,7 @@ class Shell:
 
     def __init__(self, machine: Booted, app: App, *argv: str) -> None:
         self._app = app
+        self.transcript = ""
         self._terminal = machine.spawn(*argv)
         self._terminal.sendline(_FIRST_WORDS)
         self._terminal.expect_exact("<<status 0>>")
@@ -85,6 +86,7 @@ class Shell:
             except (pexpect.TIMEOUT, pexpect.EOF) as error:
                 raise AssertionError(f"{line}: {shown}{self._terminal.before}") from error
             shown += self._terminal.before
+            self.transcript += self._terminal.before
             self._app.scan(shown)
             if at == 0:
                 return Ended(shown.replace("\r", ""), int(self._terminal.match[1]))

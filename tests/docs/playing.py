@@ -49,6 +49,8 @@ class Playing:
             self._compare(block)
         elif block.kind == "pam_totp.conf":
             self._configure(block)
+        elif block.kind == "yaml":
+            self._write_here(block)
         elif block.kind == "pam":
             self._put_into_pam_files(block)
         elif block.kind == "sshd_config":
@@ -91,6 +93,10 @@ class Playing:
         here, there = shape(json.loads(block.text)), shape(json.loads(shown))
         assert fits(here, there), f"{block}: {here}\nis not of the form of\n{there}"
 
+    def _write_here(self, block: Block) -> None:
+        (name,) = re.findall(r"`([\w-]+\.yml)`", block.above)
+        self._machine.write(f"{self._story.folder}/{name}", block.text)
+
     def _configure(self, block: Block) -> None:
         """Put lines into the file that the page names, in the place of those that it names so."""
         text = _with_days(block.text)
@@ -102,7 +108,7 @@ class Playing:
             assert not re.search(rf"warning: ({keys}) ", complaints), f"{block}: {complaints}"
 
     def _put_into_pam_files(self, block: Block) -> None:
-        """Put lines where the page says: in the place of common-auth, or into a file of their own."""
+        """Put lines in the place of common-auth, if the page says so; else they are a file."""
         for path in block.files():
             if _INCLUDE.strip() in block.above:
                 before = self._pam_files.setdefault(path, self._machine.read(path))

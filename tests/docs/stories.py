@@ -5,6 +5,7 @@ A page with a block of its own kind that has no story here, and no other test, f
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from tests.support import product
 from tests.support.booted import SOURCE, Booted
 
 # What the pages type, beyond what the product and its tests need anyway.
-PACKAGES = ("sqlite3", "libpam-python")
+PACKAGES = ("sqlite3", "libpam-python", "ansible-core", "python3-apt")
 Event = Callable[[Booted, Shell], None]
 
 
@@ -61,6 +62,44 @@ def installed(machine: Booted, root: Shell) -> None:
     )(machine, root)
 
 
+CONTROLLER = "/root/controller"
+_DEB = "libpam-totp_0.1.0_amd64.deb"
+_CONTROL = """Package: libpam-totp
+Version: 0.1.0
+Architecture: all
+Maintainer: nobody <nobody@localhost>
+Description: what make install places, and no more
+"""
+
+
+def managed(machine: Booted, root: Shell) -> None:
+    """A machine that Ansible reaches as deploy, and the package, beside the playbook to be."""
+    accounts(machine, root)
+    machine.run("mkdir", "-p", "/root/package/DEBIAN", f"{CONTROLLER}/dist")
+    unpack = ("tar", "--extract", "--directory=/root/package", "--file=/dev/stdin")
+    subprocess.run(machine._command(unpack, "root"), input=product.tree(), check=True)
+    machine.write("/root/package/DEBIAN/control", _CONTROL)
+    machine.write("/root/package/DEBIAN/postinst", "#!/bin/sh\ntotpctl init\n", mode=0o755)
+    typed(
+        f"dpkg-deb --build --root-owner-group -Znone /root/package {CONTROLLER}/dist/{_DEB}",
+        "useradd --create-home --shell /bin/bash --groups sudo deploy",
+        f"echo 'deploy:{PASSWORD}' | chpasswd --crypt-method SHA256",
+        "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519",
+        "install -D -o deploy -m 600 /root/.ssh/id_ed25519.pub /home/deploy/.ssh/authorized_keys",
+        "ssh -o StrictHostKeyChecking=accept-new deploy@machine.example true",
+    )(machine, root)
+
+
+def nothing_was_told(machine: Booted, root: Shell) -> None:
+    """No secret of a playbook stands on the terminal, though it was to say all, or in the log."""
+    kept = json.loads(machine.read(f"{CONTROLLER}/handover/machine.example-alice.json"))
+    log = machine.run("journalctl", "--no-pager").stdout
+    assert "Enrol people" in root.transcript
+    assert "pam_totp(sudo:auth): event=skipped" in log
+    for secret in (kept["secret"], kept["uri"], *kept["recovery_codes"]):
+        assert secret not in root.transcript + log
+
+
 def enrolled(machine: Booted, root: Shell) -> None:
     installed(machine, root)
     typed("totpctl enroll alice")(machine, root)
@@ -82,9 +121,18 @@ _until_it_listens = f"for _ in $(seq 100); do [ -S {_SOCKET} ] && break; sleep 0
 
 STORIES = {
     "README.md": Story(accounts, folder=SOURCE),
+    "docs/howto/ansible.md": Story(
+        managed,
+        {
+            "yml --ask-become-pass\n": typed("export ANSIBLE_VERBOSITY=3 ANSIBLE_DIFF_ALWAYS=1"),
+            "json.load": nothing_was_told,
+        },
+        folder=CONTROLLER,
+    ),
     "docs/howto/back-up.md": Story(
         enrolled, {"/var/lib/pam_totp.lost": typed("rm /etc/security/pam_totp.key")}
     ),
+    "docs/howto/key-rotation.md": Story(enrolled),
     "docs/howto/locked-out.md": Story(
         waiting,
         {

@@ -14,8 +14,8 @@ from admin_cli.main import totpctl
 from pam_totp import config, pam_stack
 from tests.docs.blocks import Block, all_blocks
 from tests.unit import logfmt
-from tests.unit.pam_files import distribution
 from tests.unit.pages import read, rows
+from tests.unit.pam_files import distribution
 
 INCLUDE = "@include common-auth\n"
 TIMES = r"(?:[\d*/,-]+ ){5}"
