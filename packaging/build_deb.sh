@@ -69,14 +69,16 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP
 tree=$scratch/pam-totp
 mkdir "$tree"
-files | tar -c --null --no-recursion --ignore-failed-read --files-from=- | tar -x -C "$tree" --no-same-owner --no-same-permissions
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l packaging/debian/changelog -S Timestamp)
+# Times and modes as in no tree in particular.
+files | tar -c --null --no-recursion --ignore-failed-read --files-from=- \
+    --mtime="@$SOURCE_DATE_EPOCH" --mode=u=rwX,go=rX | tar -x -C "$tree" --no-same-owner
 mv "$tree/packaging/debian" "$tree/debian"
 cd "$tree"
 
 if [ -n "$version" ]; then
     sed -i "1s/(.*)/($version)/" debian/changelog
 fi
-SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -STimestamp)
 export SOURCE_DATE_EPOCH LC_ALL=C.UTF-8 TZ=UTC
 export DEB_BUILD_PROFILES="$profiles" DEB_BUILD_OPTIONS="$options"
 missing=$(dpkg-checkbuilddeps -I 2>&1) || fail "${missing#*error: }" "run: apt-get install, and these names"

@@ -1,0 +1,180 @@
+"""The Debian package: what is in it, its lists in step, and two builds of it the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import pam_totp
+from pam_totp.store import schema
+from tests.packaging.debian_package import DEBIAN, NAME, build, names, paragraphs, run
+from tests.support.place import ROOT
+
+# What the package has beyond "make install": debhelper's, and what only Debian knows.
+DEBIANS_OWN = {
+    f"/usr/share/doc/{NAME}/changelog.gz",
+    f"/usr/share/doc/{NAME}/copyright",
+    f"/usr/share/lintian/overrides/{NAME}",
+    "/usr/share/pam-configs/totp",
+    f"/usr/share/python3/runtime.d/{NAME}.rtupdate",
+}
+INSTALLED_FROM_C = "/usr/lib/x86_64-linux-gnu/security/pam_totp.so"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("deb"))
+
+
+@pytest.fixture(scope="module")
+def content(package: Path) -> dict[str, tuple[str, str]]:
+    """Mode and owner of each file and link of the package, by its path."""
+    listing = run("dpkg-deb", "--contents", package, check=True).stdout
+    found = {}
+    for line in listing.splitlines():
+        mode, owner, _, _, _, path = line.split(None, 5)
+        if not mode.startswith("d"):
+            found[path.split(" -> ")[0].removeprefix(".")] = (mode, owner)
+    return found
+
+
+@pytest.fixture(scope="module")
+def control(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the package's scripts and lists."""
+    folder = tmp_path_factory.mktemp("control")
+    run("dpkg-deb", "--control", package, folder, check=True)
+    return folder
+
+
+def shell_list(file: str, name: str) -> set[str]:
+    found = re.search(rf'^{name}="(.*?)"', (ROOT / file).read_text(encoding="utf-8"), re.M | re.S)
+    assert found
+    return set(found[1].split())
+
+
+def test_version_is_the_same_everywhere() -> None:
+    parsed = run("dpkg-parsechangelog", "-l", DEBIAN / "changelog", "-S", "Version", check=True)
+    assert (f"{pam_totp.__version__}\n", "") == (parsed.stdout, parsed.stderr)
+
+
+def test_package_depends_on_what_install_sh_installs() -> None:
+    wanted = shell_list("install.sh", "PACKAGES")
+    assert wanted == {n for n in names(paragraphs()[1]["Depends"]) if n != "libpam-runtime"}
+
+
+def test_package_is_built_with_what_install_sh_installs_for_that() -> None:
+    wanted = names(paragraphs()[0]["Build-Depends"])
+    wanted = wanted - {"debhelper-compat", "dh-sequence-python3", "python3"}
+    wanted |= {"debhelper", "dh-python", "gcc", "libc6-dev", "make"}
+    assert wanted == shell_list("install.sh", "BUILDING")
+
+
+def test_template_of_translations_is_in_step(tmp_path: Path) -> None:
+    shutil.copytree(DEBIAN, tmp_path / "debian")
+    run("debconf-updatepo", "--podir=debian/po", cwd=tmp_path, check=True)
+    texts = [
+        re.sub(r'"(POT-Creation-Date|Report-Msgid-Bugs-To):.*\n', "", path.read_text("utf-8"))
+        for path in (folder / "po/templates.pot" for folder in (DEBIAN, tmp_path / "debian"))
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_package_holds_what_make_install_places(
+    content: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
+    module = tmp_path / "pam_totp.so"
+    module.touch()
+    place = ["make", "-s", "install", f"MODULE={module}", f"DESTDIR={tmp_path}/root"]
+    module_folder = f"PAMDIR={os.path.dirname(INSTALLED_FROM_C)}"
+    run(*place, module_folder, "BYTECODE=no", cwd=ROOT, check=True)
+    placed = set()
+    for path in (tmp_path / "root").rglob("*"):
+        if path.is_symlink() or not path.is_dir():
+            name = f"/{path.relative_to(tmp_path / 'root')}"
+            placed.add(f"{name}.gz" if name.startswith("/usr/share/man/") else name)
+    assert sorted(placed | DEBIANS_OWN) == sorted(content)
+
+
+def test_everything_is_roots_and_nobody_elses_to_write(
+    content: dict[str, tuple[str, str]],
+) -> None:
+    wrong = {
+        path: (mode, owner)
+        for path, (mode, owner) in content.items()
+        if owner != "root/root" or mode not in ("-rw-r--r--", "-rwxr-xr-x", "lrwxrwxrwx")
+    }
+    assert {} == wrong
+
+
+def test_bytecode_is_left_to_the_machine(content: dict[str, tuple[str, str]]) -> None:
+    assert [] == [path for path in content if "__pycache__" in path or path.endswith(".pyc")]
+    assert f"/usr/share/python3/runtime.d/{NAME}.rtupdate" in content
+
+
+def test_what_people_edit_is_kept(content: dict[str, tuple[str, str]], control: Path) -> None:
+    conffiles = (control / "conffiles").read_text(encoding="utf-8").split()
+    assert "/etc/security/pam_totp.conf" in conffiles
+    assert sorted(path for path in content if path.startswith("/etc/")) == sorted(conffiles)
+
+
+def test_socket_is_enabled_and_stays_over_an_upgrade(control: Path) -> None:
+    """Debian 12's debhelper looks for units in /lib alone, and would say nothing of it."""
+    scripts = {
+        name: (control / name).read_text(encoding="utf-8")
+        for name in ("preinst", "postinst", "prerm", "postrm")
+    }
+    assert "deb-systemd-helper enable 'pam_totp.socket'" in scripts["postinst"]
+    assert "deb-systemd-invoke start 'pam_totp.socket'" in scripts["postinst"]
+    assert "deb-systemd-invoke try-restart 'pam_totp.service'" in scripts["postinst"]
+    assert "deb-systemd-helper enable 'pam_totp.service'" not in scripts["postinst"]
+    assert "deb-systemd-invoke stop" not in scripts["preinst"]
+    stopping = re.search(
+        r'\[ "\$1" = remove \].*\n\s*deb-systemd-invoke stop (.*)', scripts["prerm"]
+    )
+    assert stopping
+    assert "'pam_totp.socket'" in stopping[1]
+
+
+def test_schema_that_it_reads_is_written_into_it(control: Path) -> None:
+    known = re.search(r"^KNOWN=(\S+)", (control / "preinst").read_text(encoding="utf-8"), re.M)
+    assert known
+    assert str(len(schema.MIGRATIONS)) == known[1]
+
+
+def tracked_files(to: Path) -> None:
+    if (ROOT / ".git").exists():
+        files = subprocess.run(
+            ["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT, capture_output=True
+        ).stdout
+        copy = ["xargs", "-0", "cp", "--parents", "--target-directory", to]
+        subprocess.run(copy, cwd=ROOT, input=files, check=True)
+    else:
+        ignored = shutil.ignore_patterns("__pycache__", ".git", ".*_cache", "dist", "build")
+        shutil.copytree(ROOT, to, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+
+
+def test_two_builds_are_the_same_byte_by_byte(package: Path, tmp_path: Path) -> None:
+    """Elsewhere, without git, later, in another time zone, language, home and umask."""
+    tree = tmp_path / "another tree"
+    tree.mkdir()
+    tracked_files(tree)
+    for path in tree.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        path.chmod(path.stat().st_mode & 0o700)
+    other = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "USER": "somebody",
+        "TMPDIR": str(tmp_path),
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "C",
+        "CFLAGS": "-O0",
+    }
+    again = build(tmp_path / "out", tree / "packaging" / "build_deb.sh", env=other, umask=0o077)
+    assert package.name == again.name
+    assert package.read_bytes() == again.read_bytes()

@@ -1,0 +1,187 @@
+"""What the maintainer scripts of the Debian package refuse, and what they let happen; no root."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pam_totp.store import schema
+from tests.packaging.debian_package import DEBIAN, NAME, Scripts, run
+
+KNOWN = len(schema.MIGRATIONS)
+PROFILE = """\
+# here are the per-package modules (the "Primary" block)
+auth\t[success=1 default=ignore]\tpam_unix.so nullok
+# and here are more per-package modules (the "Additional" block)
+auth\trequired\tpam_totp.so{arguments}
+# end of pam-auth-update config
+{behind}"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+def a_store(path: Path, number: int) -> sqlite3.Connection:
+    """Make a store of schema ``number``, which only the log beside it knows while this is open."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA user_version = {number}")
+    return connection
+
+
+@pytest.mark.parametrize("script", ["preinst", "postinst", "prerm", "postrm"])
+def test_scripts_are_shell_of_every_debian(script: str) -> None:
+    done = run("dash", "-n", DEBIAN / f"{NAME}.{script}")
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("action", ["install", "upgrade"])
+def test_a_store_of_a_newer_schema_is_not_taken_over(scripts: Scripts, action: str) -> None:
+    path = scripts.root / "var/lib/pam_totp/store.db"
+    with contextlib.closing(a_store(path, KNOWN + 1)):
+        assert bytes(4) == path.read_bytes()[60:64]  # PRAGMA user_version, in the file itself
+        done = scripts.run("preinst", action, "9.9")
+    assert 1 == done.returncode
+    assert f"the store has schema {KNOWN + 1}, and this version knows {KNOWN}" in done.stderr
+
+
+def test_newer_store_where_the_configuration_has_it_is_found(scripts: Scripts) -> None:
+    path = scripts.root / "elsewhere.db"
+    a_store(path, KNOWN + 1).close()
+    config = scripts.root / "etc/security/pam_totp.conf"
+    config.write_text(f"# store = /no\nwindow = 1\n  store =  sqlite:{path}  \n", encoding="utf-8")
+    assert 1 == scripts.run("preinst", "upgrade", "9.9").returncode
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", KNOWN, KNOWN - 1])
+def test_any_other_store_is_left_to_init(scripts: Scripts, content: bytes | int | None) -> None:
+    path = scripts.root / "var/lib/pam_totp/store.db"
+    if isinstance(content, int):
+        a_store(path, content).close()
+    elif content is not None:
+        path.write_bytes(content)
+    done = scripts.run("preinst", "upgrade", "0.0")
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "auth required pam_totp.so\n",
+        "auth required pam_python.so /usr/lib/pam_totp/hook.py\n",
+        "@include pam_totp-lines\n",
+    ],
+)
+def test_removal_is_refused_while_a_pam_file_names_the_module(scripts: Scripts, line: str) -> None:
+    path = scripts.pam_file("su", "auth required pam_unix.so\n" + line)
+    done = scripts.run("prerm", "remove")
+    assert 1 == done.returncode
+    assert f"error: still in use by: {path}" in done.stderr
+    assert "hint: run: totpctl disable su\n" in done.stderr
+    assert [] == scripts.calls()
+
+
+def test_link_to_a_pam_file_elsewhere_is_followed(scripts: Scripts) -> None:
+    elsewhere = scripts.root / "elsewhere"
+    elsewhere.write_text("auth required pam_totp.so\n", encoding="utf-8")
+    (scripts.root / "etc/pam.d/su").symlink_to(elsewhere)
+    assert 1 == scripts.run("prerm", "remove").returncode
+
+
+def test_comments_and_hidden_copies_do_not_count(scripts: Scripts) -> None:
+    scripts.pam_file("su", "# auth required pam_totp.so\nauth required pam_unix.so # pam_totp\n")
+    scripts.pam_file(".pam_totp-before.su", "auth required pam_totp.so\n")
+    done = scripts.run("prerm", "remove")
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_removal_is_refused_while_a_change_waits(scripts: Scripts) -> None:
+    (scripts.root / "var/lib/pam_totp/unconfirmed.json").write_text("{}", encoding="utf-8")
+    done = scripts.run("prerm", "remove")
+    assert 1 == done.returncode
+    assert "a change waits for its confirmation" in done.stderr
+    assert [] == scripts.calls()
+
+
+@pytest.mark.parametrize("action", ["upgrade", "deconfigure", "failed-upgrade"])
+def test_nothing_else_is_refused(scripts: Scripts, action: str) -> None:
+    scripts.pam_file("su", "auth required pam_totp.so\n")
+    (scripts.root / "var/lib/pam_totp/unconfirmed.json").write_text("{}", encoding="utf-8")
+    done = scripts.run("prerm", action, "9.9")
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_profile_is_taken_out_the_standard_way(scripts: Scripts) -> None:
+    path = scripts.pam_file("common-auth", PROFILE.format(arguments=" ", behind=""))
+    scripts.program("pam-auth-update", f'echo "$@" >>{scripts.said}; : >{path}')
+    done = scripts.run("prerm", "remove")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ["--package --remove totp"] == scripts.calls()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "behind"), [(" window=0", ""), ("", "auth required pam_totp.so\n")]
+)
+def test_line_that_is_not_the_profiles_is_not_taken_out(
+    scripts: Scripts, arguments: str, behind: str
+) -> None:
+    scripts.pam_file("common-auth", PROFILE.format(arguments=arguments, behind=behind))
+    assert 1 == scripts.run("prerm", "remove").returncode
+    assert [] == scripts.calls()
+
+
+def test_profile_that_stays_in_place_keeps_the_package(scripts: Scripts) -> None:
+    """pam-auth-update does not touch files that somebody has edited."""
+    scripts.pam_file("common-auth", PROFILE.format(arguments="", behind=""))
+    done = scripts.run("prerm", "remove")
+    assert 1 == done.returncode
+    assert "common-auth" in done.stderr
+
+
+def test_failing_init_is_told_and_leaves_the_package_configured(scripts: Scripts) -> None:
+    scripts.program("totpctl", "exit 5")
+    done = scripts.run("postinst", "configure", "")
+    assert 0 == done.returncode
+    assert "hint: nobody can log in with a code until they are" in done.stderr
+    assert ["pam-auth-update --package"] == scripts.calls()
+
+
+def test_old_bytecode_is_gone_when_the_new_is_made(scripts: Scripts) -> None:
+    cache = scripts.root / "usr/lib/pam_totp/pam_totp/__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "hook.cpython-311.pyc").write_bytes(b"old")
+    assert 0 == scripts.run("postinst", "configure", "").returncode
+    assert not cache.exists()
+
+
+CONFMODULE = """
+db_version() { :; }; db_fset() { :; }; db_input() { echo "$2" >>%s; }; db_go() { :; }
+db_get() { RET=%s; }
+"""
+
+
+@pytest.mark.parametrize(("answer", "kept"), [("true", False), ("false", True), (None, True)])
+def test_secrets_go_only_if_somebody_says_so(
+    scripts: Scripts, answer: str | None, kept: bool
+) -> None:
+    key = scripts.root / "etc/security/pam_totp.key"
+    store = scripts.root / "var/lib/pam_totp/store.db"
+    key.touch()
+    store.touch()
+    if answer is not None:
+        confmodule = scripts.root / "usr/share/debconf/confmodule"
+        confmodule.parent.mkdir(parents=True)
+        confmodule.write_text(CONFMODULE % (scripts.said, answer), encoding="utf-8")
+    for action in ("remove", "purge"):
+        assert key.exists()
+        assert store.exists()
+        done = scripts.run("postrm", action)
+        assert 0 == done.returncode
+    assert (kept, kept) == (key.exists(), store.exists())
+    assert kept == (f"rm -rf {store.parent} {key}" in done.stderr)
+    assert ([] if answer is None else ["libpam-totp/purge-secrets"]) == scripts.calls()
