@@ -337,30 +337,6 @@ def test_only_its_own_pages_use_pam_python() -> None:
     assert not any(PAM_PYTHON in read(path) for path in PACKAGED)
 
 
-def anchors(page: Path) -> set[str]:
-    """Return what links may name in ``page``: its headings, as they are turned into anchors."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def test_links_lead_somewhere() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-            if not target.startswith("https://"):
-                name, _, anchor = target.partition("#")
-                path = page.parent / name if name else page
-                assert path.exists(), f"{page.relative_to(ROOT)}: {target}"
-                assert not anchor or anchor in anchors(path), f"{page.relative_to(ROOT)}: {target}"
-
-
-def test_index_leads_to_every_page() -> None:
-    index = read("docs/README.md")
-    pages = [*DOCS.rglob("*.md"), *(DOCS / "man").iterdir()]
-    linked = {(DOCS / t).resolve() for t in re.findall(r"\]\(([^)\s]+)\)", index)}
-    assert {p.resolve() for p in pages} - linked == {(DOCS / "README.md").resolve()}
-
-
 def test_commands_on_the_pages_exist() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
