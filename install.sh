@@ -5,26 +5,35 @@
 #   sudo ./install.sh --uninstall           remove the programs; key, store and settings are kept
 #   sudo ./install.sh --uninstall --purge   remove those too: every enrolment is lost
 #
+# It builds the Debian package libpam-totp and has apt install it.
 # It touches neither the configuration of sshd or sudo, nor /etc/pam.d: totpctl enable does.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin # the system's python3, whatever else is first on PATH
 export PATH
 umask 022
 
+# What the package depends on: packaging/debian/control says the same.
 # python3-six: Debian 12's python3-pampy needs it and does not say so.
-PACKAGES="python3 python3-nacl python3-click python3-pyotp python3-segno python3-pampy python3-six make"
-BUILDING="gcc libc6-dev libpam0g-dev" # removed again, unless they were there
+PACKAGES="python3 python3-nacl python3-click python3-pyotp python3-segno python3-pampy python3-six"
+BUILDING="make gcc libc6-dev libpam0g-dev debhelper dh-python po-debconf" # purged again, unless they were there
 CONFIG=/etc/security/pam_totp.conf
 KEY=/etc/security/pam_totp.key
 STATE=/var/lib/pam_totp
 LIBRARY=/usr/lib/pam_totp
-UNITS="pam_totp.socket pam_totp.service"
-UNCONFIRMED=$STATE/unconfirmed.json
+CACHE=/var/cache/pam_totp
+INSTALLED=$CACHE/installed.deb # has passed its self-test
+NEW=$CACHE/new.deb             # has not yet
+PREVIOUS=$CACHE/previous.deb   # until then, the way back
+ROOM=16384                     # KiB that an upgrade, and the way back, may take
+
+say() { # to a terminal that may be gone: that stops nothing
+    printf '%s\n' "$@" 2>/dev/null || true
+}
 
 fail() {
-    printf 'install.sh: error: %s\n' "$1" >&2
+    say "install.sh: error: $1" >&2
     shift
-    for hint in "$@"; do printf 'hint: %s\n' "$hint" >&2; done
+    for hint in "$@"; do say "hint: $hint" >&2; done
     exit 1
 }
 
@@ -41,118 +50,109 @@ check_machine() {
     [ "$(id -u)" -eq 0 ] || fail "only root can install" "run: sudo ./install.sh"
 }
 
-# Packages of the list that are not installed.
-missing() {
-    for package in "$@"; do
-        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-        [ "$state" = installed ] || printf ' %s' "$package"
+install_all() {
+    keep_previous
+    install_missing "$PACKAGES"
+    dependencies=$installed
+    build
+    check_room
+    finish_from_here
+    mv -f "$scratch"/built/libpam-totp_*.deb "$NEW"
+    install_package "$NEW" || take_back "the new version could not be installed"
+    if ! { to_the_end totpctl init && to_the_end totpctl selftest; }; then
+        take_back "the new version failed its self-test"
+    fi
+    mv -f "$NEW" "$INSTALLED"
+    rm -f "$PREVIOUS"
+    remove_strays
+    # shellcheck disable=SC2086 # one word a package
+    [ -z "$dependencies" ] || apt-mark auto $dependencies >/dev/null # they go when it goes
+    if [ -n "$(users_of_the_hook)" ]; then
+        say "" "Upgraded. Look at: totpctl status; totpctl doctor"
+        return
+    fi
+    say "" \
+        "Next: 1. enrol yourself:                   totpctl enroll YOUR-NAME" \
+        "      2. let sshd and sudo ask for codes:  totpctl enable sshd sudo" \
+        "      3. log in from a second terminal, with a new connection" \
+        "      4. keep it:                          totpctl confirm" \
+        "         without that, everything is put back by itself after ten minutes"
+}
+
+# Have PREVIOUS, if there is anything to go back to. After a run that was killed what is in place
+# may never have been tried: then PREVIOUS is there, and stays.
+keep_previous() {
+    if [ -e "$PREVIOUS" ] && { is_registered "$NEW" || is_registered "$PREVIOUS"; }; then
+        return
+    fi
+    rm -f "$PREVIOUS"
+    if is_registered "$INSTALLED"; then
+        ln "$INSTALLED" "$PREVIOUS"
+    elif is_packaged || [ -e "$LIBRARY" ]; then
+        packaging/installer/pack_installed.sh "$PREVIOUS.new" ||
+            fail "what is installed cannot be packed, as the way back" "nothing was changed"
+        mv "$PREVIOUS.new" "$PREVIOUS"
+    fi
+}
+
+# Build the package in $scratch/built; what apt installed for that, and nothing else, goes again.
+build() {
+    install_tools "$BUILDING"
+    if ! packaging/build_deb.sh "$scratch/built" --no-tests >"$scratch/log" 2>&1; then
+        tail -n 40 "$scratch/log" >&2
+        remove_tools
+        fail "the package cannot be built" "the reason is above; until then nothing was changed"
+    fi
+    remove_tools
+}
+
+# dpkg cannot go back where a disk is full: then nothing is begun.
+check_room() {
+    for folder in /usr /var/lib/dpkg "$CACHE" "$STATE"; do
+        free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }')
+        [ "${free:-$ROOM}" -ge "$ROOM" ] ||
+            fail "less than $((ROOM / 1024)) MB are free in $folder" "nothing was changed; make room on the disk: df -h $folder"
     done
 }
 
-installed_packages() {
-    dpkg-query -W -f '${db:Status-Status} ${binary:Package}\n' | sed -n 's/^installed //p' | sort
-}
-
-install_packages() {
-    # shellcheck disable=SC2086 # one word a package
-    wanted=$(missing $1)
-    [ -n "$wanted" ] || return 0
-    echo "installing:$wanted"
-    apt-get update -q || fail "apt-get update failed" "look at /etc/apt/sources.list.d and the network"
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $wanted ||
-        fail "apt-get install failed" \
-            "on Ubuntu the packages are in universe: add-apt-repository universe"
-}
-
-# Build pam_totp.so in $scratch; what apt installed for that, and nothing else, goes again.
-build_module() {
-    installed_packages >"$scratch/before"
-    install_packages "$BUILDING"
-    make --no-print-directory -s native BUILD="$scratch" || fail "pam_totp.so cannot be built" \
-        "the reason is above; until then nothing was changed"
-    built_with=$(installed_packages | comm -13 "$scratch/before" - | tr '\n' ' ')
-    [ -n "$built_with" ] || return 0
-    echo "removing what was only needed to build: $built_with"
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get purge -q -y $built_with ||
-        echo "install.sh: warning: they are still there; run: apt-get purge $built_with" >&2
-    built_with=
-}
-
-install_all() {
-    install_packages "$PACKAGES"
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
-    trap interrupted INT TERM HUP
-    rm -rf "$LIBRARY.previous" # of a run that was killed: what is in place came after it
-    build_module
-    module=$(dirname "$(find /usr/lib -path '*/security/pam_unix.so' | head -n 1)")/pam_totp.so
-    [ ! -e "$module" ] || cp -p "$module" "$scratch/previous.so"
-    testing=yes
-    make --no-print-directory -s install MODULE="$scratch/pam_totp.so"
-    start_service
-    if ! { totpctl init && totpctl selftest </dev/null; }; then
-        restore_previous
+# End with an error, and with what was there before.
+take_back() {
+    trap '' INT TERM HUP
+    if ! [ -e "$PREVIOUS" ]; then
+        fail "$1, so do not put pam_totp into a PAM file yet" \
+            "no file in /etc/pam.d was changed: everybody logs in as before" \
+            "the reason is above, and in the system log; mend it and run it again"
     fi
-    testing=
-    rm -rf "$LIBRARY.previous"
-    if [ -n "$(users_of_the_hook)" ]; then
-        printf '\nUpgraded. Look at: totpctl status; totpctl doctor\n'
+    if ! is_in_place "$PREVIOUS"; then
+        # The previous version would refuse a store that the new one has taken over.
+        stop_service
+        if dpkg-deb -x "$PREVIOUS" "$scratch/previous"; then
+            /usr/bin/python3 -I packaging/take_back_schema.py "$scratch/previous$LIBRARY" ||
+                true # it says why not
+        fi
+        install_package "$PREVIOUS" || true
+    fi
+    start_service
+    is_in_place "$PREVIOUS" ||
+        fail "$1, and the previous version could not be put back in place" \
+            "the reason is above; when it is mended, run: dpkg --install --force-confold $PREVIOUS"
+    rm -f "$PREVIOUS" "$NEW"
+    fail "$1; the previous one is back in place" "the reason is above, and in the system log"
+}
+
+# Until finish_from_here a signal ends this script, when the step that runs is done. After it, this
+# goes on: to its end, or back to what was there.
+interrupted() {
+    signals=$((signals + 1))
+    if [ -n "$finishing$step" ]; then
+        say "install.sh: what was begun is finished first; interrupt again to stop it" >&2
+        [ "$signals" -eq 1 ] || [ -z "$step" ] || kill -TERM "-$step" 2>/dev/null || true
         return
     fi
-    cat <<'EOF'
-
-Next: 1. enrol yourself:                   totpctl enroll YOUR-NAME
-      2. let sshd and sudo ask for codes:  totpctl enable sshd sudo
-      3. log in from a second terminal, with a new connection
-      4. keep it:                          totpctl confirm
-         without that, everything is put back by itself after ten minutes
-EOF
-}
-
-# Without systemd, or before it listens, pam_totp.so starts a worker for each login.
-start_service() {
-    [ -d /run/systemd/system ] || return 0
-    systemctl daemon-reload
-    # shellcheck disable=SC2086 # one word a unit
-    systemctl stop $UNITS
-    systemctl enable -q --now pam_totp.socket
-}
-
-stop_service() {
-    [ -d /run/systemd/system ] || return 0
-    # shellcheck disable=SC2086 # one word a unit
-    systemctl disable -q --now $UNITS pam_totp-doctor.timer 2>/dev/null || true
-}
-
-# What is half done is finished or taken back before this script ends.
-interrupted() {
     trap '' INT TERM HUP
-    if [ -n "${built_with:-}" ]; then
-        echo "install.sh: warning: these may still be there; run: apt-get purge $built_with" >&2
-    fi
-    [ -z "${testing:-}" ] || restore_previous
+    finish_from_here
+    finish_what_was_begun
     fail "interrupted" "run it again"
-}
-
-restore_previous() {
-    if [ -d "$LIBRARY.previous" ]; then
-        /usr/bin/python3 -I packaging/put_in_place.py "$LIBRARY.previous" "$LIBRARY"
-        rm -rf "$LIBRARY.previous"
-        if [ -e "$scratch/previous.so" ]; then
-            cp -p "$scratch/previous.so" "$module.new"
-            mv -f "$module.new" "$module"
-        else
-            rm -f "$module"
-        fi
-        start_service
-        /usr/bin/python3 -I packaging/take_back_schema.py "$LIBRARY" || true # it says why not
-        fail "the new version failed its self-test; the previous one is back in place" \
-            "the reason is above, and in the system log"
-    fi
-    fail "the self-test failed, so do not put pam_totp into a PAM file yet" \
-        "no file in /etc/pam.d was changed: everybody logs in as before"
 }
 
 # PAM files that load the hook: without it, they deny everybody.
@@ -161,25 +161,25 @@ users_of_the_hook() {
 }
 
 uninstall() {
-    if [ -e "$UNCONFIRMED" ]; then
-        fail "a change waits for its confirmation, and totpctl is needed to put it back" \
-            "run: totpctl revert"
+    if ! is_packaged && [ -e "$LIBRARY" ]; then # then it becomes a package, which says when it may go
+        packaging/installer/pack_installed.sh "$scratch/installed.deb"
+        install_package "$scratch/installed.deb" || fail "it cannot be made a package, to be removed"
     fi
-    users=$(users_of_the_hook)
-    if [ -n "$users" ]; then
-        fail "still in use by: $(echo "$users" | tr '\n' ' ')" \
-            "run: totpctl disable$(echo "$users" | sed 's|.*/| |' | tr -d '\n')" \
-            "what is left then was written by hand: without the hook it would deny every login"
+    finish_from_here
+    if is_packaged; then
+        remove_package remove || fail "apt-get did not remove libpam-totp" "the reason is above"
     fi
-    stop_service
-    make --no-print-directory -s uninstall
-    [ ! -d /run/systemd/system ] || systemctl daemon-reload
+    rm -rf "$CACHE"
     if [ "$1" = purge ]; then
+        if is_known; then
+            echo "libpam-totp libpam-totp/purge-secrets boolean true" | debconf-set-selections || true
+            remove_package purge || fail "apt-get did not purge libpam-totp" "the reason is above"
+        fi
         rm -rf "$STATE"
         rm -f "$KEY" "$CONFIG"
-        echo "removed pam_totp, its store, sealing key and configuration"
+        say "removed pam_totp, its store, sealing key and configuration"
     else
-        echo "removed pam_totp; kept: $STATE $KEY $CONFIG"
+        say "removed pam_totp; kept: $STATE $KEY $CONFIG"
     fi
 }
 
@@ -197,9 +197,15 @@ cd "$(dirname "$0")"
 check_machine
 exec 9>/run/pam_totp.install.lock
 flock -n 9 || fail "another install.sh is running" "wait until it has ended"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# shellcheck source=packaging/installer/steps.sh
+. packaging/installer/steps.sh
+trap interrupted INT TERM HUP
+install -d -m 0755 "$CACHE"
+finish_what_was_begun
 if [ "$action" = install ]; then
     install_all
 else
-    command -v make >/dev/null || install_packages make
     uninstall "$action"
 fi

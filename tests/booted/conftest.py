@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.booted import logins
-from tests.support.booted import SOURCE, Booted
+from tests.support import package
+from tests.support.booted import Booted
 from tests.support.booted_base import base_of
 from tests.support.machine import Account
 
@@ -21,15 +22,15 @@ def base(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def fresh(base: tuple[str, str]) -> Iterator[Booted]:
-    """A booted Debian in which install.sh has run, and no more."""
+    """A booted Debian with the package, and no more."""
     with Booted(*base) as booted:
-        booted.run(f"{SOURCE}/install.sh")
+        package.install(booted)
         yield booted
 
 
 @pytest.fixture
 def machine(fresh: Booted) -> Booted:
-    """A booted Debian in which install.sh has run, and codes are asked for."""
+    """A booted Debian with the package, in which codes are asked for."""
     logins.set_up(fresh)
     return fresh
 

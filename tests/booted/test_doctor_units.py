@@ -66,7 +66,7 @@ def test_timer_is_off_until_somebody_wants_it_and_then_runs_every_day(fresh: Boo
     fresh.run("systemctl", "enable", "--now", TIMER)
     assert "enabled\n" == fresh.run(*asked).stdout
     assert TIMER in fresh.run("systemctl", "list-timers", "--no-pager").stdout
-    fresh.run(f"{SOURCE}/install.sh", "--uninstall")
+    fresh.run(f"{SOURCE}/install.sh", "--uninstall", "--purge")
     assert TIMER not in fresh.run("systemctl", "list-timers", "--no-pager").stdout
     assert "" == fresh.run("find", "/etc/systemd/system", "-name", "pam_totp*").stdout
 

@@ -171,7 +171,7 @@ def test_who_answers_while_the_service_stops_is_let_in(machine: Booted, alice: A
 def test_upgrade_replaces_the_service_that_runs(machine: Booted, users: Iterator[Account]) -> None:
     assert log_in(machine, next(users))
     before = main_pid(machine)
-    machine.run(f"{SOURCE}/install.sh")
+    machine.run(f"{SOURCE}/install.sh", timeout=300)
     assert before != main_pid(machine) != 0
     user = next(users)
     assert log_in(machine, user)
@@ -180,7 +180,7 @@ def test_upgrade_replaces_the_service_that_runs(machine: Booted, users: Iterator
 
 def test_uninstall_leaves_no_unit_behind(machine: Booted) -> None:
     machine.run("rm", "/etc/pam.d/sshd", f"/etc/pam.d/{PAM_SERVICE}")
-    machine.run(f"{SOURCE}/install.sh", "--uninstall")
+    machine.run(f"{SOURCE}/install.sh", "--uninstall", "--purge")
     assert "" == machine.systemctl("list-unit-files", "--no-legend", "pam_totp*", check=False)
     assert "" == machine.systemctl("list-units", "--all", "--no-legend", "pam_totp*")
     assert 0 != machine.run("test", "-e", SOCKET_PATH, check=False).returncode

@@ -120,7 +120,7 @@ def test_an_uninstall_waits_for_the_confirmation_and_names_what_is_on(machine: M
     refused = machine.run(ROOT / "install.sh", "--uninstall", check=False)
     assert 1 == refused.returncode
     assert "a change waits for its confirmation" in refused.stderr
-    assert "hint: run: totpctl revert" in refused.stderr
+    assert "hint: run: totpctl confirm, or: totpctl revert" in refused.stderr
     totpctl(machine, "confirm", "--yes")
     refused = machine.run(ROOT / "install.sh", "--uninstall", check=False)
     assert 1 == refused.returncode

@@ -1,0 +1,62 @@
+"""install.sh in a machine where building is quick: a package that was built before is copied."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from tests.support import package
+from tests.support.machine import Machine
+from tests.support.place import ROOT
+
+FOLDER = "/opt/pam_totp"
+INSTALLER = f"{FOLDER}/install.sh"
+KEY, STORE = "/etc/security/pam_totp.key", "/var/lib/pam_totp/store.db"
+CONFIG = "/etc/security/pam_totp.conf"
+HOOK = "/usr/lib/pam_totp/hook.py"
+VERIFIER = "/usr/lib/pam_totp/pam_totp/verifier.py"
+CACHE = "/var/cache/pam_totp"
+PAM_LINE = f"auth required pam_python.so {HOOK}\n"
+_COPIES = f'#!/bin/sh\nmkdir "$1"\ncp {FOLDER}/built "$1/libpam-totp_0_all.deb"\n'
+
+
+def bring(machine: Machine, built: bytes | None = None) -> None:
+    """Have FOLDER, from which ``built`` is installed; as a rule the package of this tree."""
+    machine.run("mkdir", "-p", FOLDER)
+    machine.run("cp", "-r", ROOT / "install.sh", ROOT / "packaging", FOLDER)
+    machine.run("sh", "-c", f"cat >{FOLDER}/built", typed=built or package.built())
+    machine.write(f"{FOLDER}/packaging/build_deb.sh", _COPIES, mode=0o755)
+
+
+def install(
+    machine: Machine, *arguments: str, **options: object
+) -> subprocess.CompletedProcess[str]:
+    return machine.run(INSTALLER, *arguments, check=False, timeout=180, **options)
+
+
+def exists(machine: Machine, path: str) -> bool:
+    return machine.run("test", "-e", path, check=False).returncode == 0
+
+
+def state(machine: Machine) -> str:
+    """Return what dpkg says of the package: "ii " where all is well, "" where it knows none."""
+    asked = machine.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "libpam-totp", check=False)
+    return asked.stdout
+
+
+def wait_for(machine: Machine, path: str) -> None:
+    deadline = time.monotonic() + 60
+    while not exists(machine, path):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def pam_and_ssh(machine: Machine) -> str:
+    """Return a digest of every file that decides who may log in."""
+    return machine.run(
+        "sh", "-c", "find /etc/pam.d /etc/ssh /etc/sudoers* -type f | sort | xargs sha256sum"
+    ).stdout
+
+
+def package_file() -> str:
+    return (ROOT / "pam_totp" / "verifier.py").read_text(encoding="utf-8")

@@ -1,0 +1,52 @@
+"""The Debian package of this tree, built once for all the machines of a session."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.support.booted import Booted
+from tests.support.place import ROOT
+
+MODULES = "usr/lib/pam_totp/pam_totp"
+
+
+@functools.cache
+def built() -> bytes:
+    """Return it, as packaging/build_deb.sh makes it for install.sh."""
+    with tempfile.TemporaryDirectory(prefix="pam_totp-package.") as folder:
+        build = [ROOT / "packaging" / "build_deb.sh", folder, "--no-tests"]
+        subprocess.run(build, check=True, timeout=300, stdout=subprocess.DEVNULL)
+        (package,) = Path(folder).glob("libpam-totp_*.deb")
+        return package.read_bytes()
+
+
+@functools.cache
+def with_a_last_line(module: str, line: str) -> bytes:
+    """Return it with ``line`` at the end of a module."""
+    with tempfile.TemporaryDirectory(prefix="pam_totp-package.") as folder:
+        package, tree = Path(folder, "changed.deb"), Path(folder, "tree")
+        package.write_bytes(built())
+        subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
+        path = f"{MODULES}/{module}"
+        with open(tree / path, "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+        sums = tree / "DEBIAN" / "md5sums"
+        others = [
+            line for line in sums.read_text().splitlines(True) if not line.endswith(f"{path}\n")
+        ]
+        md5sum = ["md5sum", path]
+        own = subprocess.run(md5sum, cwd=tree, check=True, capture_output=True, text=True).stdout
+        sums.write_text("".join([*others, own]))
+        pack = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, package]
+        subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
+        return package.read_bytes()
+
+
+def install(machine: Booted) -> None:
+    """Install it as `apt install` does, where all that it depends on is there."""
+    unpack = "base64 -d >/root/libpam-totp.deb && dpkg --install /root/libpam-totp.deb"
+    machine.run("sh", "-ec", unpack, typed=base64.b64encode(built()).decode("ascii"))
