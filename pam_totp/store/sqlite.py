@@ -35,8 +35,8 @@ class SQLiteStore:
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self.database = database
         self.sealer = sealer
-        in_force, sealed = self._key_in_force()
-        self._decoy_key = _open_decoy_key(in_force, sealed)
+        self._at_first, self._sealed_decoy_key = self._key_in_force()
+        self._decoy_key = b""  # opened when it is needed; it is the same under every sealing key
 
     @classmethod
     def open(cls, path: str, sealer: Sealer) -> SQLiteStore:
@@ -86,9 +86,15 @@ class SQLiteStore:
 
     def decoy(self, purpose: bytes, name: str) -> bytes:
         """Return 32 bytes for a name without a record. They outlast every sealing key."""
-        return sealing.decoy(self._decoy_key, purpose, name)
+        return sealing.decoy(self.decoy_key(), purpose, name)
 
     def decoy_key(self) -> bytes:
+        """Return the key of the decoys. Nobody is denied because it does not open."""
+        if not self._decoy_key:
+            try:
+                self._decoy_key = self._at_first.open(self._sealed_decoy_key, *DECOY_KEY)
+            except SealingError:
+                self._decoy_key = self._at_first.decoy_key()
         return self._decoy_key
 
     def reseal(self, sealer: Sealer) -> int:
@@ -142,19 +148,15 @@ class SQLiteStore:
         rows = self.database.execute(f"PRAGMA integrity_check({limit})")
         return [str(problem) for (problem,) in rows if problem != "ok"]
 
-    def _key_in_force(self) -> tuple[Sealer, bytes | None]:
-        """Return the key that the store names, and its sealed key of decoys, if it has one."""
+    def _key_in_force(self) -> tuple[Sealer, bytes]:
+        """Return the key that the store names, and its sealed key of decoys, b"" without one."""
         for _ in range(_KEY_READS):
-            meta = dict(
-                self.database.execute(
-                    "SELECT key, value FROM meta WHERE key IN ('decoy_key', 'sealing_key_id')"
-                )
-            )
+            meta = dict(self.database.execute("SELECT key, value FROM meta"))
             if "sealing_key_id" not in meta:
                 raise self.database.corrupt("names no sealing key")
             found = self.sealer.named(meta["sealing_key_id"])
             if found is not None:
-                return found, meta.get("decoy_key")
+                return found, meta.get("decoy_key", b"")
             if not self._read_key_file_again():
                 break
         raise SealingError(
@@ -167,13 +169,3 @@ class SQLiteStore:
         """Tell whether it holds other keys now."""
         before, self.sealer = self.sealer, sealing.read_sealer(self.sealer.path)
         return before.key_file() != self.sealer.key_file()
-
-
-def _open_decoy_key(sealer: Sealer, sealed: bytes | None) -> bytes:
-    """Return the key of the decoys. Nobody is denied because it does not open."""
-    if sealed is not None:
-        try:
-            return sealer.open(sealed, *DECOY_KEY)
-        except SealingError:
-            pass
-    return sealer.decoy_key()
