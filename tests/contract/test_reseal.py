@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pam_totp import store
 from pam_totp.errors import SealingError, StoreUnavailable
-from pam_totp.sealing import Sealer, new_sealer
+from pam_totp.sealing import new_sealer
 from pam_totp.store import database, resealing
 from pam_totp.store.pool import Pool
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.verifier import Authenticator
 from tests.contract.raw import connect
-from tests.contract.store_contract import SHARED
 from tests.support.place import Place
-
-PEOPLE = {f"user{number}": bytes([number]) * 20 for number in range(20)}
+from tests.support.rotating import (
+    PEOPLE,
+    enrol_people,
+    envelopes,
+    keep_both,
+    reseal,
+    rotate,
+    secrets,
+)
 
 
 @pytest.fixture(params=["of a login alone", "kept open"], autouse=True)
@@ -31,54 +34,8 @@ def connections(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def people(place: Place) -> Place:
-    for name, secret in PEOPLE.items():
-        place.enrol(name, secret)
-    place.enrol("user0", b"of a tablet of user0", label="tablet")
+    enrol_people(place)
     return place
-
-
-def keep_both(place: Place) -> Sealer:
-    """Do the first step of a rotation; return the new key."""
-    sealer = place.sealer()
-    new = sealer.others[0] if sealer.others else new_sealer(str(place.key_path))
-    place.key_path.write_bytes(
-        sealer.key_file() if sealer.others else sealer.key_file() + new.key_file()
-    )
-    return new
-
-
-def reseal(place: Place) -> int:
-    """Do the second step of a rotation."""
-    new = keep_both(place)
-    with place.open() as opened:
-        return opened.reseal(new)
-
-
-def rotate(place: Place) -> Sealer:
-    """Do all three steps; return the new key."""
-    new = keep_both(place)
-    with place.open() as opened:
-        opened.reseal(new)
-    place.key_path.write_bytes(new.key_file())
-    return new
-
-
-def secrets(place: Place) -> dict[str, set[bytes | None]]:
-    found = {}
-    with place.open() as opened:
-        for record in opened.records():
-            with opened.transaction(record.name) as transaction:
-                assert transaction.record is not None
-                found[record.name] = {a.secret for a in transaction.record.authenticators}
-    return found
-
-
-def envelopes(place: Place) -> dict[str, bytes]:
-    connection = connect(place.store_path)
-    rows = connection.execute("SELECT id, sealed_secret FROM authenticators").fetchall()
-    rows += connection.execute("SELECT key, value FROM meta WHERE key = 'decoy_key'").fetchall()
-    connection.close()
-    return dict(rows)
 
 
 def everything(place: Place) -> bytes:
@@ -229,115 +186,6 @@ def test_a_damaged_key_of_decoys_denies_nobody_and_is_mended(people: Place) -> N
         assert before == opened.load_decoy("mallory")
 
 
-# Decoys
-
-
-@pytest.mark.parametrize("of_its_own", [True, False], ids=["new store", "store of before"])
-def test_decoys_outlast_the_key(people: Place, of_its_own: bool) -> None:
-    """Else an unknown user's wrong codes were forgotten, and a known user's were not."""
-    if not of_its_own:
-        connection = connect(people.store_path)
-        connection.execute("DELETE FROM meta WHERE key = 'decoy_key'")
-        connection.close()
-    with people.open() as opened:
-        with opened.decoy_transaction("mallory") as transaction:
-            transaction.save(transaction.record._replace(failures=4, throttled_until=99))
-        before = opened.load_decoy("mallory")
-    for _ in range(2):
-        rotate(people)
-        with people.open() as opened:
-            assert before == opened.load_decoy("mallory")
-
-
-def test_stores_with_the_same_key_have_decoys_of_their_own(people: Place) -> None:
-    path = people.folder / "other" / "store.db"
-    store.create_store(str(path), people.sealer())
-    with people.open() as opened, store.open_store(str(path), people.sealer()) as other:
-        assert opened.load_decoy("mallory") != other.load_decoy("mallory")
-
-
-# Who had read the key before
-
-
-def whole_rotation(place: Place) -> None:
-    rotate(place)
-
-
-def two_rotations(place: Place) -> None:
-    rotate(place)
-    rotate(place)
-
-
-STEPS = (keep_both, reseal, whole_rotation, two_rotations)
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_who_has_read_the_key_before_opens_the_store_after(
-    people: Place, step: Callable[[Place], object]
-) -> None:
-    sealer = people.sealer()
-    step(people)
-    with store.open_store(str(people.store_path), sealer) as opened:
-        assert [] == opened.check()
-        with opened.transaction("user3") as transaction:
-            assert transaction.record is not None
-            assert PEOPLE["user3"] == transaction.record.authenticators[0].secret
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_who_has_opened_the_store_before_reads_and_writes_after(
-    people: Place, step: Callable[[Place], object]
-) -> None:
-    with people.open() as opened:
-        decoy = opened.load_decoy("mallory")
-        step(people)
-        assert decoy == opened.load_decoy("mallory")
-        with opened.transaction("user3") as transaction:
-            assert transaction.record is not None
-            assert PEOPLE["user3"] == transaction.record.authenticators[0].secret
-            transaction.save(transaction.record._replace(failures=2))
-        new = Authenticator(os.urandom(16).hex(), "phone", b"of a racing enrolment")
-        with opened.transaction("racer") as transaction:
-            transaction.save(UserRecord("racer", authenticators=(new,)))
-    assert 2 == people.record("user3").failures
-    rotate(people)
-    assert {b"of a racing enrolment"} == secrets(people)["racer"]
-
-
-def test_an_enrolment_inside_the_two_keys_is_sealed_with_what_the_store_names(
-    people: Place,
-) -> None:
-    """In either order of key file and store: whoever has opened it before, or after."""
-    old, new = people.sealer(), keep_both(people)
-    people.enrol("early", b"e" * 20)
-    with people.open() as opened:
-        opened.reseal(new)
-    people.enrol("late", b"l" * 20)
-    with store.open_store(str(people.store_path), old) as opened:
-        record = UserRecord("stale", authenticators=(Authenticator("s" * 32, "phone", b"s" * 20),))
-        with opened.transaction("stale") as transaction:
-            transaction.save(record)
-    assert {new.key_id} == {envelope[1:5] for envelope in envelopes(people).values()}
-    people.key_path.write_bytes(new.key_file())
-    found = secrets(people)
-    assert [{b"e" * 20}, {b"l" * 20}, {b"s" * 20}] == [found[n] for n in ("early", "late", "stale")]
-
-
-def test_a_key_that_was_never_the_store_s_is_refused_however_it_changes(
-    people: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads = []
-
-    def read(path: str) -> Sealer:
-        reads.append(path)
-        return new_sealer(path)
-
-    monkeypatch.setattr("pam_totp.sealing.read_sealer", read)
-    with pytest.raises(SealingError, match="is sealed with another"):
-        store.open_store(str(people.store_path), new_sealer(str(people.key_path)))
-    assert 0 < len(reads) < 10
-
-
 # The log
 
 
@@ -371,26 +219,3 @@ def test_a_connection_that_waited_for_a_reader_waits_for_writers_as_before(
         opened.reseal(new)
         execute = opened.database.execute  # type: ignore[attr-defined]
         assert [(round(1000 * database.BUSY_TIMEOUT),)] == execute("PRAGMA busy_timeout")
-
-
-# Any order of steps
-
-
-@given(st.lists(st.sampled_from(["keep both", "reseal", "finish", "enrol"]), max_size=12))
-@settings(max_examples=25, deadline=None, suppress_health_check=SHARED)
-def test_after_any_steps_in_any_order_every_secret_opens(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
-) -> None:
-    place, expected = Place(tmp_path_factory.mktemp("any")), {}
-    for number, step in enumerate(steps):
-        if step == "keep both":
-            keep_both(place)
-        elif step == "reseal":
-            reseal(place)
-        elif step == "finish":
-            rotate(place)
-        else:
-            secret = bytes([number]) * 20
-            place.enrol(f"user{number}", secret)
-            expected[f"user{number}"] = {secret}
-        assert expected == secrets(place)

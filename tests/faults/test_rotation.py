@@ -1,11 +1,9 @@
-"""rotate-key killed at every step, on disks that fail, and while everybody logs in and enrols."""
+"""rotate-key killed at every step, and on disks that fail or are full."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from admin_cli import rotation, ui
-from admin_cli.main import totpctl
-from admin_cli.session import Session
-from pam_totp import decision, login, sealing, store
-from pam_totp.login import PAM_SUCCESS
-from pam_totp.store import resealing
-from tests.faults.fake_pam import Clock, log_in
-from tests.faults.processes import Meet, together
+from tests.faults.fake_pam import Clock
+from tests.faults.processes import Meet
+from tests.faults.rotating import (
+    assert_finished,
+    assert_logins_work,
+    envelopes_of,
+    rotate,
+    with_people,
+)
 from tests.faults.test_disk import fill, make_room
 from tests.faults.tracing import schedule, traced
 from tests.support.place import Place
 
-PEOPLE = {"alice": b"the secret of alice.", "bob": b"the secret of bob..."}
 # What changes the disk. Between two of them a kill finds what it finds at the second one.
 CHANGING = ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "fchmod", "rename", "unlink")
 Calls = list[tuple[str, str]]
@@ -35,54 +33,6 @@ Calls = list[tuple[str, str]]
 def place(place: Place) -> Place:
     """Two people and a decoy's wrong codes, in a folder that the tests may put back."""
     return with_people(place.folder)
-
-
-def with_people(folder: Path) -> Place:
-    inside = folder / "inside"
-    inside.mkdir()
-    place = Place(inside)
-    for name, secret in PEOPLE.items():
-        place.enrol(name, secret)
-    with place.open() as opened, opened.decoy_transaction("mallory") as transaction:
-        transaction.save(transaction.record._replace(failures=3))
-    return place
-
-
-def rotate(place: Place) -> str:
-    """Do what the command does once it has been confirmed; return how it ended."""
-    session = Session(str(place.config_path))
-    try:
-        rotation._rotate(session, sealing.read_sealer(str(place.key_path)))
-    except (rotation.PamTotpError, OSError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "done"
-
-
-def assert_logins_work(place: Place, clock: Clock) -> None:
-    clock.now += 30
-    for name, secret in PEOPLE.items():
-        assert PAM_SUCCESS == log_in(place, clock.code(0, secret), name)
-    with place.open() as opened:
-        assert [] == opened.check()
-        assert 3 == opened.load_decoy("mallory").failures
-
-
-def assert_finished(place: Place, old: sealing.Sealer, envelopes: set[bytes]) -> None:
-    sealer = place.sealer()
-    assert () == sealer.others
-    assert old.key_id != sealer.key_id
-    with place.open() as opened:
-        assert [] == opened.check()
-    left = b"".join(path.read_bytes() for path in place.folder.rglob("*") if path.is_file())
-    assert not [envelope for envelope in envelopes if envelope[29:] in left]
-    assert old.key_file().strip() not in left
-    assert ["pam_totp.conf", "pam_totp.key", "store"] == sorted(os.listdir(place.folder))
-
-
-def envelopes_of(place: Place) -> set[bytes]:
-    with place.open() as opened:
-        rows = opened.database.execute("SELECT sealed_secret FROM authenticators")  # type: ignore[attr-defined]
-    return {envelope for (envelope,) in rows}
 
 
 def each_step(
@@ -196,112 +146,4 @@ def test_a_full_disk_denies_nobody_more_than_it_does_without_a_rotation(
     assert 2 == len(outcomes)
     if place.sealer().others:
         assert "done" == rotate(place)
-    assert_finished(place, old, envelopes)
-
-
-# Meanwhile
-
-ROTATIONS = 12
-
-
-def logins_until(place: Place, clock: Clock, name: str, is_over: Callable[[], bool]) -> list[int]:
-    results = []
-    while not is_over():
-        clock.now += 30
-        results.append(log_in(place, clock.code(0, PEOPLE[name]), name))
-    return results
-
-
-def enrolments_until(place: Place, number: int, is_over: Callable[[], bool]) -> list[str]:
-    names: list[str] = []
-    while not is_over():
-        names.append(f"new{number}-{len(names)}")
-        place.enrol(names[-1], names[-1].encode())
-    return names
-
-
-def assert_nothing_was_lost(place: Place, enrolled: list[str]) -> None:
-    with place.open() as opened:
-        assert [] == opened.check()
-        for name in enrolled:
-            with opened.transaction(name) as transaction:
-                assert transaction.record is not None
-                (authenticator,) = transaction.record.authenticators
-            assert name.encode() == authenticator.secret
-
-
-def test_of_all_who_log_in_and_enrol_meanwhile_nobody_is_denied_and_nothing_is_lost(
-    place: Place, clock: Clock
-) -> None:
-    over = place.folder.with_name("over")
-
-    def act(number: int, meet: Meet) -> list[Any]:
-        meet()
-        if number == 0:
-            try:
-                return [rotate(place) for _ in range(ROTATIONS)]
-            finally:
-                over.touch()
-        if number == 1:
-            return enrolments_until(place, number, over.exists)
-        return list(logins_until(place, clock, list(PEOPLE)[number - 2], over.exists))
-
-    rotations, enrolled, *logins = together(4, act)
-    assert ["done"] * ROTATIONS == rotations
-    assert [{PAM_SUCCESS}] * 2 == [set(results) for results in logins]
-    assert enrolled
-    assert_nothing_was_lost(place, enrolled)
-
-
-def serve(place: Place, clock: Clock, is_over: Callable[[], bool]) -> tuple[set[int], list[str]]:
-    """Do the same on threads, over connections that stay open, as a service does."""
-    login.Uninterrupted = decision.Uninterrupted = threading.Lock  # type: ignore[misc,assignment]
-    keeper, results, enrolled = store.keep_connections(), list[int](), list[str]()
-    threads = [
-        threading.Thread(target=act)
-        for act in (
-            lambda: results.extend(logins_until(place, clock, "bob", is_over)),
-            lambda: enrolled.extend(enrolments_until(place, 0, is_over)),
-        )
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    keeper.close_idle(linger=0)
-    return set(results), enrolled
-
-
-def test_a_service_that_keeps_its_connections_serves_on(place: Place, clock: Clock) -> None:
-    over = place.folder.with_name("over")
-
-    def act(number: int, meet: Meet) -> Any:
-        meet()
-        if number == 1:
-            return serve(place, clock, over.exists)
-        try:
-            return [rotate(place) for _ in range(ROTATIONS)]
-        finally:
-            over.touch()
-
-    rotations, (results, enrolled) = together(2, act)
-    assert ["done"] * ROTATIONS == rotations
-    assert {PAM_SUCCESS} == results
-    assert enrolled
-    assert_nothing_was_lost(place, enrolled)
-
-
-def test_of_two_at_once_both_are_done_one_after_the_other(
-    place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rotation, "_refuse_other_users", lambda *_: None)
-    monkeypatch.setattr(resealing, "LOG_PAUSE", 0.01)
-    old, envelopes = place.sealer(), envelopes_of(place)
-
-    def act(_number: int, meet: Meet) -> int:
-        meet()
-        return ui.run(totpctl, ["--config", str(place.config_path), "rotate-key", "--yes"])
-
-    assert [0, 0, 0] == together(3, act)
-    assert_logins_work(place, clock)
     assert_finished(place, old, envelopes)

@@ -18,6 +18,7 @@ from pam_totp.store import schema
 from tests.faults import fake_pam, processes
 from tests.native import worker_side as side
 from tests.native.worker_side import Worker
+from tests.support import rotating
 from tests.support.place import Place, code_now, wrong_code
 
 IMPATIENT = ("store/database.py", "BUSY_TIMEOUT = 5.0", "BUSY_TIMEOUT = 1.0")
@@ -144,6 +145,14 @@ def test_a_newer_release_s_store_is_refused(worker: Worker, place: Place, packet
 def test_a_key_that_was_changed_opens_nothing(worker: Worker, place: Place, packet: bytes) -> None:
     place.key_path.write_bytes(generate_key_file())
     assert is_denied(worker, packet, "is sealed with another")
+
+
+def test_a_rotated_key_is_the_one_that_counts(worker: Worker, place: Place, packet: bytes) -> None:
+    new = rotating.keep_both(place)
+    rotating.reseal(place)
+    assert side.PAM_SUCCESS == worker.log_in(packet, code_now()).code
+    place.key_path.write_bytes(new.key_file())
+    assert side.PAM_SUCCESS == worker.log_in(packet, code_now(1)).code
 
 
 @pytest.mark.parametrize("name", ["store.db", "store.db-wal", "."])
