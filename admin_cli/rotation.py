@@ -8,6 +8,7 @@ next one begins, so a run that was broken off anywhere is finished by the next o
 from __future__ import annotations
 
 import os
+import re
 
 import click
 
@@ -26,6 +27,8 @@ _QUESTION = (
     "Seal every secret anew with a new key? Backups of the store made until now open with the old "
     "key alone, which is then no longer on this machine"
 )
+
+_NAMES_FILES = re.compile(r"pam_totp.*\b(store|sealing_key|config)=")  # in a line of ours
 
 
 @click.command("rotate-key")
@@ -93,11 +96,14 @@ def _refuse_damage(session: Session) -> None:
 def _refuse_other_users(settings: Config, config_path: str) -> None:
     """Refuse where a PAM line has this store with another key file, or another store with this key.
 
-    Such logins would be denied from then on: their key, or their store, stays as it is.
+    Such logins would be denied from then on: their key, or their store, stays as it is. A file
+    that is not understood is refused where it may be one of those.
     """
     from .checks.services import arguments_of, path_of, read_services
 
     for service in read_services().values():
+        if service.problem and _NAMES_FILES.search(service.text):
+            raise ui.CommandFailed(str(service.problem), service.problem.hint)
         for line in service.lines:
             given = arguments_of(line)
             try:

@@ -42,6 +42,12 @@ def refused(totpctl: Totpctl, place: Place) -> Result:
     return result
 
 
+def run_here(place: Place) -> click.testing.Result:
+    """Run it in this process."""
+    arguments = ["--config", str(place.config_path), "rotate-key", "--yes"]
+    return click.testing.CliRunner().invoke(group, arguments)
+
+
 def leftovers(place: Place) -> list[str]:
     return [path.name for path in place.folder.iterdir() if files.NEW in path.name]
 
@@ -157,8 +163,7 @@ def test_a_step_that_fails_says_that_logins_go_on_and_what_to_do(
 
     monkeypatch.setattr(files, "replace", replace_and_lose_the_store)
     monkeypatch.setattr("pam_totp.audit.SYSLOG_SOCKET", "/nowhere")
-    arguments = ["--config", str(place.config_path), "rotate-key", "--yes"]
-    result = click.testing.CliRunner().invoke(group, arguments)
+    result = run_here(place)
     assert result.exception
     assert "there is no store" in str(result.exception)
     assert (
@@ -233,8 +238,19 @@ def test_a_pam_line_that_pairs_key_and_store_otherwise_is_refused(
     line = "auth required pam_totp.so " + arguments.format(place=place)
     (pam_folder / "sshd").write_text(f"auth required pam_unix.so\n{line}\n")
     old = place.sealer().key_id
-    command = ["--config", str(place.config_path), "rotate-key", "--yes"]
-    result = click.testing.CliRunner().invoke(group, command)
+    result = run_here(place)
     assert is_refused == (old == place.sealer().key_id), result.output
     if is_refused:
         assert "sshd, line 2 has the store" in str(result.exception)
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_a_pam_file_that_is_not_understood_is_refused_if_it_may_pair_them_otherwise(
+    place: Place, pam_folder: Path, is_refused: bool
+) -> None:
+    argument = "sealing_key=/somewhere" if is_refused else "attempts=1"
+    (pam_folder / "sshd").write_text(f"auth [success=?] pam_totp.so {argument}\n")
+    old = place.sealer().key_id
+    result = run_here(place)
+    assert is_refused == (old == place.sealer().key_id), result.output
+    assert is_refused == ("sshd, line 1" in str(result.exception))
