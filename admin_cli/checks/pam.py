@@ -96,6 +96,17 @@ def dead_end(facts: Facts) -> Iterator[Found]:
             )
 
 
+@check("pam-twice", NOTE, "the second answer has to be the next code: everybody waits for it")
+def asked_twice(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        asking = [line for line in service.lines if pam_ways.asks_for_a_code(line)]
+        if len({line.file for line in asking}) > 1:
+            yield (
+                f"{service.name}: {' and '.join(_shown(line) for line in asking)} ask for a code",
+                "take one of them out; pam-auth-update's with: pam-auth-update --disable totp",
+            )
+
+
 @check("pam-exempt", NOTE, "who is exempt, or skipped while not enrolled, is denied there")
 def exempt(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
@@ -209,6 +220,7 @@ CHECKS = (
     after_wrong_password,
     without_password,
     dead_end,
+    asked_twice,
     exempt,
     arguments,
     out_of_step,

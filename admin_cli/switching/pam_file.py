@@ -24,6 +24,7 @@ __all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "key
 Read = Callable[[str], str | None]
 
 _BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/reference/by-hand.md"
+_PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; else take it out"
 # What other services' files include: a code there would be asked for in all of them.
 _PARTS = {"other", "system-auth", "password-auth", "postlogin", "system-login", "config-util"}
 _PARTS |= {"smartcard-auth", "fingerprint-auth", "system-local-login", "system-remote-login"}
@@ -94,7 +95,8 @@ class _File:
             text = self.text if line.file == self._service else self._read(line.file)
             if line.number not in pam_blocks.numbers(text or ""):
                 problem = "is a pam_totp line that totpctl did not write"
-                raise NotUnderstood(line.file, line.number, problem, "take it out first")
+                hint = _PROFILE if line.file.startswith("common-") else "take it out first"
+                raise NotUnderstood(line.file, line.number, problem, hint)
         return bool(ours)
 
     def written(self, keys: str | None) -> str:

@@ -68,6 +68,11 @@ CASES = [
     ("pam-dead-end", f"sed -i '1i auth requisite pam_deny.so' {SUDO}", "do not succeed"),
     ("pam-dead-end", f"echo 'auth requisite pam_deny.so' >>{SUDO}", "do not succeed"),
     (
+        "pam-twice",
+        "echo 'auth required pam_totp.so' >>/etc/pam.d/common-auth",
+        "common-auth",
+    ),
+    (
         "pam-exempt",
         f"echo 'exempt_groups = users' >>/etc/security/pam_totp.conf; "
         f"sed -i 's/required pam_totp/[success=ok default=die] pam_totp/' {SUDO}",
