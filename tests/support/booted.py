@@ -69,11 +69,15 @@ class Terminal(pexpect.spawn):
 
 
 class Booted:
-    """Use it as a context manager: it boots on entry, and is gone after."""
+    """Use it as a context manager: it boots on entry, and is gone after.
 
-    def __init__(self, release: str, tree: str) -> None:
+    ``options``: more of systemd-nspawn's.
+    """
+
+    def __init__(self, release: str, tree: str, *options: str) -> None:
         self.release = release
         self._tree = tree
+        self._options = options
 
     def __enter__(self) -> Booted:
         assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
@@ -87,6 +91,7 @@ class Booted:
                 "--resolv-conf=off",
                 f"--machine={self.release}",
                 f"--bind-ro={ROOT}:{SOURCE}",
+                *self._options,
             )
             # On leaving, Popen closes standard input, and waits: that is how it is told to end.
             self._process = stack.enter_context(
@@ -132,10 +137,13 @@ class Booted:
         assert not check or done.returncode == 0, done
         return done
 
-    def start(self, *argv: object) -> subprocess.Popen[str]:
-        """Start a program, and go on."""
+    def start(self, *argv: object, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start a program, and go on; ``under`` a program of the machine around it."""
         return subprocess.Popen(
-            self._command(argv, "root"), stdin=subprocess.DEVNULL, env=ENVIRONMENT, text=True
+            [*under, *self._command(argv, "root")],
+            stdin=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            text=True,
         )
 
     def spawn(self, *argv: object, user: str = "root") -> Terminal:

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,34 +48,57 @@ def packages() -> list[str]:
 
 
 @contextmanager
-def base_of(release: str) -> Iterator[Path]:
-    """Give the tree of ``release``, for reading only."""
+def base_of(release: str, more: Sequence[str] = ()) -> Iterator[Path]:
+    """Give the tree of ``release``, for reading only; with ``more`` packages, if need be."""
     kept = os.environ.get("PAM_TOTP_BASES")
-    recipe = hashlib.sha256(f"{packages()} {_FURNISH}".encode()).hexdigest()[:12]
     with tempfile.TemporaryDirectory(prefix="pam_totp-bases.") as temporary:
-        folder = Path(kept or temporary)
-        tree = folder / f"{release}.{recipe}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / f".{release}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second finds it made
-            if not tree.is_dir():
-                _make(release, tree)
-        yield tree
+        yield _kept_tree(Path(kept or temporary), release, more)
 
 
-def _make(release: str, tree: Path) -> None:
+@contextmanager
+def kept(folder: Path, name: str) -> Iterator[Path]:
+    """Give ``name`` in ``folder`` to whoever makes it if it is not there: one at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second finds it made
+        yield folder / name
+
+
+def run_in(tree: Path, shell: str, *arguments: str, options: Sequence[str], copy: str = "") -> None:
+    """Run a shell script as root in ``tree``, not booted; in a copy of it, which ``copy`` is for.
+
+    ``options``: nspawn's.
+    """
+    where = ["--copy", copy, tree] if copy else [tree]
+    words = ["--pipe", *options, "sh", "-euc", shell, "sh", *arguments]
+    _run(sys.executable, "-I", INIT, *where, *words)
+
+
+def _kept_tree(folder: Path, release: str, more: Sequence[str]) -> Path:
+    everything = sorted({*packages(), *more}) if more else packages()
+    recipe = hashlib.sha256(f"{everything} {_FURNISH}".encode()).hexdigest()[:12]
+    with kept(folder, f"{release}.{recipe}") as tree:
+        if not tree.is_dir():
+            start = _kept_tree(folder, release, ()) if more else None
+            _make(release, tree, start, more or everything)
+    return tree
+
+
+def _make(release: str, tree: Path, start: Path | None, wanted: Sequence[str]) -> None:
     """Make ``tree`` beside its place, so that a tree that is there is whole."""
     unfinished = Path(tempfile.mkdtemp(prefix=f"{release}.new.", dir=tree.parent))
     unfinished.chmod(0o755)
     try:
-        _run("debootstrap", "--variant=minbase", release, unfinished, MIRROR)
+        if start:
+            _run("cp", "--archive", "--reflink=auto", f"{start}/.", unfinished)
+        else:
+            _run("debootstrap", "--variant=minbase", release, unfinished, MIRROR)
         settings = Path("/etc/apt/apt.conf.d")
         if settings.is_dir():  # proxies and the like
             shutil.copytree(settings, unfinished / "etc/apt/apt.conf.d", dirs_exist_ok=True)
         proxies = [f"--setenv={name}" for name in os.environ if name.lower().endswith("_proxy")]
-        options = ["--pipe", "--resolv-conf=copy-host", "--setenv=DEBIAN_FRONTEND=noninteractive"]
-        shell = ["sh", "-euc", _FURNISH, "sh", *packages()]
-        _run(sys.executable, "-I", INIT, unfinished, *options, *proxies, *shell)
+        options = ["--resolv-conf=copy-host", "--setenv=DEBIAN_FRONTEND=noninteractive"]
+        run_in(unfinished, _FURNISH, *wanted, options=[*options, *proxies])
         unfinished.rename(tree)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
