@@ -1,0 +1,121 @@
+"""The packages that the machines install: each built once, in its release, for all the tests.
+
+They are kept beside the trees of the releases (tests/support/booted_base.py), under a digest of
+the source, and go when the source has changed and a day has passed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.booted import SOURCE
+from tests.support.booted_base import kept, run_in
+from tests.support.place import ROOT
+
+KEPT_SECONDS = 24 * 3600.0
+_NOT_SOURCE = {"build", "dist", "__pycache__"}
+
+
+class Build(NamedTuple):
+    """How a package is made: ``options`` of build_deb.sh, after ``edit`` has changed the source."""
+
+    name: str
+    options: str = "--no-tests"
+    edit: str = ":"
+
+
+THIS = Build("this")
+# The version is all that differs.
+LATER = Build("later", "--no-tests --version 7.0")
+# Another schema, other settings, another module: as upgrades go.
+_COLUMN = "ALTER TABLE users ADD COLUMN of_tomorrow INTEGER NOT NULL DEFAULT 0"
+NEXT = Build(
+    "next",
+    "--no-tests --version 8.0",
+    f"""
+    sed -i '/^MIGRATIONS = /,/^)$/s/^)$/    "{_COLUMN}",\\n)/' pam_totp/store/schema.py
+    grep -q of_tomorrow pam_totp/store/schema.py
+    echo '# a setting of tomorrow' >>packaging/pam_totp.conf
+    """,
+)
+# In a copy: what is built from is never written to. Then only what apt would fetch, and what a
+# developer looks at, goes out.
+BUILD = f"""
+cp -r {SOURCE} /root/source
+cd /root/source
+rm -rf .git
+eval "$1"
+packaging/build_deb.sh /root/built $2
+cp /root/built/* /out/
+"""
+
+
+def package(tree: Path, build: Build) -> Path:
+    """Return the folder with the package, built in ``tree`` if need be."""
+    folder = tree.parent
+    name = f"{tree.name}.{build.name}.{source_digest()}"
+    with kept(folder, name) as place:
+        if not place.is_dir():
+            _remove_old(folder, f"{tree.name}.{build.name}.")
+            build_into(place, tree, build)
+    return place
+
+
+def build_into(place: Path, tree: Path, build: Build) -> None:
+    """Build the package in a copy of ``tree``, which has what that takes; ``place`` is new."""
+    with tempfile.TemporaryDirectory(prefix=f"{place.name}.new.", dir=place.parent) as new:
+        output, copy = Path(new, "output"), Path(new, "copy")
+        output.mkdir()
+        copy.mkdir()
+        binds = (f"--bind-ro={ROOT}:{SOURCE}", f"--bind={output}:/out")
+        options = [*binds, "--private-network", "--resolv-conf=off"]
+        run_in(tree, BUILD, build.edit, build.options, options=options, copy=str(copy))
+        output.rename(place)
+
+
+def only_deb(folder: Path) -> Path:
+    (deb,) = folder.glob("libpam-totp_*.deb")
+    return deb
+
+
+def build_dependencies() -> list[str]:
+    """Return the packages that debian/control asks for, those for the tests too."""
+    control = (ROOT / "packaging/debian/control").read_text("utf-8")
+    lines = control.partition("\nBuild-Depends:")[2].splitlines()
+    field = lines[0]
+    for line in lines[1:]:
+        if not line.startswith(" "):
+            break
+        field += line
+    return [entry.split()[0] for entry in field.split(",") if entry.strip()]
+
+
+@functools.cache
+def source_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_sources(ROOT)):
+        digest.update(f"{path.relative_to(ROOT)} {path.lstat().st_mode}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _sources(folder: Path) -> list[Path]:
+    found = []
+    for path in folder.iterdir():
+        if path.name in _NOT_SOURCE or path.name.startswith("."):
+            continue
+        found += _sources(path) if path.is_dir() else [path]
+    return found
+
+
+def _remove_old(folder: Path, prefix: str) -> None:
+    """Remove what was kept of another source, unless somebody may still be at it."""
+    for path in [*folder.glob(f"{prefix}*"), *folder.glob(f".{prefix}*.lock")]:
+        if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,5 @@
+from tests.machines.building import Building
+
+
+class TestBookworm(Building):
+    release = "bookworm"

@@ -1,0 +1,5 @@
+from tests.machines.life import LifeOfAServer
+
+
+class TestBookworm(LifeOfAServer):
+    release = "bookworm"

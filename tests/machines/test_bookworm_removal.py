@@ -1,0 +1,5 @@
+from tests.machines.removals import Removals
+
+
+class TestBookworm(Removals):
+    release = "bookworm"

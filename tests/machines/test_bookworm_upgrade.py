@@ -1,0 +1,5 @@
+from tests.machines.upgrades import Upgrades
+
+
+class TestBookworm(Upgrades):
+    release = "bookworm"

@@ -1,0 +1,5 @@
+from tests.machines.building import Building
+
+
+class TestTrixie(Building):
+    release = "trixie"

@@ -1,0 +1,5 @@
+from tests.machines.life import LifeOfAServer
+
+
+class TestTrixie(LifeOfAServer):
+    release = "trixie"

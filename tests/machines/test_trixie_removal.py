@@ -1,0 +1,5 @@
+from tests.machines.removals import Removals
+
+
+class TestTrixie(Removals):
+    release = "trixie"

@@ -1,0 +1,5 @@
+from tests.machines.upgrades import Upgrades
+
+
+class TestTrixie(Upgrades):
+    release = "trixie"
