@@ -17,7 +17,7 @@ MAN5DIR = $(DESTDIR)$(PREFIX)/share/man/man5
 BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions
 FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-FAIL2BANDIR = $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
+FILTER = $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pam_totp.conf
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/security/pam_totp.conf
 
@@ -29,7 +29,6 @@ PAMDIR = $(patsubst %/,%,$(dir $(PAM_UNIX)))
 BUILD = build
 MODULE = $(BUILD)/pam_totp.so
 CODE = pam_totp pam_totp/store admin_cli $(patsubst %/,%,$(sort $(dir $(wildcard admin_cli/*/*.py))))
-FILTERS = $(wildcard packaging/fail2ban/*.conf)
 SOURCES = $(wildcard pam_totp/native/*.c)
 CFLAGS = -O2
 # Unless the distribution's own flags, in CPPFLAGS, say how.
@@ -69,14 +68,11 @@ install: $(MODULE)
 	install -d -m 0755 $(MAN8DIR) $(MAN5DIR) $(DOCDIR)/examples/pam.d $(DOCDIR)/examples/sshd_config.d
 	install -m 0644 docs/man/*.8 $(MAN8DIR)/
 	install -m 0644 docs/man/*.5 $(MAN5DIR)/
-	install -d -m 0755 $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(FAIL2BANDIR)
-	if [ -e packaging/completions ]; then \
-	    install -m 0644 packaging/completions/totpctl.bash $(BASHDIR)/totpctl && \
-	    install -m 0644 packaging/completions/_totpctl $(ZSHDIR)/ && \
-	    install -m 0644 packaging/completions/totpctl.fish $(FISHDIR)/ || exit 1; fi
-	for filter in $(FILTERS); do \
-	    [ -e $(FAIL2BANDIR)/$${filter##*/} ] || \
-	    install -m 0644 $$filter $(FAIL2BANDIR)/ || exit 1; done
+	install -d -m 0755 $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(dir $(FILTER))
+	install -m 0644 packaging/completions/totpctl.bash $(BASHDIR)/totpctl
+	install -m 0644 packaging/completions/_totpctl $(ZSHDIR)/
+	install -m 0644 packaging/completions/totpctl.fish $(FISHDIR)/
+	if [ ! -e $(FILTER) ]; then install -m 0644 packaging/fail2ban/pam_totp.conf $(FILTER); fi
 	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOCDIR)/
 	for folder in . tutorial howto reference explanation; do \
 	    install -d -m 0755 $(DOCDIR)/docs/$$folder && \
