@@ -7,10 +7,11 @@ import json
 import re
 from typing import Any
 
-from tests.docs.blocks import Block
+from tests.docs.blocks import Block, blocks_of
 from tests.docs.person import App, Shell
-from tests.docs.stories import Story
+from tests.docs.stories import RELEASE, STORIES, Story
 from tests.support.booted import Booted
+from tests.support.place import ROOT
 
 # A page states how a command ends that does not end well: behind it, in words of the shell's.
 _STATED = re.compile(r"# exits with (\d+)")
@@ -21,6 +22,16 @@ _DAYS = {
     "2027-01-31": str(_TODAY + datetime.timedelta(days=60)),
     "2026-11-22": str(_TODAY),
 }
+
+
+def play(page: str, tree: str) -> None:
+    """Do what a reader of the whole page does, on a machine that has booted from ``tree``."""
+    with Booted(RELEASE, tree) as machine:
+        playing = Playing(machine, STORIES[page])
+        for block in blocks_of(ROOT / page):
+            if block.not_run is None:
+                playing.play(block)
+        playing.end()
 
 
 class Playing:

@@ -14,6 +14,7 @@ from tests.docs.person import PASSWORD, Shell
 from tests.support import product
 from tests.support.booted import SOURCE, Booted
 
+RELEASE = "trixie"  # the tutorial is followed on both: tests/booted/test_tutorial.py
 # What the pages type, beyond what the product and its tests need anyway.
 PACKAGES = ("sqlite3", "libpam-python", "ansible-core", "python3-apt")
 Event = Callable[[Booted, Shell], None]

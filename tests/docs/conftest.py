@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docs.stories import PACKAGES, RELEASE
+from tests.support.booted_base import base_of
+
+
+@pytest.fixture(scope="session")
+def tree() -> Iterator[str]:
+    """A Debian with all that the pages type."""
+    with base_of(RELEASE, PACKAGES) as tree:
+        yield str(tree)
