@@ -159,6 +159,12 @@ def test_old_bytecode_is_gone_when_the_new_is_made(scripts: Scripts) -> None:
     assert not cache.exists()
 
 
+def test_key_and_store_are_made_without_a_word(scripts: Scripts) -> None:
+    done = scripts.run("postinst", "configure", "")
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert ["totpctl init", "pam-auth-update --package"] == scripts.calls()
+
+
 CONFMODULE = """
 db_version() { :; }; db_fset() { :; }; db_input() { echo "$2" >>%s; }; db_go() { :; }
 db_get() { RET=%s; }
