@@ -34,7 +34,7 @@ printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 apt-get update -q
-apt-get install -q -y --no-install-recommends "$@"
+apt-get install -q -y --no-install-recommends -o DPkg::Options::=--force-confold "$@"
 apt-get clean
 rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d /etc/machine-id
 : >/etc/machine-id
