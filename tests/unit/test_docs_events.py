@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 from pam_totp import audit, login, verifier
@@ -19,6 +20,7 @@ from tests.unit.pages import (
 )
 
 
+@functools.cache
 def calls() -> list[tuple[str, ast.Call]]:
     """Return every call that may write an event, with the folder of its file."""
     found = []
@@ -32,6 +34,7 @@ def calls() -> list[tuple[str, ast.Call]]:
     return found
 
 
+@functools.cache
 def emitted_events() -> dict[str, str]:
     """Return each event and its level: literal ones, and the outcomes that a login reports."""
     events = {
@@ -45,6 +48,7 @@ def emitted_events() -> dict[str, str]:
     return {event: names[audit._LEVELS.get(event, audit.INFO)] for event in sorted(events)}
 
 
+@functools.cache
 def emitted_fields() -> set[str]:
     fields = {keyword.arg for _, node in calls() for keyword in node.keywords if keyword.arg}
     for node in ast.walk(ast.parse(read("pam_totp/worker.py"))):
