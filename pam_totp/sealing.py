@@ -16,6 +16,7 @@ from .errors import SealingError
 from .hashes import blake2b
 
 KEY_BYTES = 32
+DECOY_KEY = ("decoy key",)  # what the envelope of the key for decoys is bound to
 KEY_ID_BYTES = 4
 _VERSION = b"\x01"
 _NONCE_BYTES = 24

@@ -1,14 +1,12 @@
-"""One SQLite file: who may have touched it, how it is opened and made, what its errors mean."""
+"""One SQLite file: who may have touched it, how it is opened, what its errors mean."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 
 from .. import trusted_files
 from ..errors import StoreCorrupt, StoreMissing, StoreUnavailable
-from ..sealing import KEY_BYTES
 from . import schema
 
 TYPE_CHECKING = False
@@ -17,16 +15,14 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ..errors import PamTotpError
-    from ..sealing import Sealer
 
     DatabaseT = TypeVar("DatabaseT", bound="Database")
     Files = dict[str, tuple[int, int]]
 
 BUSY_TIMEOUT = 5.0  # seconds
-DECOY_KEY = ("decoy key",)  # what its envelope is bound to
 CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
 
-_SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
+SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
 _BUSY, _READ_ONLY, _CANNOT_OPEN = 5, 8, 14
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     _BUSY: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
@@ -131,7 +127,7 @@ def check_files(path: str) -> Files:
 def name_files(path: str) -> Files:
     """Check the files that are there, by suffix; return the device and inode of each."""
     files = {}
-    for suffix in ("", *_SUFFIXES):
+    for suffix in ("", *SUFFIXES):
         try:
             status = trusted_files.check_file(path + suffix)
         except FileNotFoundError:
@@ -155,30 +151,6 @@ def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
         database.connection.close()
         raise
     return database
-
-
-def create_database(path: str, sealer: Sealer) -> bool:
-    """Create folder (0700) and file (0600); a crash leaves a whole store or none."""
-    folder = os.path.dirname(path)
-    _make_folder(folder)
-    trusted_files.check_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # two at once: the second finds the store
-        if os.path.lexists(path):
-            return False
-        _refuse_files_of_another_store(path)
-        unfinished = f"{path}.new"
-        for suffix in ("", *_SUFFIXES):
-            if os.path.lexists(unfinished + suffix):
-                os.unlink(unfinished + suffix)
-        _make_empty_file(unfinished)
-        _fill(unfinished, sealer)
-        os.rename(unfinished, path)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def explain(error: sqlite3.Error, path: str) -> PamTotpError:
@@ -214,48 +186,6 @@ def _is_cut_off(path: str) -> bool:
         if size >= pages * (65536 if page_size == 1 else page_size):
             return False
     return True
-
-
-def _make_folder(folder: str) -> None:
-    """Make it for the owner alone, whatever the umask; leave one that is there as it is."""
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return
-    os.chmod(folder, 0o700)
-
-
-def _make_empty_file(path: str) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
-
-
-def _refuse_files_of_another_store(path: str) -> None:
-    """SQLite would play the log of a store that was moved away into the new one."""
-    for suffix in _SUFFIXES:
-        if os.path.lexists(path + suffix):
-            raise StoreUnavailable(
-                path + suffix,
-                "was left behind by another store",
-                "move it to where that store went, under that store's name",
-            )
-
-
-def _fill(path: str, sealer: Sealer) -> None:
-    database = Database(path)
-    try:
-        database.migrate()
-        database.execute(
-            "INSERT INTO meta (key, value) VALUES "
-            "('sealing_key_id', ?), ('decoy_key', ?), ('last_write', x'')",
-            (sealer.key_id, sealer.seal(os.urandom(KEY_BYTES), *DECOY_KEY)),
-        )
-        database.execute("PRAGMA journal_mode = WAL")
-    finally:
-        database.close()
 
 
 def _hint(template: str, path: str) -> str:

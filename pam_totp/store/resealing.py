@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from ..errors import SealingError, StoreUnavailable
+from ..sealing import DECOY_KEY
 from ..verifier import Authenticator
-from .database import BUSY_TIMEOUT, DECOY_KEY
+from .database import BUSY_TIMEOUT
 from .rows import AUTHENTICATOR_COLUMNS, binding, is_sound
 from .transactions import pass_by_the_key
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .. import sealing
 from ..errors import SealingError
-from .database import DECOY_KEY, create_database, open_database
+from ..sealing import DECOY_KEY
+from .database import open_database
 from .rows import read_group_rules, read_record
 from .transactions import DecoyTransaction, Transaction, change_group_rules
 
@@ -51,6 +52,8 @@ class SQLiteStore:
     @classmethod
     def create(cls, path: str, sealer: Sealer) -> bool:
         """Create an empty store; False if there is one already."""
+        from .creation import create_database  # no login makes one
+
         return create_database(path, sealer)
 
     def load(self, name: str) -> UserRecord | None:

@@ -37,12 +37,14 @@ MAY_IMPORT = {
     "embedding": {"audit", "errors"},
     "store": {"admission", "config_values", "sealing", "store.pool", "store.sqlite"},
     "store.schema": {"errors"},
-    "store.database": {"errors", "sealing", "store.schema", "trusted_files"},
+    "store.creation": {"errors", "sealing", "store.database", "trusted_files"},
+    "store.database": {"errors", "store.schema", "trusted_files"},
     "store.pool": {"errors", "store.database", "store.schema"},
     "store.rows": {"admission", "otp", "verifier"},
     "store.sqlite": {
         "errors",
         "sealing",
+        "store.creation",
         "store.database",
         "store.resealing",
         "store.rows",
@@ -51,6 +53,7 @@ MAY_IMPORT = {
     "store.glance": {"config_values", "records", "store.database", "trusted_files"},
     "store.resealing": {
         "errors",
+        "sealing",
         "store.database",
         "store.rows",
         "store.transactions",

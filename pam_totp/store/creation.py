@@ -1,0 +1,81 @@
+"""A new store, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from .. import trusted_files
+from ..errors import StoreUnavailable
+from ..sealing import DECOY_KEY, KEY_BYTES
+from .database import SUFFIXES, Database
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..sealing import Sealer
+
+
+def create_database(path: str, sealer: Sealer) -> bool:
+    """Create folder (0700) and file (0600); a crash leaves a whole store or none."""
+    folder = os.path.dirname(path)
+    _make_folder(folder)
+    trusted_files.check_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # two at once: the second finds the store
+        if os.path.lexists(path):
+            return False
+        _refuse_files_of_another_store(path)
+        unfinished = f"{path}.new"
+        for suffix in ("", *SUFFIXES):
+            if os.path.lexists(unfinished + suffix):
+                os.unlink(unfinished + suffix)
+        _make_empty_file(unfinished)
+        _fill(unfinished, sealer)
+        os.rename(unfinished, path)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _make_folder(folder: str) -> None:
+    """Make it for the owner alone, whatever the umask; leave one that is there as it is."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    os.chmod(folder, 0o700)
+
+
+def _make_empty_file(path: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_files_of_another_store(path: str) -> None:
+    """SQLite would play the log of a store that was moved away into the new one."""
+    for suffix in SUFFIXES:
+        if os.path.lexists(path + suffix):
+            raise StoreUnavailable(
+                path + suffix,
+                "was left behind by another store",
+                "move it to where that store went, under that store's name",
+            )
+
+
+def _fill(path: str, sealer: Sealer) -> None:
+    database = Database(path)
+    try:
+        database.migrate()
+        database.execute(
+            "INSERT INTO meta (key, value) VALUES "
+            "('sealing_key_id', ?), ('decoy_key', ?), ('last_write', x'')",
+            (sealer.key_id, sealer.seal(os.urandom(KEY_BYTES), *DECOY_KEY)),
+        )
+        database.execute("PRAGMA journal_mode = WAL")
+    finally:
+        database.close()
