@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from pam_totp import __version__
 from tests.docs.person import PASSWORD, Shell
 from tests.support import product
 from tests.support.booted import SOURCE, Booted
@@ -64,9 +65,9 @@ def installed(machine: Booted, root: Shell) -> None:
 
 
 CONTROLLER = "/root/controller"
-_DEB = "libpam-totp_0.1.0_amd64.deb"
-_CONTROL = """Package: libpam-totp
-Version: 0.1.0
+_DEB = f"libpam-totp_{__version__}_amd64.deb"
+_CONTROL = f"""Package: libpam-totp
+Version: {__version__}
 Architecture: all
 Maintainer: nobody <nobody@localhost>
 Description: what make install places, and no more
