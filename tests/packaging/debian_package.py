@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -48,6 +49,19 @@ def names(relations: str) -> set[str]:
         if word and not word.startswith("$") and "<!nocheck>" not in relation:
             found.add(word)
     return found
+
+
+def tracked_files(to: Path) -> None:
+    """Copy the files of this tree to the folder ``to``, without what builds and tests leave."""
+    if (ROOT / ".git").exists():
+        files = subprocess.run(
+            ["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT, capture_output=True
+        ).stdout
+        copy = ["xargs", "-0", "cp", "--parents", "--target-directory", to]
+        subprocess.run(copy, cwd=ROOT, input=files, check=True)
+    else:
+        ignored = shutil.ignore_patterns("__pycache__", ".git", ".*_cache", "dist", "build")
+        shutil.copytree(ROOT, to, symlinks=True, dirs_exist_ok=True, ignore=ignored)
 
 
 class Scripts:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import pam_totp
 from pam_totp.store import schema
-from tests.packaging.debian_package import DEBIAN, NAME, build, names, paragraphs, run
+from tests.packaging.debian_package import (
+    DEBIAN,
+    NAME,
+    build,
+    names,
+    paragraphs,
+    run,
+    tracked_files,
+)
 from tests.support.place import ROOT
 
 # What the package has beyond "make install": debhelper's, and what only Debian knows.
@@ -144,18 +151,6 @@ def test_schema_that_it_reads_is_written_into_it(control: Path) -> None:
     known = re.search(r"^KNOWN=(\S+)", (control / "preinst").read_text(encoding="utf-8"), re.M)
     assert known
     assert str(len(schema.MIGRATIONS)) == known[1]
-
-
-def tracked_files(to: Path) -> None:
-    if (ROOT / ".git").exists():
-        files = subprocess.run(
-            ["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT, capture_output=True
-        ).stdout
-        copy = ["xargs", "-0", "cp", "--parents", "--target-directory", to]
-        subprocess.run(copy, cwd=ROOT, input=files, check=True)
-    else:
-        ignored = shutil.ignore_patterns("__pycache__", ".git", ".*_cache", "dist", "build")
-        shutil.copytree(ROOT, to, symlinks=True, dirs_exist_ok=True, ignore=ignored)
 
 
 def test_two_builds_are_the_same_byte_by_byte(package: Path, tmp_path: Path) -> None:
