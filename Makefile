@@ -2,6 +2,7 @@
 # make native BUILD=build               pam_totp.so alone
 # make deb                              the Debian package, in dist/
 # make rpm                              the RPM packages, in dist/
+# make release VERSION=1.2.3            packages, source archive, checksums and tag, see CONTRIBUTING.md
 # make lint | test | bench              see CONTRIBUTING.md
 
 DESTDIR =
@@ -37,7 +38,7 @@ HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: install uninstall native deb rpm lint test bench
+.PHONY: install uninstall native deb rpm release lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -94,6 +95,9 @@ deb:
 
 rpm:
 	packaging/build_rpm.sh dist
+
+release:
+	packaging/release.sh $(VERSION)
 
 lint:
 	./tests/run lint
