@@ -3,6 +3,7 @@
 # make deb                              the Debian package, in dist/
 # make rpm                              the RPM packages, in dist/
 # make release VERSION=1.2.3            packages, source archive, checksums and tag, see CONTRIBUTING.md
+# make pictures                         the screens in docs/pictures, recorded anew; root
 # make lint | test | bench              see CONTRIBUTING.md
 
 DESTDIR =
@@ -38,7 +39,7 @@ HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: install uninstall native deb rpm release lint test bench
+.PHONY: install uninstall native deb rpm release pictures lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -78,6 +79,8 @@ install: $(MODULE)
 	for folder in . tutorial howto reference explanation; do \
 	    install -d -m 0755 $(DOCDIR)/docs/$$folder && \
 	    install -m 0644 docs/$$folder/*.md $(DOCDIR)/docs/$$folder/ || exit 1; done
+	install -d -m 0755 $(DOCDIR)/docs/pictures
+	install -m 0644 docs/pictures/*.svg $(DOCDIR)/docs/pictures/
 	install -m 0644 packaging/pam.d/* $(DOCDIR)/examples/pam.d/
 	install -m 0644 packaging/sshd_config.d/* $(DOCDIR)/examples/sshd_config.d/
 
@@ -98,6 +101,9 @@ rpm:
 
 release:
 	packaging/release.sh $(VERSION)
+
+pictures:
+	$(PYTHON) -B -m tests.pictures
 
 lint:
 	./tests/run lint
