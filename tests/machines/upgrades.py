@@ -40,6 +40,10 @@ _KILLER = f"""#!/bin/sh
 case "$*" in "start pam_totp.service") exec {_SYSTEMD}.distrib "$@" ;; esac
 exec pkill -KILL -x 'apt-get|dpkg|libpam-totp.*'
 """
+_FORGET = f"""
+rm /var/lib/dpkg/info/{PACKAGE}.*
+sed -i '/^Package: {PACKAGE}$/,/^$/d' /var/lib/dpkg/status
+"""
 
 
 class Upgrades:
@@ -86,6 +90,21 @@ class Upgrades:
             assert_sound(server)
         assert LOGGED_IN in type_into(shell, "id")
         assert (kept, enrolled) == (server.digest(KEY), server.authenticators())
+
+    def test_worker_of_an_installation_that_was_no_package_is_replaced(
+        self, server: Server
+    ) -> None:
+        """As `make install` leaves it: the same files, and dpkg does not know of them."""
+        ann, ben, _ = enrol_three(server)
+        totpctl(server, "enable", *SERVICES, "--no-confirm")
+        assert_asks(server, ann)
+        server.run("sh", "-c", _FORGET)
+        assert "ii" not in server.state()
+        old = main_pid(server)
+        server.apt("install", server.deb("next"))
+        assert old != main_pid(server)
+        assert_asks(server, ben)
+        assert_sound(server)
 
     @pytest.mark.parametrize("moment", ["unpacked", "unpacking", "configuring"])
     def test_killed_upgrade_denies_no_login_for_good(self, server: Server, moment: str) -> None:

@@ -165,6 +165,37 @@ def test_key_and_store_are_made_without_a_word(scripts: Scripts) -> None:
     assert ["totpctl init", "pam-auth-update --package"] == scripts.calls()
 
 
+@pytest.mark.parametrize(
+    ("script", "words", "called"),
+    [
+        ("preinst", ["install"], "start pam_totp.service"),
+        ("preinst", ["upgrade", "0.1"], "start pam_totp.service"),
+        ("postinst", ["configure", ""], "try-restart pam_totp.service"),
+    ],
+)
+def test_worker_of_an_installation_that_was_no_package_is_replaced_as_in_an_upgrade(
+    scripts: Scripts, script: str, words: list[str], called: str
+) -> None:
+    """It would go on with the old code, on a store that the new one has taken over."""
+    scripts.program("systemctl", "exit 0")
+    scripts.program("deb-systemd-invoke", f'echo "$@" >>{scripts.said}')
+    assert 0 == scripts.run(script, *words).returncode
+    assert called not in scripts.calls()  # without systemd
+    (scripts.root / "run/systemd/system").mkdir(parents=True)
+    assert 0 == scripts.run(script, *words).returncode
+    assert called in scripts.calls()
+
+
+def test_socket_that_somebody_has_stopped_is_not_started_by_the_unpacking(
+    scripts: Scripts,
+) -> None:
+    (scripts.root / "run/systemd/system").mkdir(parents=True)
+    scripts.program("systemctl", "exit 3")
+    scripts.program("deb-systemd-invoke", f'echo "$@" >>{scripts.said}')
+    assert 0 == scripts.run("preinst", "upgrade", "0.1").returncode
+    assert [] == scripts.calls()
+
+
 CONFMODULE = """
 db_version() { :; }; db_fset() { :; }; db_input() { echo "$2" >>%s; }; db_go() { :; }
 db_get() { RET=%s; }
@@ -191,3 +222,24 @@ def test_secrets_go_only_if_somebody_says_so(
     assert (kept, kept) == (key.exists(), store.exists())
     assert kept == (f"rm -rf {store.parent} {key}" in done.stderr)
     assert ([] if answer is None else ["libpam-totp/purge-secrets"]) == scripts.calls()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_secrets_go_also_where_their_folder_has_to_stay(scripts: Scripts, linked: bool) -> None:
+    """A disk may be mounted there, or it may be a link."""
+    confmodule = scripts.root / "usr/share/debconf/confmodule"
+    confmodule.parent.mkdir(parents=True)
+    confmodule.write_text(CONFMODULE % (scripts.said, "true"), encoding="utf-8")
+    folder = scripts.root / "var/lib/pam_totp"
+    if linked:
+        folder = folder.rename(scripts.root / "elsewhere")
+        (scripts.root / "var/lib/pam_totp").symlink_to(folder)
+    else:
+        scripts.program("rm", f'case "$*" in "-rf {folder}") exit 1 ;; esac; exec /bin/rm "$@"')
+    key = scripts.root / "etc/security/pam_totp.key"
+    for path in (key, folder / "store.db", folder / ".hidden"):
+        path.touch()
+    (folder / "folder").mkdir()
+    assert 0 == scripts.run("postrm", "purge").returncode
+    assert not key.exists()
+    assert [] == list(folder.iterdir())
