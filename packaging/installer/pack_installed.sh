@@ -28,6 +28,8 @@ list_files() {
     else
         find "$LIBRARY" /usr/share/doc/pam_totp /usr/sbin/totpctl 2>/dev/null || true
         find /usr/lib/systemd/system /usr/share/man -name 'pam_totp*' -o -name 'totpctl*'
+        find /usr/share/bash-completion /usr/share/zsh /usr/share/fish \( -name totpctl -o -name _totpctl \
+            -o -name totpctl.fish \) 2>/dev/null || true
         find /usr/lib -path '*/security/pam_totp.so'
     fi | grep -v /__pycache__ | while read -r path; do
         if [ -L "$path" ] || [ -f "$path" ]; then printf '%s\n' "${path#/}"; fi

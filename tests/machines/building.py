@@ -21,6 +21,7 @@ from tests.machines.packages import (
 from tests.support.booted_base import base_of, run_in
 
 WITH_ITS_TESTS = Build("tested", options="--source")
+WITHOUT = Build("untested", options="--source --no-tests")
 WITH_A_TEST_THAT_FAILS = Build(
     "broken",
     options="",
@@ -39,6 +40,7 @@ set -- setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp "$@"
 
 class Building:
     release: str
+    build = WITH_ITS_TESTS
     pytestmark = pytest.mark.root
 
     @pytest.fixture(scope="class")
@@ -51,7 +53,7 @@ class Building:
     def built(self, builder: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="pam_totp-built.") as folder:
             place = Path(folder) / "built"
-            build_into(place, builder, WITH_ITS_TESTS)
+            build_into(place, builder, self.build)
             yield place
 
     def test_build_whose_tests_fail_gives_no_package(self, builder: Path, tmp_path: Path) -> None:
