@@ -71,7 +71,12 @@ def test_version_is_the_same_everywhere() -> None:
 
 def test_package_depends_on_what_install_sh_installs() -> None:
     wanted = shell_list("install.sh", "PACKAGES")
-    assert wanted == {n for n in names(paragraphs()[1]["Depends"]) if n != "libpam-runtime"}
+    assert wanted == {n for n in names(paragraphs()[1]["Pre-Depends"]) if n != "libpam-runtime"}
+
+
+def test_package_that_could_not_be_configured_is_not_unpacked() -> None:
+    """dpkg would remove it without prerm, which refuses while a login asks for codes."""
+    assert set() == names(paragraphs()[1]["Depends"])
 
 
 def test_package_is_built_with_what_install_sh_installs_for_that() -> None:
