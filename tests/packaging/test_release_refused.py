@@ -115,10 +115,14 @@ def test_two_builds_that_differ_end_it(clone: Clone) -> None:
     assert "two builds are not the same" in clone.refused("--skip-tests", NEXT)
 
 
-def test_a_package_that_one_build_lacks_ends_it(clone: Clone) -> None:
-    body = BUILD.format(version=NEXT) + '\n[ ! -e "${0%/*}/../.git" ] || touch "$1/more.deb"'
+@pytest.mark.parametrize("alone", ["with git", "without git"])
+def test_a_package_that_one_build_lacks_ends_it(clone: Clone, alone: str) -> None:
+    no_other = {"with git": "! -e", "without git": "-e"}[alone]
+    body = (
+        BUILD.format(version=NEXT) + f'\n[ {no_other} "${{0%/*}}/../.git" ] || touch "$1/more.deb"'
+    )
     clone.script(clone.tree / "packaging/build_deb.sh", body)
-    clone.commit("Build more with git")
+    clone.commit(f"Build more {alone}")
     assert "two builds are not the same: more.deb" in clone.refused("--skip-tests", NEXT)
 
 
