@@ -237,9 +237,12 @@ def test_secrets_go_also_where_their_folder_has_to_stay(scripts: Scripts, linked
     else:
         scripts.program("rm", f'case "$*" in "-rf {folder}") exit 1 ;; esac; exec /bin/rm "$@"')
     key = scripts.root / "etc/security/pam_totp.key"
-    for path in (key, folder / "store.db", folder / ".hidden"):
+    broken_off = [
+        key.with_name(name) for name in ("pam_totp.key.new", ".pam_totp-new.pam_totp.key")
+    ]
+    for path in (key, *broken_off, folder / "store.db", folder / ".hidden"):
         path.touch()
     (folder / "folder").mkdir()
     assert 0 == scripts.run("postrm", "purge").returncode
-    assert not key.exists()
+    assert [] == [path for path in (key, *broken_off) if path.exists()]
     assert [] == list(folder.iterdir())
