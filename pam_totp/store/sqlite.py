@@ -164,7 +164,8 @@ class SQLiteStore:
                 break
         raise SealingError(
             self.sealer.path,
-            f"is key {self.sealer.key_id.hex()}, but {self.database.path} is sealed with another",
+            f"is key {self.sealer.key_id.hex()}, but {self.database.path} is sealed with another: "
+            f"key {meta['sealing_key_id'].hex()}",
             "restore the sealing key from the same backup as the store",
         )
 

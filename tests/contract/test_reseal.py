@@ -56,11 +56,12 @@ def test_every_secret_is_the_same_and_sealed_with_the_new_key(people: Place) -> 
     assert before == secrets(people)
 
 
-def test_the_old_key_opens_the_store_no_more(people: Place) -> None:
+def test_the_old_key_opens_the_store_no_more_and_the_right_one_is_named(people: Place) -> None:
     old = people.sealer()
     new = rotate(people)
     people.key_path.write_bytes(old.key_file())
-    with pytest.raises(SealingError, match="is sealed with another"):
+    ids = f"is key {old.key_id.hex()}, .* is sealed with another: key {new.key_id.hex()}"
+    with pytest.raises(SealingError, match=ids):
         people.open()
     people.key_path.write_bytes(new.key_file())
     assert len(PEOPLE) == len(secrets(people))
