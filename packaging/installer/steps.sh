@@ -107,6 +107,8 @@ finish_what_was_begun() {
             to_the_end dpkg --force-confold --install "$deb" || true
         fi
     done
+    # Or it was apt, or dpkg, that was cut off: what is not configured, dpkg removes without prerm.
+    is_at_rest || to_the_end dpkg --force-confold --configure libpam-totp || true
     remove_tools
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.installer import (
+    CACHE,
     CONFIG,
     HOOK,
     INSTALLER,
@@ -17,6 +18,7 @@ from tests.support.installer import (
     exists,
     install,
     pam_and_ssh,
+    state,
 )
 from tests.support.machine import Machine
 from tests.support.place import ROOT
@@ -127,6 +129,18 @@ def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> 
     assert 0 == install(machine, "--uninstall").returncode
     assert not exists(machine, HOOK)
     assert "" == find_module(machine)
+
+
+def test_uninstall_refuses_also_where_an_upgrade_was_broken_off(machine: Machine) -> None:
+    """dpkg would remove without prerm what is not configured."""
+    install(machine)
+    machine.use_pam("sudo", PAM_LINE)
+    machine.run("dpkg", "--unpack", f"{CACHE}/installed.deb")
+    assert "iU " == state(machine)
+    refused = install(machine, "--uninstall")
+    assert 1 == refused.returncode
+    assert "run: totpctl disable sudo" in refused.stderr
+    assert exists(machine, HOOK)
 
 
 def test_uninstall_keeps_key_store_and_configuration_unless_purged(machine: Machine) -> None:
