@@ -56,11 +56,6 @@ class Building:
             build_into(place, builder, self.build)
             yield place
 
-    def test_build_whose_tests_fail_gives_no_package(self, builder: Path, tmp_path: Path) -> None:
-        with pytest.raises(AssertionError, match="a test of tomorrow"):
-            build_into(tmp_path / "broken", builder, WITH_A_TEST_THAT_FAILS)
-        assert [] == list(tmp_path.iterdir())
-
     def test_two_builds_are_the_same_byte_by_byte(self, built: Path, tree: Path) -> None:
         """One with its tests on a machine that has them, one without on one that has them not."""
         other = only_deb(package(tree, THIS))

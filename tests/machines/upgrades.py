@@ -1,4 +1,7 @@
-"""Upgrades that come at a bad moment: a change waits for its confirmation; dpkg is killed."""
+"""Upgrades that come at a bad moment: a change waits for its confirmation; dpkg is killed.
+
+On one release: the scripts are the same on both, and LifeOfAServer upgrades both.
+"""
 
 from __future__ import annotations
 

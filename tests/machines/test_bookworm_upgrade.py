@@ -1,5 +1,0 @@
-from tests.machines.upgrades import Upgrades
-
-
-class TestBookworm(Upgrades):
-    release = "bookworm"
