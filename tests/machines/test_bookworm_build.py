@@ -1,6 +1,5 @@
-from tests.machines.building import WITHOUT, Building
+from tests.machines.building import Building
 
 
 class TestBookworm(Building):
     release = "bookworm"
-    build = WITHOUT  # its tests take minutes: trixie's build has them
