@@ -44,8 +44,9 @@ def rotate_key(session: Session, yes: bool) -> None:
     _refuse_other_users(session.config, session.config_path)
     _refuse_damage(session)
     ui.confirm(_QUESTION, yes=yes)
-    folder = os.path.dirname(path)
-    trusted_files.check_folder(folder)
+    trusted_files.check_folder(os.path.dirname(path))
+    # The store's, which nobody else can open: whoever can may lock it, and keep the old key in use.
+    folder = os.path.dirname(_store_path(session.config))
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         setup.lock(descriptor, folder)
