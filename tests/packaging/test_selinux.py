@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from admin_cli.switching import files
 from tests.support.place import ROOT
 
 SOURCE = ROOT / "packaging" / "selinux"
@@ -129,6 +130,17 @@ def test_the_worker_logs_asks_for_names_and_has_no_capability(
     assert {"execute", "execute_no_trans"} <= allowed(rules, "pam_totp_t", "bin_t", "file")
 
 
+@pytest.mark.parametrize("maker", ["sysadm_t", "unconfined_t"])
+@pytest.mark.parametrize("suffix", ["", ".new", "rotated"])
+def test_a_key_is_never_for_a_moment_an_ordinary_file(
+    compiled: str, maker: str, suffix: str
+) -> None:
+    path = "/etc/security/pam_totp.key"
+    made = files.beside(path, files.NEW) if suffix == "rotated" else path + suffix
+    name = made.rpartition("/")[2]
+    assert f'(typetransition {maker} etc_t file "{name}" pam_totp_key_t)' in compiled
+
+
 def labels() -> Iterator[tuple[str, str]]:
     for line in (SOURCE / "pam_totp.fc").read_text(encoding="utf-8").splitlines():
         if line:
@@ -145,6 +157,7 @@ def labels() -> Iterator[tuple[str, str]]:
         ("/usr/lib/systemd/system/pam_totp-revert.service", "pam_totp_unit_t"),
         ("/etc/security/pam_totp.key", "pam_totp_key_t"),
         ("/etc/security/pam_totp.key.new", "pam_totp_key_t"),
+        (files.beside("/etc/security/pam_totp.key", files.NEW), "pam_totp_key_t"),
         ("/etc/security/pam_totp.conf", None),
         ("/var/lib/pam_totp", "pam_totp_var_lib_t"),
         ("/var/lib/pam_totp/store.db-shm", "pam_totp_var_lib_t"),
