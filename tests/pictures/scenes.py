@@ -1,8 +1,9 @@
-"""What is done on the machine of the pictures: enrol, and log in over SSH.
+"""What is done on the machine of the pictures: enrol, enable, log in over SSH, confirm.
 
-All of it is real: totpctl, sshd, ssh, bash. So that two recordings are the same, the copy of the
-program on that machine takes its random bytes from a counter, and the one thing on the screens that
-a clock decides, the code that is typed, is replaced in what was shown.
+All of it is real: totpctl, sshd, ssh, bash; but that a process with cron's name stands in for cron,
+which a server has. So that two recordings are the same, the copy of the program on that machine
+takes its random bytes from a counter, and what a clock decides is replaced in what was shown: the
+code that is typed, and the moment until which a change waits.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ HOST = "example"
 PASSWORD = "correct horse of alice"
 COLUMNS, LINES = 86, 60
 CODE_SHOWN = "287082"  # RFC 4226 appendix D, counter 1
+OF_THE_CLOCK = (
+    (r"\b\d\d:\d\d:\d\d\b", "21:39:13"),
+    (r"\b\d+ min \d+ s\b", "9 min 52 s"),
+)
 RANDOM = """
 class os:
     drawn = 0
@@ -41,9 +46,12 @@ def record() -> dict[str, str]:
     with Machine() as machine:
         _furnish(machine)
         enrol, secret = _enrolment(Shell(machine, "root"))
-        assert 0 == enabling.totpctl(machine, "enable", "sshd").returncode
+        root = Shell(machine, "root")
+        root.run("totpctl enable sshd sudo")
+        root.run("totpctl status")
         login = _login(Shell(machine, "laptop"), secret)
-    return {"enrol.svg": enrol, "login-ssh.svg": login}
+        enable = _confirmation(root)
+    return {"enrol.svg": enrol, "enable.svg": enable, "login-ssh.svg": login}
 
 
 def write(folder: Path = PICTURES) -> None:
@@ -67,6 +75,8 @@ def _furnish(machine: Machine) -> None:
         machine.write(f"{_home(user)}/.bashrc", bashrc)
         machine.write(f"{_home(user)}/.profile", ". ~/.bashrc\n")
     enabling.furnish(machine)
+    machine.run("cp", "/usr/bin/sleep", "/usr/sbin/cron")
+    machine.spawn("/usr/sbin/cron", "infinity")
     known = machine.read("/etc/ssh/ssh_known_hosts").replace(f"[127.0.0.1]:{SSH_PORT}", HOST)
     machine.write("/etc/ssh/ssh_known_hosts", known)
     client = f"Host {HOST}\n Port {SSH_PORT}\n HostKeyAlias {HOST}\n UpdateHostKeys no\n"
@@ -121,6 +131,8 @@ class Shell:
         shown = self._shown.getvalue()
         for old, new in self._replaced.items():
             shown = shown.replace(old, new)
+        for pattern, fixed in OF_THE_CLOCK:
+            shown = re.sub(pattern, fixed, shown)
         return svg.draw(svg.screen_of(shown, COLUMNS, LINES), title, description)
 
 
@@ -152,4 +164,13 @@ def _login(client: Shell, secret: bytes) -> str:
         f"ssh alice@{HOST}",
         "A client's shell. ssh asks for the password, then for a code; after a wrong code it says "
         "so and asks again; after the right one alice has a shell on the server.",
+    )
+
+
+def _confirmation(root: Shell) -> str:
+    root.run("totpctl confirm")
+    return root.draw(
+        "totpctl enable sshd sudo",
+        "A root shell. totpctl enable says that a code is asked for from now on, and when all is "
+        "put back; status shows sshd and sudo on, and the time that is left; confirm keeps it.",
     )
