@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, Place, wrong_code
-from tests.unit.front_door import PROVES
+from tests.unit.front_door import PROVES, install_picture
 from tests.unit.test_imports import (
     BANNED,
     PACKAGE,
@@ -108,3 +109,18 @@ def test_who_does_not_enrol_loads_nothing_of_it(
     code, loaded = log_in(place, log, None)
     assert expected == code
     assert loaded <= set(expected_modules(interpreter_version()))
+
+
+def test_the_program_that_draws_compiles_nothing_that_the_next_login_would_believe(
+    tmp_path: Path,
+) -> None:
+    program = install_picture(tmp_path)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-IS", program],
+        input=b"00" * 20 + b"\0bob\0Front Door",
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.startswith(b"otpauth://")
+    assert [] == list(tmp_path.rglob("*.pyc"))
