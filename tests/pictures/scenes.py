@@ -29,6 +29,7 @@ CODE_SHOWN = "287082"  # RFC 4226 appendix D, counter 1
 OF_THE_CLOCK = (
     (r"\b\d\d:\d\d:\d\d\b", "21:39:13"),
     (r"\b\d+ min \d+ s\b", "9 min 52 s"),
+    (r"\b\d+ min, at ", "10 min, at "),
 )
 RANDOM = """
 class os:
