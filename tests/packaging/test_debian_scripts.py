@@ -86,10 +86,13 @@ def test_removal_is_refused_while_a_pam_file_names_the_module(scripts: Scripts, 
     assert [] == scripts.calls()
 
 
-def test_link_to_a_pam_file_elsewhere_is_followed(scripts: Scripts) -> None:
-    elsewhere = scripts.root / "elsewhere"
-    elsewhere.write_text("auth required pam_totp.so\n", encoding="utf-8")
-    (scripts.root / "etc/pam.d/su").symlink_to(elsewhere)
+def test_pam_file_elsewhere_is_read_where_a_link_or_a_line_leads_there(scripts: Scripts) -> None:
+    elsewhere = scripts.pam_file("../../elsewhere", "auth required pam_totp.so\n")
+    for words in ("@include", "auth  substack\t"):
+        service = scripts.pam_file("su", f"@include /nowhere\n{words} {elsewhere} # x\n")
+        assert 1 == scripts.run("prerm", "remove").returncode
+        service.unlink()
+    service.symlink_to(elsewhere)
     assert 1 == scripts.run("prerm", "remove").returncode
 
 
