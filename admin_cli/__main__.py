@@ -12,8 +12,7 @@ from .main import totpctl
 def run() -> None:
     shell = answering.asked_by()
     if shell is not None:
-        answering.run(totpctl, shell, sys.argv[1:])
-        sys.exit()
+        sys.exit(answering.run(totpctl, shell, sys.argv[1:]))
     sys.exit(ui.run(totpctl))
 
 

@@ -28,14 +28,19 @@ def asked_by() -> str | None:
     return os.environ.get(VARIABLE)
 
 
-def run(command: click.Command, shell: str, arguments: Sequence[str]) -> None:
-    """Print an answer. Whatever goes wrong is no answer, and not worth a word at Tab."""
+def run(command: click.Command, shell: str, arguments: Sequence[str]) -> int:
+    """Print an answer; return the exit status. Whatever goes wrong is not worth a word at Tab.
+
+    But a failure: no script is to believe that its command was run, where the variable was left
+    in the environment.
+    """
     try:
         lines = answer(command, shell, arguments)
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
         sys.stdout.flush()
     except (Exception, SystemExit, KeyboardInterrupt):
-        return
+        return 1
+    return 0
 
 
 def answer(command: click.Command, shell: str, arguments: Sequence[str]) -> list[str]:

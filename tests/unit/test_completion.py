@@ -114,9 +114,14 @@ def test_files_are_left_to_the_shell() -> None:
 
 def test_whatever_goes_wrong_is_no_answer(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     wrong = [("zsh", ()), ("zsh", ("bogus", "")), ("csh", ("",)), ("", ())]
-    wrong += [("bash", ()), ("bash", ("totpctl bogus x ", BREAKS))]
+    wrong += [
+        ("bash", ()),
+        ("", ("init",)),
+        ("bash", ("init",)),
+        ("bash", ("totpctl bogus x ", BREAKS)),
+    ]
     for shell, arguments in wrong:
-        answering.run(totpctl, shell, arguments)
+        assert 1 == answering.run(totpctl, shell, arguments)
     assert (b"", b"") == capsysbinary.readouterr()
 
 
