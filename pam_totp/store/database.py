@@ -44,10 +44,9 @@ class Database:
     def __init__(self, path: str, *, any_thread: bool = False) -> None:
         """Connect to a file that is there. FULL: a commit has reached the disk when it returns."""
         self.path = path
-        escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
             self.connection = sqlite3.connect(
-                f"file:{escaped}?mode=rw",
+                uri_of(path, "mode=rw"),
                 timeout=BUSY_TIMEOUT,
                 isolation_level=None,
                 uri=True,
@@ -151,6 +150,12 @@ def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
         database.connection.close()
         raise
     return database
+
+
+def uri_of(path: str, parameters: str) -> str:
+    """Return the file: URI of ``path`` (https://www.sqlite.org/uri.html)."""
+    escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{escaped}?{parameters}"
 
 
 def explain(error: sqlite3.Error, path: str) -> PamTotpError:

@@ -11,7 +11,7 @@ import sqlite3
 from .. import trusted_files
 from ..config_values import split_store_url
 from ..records import NamedTuple
-from .database import name_files
+from .database import name_files, uri_of
 
 
 class Person(NamedTuple):
@@ -30,8 +30,7 @@ def people(url: str) -> list[Person]:
     files = name_files(path)
     # Without a log the file is the whole store; to open one as a reader would make the log.
     how = "mode=ro" if {"-wal", "-shm"} <= files.keys() else "immutable=1"
-    escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    connection = sqlite3.connect(f"file:{escaped}?{how}", timeout=0, uri=True)
+    connection = sqlite3.connect(uri_of(path, how), timeout=0, uri=True)
     try:
         connection.execute("PRAGMA trusted_schema = OFF")
         labels: dict[str, list[str]] = {}
