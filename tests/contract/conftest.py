@@ -7,6 +7,8 @@ import pytest
 from pam_totp import store
 from pam_totp.store.pool import Pool
 from pam_totp.store.sqlite import SQLiteStore
+from tests.support.place import Place
+from tests.support.rotating import enrol_people
 
 pytest.register_assert_rewrite("tests.contract.store_contract")
 
@@ -18,3 +20,17 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     keeper = store.keep_connections()
     yield keeper
     keeper.close_idle(linger=0)
+
+
+@pytest.fixture(params=["of a login alone", "kept open"])
+def connections(request: pytest.FixtureRequest) -> None:
+    """Every test once with connections of its own, and once with those that a service keeps."""
+    if request.param == "kept open":
+        request.getfixturevalue("keeper")
+
+
+@pytest.fixture
+def people(place: Place) -> Place:
+    """A store with people, for a rotation of its key."""
+    enrol_people(place)
+    return place

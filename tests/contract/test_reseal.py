@@ -17,7 +17,6 @@ from tests.contract.raw import connect
 from tests.support.place import Place
 from tests.support.rotating import (
     PEOPLE,
-    enrol_people,
     envelopes,
     keep_both,
     reseal,
@@ -25,17 +24,7 @@ from tests.support.rotating import (
     secrets,
 )
 
-
-@pytest.fixture(params=["of a login alone", "kept open"], autouse=True)
-def connections(request: pytest.FixtureRequest) -> None:
-    if request.param == "kept open":
-        request.getfixturevalue("keeper")
-
-
-@pytest.fixture
-def people(place: Place) -> Place:
-    enrol_people(place)
-    return place
+pytestmark = pytest.mark.usefixtures("connections")
 
 
 def everything(place: Place) -> bytes:

@@ -18,7 +18,6 @@ from tests.contract.store_contract import SHARED
 from tests.support.place import Place
 from tests.support.rotating import (
     PEOPLE,
-    enrol_people,
     envelopes,
     keep_both,
     reseal,
@@ -26,17 +25,7 @@ from tests.support.rotating import (
     secrets,
 )
 
-
-@pytest.fixture(params=["of a login alone", "kept open"], autouse=True)
-def connections(request: pytest.FixtureRequest) -> None:
-    if request.param == "kept open":
-        request.getfixturevalue("keeper")
-
-
-@pytest.fixture
-def people(place: Place) -> Place:
-    enrol_people(place)
-    return place
+pytestmark = pytest.mark.usefixtures("connections")
 
 
 # Decoys
