@@ -35,17 +35,15 @@ def accounts(context: click.Context, parameter: click.Parameter, incomplete: str
 def enrolled(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Everybody with a record."""
     people = _people(context)
-    names = _accounts() if people is None else [person.name for person in people]
-    return _to_choose(names, context, parameter, incomplete)
+    return _to_choose(_names_or_accounts(people), context, parameter, incomplete)
 
 
 def suspended(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Whom resume can help."""
     people = _people(context)
-    if people is None:
-        return _to_choose(_accounts(), context, parameter, incomplete)
-    names = [person.name for person in people if person.status == verifier.SUSPENDED]
-    return _to_choose(names, context, parameter, incomplete)
+    if people is not None:
+        people = [person for person in people if person.status == verifier.SUSPENDED]
+    return _to_choose(_names_or_accounts(people), context, parameter, incomplete)
 
 
 def labels(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -91,6 +89,10 @@ def _params_so_far(context: click.Context) -> dict[str, object]:
         context.info_name, of_command, parent=context.parent, resilient_parsing=True
     )
     return again.params
+
+
+def _names_or_accounts(people: Iterable[Person] | None) -> list[str]:
+    return _accounts() if people is None else [person.name for person in people]
 
 
 def _accounts() -> list[str]:
