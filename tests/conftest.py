@@ -1,13 +1,34 @@
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pam_totp import audit
 from tests.support.logs import LogSocket
 from tests.support.place import Place
+
+
+@pytest.fixture(autouse=True)
+def no_trace_in_this_process() -> Iterator[None]:
+    """The tests of a worker share a process: what one changes in it, and leaves, others trip on."""
+    before = _of_this_process()
+    yield
+    after = _of_this_process()
+    os.umask(before["umask"])
+    os.chdir(before["folder"])
+    assert before == after
+
+
+def _of_this_process() -> dict[str, Any]:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    core, _ = resource.getrlimit(resource.RLIMIT_CORE)
+    return {"umask": umask, "folder": os.getcwd(), "core": core}
 
 
 @pytest.fixture

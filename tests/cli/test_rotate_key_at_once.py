@@ -42,7 +42,7 @@ def test_the_folder_that_is_locked_is_closed_to_others(place: Place) -> None:
 
 
 def test_it_waits_for_another_rotation_and_not_for_ever(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup.time, "sleep", lambda _seconds: None)
     key = place.key_path.read_bytes()

@@ -114,9 +114,12 @@ def test_a_service_that_is_killed_denies(side: Side, words: int):
     command = [sys.executable, "-I", "-c", _TO_BE_KILLED, str(side.socket), *prompts]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert b"ready\n" == process.stdout.readline()
-        outcome = side.log_in("123456", "234567", "345678")
-        assert -9 == process.wait(TIMEOUT)
+        try:
+            assert b"ready\n" == process.stdout.readline()
+            outcome = side.log_in("123456", "234567", "345678")
+            assert -9 == process.wait(TIMEOUT)
+        finally:
+            process.kill()
     expected = PAM_SERVICE_ERR if words else PAM_AUTHINFO_UNAVAIL
     assert expected == outcome.code
     assert (ENDED if words else NOBODY_ASKED) == outcome.reasons[-1]
