@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from types import TracebackType
 
 import pexpect
 
-from tests.support.booted_base import INIT
+from tests.support import namespaces
 from tests.support.machine import ENVIRONMENT, Account
 from tests.support.place import ROOT
 
@@ -96,7 +95,8 @@ class Booted:
             # On leaving, Popen closes standard input, and waits: that is how it is told to end.
             self._process = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-I", INIT, "--copy", scratch, self._tree, *options],
+                    namespaces.command("booted_init", "--copy", scratch, self._tree, *options),
+                    cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=self._console,
                     stderr=subprocess.STDOUT,

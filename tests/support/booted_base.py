@@ -12,16 +12,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import namespaces
 from tests.support.place import ROOT
 
 MIRROR = os.environ.get("PAM_TOTP_MIRROR", "http://deb.debian.org/debian")
-INIT = Path(__file__).with_name("booted_init.py")
 _LISTS = re.compile(r'^(?:PACKAGES|BUILDING)="([^"]*)"', re.MULTILINE)
 _TESTING = """
     systemd systemd-sysv dbus libpam-systemd libnss-systemd
@@ -71,7 +70,7 @@ def run_in(tree: Path, shell: str, *arguments: str, options: Sequence[str], copy
     """
     where = ["--copy", copy, tree] if copy else [tree]
     words = ["--pipe", *options, "sh", "-euc", shell, "sh", *arguments]
-    _run(sys.executable, "-I", INIT, *where, *words)
+    _run(*namespaces.command("booted_init", *where, *words))
 
 
 def _kept_tree(folder: Path, release: str, more: Sequence[str]) -> Path:
@@ -108,7 +107,7 @@ def _run(*command: object) -> None:
     words = list(map(str, command))
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         with subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+            words, cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
         ) as process:
             status = process.wait()  # wget and apt give up by themselves
         output.seek(0)

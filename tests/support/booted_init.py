@@ -1,7 +1,7 @@
 """Runs systemd-nspawn where the machine around it notices nothing (see booted.py).
 
-    booted_init.py TREE OPTION...                   in TREE itself
-    booted_init.py --copy FOLDER TREE OPTION...     in a copy of it, which FOLDER is for
+    booted_init TREE OPTION...                   in TREE itself
+    booted_init --copy FOLDER TREE OPTION...     in a copy of it, which FOLDER is for
 
 A copy keeps its changes in memory. OPTION: nspawn's, and perhaps a command.
 Own mount namespace, own control group; needs no systemd, and works in a plain chroot. When
@@ -10,7 +10,6 @@ standard input closes, or nspawn ends, everything inside is killed and the contr
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -18,19 +17,18 @@ import subprocess
 import sys
 import time
 
-CLONE_NEWNS = 0x00020000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+from tests.support.namespaces import CLONE_NEWNS, MS_BIND, MS_REC, call, make_mounts_private, mount
+
 CONTROL_GROUPS = "/sys/fs/cgroup"
 STATE_OF_NSPAWN = "/run/systemd"
 REBOOT = 133  # nspawn's status: that is for whoever has started it to do
 NSPAWN = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--link-journal=no"]
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def main(arguments: list[str]) -> int:
-    _call("unshare", CLONE_NEWNS)
-    _keep_mounts_to_ourselves()
+    call("unshare", CLONE_NEWNS)
+    make_mounts_private()
+    _make_root_a_mount_point()
     _furnish()
     if arguments[0] == "--copy":
         _, scratch, tree, *options = arguments
@@ -42,24 +40,11 @@ def main(arguments: list[str]) -> int:
     return status
 
 
-def _keep_mounts_to_ourselves() -> None:
-    """Make all mounts private, and / a mount point, which in a plain chroot it is not.
-
-    Only a mount point can be made private or moved: go to the real root of this namespace, put
-    our root over itself there, and come back.
-    """
-    here = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    os.chdir("/")
-    os.chroot("/sys")  # any folder: what matters is to stand outside of it
-    while not os.path.samestat(os.stat("."), os.stat("..")):
-        os.chdir("..")
-    os.chroot(".")
-    _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    os.fchdir(here)
-    os.close(here)
+def _make_root_a_mount_point() -> None:
+    """Put our root, which in a plain chroot is an ordinary folder, over itself, and stay there."""
     root = os.getcwd()
     if root != "/":
-        _mount(root, root, None, MS_BIND | MS_REC)
+        mount(root, root, None, MS_BIND | MS_REC)
         os.chdir(root)
         os.chroot(".")
     os.chdir("/")
@@ -68,21 +53,21 @@ def _keep_mounts_to_ourselves() -> None:
 def _furnish() -> None:
     """One hierarchy of control groups, whatever the machine has; a place for nspawn's own files."""
     if not os.path.isdir(CONTROL_GROUPS):
-        _mount("sysfs", "/sys", "sysfs")
-    _mount("cgroup2", CONTROL_GROUPS, "cgroup2")
+        mount("sysfs", "/sys", "sysfs")
+    mount("cgroup2", CONTROL_GROUPS, "cgroup2")
     if os.path.isdir(STATE_OF_NSPAWN):
-        _mount("tmpfs", STATE_OF_NSPAWN, "tmpfs", "mode=755")
+        mount("tmpfs", STATE_OF_NSPAWN, "tmpfs", options="mode=755")
     else:
-        _mount("tmpfs", "/run", "tmpfs", "mode=755")
+        mount("tmpfs", "/run", "tmpfs", options="mode=755")
 
 
 def _copy(tree: str, scratch: str) -> str:
-    _mount("tmpfs", scratch, "tmpfs", "mode=755")
+    mount("tmpfs", scratch, "tmpfs", options="mode=755")
     copy, upper, work = (f"{scratch}/{name}" for name in ("root", "upper", "work"))
     for folder in (copy, upper, work):
         os.mkdir(folder)
         os.chmod(folder, 0o755)
-    _mount("overlay", copy, "overlay", f"lowerdir={tree},upperdir={upper},workdir={work}")
+    mount("overlay", copy, "overlay", options=f"lowerdir={tree},upperdir={upper},workdir={work}")
     return copy
 
 
@@ -131,18 +116,6 @@ def _remove(group: str) -> None:
                 break
             except OSError:
                 time.sleep(0.02)
-
-
-def _mount(source: str | None, target: str, kind: str | None, how: int | str = 0) -> None:
-    words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
-    flags, data = (how, "") if isinstance(how, int) else (0, how)
-    _call("mount", *words, ctypes.c_ulong(flags), data.encode(), about=f"mount {kind} {target}")
-
-
-def _call(function: str, *arguments: object, about: str = "") -> None:
-    if getattr(_libc, function)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), about or function)
 
 
 if __name__ == "__main__":

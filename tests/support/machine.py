@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from typing import IO, NamedTuple
 
 from pexpect import EOF, fdpexpect
 
-from tests.support import product
+from tests.support import namespaces, product
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
 
@@ -132,10 +131,10 @@ class Machine:
     def __enter__(self) -> Machine:
         assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
         self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        init = Path(__file__).with_name("machine_init.py")
         self._terminals: list[Terminal] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-I", init, str(inside.fileno()), ROOT, *self._disk],
+            namespaces.command("machine_init", inside.fileno(), ROOT, *self._disk),
+            cwd=ROOT,
             pass_fds=[inside.fileno()],
         )
         inside.close()

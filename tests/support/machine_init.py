@@ -1,6 +1,6 @@
 """The first process of a Machine (see machine.py): makes the copy, then starts what it is told to.
 
-    machine_init.py SOCKET FOLDER [DISK PLACE]
+    machine_init SOCKET FOLDER [DISK PLACE]
 
 SOCKET is the number of an inherited SOCK_SEQPACKET socket; when its other end closes, this
 process ends and the kernel removes the machine with all that runs in it. FOLDER is shown inside
@@ -10,7 +10,6 @@ root changes.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
@@ -23,9 +22,18 @@ import struct
 import sys
 import termios
 
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+from tests.support.namespaces import (
+    CLONE_NEWNS,
+    MS_BIND,
+    MS_RDONLY,
+    MS_REMOUNT,
+    call,
+    make_mounts_private,
+    mount,
+)
+
+CLONE_NEWUTS, CLONE_NEWIPC = 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 PR_SET_PDEATHSIG = 1
 TTY_GROUP = 5
@@ -44,21 +52,20 @@ DEVICES = {
     "tty": (5, 0),
 }
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
-    _call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET)
+    call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET)
     first = os.fork()
     if first:
         control.close()
         os.waitpid(first, 0)
         return
-    _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
+    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
     os.umask(0o022)
     try:
-        _make_mounts_private()
+        make_mounts_private()
+        os.chroot(".")
         _make_copy(sys.argv[2])
         if len(sys.argv) > 3:
             _show_disk(sys.argv[3], sys.argv[4])
@@ -73,27 +80,9 @@ def main() -> None:
     _serve(control)
 
 
-def _make_mounts_private() -> None:
-    """Keep every mount made from here on to ourselves.
-
-    Only a mount point can be made private, and in a plain chroot / is none: go to the real root
-    of this mount namespace, and come back.
-    """
-    here = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    os.chdir("/")
-    os.chroot(SCRATCH)
-    while not os.path.samestat(os.stat("."), os.stat("..")):
-        os.chdir("..")
-    os.chroot(".")
-    _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    os.fchdir(here)
-    os.chroot(".")
-    os.close(here)
-
-
 def _make_copy(folder: str) -> None:
     """Make COPY: all of this machine's files, with changes kept in memory."""
-    _mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755")
+    mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755")
     mounted = [path for path in MAYBE_MOUNTED if os.path.ismount(path)]
     for number, path in enumerate(["/", *mounted]):
         upper, work = f"{SCRATCH}/upper{number}", f"{SCRATCH}/work{number}"
@@ -103,35 +92,35 @@ def _make_copy(folder: str) -> None:
         status = os.stat(path)
         os.chmod(upper, stat.S_IMODE(status.st_mode))
         os.chown(upper, status.st_uid, status.st_gid)
-        _mount("overlay", target, "overlay", 0, f"lowerdir={path},upperdir={upper},workdir={work}")
+        mount("overlay", target, "overlay", 0, f"lowerdir={path},upperdir={upper},workdir={work}")
     for path, mode in (("/run", "755"), ("/tmp", "1777"), ("/dev", "755")):
         os.makedirs(COPY + path, exist_ok=True)
-        _mount("tmpfs", COPY + path, "tmpfs", 0, f"mode={mode}")
+        mount("tmpfs", COPY + path, "tmpfs", 0, f"mode={mode}")
     os.makedirs(COPY + folder, exist_ok=True)
-    _mount(folder, COPY + folder, None, MS_BIND)
-    _mount(None, COPY + folder, None, MS_BIND | MS_REMOUNT | MS_RDONLY)
+    mount(folder, COPY + folder, None, MS_BIND)
+    mount(None, COPY + folder, None, MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
 def _show_disk(folder: str, place: str) -> None:
     """Let what is written to ``place`` go to a real disk."""
     os.makedirs(COPY + place, exist_ok=True)
-    _mount(folder, COPY + place, None, MS_BIND)
+    mount(folder, COPY + place, None, MS_BIND)
 
 
 def _furnish() -> socket.socket:
     """Fill /proc and /dev, start the network, and return the socket bound to /dev/log."""
     os.makedirs("/proc", exist_ok=True)
-    _mount("proc", "/proc", "proc")
+    mount("proc", "/proc", "proc")
     for name, numbers in DEVICES.items():
         os.mknod(f"/dev/{name}", stat.S_IFCHR, os.makedev(*numbers))
         os.chmod(f"/dev/{name}", 0o666)
     os.mkdir("/dev/pts")
-    _mount("devpts", "/dev/pts", "devpts", 0, f"ptmxmode=0666,mode=0620,gid={TTY_GROUP}")
+    mount("devpts", "/dev/pts", "devpts", 0, f"ptmxmode=0666,mode=0620,gid={TTY_GROUP}")
     os.symlink("pts/ptmx", "/dev/ptmx")
     os.symlink("/proc/self/fd", "/dev/fd")
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         os.symlink(f"/proc/self/fd/{number}", f"/dev/{name}")
-    _call("sethostname", NAME.encode(), len(NAME))
+    call("sethostname", NAME.encode(), len(NAME))
     with open("/etc/hosts", "w", encoding="ascii") as hosts:
         hosts.write(f"127.0.0.1 localhost {NAME}\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
@@ -218,19 +207,6 @@ def _become(wanted: dict, standard: list[int]) -> None:
         os.write(2, f"{wanted['argv'][0]}: {error}\n".encode())
     finally:
         os._exit(127)
-
-
-def _mount(
-    source: str | None, target: str, kind: str | None, flags: int = 0, data: str = ""
-) -> None:
-    words = [None if word is None else word.encode() for word in (source, target, kind)]
-    _call("mount", *words, ctypes.c_ulong(flags), data.encode(), about=f"mount {kind} {target}")
-
-
-def _call(function: str, *arguments: object, about: str = "") -> None:
-    if getattr(_libc, function)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), about or function)
 
 
 if __name__ == "__main__":
