@@ -20,6 +20,7 @@ from types import TracebackType
 import pexpect
 
 from tests.support import namespaces
+from tests.support.dialogue import Dialogue
 from tests.support.machine import ENVIRONMENT, Account
 from tests.support.place import ROOT
 
@@ -52,19 +53,8 @@ with store.open_store(settings.store, sealing.read_sealer(settings.sealing_key))
 """
 
 
-class Terminal(pexpect.spawn):
+class Terminal(Dialogue, pexpect.spawn):
     """A program at a terminal."""
-
-    def answer(self, prompt: str, text: str) -> None:
-        """Wait for ``prompt``, exactly as it stands, and type ``text``."""
-        self.expect_exact(prompt)
-        self.sendline(text)
-
-    def rest(self) -> str:
-        """Return what is shown from here to the end."""
-        self.expect(pexpect.EOF)
-        shown: str = self.before
-        return shown
 
 
 class Booted:

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
-from pexpect import EOF, fdpexpect
+from pexpect import fdpexpect
 
 from tests.support import namespaces, product
+from tests.support.dialogue import Dialogue
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
 
@@ -90,25 +91,15 @@ class Account(NamedTuple):
         return wrong_code(self.secret)
 
 
-class Terminal(fdpexpect.fdspawn):
+class Terminal(Dialogue, fdpexpect.fdspawn):
     """A program at a terminal of the machine; the dialogue is pexpect's."""
 
     def __init__(self, descriptor: int, reply: socket.socket) -> None:
         super().__init__(descriptor, timeout=TIMEOUT, encoding="utf-8", codec_errors="replace")
         self._reply = reply
 
-    def answer(self, prompt: str, text: str) -> None:
-        """Wait for ``prompt``, exactly as it stands, and type ``text``."""
-        self.expect_exact(prompt)
-        self.sendline(text)
-
     def __str__(self) -> str:
         return f"on the terminal: {self.before!r} {self.buffer!r}"
-
-    def rest(self) -> str:
-        """Return what is shown from here to the end."""
-        self.expect(EOF)
-        return self.before
 
     def exit_status(self) -> int:
         return int(self._reply.recv(64))
