@@ -164,8 +164,14 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
 
 
 def os_error_in_words(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
+    place = _place(error)
+    where = f"{place}: " if place else ""
     return f"{where}{error.strerror or type(error).__name__}"
+
+
+def _place(error: OSError) -> object:
+    """Return the file that it is about: of two names, the one that was to be replaced."""
+    return error.filename2 or error.filename
 
 
 def _fail(problem: str, hint: str, exit_code: int) -> int:
@@ -176,8 +182,9 @@ def _fail(problem: str, hint: str, exit_code: int) -> int:
 
 
 def _mend(error: OSError) -> str:
-    """Return what helps where a disk takes nothing: the place is known if the error names it."""
-    path = os.path.realpath(error.filename) if isinstance(error.filename, str) else ""
+    """Return what helps where nothing can be written: the place is known if the error names it."""
+    place = _place(error)
+    path = os.path.realpath(place) if isinstance(place, str) else ""
     folder = os.path.dirname(path)
     if error.errno == errno.ENOSPC:
         return "make room on the disk: df -h" + (f" {shlex.quote(folder)}" if path else "")
@@ -186,6 +193,10 @@ def _mend(error: OSError) -> str:
             folder = os.path.dirname(folder)
         mount = f"run: mount -o remount,rw {shlex.quote(folder)}"
         return mount if path else "see which disk is read-only: findmnt -O ro"
+    if error.errno == errno.EPERM and path and os.geteuid() == 0:
+        return f"see whether chattr has made it immutable: lsattr -d {shlex.join([folder, path])}"
+    if error.errno == errno.EBUSY and path:
+        return f"a file that is mounted cannot be replaced; see: findmnt {shlex.quote(path)}"
     return ""
 
 

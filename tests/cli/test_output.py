@@ -211,9 +211,20 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
         (errno.ENOSPC, None, "make room on the disk: df -h"),
         (errno.EROFS, "/proc/no/such/place", "run: mount -o remount,rw /proc"),
         (errno.EROFS, None, "see which disk is read-only: findmnt -O ro"),
+        pytest.param(
+            errno.EPERM,
+            "/etc/a file",
+            "see whether chattr has made it immutable: lsattr -d /etc '/etc/a file'",
+            marks=pytest.mark.root,
+        ),
+        (
+            errno.EBUSY,
+            "/etc/key",
+            "a file that is mounted cannot be replaced; see: findmnt /etc/key",
+        ),
     ],
 )
-def test_disk_that_takes_nothing_is_named_in_the_mend(
+def test_what_cannot_be_written_is_named_in_the_mend(
     capsys: pytest.CaptureFixture[str], number: int, filename: str | None, mend: str
 ) -> None:
     @click.command()
@@ -224,3 +235,14 @@ def test_disk_that_takes_nothing_is_named_in_the_mend(
     where = f"{filename}: " if filename else ""
     expected = f"totpctl: error: {where}{os.strerror(number)}\nhint: {mend}\n"
     assert expected == capsys.readouterr().err
+
+
+def test_file_that_cannot_be_replaced_is_named_not_the_one_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @click.command()
+    def replace() -> None:
+        raise OSError(errno.EBUSY, "busy", "/etc/.new.key", None, "/etc/key")
+
+    assert 1 == ui.run(replace, [])
+    assert "totpctl: error: /etc/key: busy\n" in capsys.readouterr().err
