@@ -10,7 +10,8 @@ from pam_totp.store.sqlite import SQLiteStore
 from tests.support.place import Place
 from tests.support.rotating import enrol_people
 
-pytest.register_assert_rewrite("tests.contract.store_contract")
+for _part in ("store_contract", "records", "group_rules", "transactions", "damage", "decoys"):
+    pytest.register_assert_rewrite(f"tests.contract.{_part}")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pam_totp.errors import SchemaTooNew
 from pam_totp.store import schema
 from pam_totp.verifier import UserRecord
 from tests.contract.raw import connect, dump
-from tests.contract.store_contract import full_record
+from tests.contract.sample_records import full_record
 from tests.faults.processes import Meet, Waiting
 from tests.support.place import Place
 

@@ -13,8 +13,8 @@ from pam_totp import store
 from pam_totp.errors import SealingError
 from pam_totp.sealing import Sealer, new_sealer
 from pam_totp.verifier import Authenticator, UserRecord
+from tests.contract.backend import SHARED
 from tests.contract.raw import connect
-from tests.contract.store_contract import SHARED
 from tests.support.place import Place
 from tests.support.rotating import (
     PEOPLE,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pam_totp.store import transactions
-from tests.contract.store_contract import Backend, StoreContract, full_record
+from tests.contract.backend import Backend
+from tests.contract.sample_records import full_record
+from tests.contract.store_contract import StoreContract
 from tests.support.place import Place
 
 if TYPE_CHECKING:

@@ -1,0 +1,135 @@
+"""Records for the tests of a store: a full one, odd names, and any."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from pam_totp import otp, verifier
+from pam_totp.verifier import Authenticator, UserRecord
+
+NOW = 1_900_000_000
+ODD_NAMES = (
+    "alice",
+    "Alice",
+    "ALICE",
+    "DOMAIN\\user",
+    "user@example.org",
+    "/",
+    "..",
+    "../../etc/passwd",
+    "with space",
+    " leading and trailing ",
+    "new\nline",
+    "tab\tcarriage\r",
+    "\x1b[31m",
+    "%",
+    "_lice",
+    "*",
+    "?",
+    "'",
+    '"',
+    "`",
+    "''",
+    "'; DROP TABLE users; --",
+    "x' OR '1'='1",
+    "alice'--",
+    '"users"',
+    "NULL",
+    "-1",
+    "0",
+    "jürgen",
+    "ju\u0308rgen",
+    "İstanbul",
+    "ελένη",
+    "山田",
+    "\U0001f511",
+    "\u202etxet",
+    "n" * 300,
+)
+
+names = st.text(
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=80
+)
+times = st.integers(0, 2**40)
+
+
+@st.composite
+def authenticators(draw: st.DrawFn) -> tuple[Authenticator, ...]:
+    """Draw up to three, labels all different, in the order a store gives them back."""
+    labels = sorted(draw(st.sets(names, max_size=3)))
+    return tuple(
+        Authenticator(
+            id=draw(st.uuids()).hex,
+            label=label,
+            secret=draw(st.binary(min_size=1, max_size=64)),
+            algorithm=draw(st.sampled_from(otp.ALGORITHMS)),
+            digits=draw(st.sampled_from(otp.DIGITS)),
+            period=draw(st.integers(1, 3600)),
+            drift=draw(st.integers(-100, 100)),
+            last_accepted_step=draw(st.integers(-1, 2**40)),
+            created_at=draw(times),
+            last_used_at=draw(st.none() | times),
+        )
+        for label in labels
+    )
+
+
+@st.composite
+def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> UserRecord:
+    return UserRecord(
+        name,
+        status=draw(
+            st.sampled_from(
+                (verifier.ACTIVE, verifier.SUSPENDED, verifier.EXEMPT, verifier.MUST_ENROLL)
+            )
+        ),
+        failures=draw(st.integers(0, 10_000)),
+        throttled_until=draw(times),
+        recovery_salt=draw(st.none() | st.binary(min_size=16, max_size=16)),
+        recovery_digests=draw(st.frozensets(st.binary(min_size=32, max_size=32), max_size=10)),
+        authenticators=draw(authenticators()),
+        created_at=created_at,
+        updated_at=draw(times),
+        exempt_until=draw(times),
+    )
+
+
+def phone(identity: str = "id of the phone", label: str = "phone", **fields: object):
+    return Authenticator(identity, label, b"12345678901234567890", created_at=NOW)._replace(
+        **fields
+    )
+
+
+def tablet(**fields: object) -> Authenticator:
+    every_field_of_its_own = {
+        "algorithm": "SHA512",
+        "digits": 8,
+        "period": 60,
+        "drift": -2,
+        "last_accepted_step": 63_333_333,
+        "created_at": NOW - 5,
+        "last_used_at": NOW - 1,
+    }
+    return phone("id of the tablet", "tablet", **{**every_field_of_its_own, **fields})
+
+
+def full_record(name: str = "alice") -> UserRecord:
+    """A record none of whose fields has its default, nor the value of another."""
+    return UserRecord(
+        name,
+        status=verifier.SUSPENDED,
+        failures=3,
+        throttled_until=NOW + 30,
+        recovery_salt=b"sixteen bytes of",
+        recovery_digests=frozenset(bytes([number]) * 32 for number in range(10)),
+        authenticators=(phone(), tablet()),
+        created_at=NOW - 100,
+        updated_at=NOW - 7,
+        exempt_until=NOW + 86_400,
+    )
+
+
+def without_secrets(record: UserRecord) -> UserRecord:
+    return record._replace(
+        authenticators=tuple(a._replace(secret=None) for a in record.authenticators)
+    )
