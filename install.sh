@@ -67,7 +67,7 @@ install_all() {
     remove_strays
     # shellcheck disable=SC2086 # one word a package
     [ -z "$dependencies" ] || apt-mark auto $dependencies >/dev/null # they go when it goes
-    if [ -n "$(users_of_the_hook)" ]; then
+    if grep -RqE --exclude='.*' '^[^#]*pam_totp' /etc/pam.d; then
         say "" "Upgraded. Look at: totpctl status; totpctl doctor"
         return
     fi
@@ -153,11 +153,6 @@ interrupted() {
     finish_from_here
     finish_what_was_begun
     fail "interrupted" "run it again"
-}
-
-# PAM files that load the hook: without it, they deny everybody.
-users_of_the_hook() {
-    grep -RlE --exclude='.*' '^[^#]*pam_totp' /etc/pam.d /etc/pam.conf /usr/lib/pam.d 2>/dev/null || true
 }
 
 uninstall() {

@@ -44,6 +44,7 @@ top=$(mktemp -d)
 trap 'rm -rf "$top"' EXIT
 trap 'exit 130' INT TERM HUP
 mkdir "$top/SOURCES"
+install -m 0644 packaging/pam_files.sh "$top/SOURCES/"
 install -m 0644 "$spec" "$top/" # with the mode that git keeps, whatever the umask was
 
 # What git knows of; without git, the tree as it was unpacked.

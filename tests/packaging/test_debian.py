@@ -14,6 +14,7 @@ from pam_totp.store import schema
 from tests.packaging.debian_package import (
     DEBIAN,
     NAME,
+    PAM_FILES,
     build,
     names,
     paragraphs,
@@ -150,6 +151,13 @@ def test_socket_is_enabled_and_stays_over_an_upgrade(control: Path) -> None:
     )
     assert stopping
     assert "'pam_totp.socket'" in stopping[1]
+
+
+@pytest.mark.parametrize("name", ["prerm", "postrm"])
+def test_search_for_the_module_in_pam_files_is_written_into_it(control: Path, name: str) -> None:
+    script = (control / name).read_text(encoding="utf-8")
+    assert 1 == script.count(PAM_FILES.read_text(encoding="utf-8"))
+    assert "#PAM_FILES#" not in script
 
 
 def test_schema_that_it_reads_is_written_into_it(control: Path) -> None:

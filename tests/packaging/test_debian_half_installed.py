@@ -27,10 +27,13 @@ def test_logins_that_are_denied_from_now_on_are_named(scripts: Scripts) -> None:
     scripts.pam_file("sudo", BY_ENABLE)
     by_hand = scripts.pam_file("own", "auth required pam_totp.so\n")
     scripts.pam_file("other", "# auth required pam_totp.so\n")
+    elsewhere = scripts.pam_file("../../elsewhere", "auth required pam_totp.so\n").resolve()
+    scripts.pam_file("includes", f"@include {elsewhere}\n")
     scripts.pam_file(".own.swp", "auth required pam_totp.so\n")
     done = scripts.run("postrm", "remove")
     assert 1 == done.returncode
-    assert f"still in use by: {by_hand} {by_hand.parent}/sudo \n" in done.stderr
+    expected = sorted(map(str, (by_hand, by_hand.parent / "sudo", elsewhere)))
+    assert f"still in use by: {' '.join(expected)} \n" in done.stderr
 
 
 def test_commands_that_it_names_put_the_password_back(scripts: Scripts) -> None:

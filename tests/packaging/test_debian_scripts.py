@@ -98,7 +98,8 @@ def test_pam_file_elsewhere_is_read_where_a_link_or_a_line_leads_there(scripts: 
 
 def test_comments_and_hidden_copies_do_not_count(scripts: Scripts) -> None:
     scripts.pam_file("su", "# auth required pam_totp.so\nauth required pam_unix.so # pam_totp\n")
-    scripts.pam_file(".pam_totp-before.su", "auth required pam_totp.so\n")
+    for name in (".pam_totp-before.su", "su.dpkg-old", "su.ucf-dist", "su~"):
+        scripts.pam_file(name, "auth required pam_totp.so\n")
     done = scripts.run("prerm", "remove")
     assert (0, "") == (done.returncode, done.stderr)
 

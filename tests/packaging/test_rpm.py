@@ -7,6 +7,7 @@ has run on Fedora.
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -61,8 +62,11 @@ def test_the_packages_are_those_of_this_release(built: Path) -> None:
     assert [f"{name} {version}" for name in expected] == names
 
 
-def test_rpmlint_finds_nothing_that_has_no_reason(built: Path) -> None:
-    said = run("rpmlint", "-r", RPMLINTRC, *built.glob("*.rpm"), SPEC)
+def test_rpmlint_finds_nothing_that_has_no_reason(built: Path, tmp_path: Path) -> None:
+    """It looks for the sources of the spec beside it."""
+    for path in (SPEC, ROOT / "packaging" / "pam_files.sh"):
+        shutil.copy(path, tmp_path)
+    said = run("rpmlint", "-r", RPMLINTRC, *built.glob("*.rpm"), tmp_path / SPEC.name)
     assert "0 errors, 0 warnings" in said.stdout, said.stdout
 
 
@@ -188,13 +192,15 @@ def test_pre_has_nothing_against_a_first_installation(package: Path, root: Path)
         ("sshd", "auth required pam_totp.so\n", 1),
         ("sshd", "auth required pam_unix.so # not pam_totp.so\n", 0),
         ("sshd", "#auth required pam_totp.so\n", 0),
+        ("sshd", "auth substack ROOT/elsewhere\n", 1),
         ("sshd.rpmsave", "auth required pam_totp.so\n", 0),
     ],
 )
 def test_preun_refuses_while_a_pam_file_names_the_module(
     package: Path, root: Path, name: str, text: str, expected: int
 ) -> None:
-    (root / "etc/pam.d" / name).write_text(text)
+    (root / "elsewhere").write_text("auth required pam_totp.so\n")
+    (root / "etc/pam.d" / name).write_text(text.replace("ROOT", str(root)))
     done = scriptlet(package, "PREUN", 0, root)
     assert expected == done.returncode
     assert bool(expected) == ("hint: run: totpctl disable SERVICE" in done.stderr)
