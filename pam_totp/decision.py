@@ -9,6 +9,7 @@ import _thread
 import time
 
 from . import recovery, verifier
+from .errors import Unavailable
 from .sealing import read_sealer
 from .store import open_store
 from .uninterrupted import Uninterrupted
@@ -17,9 +18,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .config import Config
     from .store import Store
-    from .verifier import Answer, Verdict
+    from .verifier import Answer, Policy, Verdict
 
-_hashing = _thread.allocate_lock()  # 19 MiB a digest: in a worker, one at a time
+# Seconds that an answer may wait for its turn; then it was not looked at, and is not used up. Less
+# than pam_totp.so waits, or a code would be used up by a login that has been given up.
+PATIENCE = 20.0
+_hashing = _thread.allocate_lock()
+
+
+class TurnToHash:
+    """In a worker, one login at a time: a digest takes 19 MiB, and a processor for that long.
+
+    Whoever has it first looks whether there is still something to hash for: otherwise one user
+    with many prompts would hold up everybody else's recovery codes. Raises Unavailable.
+    """
+
+    def __enter__(self) -> None:
+        if not _hashing.acquire(timeout=PATIENCE):
+            raise Unavailable(
+                "recovery codes",
+                "too many logins are before this one",
+                "try again; whose they are: journalctl -t pam_totp",
+            )
+
+    def __exit__(self, *_: object) -> None:
+        _hashing.release()
 
 
 def open_configured(settings: Config) -> Store:
@@ -31,30 +54,37 @@ def verify(settings: Config, name: str, answer: Answer, *, decoy: bool) -> Verdi
     """Return what comes of ``answer``, and it is durable. ``decoy``: go through the motions."""
     policy = settings.policy()
     with Uninterrupted(), open_configured(settings) as store:
-        answer = _with_digest(store, name, answer, decoy=decoy)
-        open_transaction = store.decoy_transaction if decoy else store.transaction
-        with open_transaction(name) as transaction:
-            record = transaction.record
-            if record is None or not record.authenticators:  # removed since the prompt
-                return verifier.Verdict(verifier.REJECTED)
-            verdict, changed = verifier.verify(record, answer, int(time.time()), policy)
-            if changed != record:
-                transaction.save(changed)
-    return verdict
+        while True:
+            hashed = _with_digest(store, name, answer, policy, decoy=decoy)
+            open_transaction = store.decoy_transaction if decoy else store.transaction
+            with open_transaction(name) as transaction:
+                record = transaction.record
+                if record is None or not record.authenticators:  # removed since the prompt
+                    return verifier.Verdict(verifier.REJECTED)
+                now = int(time.time())
+                if _lacks_digest(hashed) and verifier.standing(record, now, policy) is None:
+                    continue  # the wait has just ended, and it is looked at after all
+                verdict, changed = verifier.verify(record, hashed, now, policy)
+                if changed != record:
+                    transaction.save(changed)
+            return verdict
 
 
-def digest(code: str, salt: bytes) -> bytes:
-    """Like recovery.digest(), one after the other."""
-    with _hashing:
-        return recovery.digest(code, salt)
+def _with_digest(store: Store, name: str, answer: Answer, policy: Policy, *, decoy: bool) -> Answer:
+    """Hash a recovery code before the transaction: nobody should wait for Argon2id.
 
-
-def _with_digest(store: Store, name: str, answer: Answer, *, decoy: bool) -> Answer:
-    """Hash a recovery code before the transaction: nobody should wait for Argon2id."""
+    Not the code of who is throttled or locked, which nobody will look at.
+    """
     if answer.kind != verifier.RECOVERY_CODE:
         return answer
-    record = store.load_decoy(name) if decoy else store.load(name)
-    salt = record.recovery_salt if record is not None else None
-    return answer._replace(
-        salt=salt, digest=digest(answer.code, salt or bytes(recovery.SALT_BYTES))
-    )
+    with TurnToHash():
+        record = store.load_decoy(name) if decoy else store.load(name)
+        if record is not None and verifier.standing(record, int(time.time()), policy) is not None:
+            return answer
+        salt = record.recovery_salt if record is not None else None
+        digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
+    return answer._replace(salt=salt, digest=digest)
+
+
+def _lacks_digest(answer: Answer) -> bool:
+    return answer.kind == verifier.RECOVERY_CODE and not answer.digest

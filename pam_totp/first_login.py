@@ -79,11 +79,11 @@ class FirstLogin:
         if not self._confirm():
             self._conversation.tell(messages.NO_RIGHT_CODE, error=True)
             return NO_RIGHT_CODE
-        codes, salt, digests = issuing.new_recovery_codes(decision.digest)
+        codes = issuing.new_recovery_codes()
         self._conversation.show(messages.recovery_codes(codes))
         self._conversation.ask(messages.PRESS_ENTER)
         try:
-            is_kept = self._keep(salt, digests)
+            is_kept = self._keep(codes)
         except (Unavailable, OSError):
             self._conversation.tell(messages.NOT_KEPT, error=True)
             raise
@@ -121,12 +121,17 @@ class FirstLogin:
             self._conversation.tell(messages.WRONG_CODE_OF_THE_APP, error=True)
         return False
 
-    def _keep(self, salt: bytes, digests: frozenset[bytes]) -> bool:
+    def _keep(self, codes: list[str]) -> bool:
         """Write all of it in one transaction; False if the record is not what it was before.
 
         A record without authenticators has no secrets, so that the two can be compared: whoever
         enrolled, suspended, exempted or reset this user since the beginning is not overruled.
         """
+        with Uninterrupted(), decision.TurnToHash():
+            with decision.open_configured(self._settings) as store:
+                if store.load(self._user) != self._before:
+                    return False
+            salt, digests = issuing.salt_and_digests(codes)
         now = int(time.time())
         record = self._before or UserRecord(self._user, created_at=now)
         record = record._replace(

@@ -7,10 +7,6 @@ import os
 from . import recovery
 from .verifier import Authenticator
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 # RFC 4226 section 4 asks for 160 bits; RFC 6238 section 5.1 for as many as the hash has.
 SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
 
@@ -30,19 +26,16 @@ def new_authenticator(
     )
 
 
-def new_recovery_codes(
-    digest: Callable[[str, bytes], bytes] = recovery.digest,
-) -> tuple[list[str], bytes, frozenset[bytes]]:
-    """Return the codes to show, and the salt and digests to keep.
+def new_recovery_codes() -> list[str]:
+    """Return the codes to show."""
+    numbers = range(recovery.CODES_IN_A_SET)
+    return [recovery.format_code(os.urandom(recovery.RANDOM_BYTES)) for _ in numbers]
 
-    ``digest`` is recovery.digest(), or something that waits for its turn and calls it.
-    """
+
+def salt_and_digests(codes: list[str]) -> tuple[bytes, frozenset[bytes]]:
+    """Return what is kept of recovery codes; with a new salt."""
     salt = os.urandom(recovery.SALT_BYTES)
-    codes = [
-        recovery.format_code(os.urandom(recovery.RANDOM_BYTES))
-        for _ in range(recovery.CODES_IN_A_SET)
-    ]
-    return codes, salt, frozenset(digest(code.replace("-", ""), salt) for code in codes)
+    return salt, frozenset(recovery.digest(code.replace("-", ""), salt) for code in codes)
 
 
 def base32_groups(secret: bytes) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pam_totp import issuing
-from pam_totp.issuing import new_recovery_codes as new_recovery_codes
 from pam_totp.verifier import Authenticator
 
 from .. import ui
 from ..session import now
+
+
+def new_recovery_codes() -> tuple[list[str], bytes, frozenset[bytes]]:
+    """Return the codes to show, and the salt and digests to keep."""
+    codes = issuing.new_recovery_codes()
+    return codes, *issuing.salt_and_digests(codes)
 
 
 def new_authenticator(label: str, algorithm: str, digits: int, period: int) -> Authenticator:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pam_totp import first_login, messages
+from pam_totp import first_login, messages, recovery
 from pam_totp.errors import StoreUnavailable
 from pam_totp.store.sqlite import Transaction
 from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
@@ -96,9 +96,17 @@ def test_the_password_as_answer_ends_it_at_once(front: FrontDoor) -> None:
 
 
 def test_of_two_first_logins_at_once_one_is_kept_and_the_other_refused(
-    front: FrontDoor, bob: Person
+    front: FrontDoor, bob: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing is hashed for the other one: who opens many would hold up everybody else's."""
     kept: list[UserRecord | None] = []
+    hashed: list[str] = []
+
+    def digest(code: str, _salt: bytes) -> bytes:
+        hashed.append(code)
+        return code.encode().ljust(32)
+
+    monkeypatch.setattr(recovery, "digest", digest)
 
     def while_the_codes_are_shown() -> str:
         assert "PAM_SUCCESS" == enrol(front, bob).result
@@ -109,6 +117,7 @@ def test_of_two_first_logins_at_once_one_is_kept_and_the_other_refused(
     assert ("PAM_AUTH_ERR", messages.OVERTAKEN) == (entered.result, entered.messages[-1])
     assert kept == [front.record()]
     assert f'reason="{first_login.OVERTAKEN}"' in front.door.log.lines()[-1]
+    assert recovery.CODES_IN_A_SET == len(hashed)
 
 
 @pytest.mark.parametrize(

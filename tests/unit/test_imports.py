@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "store.transactions": {"store.rows", "verifier"},
     "uninterrupted": set(),
     "identity": {"errors", "records"},
-    "decision": {"recovery", "sealing", "store", "uninterrupted", "verifier"},
+    "decision": {"errors", "recovery", "sealing", "store", "uninterrupted", "verifier"},
     "core_files": set(),
     "issuing": {"recovery", "verifier"},
     "picture": set(),
