@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import pytest
 
 from pam_totp import login, messages, otp
 from pam_totp.verifier import SUSPENDED, Authenticator, UserRecord
-from tests.support.place import SECRET, code_at, code_now, wrong_code
+from tests.support.place import SECRET, code_now, wrong_code
 from tests.unit.door import NAMES, Door
 from tests.unit.fake_pam import CONSTANTS, PamException
 from tests.unit.logfmt import read
@@ -217,45 +216,6 @@ def test_any_of_several_authenticators_opens(door: Door) -> None:
     assert "PAM_SUCCESS" == door.login(code_now(secret=tablet)).result
     assert "PAM_SUCCESS" == door.login(code_now()).result
     assert ["tablet", "phone"] == [line.split("authenticator=")[1] for line in door.log.lines()]
-
-
-# Time
-
-
-def test_a_fraction_of_a_second_does_not_move_a_step(door: Door) -> None:
-    door.clock.now += 29.999
-    assert "PAM_SUCCESS" == door.login(code_at(1_700_000_010), argv=["window=0"]).result
-    assert 1_700_000_010 // 30 == door.place.record("alice").authenticators[0].last_accepted_step
-
-
-@pytest.mark.parametrize("second", [-1800, -1, 0, 1800, 3599])
-def test_codes_are_right_in_the_hour_that_comes_twice(
-    door: Door, second: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door.clock.now = 1729990800 + second  # summer time ends in Berlin
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    try:
-        assert "PAM_SUCCESS" == door.login(code_at(door.clock.now)).result
-    finally:
-        monkeypatch.delenv("TZ")
-        time.tzset()
-
-
-def test_the_time_that_counts_is_that_of_the_answer_and_not_of_the_prompt(door: Door) -> None:
-    old = code_now()
-    slow = door.meanwhile(old, lambda: door.clock.advance(3600))
-    assert "PAM_AUTH_ERR" == door.login(slow, argv=["attempts=1"]).result
-
-
-def test_a_clock_set_back_is_refused_and_named_in_the_log(door: Door) -> None:
-    door.login(code_now())
-    door.clock.advance(-3600)
-    entered = door.login(code_now(), argv=["attempts=1"])
-    assert "PAM_AUTH_ERR" == entered.result
-    assert ["accepted", "replayed", "error"] == door.log.events()
-    assert messages.CLOCK_IS_BEHIND in door.log.lines()[-1]
-    assert "timedatectl; then run: totpctl show alice" in door.log.lines()[-1]
 
 
 # Meanwhile
