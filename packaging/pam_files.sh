@@ -4,17 +4,33 @@
 
 pam_files() {
     find -L /etc/pam.d /etc/pam.conf /usr/lib/pam.d -type f ! -name '.*' \
-        ! -name '*.dpkg-*' ! -name '*.ucf-*' ! -name '*.rpm*' ! -name '*~' "$@" 2>/dev/null || true
+        ! -name '*.dpkg-*' ! -name '*.ucf-*' ! -name '*.rpm*' ! -name '*~' 2>/dev/null || true
 }
 
-# Files elsewhere, which a PAM file includes by their whole path.
+# Files elsewhere, which PAM files include by a path, and those that these include.
 included_files() {
-    # shellcheck disable=SC2016 # the fields are awk's
-    pam_files -exec awk '{
-        sub(/#.*/, "")
-        for (i = 1; i < NF; i++)
-            if ($i ~ /^(@include|include|substack)$/ && $(i + 1) ~ /^\//) print $(i + 1)
-    }' {} +
+    known=
+    found=$(pam_files | paths_included)
+    while [ "$found" != "$known" ]; do
+        known=$found
+        found=$({ pam_files && printf '%s\n' "$known"; } | paths_included)
+    done
+    printf '%s\n' "$known"
+}
+
+# By the files that standard input names: pam.conf(5), with lines that go on, brackets and any case.
+paths_included() {
+    while IFS= read -r file; do
+        [ -f "$file" ] || continue
+        awk '{
+            sub(/#.*/, "")
+            while (/\\$/ && (getline more) > 0) $0 = substr($0, 1, length($0) - 1) " " more
+            gsub(/[][]/, " ")
+            for (i = 1; i < NF; i++)
+                if (tolower($i) ~ /^(@include|include|substack)$/ && $(i + 1) ~ /\//)
+                    print $(i + 1) ~ /^\// ? $(i + 1) : "/etc/pam.d/" $(i + 1)
+        }' "$file"
+    done | sort -u
 }
 
 # Files that name the module or the hook outside of comments; with an argument, not counting the

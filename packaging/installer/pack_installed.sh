@@ -58,6 +58,13 @@ copy_scripts() {
     done
 }
 
+# As debian/rules does, without what debhelper would add.
+fill_in() {
+    sed -e '/^#DEBHELPER#$/d' -e '/^#PAM_FILES#$/{' -e 'r ../pam_files.sh' -e 'd' -e '}' "$1" >"$scratch/script"
+    if grep -n '^#[A-Z_]*#$' "$scratch/script" >&2; then return 1; fi
+    cat "$scratch/script"
+}
+
 # What is in no package has no scripts: it is compiled and started like the package, and refuses
 # to be removed like the package.
 write_scripts() {
@@ -67,7 +74,7 @@ set -e
 /usr/bin/python3 -I -m compileall -q $LIBRARY/pam_totp $LIBRARY/admin_cli || true
 [ ! -d /run/systemd/system ] || systemctl enable -q --now pam_totp.socket || true
 END
-    { sed "/^#DEBHELPER#/d; /^exit 0$/d" ../debian/$NAME.prerm && cat <<END; } >"$control/prerm"
+    { fill_in ../debian/$NAME.prerm && cat <<END; } >"$control/prerm"
 if [ "\$1" = remove ] && [ -d /run/systemd/system ]; then
     systemctl disable -q --now pam_totp.socket pam_totp.service pam_totp-doctor.timer || true
 fi

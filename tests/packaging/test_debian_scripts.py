@@ -69,41 +69,6 @@ def test_any_other_store_is_left_to_init(scripts: Scripts, content: bytes | int 
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "auth required pam_totp.so\n",
-        "auth required pam_python.so /usr/lib/pam_totp/hook.py\n",
-        "@include pam_totp-lines\n",
-    ],
-)
-def test_removal_is_refused_while_a_pam_file_names_the_module(scripts: Scripts, line: str) -> None:
-    path = scripts.pam_file("su", "auth required pam_unix.so\n" + line)
-    done = scripts.run("prerm", "remove")
-    assert 1 == done.returncode
-    assert f"error: still in use by: {path}" in done.stderr
-    assert "hint: run: totpctl disable su\n" in done.stderr
-    assert [] == scripts.calls()
-
-
-def test_pam_file_elsewhere_is_read_where_a_link_or_a_line_leads_there(scripts: Scripts) -> None:
-    elsewhere = scripts.pam_file("../../elsewhere", "auth required pam_totp.so\n")
-    for words in ("@include", "auth  substack\t"):
-        service = scripts.pam_file("su", f"@include /nowhere\n{words} {elsewhere} # x\n")
-        assert 1 == scripts.run("prerm", "remove").returncode
-        service.unlink()
-    service.symlink_to(elsewhere)
-    assert 1 == scripts.run("prerm", "remove").returncode
-
-
-def test_comments_and_hidden_copies_do_not_count(scripts: Scripts) -> None:
-    scripts.pam_file("su", "# auth required pam_totp.so\nauth required pam_unix.so # pam_totp\n")
-    for name in (".pam_totp-before.su", "su.dpkg-old", "su.ucf-dist", "su~"):
-        scripts.pam_file(name, "auth required pam_totp.so\n")
-    done = scripts.run("prerm", "remove")
-    assert (0, "") == (done.returncode, done.stderr)
-
-
 def test_removal_is_refused_while_a_change_waits(scripts: Scripts) -> None:
     (scripts.root / "var/lib/pam_totp/unconfirmed.json").write_text("{}", encoding="utf-8")
     done = scripts.run("prerm", "remove")
