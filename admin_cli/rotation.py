@@ -12,14 +12,14 @@ import re
 
 import click
 
-from pam_totp import config, sealing, trusted_files
+from pam_totp import config, lock_file, sealing, trusted_files
 from pam_totp.config import Config
 from pam_totp.config_values import split_store_url
 from pam_totp.errors import PamTotpError
 from pam_totp.sealing import Sealer
 from pam_totp.uninterrupted import Uninterrupted
 
-from . import setup, ui
+from . import ui
 from .session import Session, pass_session
 from .switching import files
 
@@ -45,11 +45,7 @@ def rotate_key(session: Session, yes: bool) -> None:
     _refuse_damage(session)
     ui.confirm(_QUESTION, yes=yes)
     trusted_files.check_folder(os.path.dirname(path))
-    # The store's, which nobody else can open: whoever can may lock it, and keep the old key in use.
-    folder = os.path.dirname(_store_path(session.config))
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        setup.lock(descriptor, folder)
+    with lock_file.held(_store_path(session.config)):
         _refuse_damage(session)
         with Uninterrupted():
             before = sealing.read_sealer(path)
@@ -59,8 +55,6 @@ def rotate_key(session: Session, yes: bool) -> None:
                 f"{count} secrets are sealed with the new key {new.key_id.hex()}; the old key "
                 f"{before.key_id.hex()} opens nothing but backups made until now"
             )
-    finally:
-        os.close(descriptor)
     ui.message(f"back up {path} and the store again")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 
 import click
 
-from pam_totp import sealing, store, trusted_files
+from pam_totp import lock_file, sealing, store, trusted_files
 from pam_totp.config_values import split_store_url
 
 from . import selftest as selftest_chain
@@ -87,9 +85,7 @@ def _create_key(path: str, store_path: str) -> bool:
     if os.path.lexists(path):
         _remove(unfinished)
         return False
-    folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        lock(folder_descriptor, folder)
+    with lock_file.held(path):
         _remove(unfinished)
         if os.path.lexists(path):
             return False
@@ -106,22 +102,12 @@ def _create_key(path: str, store_path: str) -> bool:
             os.close(descriptor)
         os.link(unfinished, path)  # not rename: this one never replaces a file
         _remove(unfinished)
-        os.fsync(folder_descriptor)
-    finally:
-        os.close(folder_descriptor)
-    return True
-
-
-def lock(descriptor: int, folder: str) -> None:
-    """Wait for another one at the key, but not for ever: who can read a folder may lock it."""
-    for _ in range(100):
+        folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
-            return
-    raise ui.CommandFailed(f"{folder} is locked by another process", f"run: fuser -v {folder}")
+            os.fsync(folder_descriptor)
+        finally:
+            os.close(folder_descriptor)
+    return True
 
 
 def _remove(path: str) -> None:

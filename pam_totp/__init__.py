@@ -32,6 +32,10 @@ What is loaded beyond that where somebody enrols while they log in:
     issuing.py        new secrets and recovery codes; totpctl's too
     picture.py        the QR code, drawn by a program of its own
 
+What totpctl makes and replaces key and store with:
+
+    lock_file.py      one at a time, kept out by nobody else
+
 What a PAM file lets happen, for totpctl and for enrolment at login:
 
     pam_lines.py      lines, words and controls, as libpam reads them [pure]

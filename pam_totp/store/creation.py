@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 
-from .. import trusted_files
+from .. import lock_file, trusted_files
 from ..errors import StoreUnavailable
 from ..sealing import DECOY_KEY, KEY_BYTES
 from .database import SUFFIXES, Database
@@ -20,9 +19,9 @@ def create_database(path: str, sealer: Sealer) -> bool:
     folder = os.path.dirname(path)
     _make_folder(folder)
     trusted_files.check_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # two at once: the second finds the store
+    if os.path.lexists(path):
+        return False
+    with lock_file.held(path):  # two at once: the second finds the store
         if os.path.lexists(path):
             return False
         _refuse_files_of_another_store(path)
@@ -33,10 +32,16 @@ def create_database(path: str, sealer: Sealer) -> bool:
         _make_empty_file(unfinished)
         _fill(unfinished, sealer)
         os.rename(unfinished, path)
+        _sync_folder(folder)
+    return True
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return True
 
 
 def _make_folder(folder: str) -> None:

@@ -104,10 +104,12 @@ class Totpctl:
 
 
 def is_in_order(place: Place) -> bool:
-    """Tell whether there is one good key and one good store, and nothing beside them."""
+    """Tell whether there is one good key and one good store, and nothing beside them but a lock."""
     with place.open() as opened:
         problems = opened.check()
     names = [path.name for path in place.key_path.parent.iterdir()]
     names += [path.name for path in place.store_path.parent.iterdir()]
-    beside = [n for n in names if re.match(r"(pam_totp\.key|store\.db)(?!$|-wal$|-shm$)", n)]
+    beside = [
+        n for n in names if re.match(r"(pam_totp\.key|store\.db)(?!$|-wal$|-shm$|\.lock$)", n)
+    ]
     return not problems and not beside

@@ -56,14 +56,17 @@ def test_a_lock_that_is_never_let_go_is_named_and_nothing_is_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    folder = bare.key_path.parent
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    lock = Path(f"{bare.key_path}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         assert 1 == ui.run(group, ["--config", str(bare.config_path), "init"])
     finally:
         os.close(descriptor)
-    assert f"{folder} is locked by another process\nhint: " in capsys.readouterr().err
+    assert (
+        f"{lock}: is locked by another process\nhint: run: fuser -v {lock}"
+        in capsys.readouterr().err
+    )
     assert not bare.key_path.exists()
 
 

@@ -207,7 +207,8 @@ def test_secrets_go_also_where_their_folder_has_to_stay(scripts: Scripts, linked
         scripts.program("rm", f'case "$*" in "-rf {folder}") exit 1 ;; esac; exec /bin/rm "$@"')
     key = scripts.root / "etc/security/pam_totp.key"
     broken_off = [
-        key.with_name(name) for name in ("pam_totp.key.new", ".pam_totp-new.pam_totp.key")
+        key.with_name(name)
+        for name in ("pam_totp.key.new", "pam_totp.key.lock", ".pam_totp-new.pam_totp.key")
     ]
     for path in (key, *broken_off, folder / "store.db", folder / ".hidden"):
         path.touch()

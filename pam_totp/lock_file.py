@@ -1,0 +1,62 @@
+"""One at a time makes, or replaces, a file that this machine cannot do without.
+
+The lock is a file for its owner alone. Not the folder: whoever can open it for reading can lock
+it, and keep others waiting for as long as they like.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+
+from .errors import PamTotpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIX = ".lock"
+_TRIES, _PAUSE = 100, 0.1  # seconds
+
+
+@contextmanager
+def held(path: str) -> Iterator[None]:
+    """Keep others from ``path`` while the block runs, by a file beside it that is then removed.
+
+    Its folder must be one that was checked. Waits for another holder, but not for ever: then
+    raises PamTotpError. One that was killed holds nothing; OSError where no file can be made.
+    """
+    lock = path + SUFFIX
+    descriptor = _take(lock)
+    try:
+        yield
+    finally:
+        if _is_still_there(lock, descriptor):
+            os.unlink(lock)  # while it is held: who waits for this one finds that it is gone
+        os.close(descriptor)
+
+
+def _take(lock: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    for _ in range(_TRIES):
+        descriptor = os.open(lock, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still_there(lock, descriptor):
+                return descriptor
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise PamTotpError(lock, "is locked by another process", f"run: fuser -v {lock}")
+
+
+def _is_still_there(lock: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(lock), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
