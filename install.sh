@@ -171,7 +171,7 @@ uninstall() {
             remove_package purge || fail "apt-get did not purge libpam-totp" "the reason is above"
         fi
         rm -rf "$STATE"
-        rm -f "$KEY" "$KEY.new" "${KEY%/*}/.pam_totp-new.${KEY##*/}" "$CONFIG"
+        rm -f "$KEY" "$KEY.new" "$KEY.lock" "${KEY%/*}/.pam_totp-new.${KEY##*/}" "$CONFIG"
         say "removed pam_totp, its store, sealing key and configuration"
     else
         say "removed pam_totp; kept: $STATE $KEY $CONFIG"
