@@ -115,12 +115,27 @@ def check_files(path: str) -> Files:
     """Raise InsecureFile, StoreMissing or StoreCorrupt where no store may be opened."""
     trusted_files.check_folder(os.path.dirname(path))
     files = name_files(path)
+    for suffix in files:
+        _close_to_others(path + suffix)
     try:
         if _is_cut_off(path):
             raise StoreCorrupt(path, "is cut off", _hint(_RESTORE_HINT, path))
     except FileNotFoundError:
         raise _missing(path) from None
     return files
+
+
+def _close_to_others(path: str) -> None:
+    """Take from others what they need to lock the file, and so to deny logins; where that can be.
+
+    By name: to open and close it would let go of the locks that SQLite holds for this process.
+    """
+    try:
+        status = os.lstat(path)
+        if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+            os.chmod(path, 0o600)
+    except OSError:
+        pass
 
 
 def name_files(path: str) -> Files:
