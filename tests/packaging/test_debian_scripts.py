@@ -58,6 +58,16 @@ def test_newer_store_where_the_configuration_has_it_is_found(scripts: Scripts) -
     assert 1 == scripts.run("preinst", "upgrade", "9.9").returncode
 
 
+@pytest.mark.parametrize("name", ['"/srv/x"', "/srv/x # a note", "srv/x.db", "postgresql:/x"])
+def test_name_that_is_no_good_does_not_hide_the_store_that_is_used(
+    scripts: Scripts, name: str
+) -> None:
+    a_store(scripts.root / "var/lib/pam_totp/store.db", KNOWN + 1).close()
+    config = scripts.root / "etc/security/pam_totp.conf"
+    config.write_text(f"store = {name}\n", encoding="utf-8")
+    assert 1 == scripts.run("preinst", "upgrade", "9.9").returncode
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no database", KNOWN, KNOWN - 1])
 def test_any_other_store_is_left_to_init(scripts: Scripts, content: bytes | int | None) -> None:
     path = scripts.root / "var/lib/pam_totp/store.db"
