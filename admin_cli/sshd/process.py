@@ -112,20 +112,20 @@ def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
 def _command_line(pid: str) -> str:
     """Return what a listening sshd shows of itself; "" for every other process.
 
-    It writes "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups" over its arguments.
+    It writes "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups" over its arguments. Those of
+    somebody else's are not read: they lie in memory that may not answer.
     """
     folder = f"/proc/{pid}"
     try:
-        with open(f"{folder}/cmdline", "rb") as file:
-            shown = file.read(4096).split(b"\0")[0].decode("utf-8", "replace")
-        if not shown.startswith("sshd: ") or " [listener]" not in shown:
-            return ""
         of_root = os.stat(folder).st_uid == 0
         of_here = os.readlink(f"{folder}/ns/pid") == os.readlink("/proc/self/ns/pid")
-        is_sshd = of_root and _runs_sshd(folder)
+        if not (of_root and of_here and _runs_sshd(folder)):
+            return ""
+        with open(f"{folder}/cmdline", "rb") as file:
+            shown = file.read(4096).split(b"\0")[0].decode("utf-8", "replace")
     except OSError:  # it has ended
         return ""
-    return shown if is_sshd and of_here else ""
+    return shown if shown.startswith("sshd: ") and " [listener]" in shown else ""
 
 
 def _runs_sshd(folder: str) -> bool:
