@@ -20,6 +20,7 @@ from . import bash_line
 
 VARIABLE = "_TOTPCTL_COMPLETE"
 WORDS, FILES = "words", "files"
+NO_COMMAND = 1
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -29,18 +30,18 @@ def asked_by() -> str | None:
 
 
 def run(command: click.Command, shell: str, arguments: Sequence[str]) -> int:
-    """Print an answer; return the exit status. Whatever goes wrong is not worth a word at Tab.
+    """Print an answer; return an exit status. Whatever goes wrong is not worth a word at Tab.
 
-    But a failure: no script is to believe that its command was run, where the variable was left
-    in the environment.
+    It is never 0: no script is to believe that its command was run, where the variable was left in
+    the environment. The shells do not look at it.
     """
     try:
         lines = answer(command, shell, arguments)
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
         sys.stdout.flush()
     except (Exception, SystemExit, KeyboardInterrupt):
-        return 1
-    return 0
+        pass
+    return NO_COMMAND
 
 
 def answer(command: click.Command, shell: str, arguments: Sequence[str]) -> list[str]:

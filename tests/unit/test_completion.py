@@ -125,6 +125,16 @@ def test_whatever_goes_wrong_is_no_answer(capsysbinary: pytest.CaptureFixture[by
     assert (b"", b"") == capsysbinary.readouterr()
 
 
+@pytest.mark.parametrize("shell", answering.SHELLS)
+def test_answer_is_not_taken_for_a_command_that_was_run(
+    capsysbinary: pytest.CaptureFixture[bytes], shell: str
+) -> None:
+    """A script runs ``totpctl init`` with the variable left in its environment."""
+    arguments = ("totpctl in", BREAKS) if shell == "bash" else ("in",)
+    assert 0 != answering.run(totpctl, shell, arguments)
+    assert b"init" in capsysbinary.readouterr().out
+
+
 def test_a_completion_leaves_no_trace(as_root: Place, log: LogSocket) -> None:
     def files() -> dict[str, tuple[int, int, bytes]]:
         paths = [p for p in as_root.folder.rglob("*") if stat.S_ISREG(p.stat().st_mode)]
