@@ -9,6 +9,7 @@ fish    the same, but not only words that begin like this one
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -35,12 +36,10 @@ def run(command: click.Command, shell: str, arguments: Sequence[str]) -> int:
     It is never 0: no script is to believe that its command was run, where the variable was left in
     the environment. The shells do not look at it.
     """
-    try:
+    with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):
         lines = answer(command, shell, arguments)
         sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
         sys.stdout.flush()
-    except (Exception, SystemExit, KeyboardInterrupt):
-        pass
     return NO_COMMAND
 
 
