@@ -48,6 +48,11 @@ def remembered() -> dict[str, str | None]:
     )
 
 
+def services() -> set[str]:
+    """Return the services as far as they are known: none where the file is not to be believed."""
+    return set(_known())
+
+
 def remember(services: Iterable[str], keys: str | None) -> None:
     """Add ``services``, durably; ``keys`` counts for sshd. One not to be believed begins anew."""
     known = _known()

@@ -94,24 +94,33 @@ def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
 
 
 def off(session: Session, services: Sequence[str]) -> set[str]:
-    """Take out what enable wrote, and return the services that had something of it."""
+    """Take out what enable wrote, and return the services that had something of it.
+
+    sshd hears of it before anything is noted elsewhere: with its old settings it would ask people
+    with keys for a password. So a run that was broken off is finished by the next one.
+    """
     with undisturbed():
+        paths = {path for name in services for path in planning.paths(name)}
         was_on = {change.path for change in planning.off(services)}
         waiting = trial_record.pending()
-        if waiting is not None:
-            _leave(waiting, {path for name in services for path in planning.paths(name)})
+        left = [file for file in waiting.files if file.path in paths] if waiting else []
+        for file in left:
+            trial.put_file_back(file)
         for change in planning.off(services):
             if change.after is None:
                 files.remove(change.path)
                 files.sync_folder(change.path)
             else:
                 files.replace(change.path, change.after)
-        enabled.forget(services)
+        known_on = {path for name in enabled.services() for path in planning.paths(name)}
+        if sshd.DROP_IN in paths & (was_on | known_on | {file.path for file in left}):
+            trial.tell_sshd()
+        if waiting is not None:
+            _leave(waiting, paths)
         changed = {name for name in services if was_on & set(planning.paths(name))}
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
-        if sshd.DROP_IN in was_on:
-            trial.tell_sshd()
+        enabled.forget(services)
         return changed
 
 
@@ -120,10 +129,7 @@ def words(services: Sequence[str]) -> str:
 
 
 def _leave(waiting: Trial, paths: set[str]) -> None:
-    """Put the files of ``paths`` back, and go on with the rest of the trial, if there is any."""
-    for file in waiting.files:
-        if file.path in paths:
-            trial.put_file_back(file)
+    """Go on without the files of ``paths``, which are put back, with the rest of the trial."""
     rest = tuple(file for file in waiting.files if file.path not in paths)
     if rest:
         in_rest = {file.path for file in rest}

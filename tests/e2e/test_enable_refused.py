@@ -117,12 +117,12 @@ def test_confirm_refuses_where_our_lines_are_gone(machine: Machine) -> None:
 
 def test_an_uninstall_waits_for_the_confirmation_and_names_what_is_on(machine: Machine) -> None:
     totpctl(machine, "enable", "sshd", "sudo")
-    refused = machine.run(ROOT / "install.sh", "--uninstall", check=False)
+    refused = machine.run(ROOT / "install.sh", "--uninstall", check=False, timeout=120)
     assert 1 == refused.returncode
     assert "a change waits for its confirmation" in refused.stderr
     assert "hint: run: totpctl confirm, or: totpctl revert" in refused.stderr
     totpctl(machine, "confirm", "--yes")
-    refused = machine.run(ROOT / "install.sh", "--uninstall", check=False)
+    refused = machine.run(ROOT / "install.sh", "--uninstall", check=False, timeout=120)
     assert 1 == refused.returncode
     (hint,) = [line for line in refused.stderr.splitlines() if "totpctl disable" in line]
     assert {"sshd", "sudo"} == set(hint.removeprefix("hint: run: totpctl disable ").split())
