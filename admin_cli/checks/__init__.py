@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from . import changes, clock, pam, people, service, sshd, store, sudo
 from .facts import Facts
-from .finding import NOTE, WRONG, Check, Finding
+from .finding import LEVELS, NOTE, WRONG, Check, Finding
 
 __all__ = ["CHECKS", "NOTE", "WRONG", "Facts", "Finding", "examine"]
 
@@ -31,10 +31,14 @@ CHECKS: tuple[Check, ...] = (
 def examine(facts: Facts) -> list[Finding]:
     """Return what all checks find, what is wrong first; never raises.
 
-    What several checks come upon, in the same words, is said once.
+    A problem that several checks report in the same words is listed once, with the worst level:
+    a note must never stand for a fault. Of equals the first one stays, so the order of the checks
+    decides nothing but that.
     """
     found: dict[str, Finding] = {}
     for check in CHECKS:
         for finding in check.findings(facts):
-            found.setdefault(finding.problem, finding)
-    return sorted(found.values(), key=lambda finding: finding.level != WRONG)
+            known = found.setdefault(finding.problem, finding)
+            if LEVELS.index(finding.level) < LEVELS.index(known.level):
+                found[finding.problem] = finding
+    return sorted(found.values(), key=lambda finding: LEVELS.index(finding.level))

@@ -12,6 +12,7 @@ from .. import ui
 from .facts import CannotTell, Facts
 
 WRONG, NOTE = "wrong", "note"  # logins are broken or bypassed; or somebody may want to know
+LEVELS = (WRONG, NOTE)  # the worst first
 
 Found = tuple[str, str]  # what is wrong, and the mend
 

@@ -44,6 +44,32 @@ def test_the_same_problem_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [Finding("example", WRONG, "a", "it matters", "first")] == found
 
 
+@pytest.mark.parametrize("first", CHECKS, ids=[check.name for check in CHECKS])
+def test_of_two_checks_that_say_the_same_the_worse_finding_is_shown(
+    monkeypatch: pytest.MonkeyPatch, first: Check
+) -> None:
+    """For all pairs of checks, in either order: a note hides no fault."""
+
+    def look(_facts: Facts) -> Iterable[Found]:
+        yield "the same words", first.name
+
+    for second in CHECKS:
+        pair = [check._replace(look=look) for check in (first, second)]
+        (shown,) = examine(monkeypatch, *pair)
+        worst = WRONG if WRONG in (first.level, second.level) else NOTE
+        assert worst == shown.level, (first.name, second.name)
+
+
+def test_a_note_said_in_the_words_of_a_check_that_failed_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = check(NOTE, error=StoreCorrupt("/s", "is empty", "restore it"))
+    found = examine(
+        monkeypatch, check(NOTE, ("this could not be checked: /s: is empty", "x")), failing
+    )
+    assert [WRONG] == [finding.level for finding in found]
+
+
 def test_a_check_that_cannot_tell_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [] == examine(monkeypatch, check(WRONG, error=CannotTell()))
 
