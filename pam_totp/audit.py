@@ -28,6 +28,7 @@ _LEVELS = {
     "replayed": NOTICE,
     "malformed": NOTICE,
     "unenrolled": NOTICE,
+    "aborted": NOTICE,
     "debug": DEBUG,
 }
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"  # by hand: strftime is localised

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import ConversationFailed
+from .errors import ConversationFailed, LoginAborted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ class Conversation:
         return self._silent and not self._quiet
 
     def ask(self, prompt: str) -> str:
-        """Return the answer, or UNREADABLE. Raises ConversationFailed if none can be had."""
+        """Return the answer, or UNREADABLE. Raises LoginAborted if none comes.
+
+        An application that cannot ask says the same as one whose person pressed Ctrl-C.
+        """
         prompt, self._unsaid = self._unsaid + prompt, ""
         try:
             response = self._pamh.conversation(self._pamh.Message(self._prompt_style, prompt))
@@ -46,9 +49,10 @@ class Conversation:
             return UNREADABLE
         except self._pamh.exception as error:
             problem = getattr(error, "problem", "the application did not ask")
-            raise ConversationFailed("conversation", problem) from None
+            kind = ConversationFailed if getattr(error, "is_fault", False) else LoginAborted
+            raise kind("conversation", problem) from None
         if not isinstance(answer, str):
-            raise ConversationFailed("conversation", "no answer came back")
+            raise LoginAborted("conversation", "no answer came back")
         return answer
 
     def tell(self, text: str, *, error: bool = False) -> None:
@@ -63,7 +67,7 @@ class Conversation:
             pass
 
     def show(self, lines: Iterable[str]) -> None:
-        """Show what a person has to see. Raises ConversationFailed if it cannot be shown.
+        """Show what a person has to see. Raises LoginAborted if it cannot be shown.
 
         A message a line: PAM_MAX_MSG_SIZE is 512 bytes.
         """
@@ -71,4 +75,4 @@ class Conversation:
             try:
                 self._pamh.conversation(self._pamh.Message(self._pamh.PAM_TEXT_INFO, line))
             except (self._pamh.exception, UnicodeError):
-                raise ConversationFailed("conversation", "a message was not shown") from None
+                raise LoginAborted("conversation", "a message was not shown") from None

@@ -49,3 +49,7 @@ class SealingError(Unavailable):
 
 class ConversationFailed(PamTotpError):
     """The application could not, or would not, ask the person."""
+
+
+class LoginAborted(ConversationFailed):
+    """A prompt came back without an answer: Ctrl-C, a closed window, nobody there. No fault."""

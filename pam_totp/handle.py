@@ -22,6 +22,14 @@ _SAME_AS_PASSWORD = "\0the password"
 class ConversationError(PamTotpError):
     """The application could not ask, or is gone."""
 
+    is_fault = False
+
+
+class Misunderstood(ConversationError):
+    """The module sent what no module of ours sends: a fault, and not the person's doing."""
+
+    is_fault = True
+
 
 class Message:
     """What is shown, as pam_python's Message."""
@@ -104,7 +112,7 @@ class Handle:
         except OSError:
             raise ConversationError("conversation", "the application is gone") from None
         except wire.ProtocolError as error:
-            raise ConversationError("conversation", str(error)) from None
+            raise Misunderstood("conversation", str(error)) from None
         if reply.kind == wire.FAILED:
             raise ConversationError("conversation", "the application did not ask")
         return Response(reply)

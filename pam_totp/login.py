@@ -21,7 +21,7 @@ from . import admission, audit, config, decision, identity, messages, otp, verif
 from .admission import Admission
 from .conversation import PAM_SILENT, Conversation
 from .core_files import NoCoreFile
-from .errors import ConversationFailed, Unavailable
+from .errors import ConversationFailed, LoginAborted, Unavailable
 from .store import is_missing
 from .uninterrupted import Uninterrupted
 
@@ -88,6 +88,9 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
             return _came_with_a_key(pamh, source)
         with NoCoreFile():
             return _Login(pamh, flags, loaded.config, source, debug=arguments.debug).run()
+    except LoginAborted as error:
+        audit.record("aborted", source, reason=str(error))
+        return PAM_CONV_ERR
     except ConversationFailed as error:
         audit.record("error", source, reason=str(error))
         return PAM_CONV_ERR

@@ -72,7 +72,7 @@ def is_served(machine: Machine, host: str) -> bool:
 
 def wait_until_nobody_is_served(machine: Machine, host: str) -> None:
     """The application is gone: its worker hears of it at once."""
-    machine.log.wait_for("event=error", "conversation: the application is gone")
+    machine.log.wait_for("event=aborted", "conversation: the application is gone")
     while is_served(machine, host):
         pass
 
@@ -119,12 +119,15 @@ def test_worker_lets_go_when_the_grace_time_of_sshd_is_over(
     assert 0 == machine.state("alice")["failures"]
 
 
-def test_ctrl_c_at_the_prompt_ends_sudo_and_is_no_guess(sudo: Machine, alice: Account) -> None:
+@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_a_prompt_that_is_left_ends_sudo_and_is_no_guess_and_no_error(
+    sudo: Machine, alice: Account, key: str
+) -> None:
     terminal = at_the_prompt(sudo, alice)
-    terminal.send("\x03")
+    terminal.send(key)
     assert "root" not in terminal.rest()
     assert 1 == terminal.exit_status()
-    assert ["error"] == our_events(sudo)
+    assert ["aborted"] == our_events(sudo)
     assert 0 == sudo.state("alice")["failures"]
     assert "root\n" == run_sudo(sudo, alice, alice.code())
 

@@ -81,7 +81,7 @@ def test_password_without_a_code_runs_nothing(sudo: Machine, alice: Account) -> 
     done = sudo.run("sudo", "-k", "-S", "id", "-un", user="alice", typed=answers, check=False)
     assert (1, "") == (done.returncode, done.stdout)
     assert CODE in done.stderr
-    line = fields(sudo.log.wait_for("pam_totp(sudo:auth)", "event=error"))
+    line = fields(sudo.log.wait_for("pam_totp(sudo:auth)", "event=aborted"))
     assert line["reason"].startswith("conversation: ")
 
 
@@ -144,7 +144,7 @@ def test_hostile_environment_and_folder_change_nothing(
     answers = f"{alice.password}\n{code}\n"
     done = sudo.run(*SUDO, user="alice", cwd=folder, env=hostile, typed=answers, check=False)
     assert ("root\n" if answer == "right" else "") == done.stdout
-    assert (["accepted"] if answer == "right" else ["rejected", "error"]) == our_events(sudo)
+    assert (["accepted"] if answer == "right" else ["rejected", "aborted"]) == our_events(sudo)
     assert not traps.is_sprung(sudo)
 
 

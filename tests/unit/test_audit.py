@@ -125,6 +125,7 @@ def test_a_quoted_value_is_cut_before_it_is_quoted() -> None:
         ("replayed", 85),
         ("malformed", 85),
         ("unenrolled", 85),
+        ("aborted", 85),
         ("throttled", 84),
         ("locked", 84),
         ("error", 83),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pam_totp.conversation import PAM_SILENT, UNREADABLE, Conversation
-from pam_totp.errors import ConversationFailed
+from pam_totp.errors import LoginAborted
 from pam_totp.verifier import MALFORMED, classify
 from tests.unit.fake_pam import CONSTANTS, Answer, FakePam, PamException
 
@@ -40,18 +40,18 @@ def test_an_unreadable_answer_is_malformed() -> None:
     assert MALFORMED == classify(UNREADABLE, None, frozenset((6, 8))).kind
 
 
-def test_no_answer_is_a_failed_conversation() -> None:
-    with pytest.raises(ConversationFailed, match="no answer came back"):
+def test_no_answer_is_an_aborted_login() -> None:
+    with pytest.raises(LoginAborted, match="no answer came back"):
         ask(None)
 
 
-def test_an_answer_that_is_no_text_is_a_failed_conversation() -> None:
-    with pytest.raises(ConversationFailed, match="no answer came back"):
+def test_an_answer_that_is_no_text_is_an_aborted_login() -> None:
+    with pytest.raises(LoginAborted, match="no answer came back"):
         ask(lambda: 123456)  # type: ignore[arg-type,return-value]
 
 
-def test_an_application_that_does_not_ask_is_a_failed_conversation() -> None:
-    with pytest.raises(ConversationFailed) as caught:
+def test_an_application_that_does_not_ask_is_an_aborted_login() -> None:
+    with pytest.raises(LoginAborted) as caught:
         ask(PamException("the password is hunter2"))
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -150,9 +150,9 @@ def test_what_has_to_be_seen_is_shown_a_message_a_line() -> None:
 
 
 @pytest.mark.parametrize("error", [PamException, UnicodeError])
-def test_what_has_to_be_seen_and_is_not_is_a_failed_conversation(
+def test_what_has_to_be_seen_and_is_not_is_an_aborted_login(
     error: type[Exception],
 ) -> None:
     conversation = Conversation(FakePam(deaf=error), echo=False, quiet=False)
-    with pytest.raises(ConversationFailed, match="a message was not shown"):
+    with pytest.raises(LoginAborted, match="a message was not shown"):
         conversation.show(["secret"])

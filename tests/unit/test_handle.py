@@ -10,7 +10,7 @@ import pytest
 
 from pam_totp import conversation, handle, identity
 from pam_totp.conversation import UNREADABLE, Conversation
-from pam_totp.errors import ConversationFailed
+from pam_totp.errors import ConversationFailed, LoginAborted
 from pam_totp.handle import ConversationError, Handle, Message
 from pam_totp.wire import Request
 from tests.unit.fake_pam import CONSTANTS, FakePam
@@ -202,11 +202,18 @@ def test_an_application_that_takes_nothing_is_not_waited_for_forever(
 
 def test_why_there_is_no_answer_reaches_the_log(pair: Pair) -> None:
     pair.will_answer(b"PT\1\2\3")
-    with pytest.raises(ConversationFailed, match="the application did not ask"):
+    with pytest.raises(LoginAborted, match="the application did not ask"):
         Conversation(pair.handle, echo=False, quiet=False).ask("Code: ")
     pair.module.close()
-    with pytest.raises(ConversationFailed, match="the application is gone"):
+    with pytest.raises(LoginAborted, match="the application is gone"):
         Conversation(pair.handle, echo=False, quiet=False).ask("Code: ")
+
+
+def test_a_packet_that_no_module_sends_is_a_fault_and_no_aborted_login(pair: Pair) -> None:
+    pair.will_answer(b"PT\1\2\0\0")
+    with pytest.raises(ConversationFailed, match="is no line of text") as caught:
+        Conversation(pair.handle, echo=False, quiet=False).ask("Code: ")
+    assert not isinstance(caught.value, LoginAborted)
 
 
 def test_a_message_that_cannot_be_shown_changes_nothing(pair: Pair) -> None:

@@ -205,13 +205,14 @@ def test_no_message_about_the_failure_is_shown_to_a_quiet_application(door: Door
 def test_no_answer_is_a_failed_conversation(door: Door, user: str) -> None:
     entered = door.login(None, user=user)
     assert "PAM_CONV_ERR" == entered.result
+    assert "aborted" == door.log.events()[-1]
     assert 'reason="conversation: no answer came back"' in door.log.lines()[-1]
 
 
 def test_an_application_that_does_not_ask_is_a_failed_conversation(door: Door) -> None:
     entered = door.login(wrong_code(), PamException("x"))
     assert "PAM_CONV_ERR" == entered.result
-    assert ["rejected", "error"] == door.log.events()
+    assert ["rejected", "aborted"] == door.log.events()
     assert 'reason="conversation: the application did not ask"' in door.log.lines()[-1]
 
 
