@@ -36,6 +36,7 @@ STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
 ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may have ended
 
 MAX_ANSWER_LENGTH = 64
+_WHITE_SPACE = str.maketrans("\t\n\v\f\r", "     ")
 
 
 class Authenticator(NamedTuple):
@@ -110,14 +111,21 @@ class Verdict(NamedTuple):
 def classify(text: str, password: str | None, digit_counts: frozenset[int]) -> Answer:
     """Say what ``text`` is, before anything is computed from it.
 
-    A CODE is as many ASCII digits as one of ``digit_counts``, with spaces allowed between; a
-    RECOVERY_CODE is what recovery.normalise() knows, and comes without a digest. The system
-    password given again is PASSWORD: that is how sshd's ``password`` method answers.
+    What was pasted is folded first: tabs, ends of lines and the spaces, dashes and digits of
+    Unicode become ASCII. After that the rules are strict. A CODE is as many ASCII digits as one of
+    ``digit_counts``, with spaces allowed between; a RECOVERY_CODE is what recovery.normalise()
+    knows, and comes without a digest. The system password given again is PASSWORD: that is how
+    sshd's ``password`` method answers.
     """
     if password and _same(text, password):
         return Answer(PASSWORD)
-    if len(text) > MAX_ANSWER_LENGTH or not text.isascii():
+    if len(text) <= MAX_ANSWER_LENGTH and not text.isascii():
+        from . import pasted  # here, because few answers need its tables
+
+        text = pasted.fold(text)
+    if len(text) > MAX_ANSWER_LENGTH or not text.isascii():  # a character may fold to 18
         return Answer(MALFORMED)
+    text = text.translate(_WHITE_SPACE)
     digits = text.replace(" ", "")
     if digits.isdigit() and len(digits) in digit_counts:
         return Answer(CODE, digits)

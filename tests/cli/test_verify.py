@@ -33,6 +33,16 @@ def test_a_code_is_asked_for_on_the_terminal(terminals: Terminals, place: Place)
     assert 0 == terminal.end(), terminal.shown
 
 
+def test_a_code_is_good_however_it_was_pasted(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice", recovery_codes=(RECOVERY,))
+    early_in_a_step()
+    wide = "".join(chr(ord(digit) + 0xFEE0) for digit in code_now())
+    for pasted in (f"\u200b{wide[:3]}\u202f{wide[3:]}", f"\t{code_now()}\r"):
+        result = verify(totpctl, pasted)
+        assert (0, "this code of phone is good\n") == (result.code, result.out)
+    assert 0 == verify(totpctl, RECOVERY.replace("-", "\u2011")).code
+
+
 def test_no_answer_changes_the_record(totpctl: Totpctl, place: Place) -> None:
     place.enrol("alice", recovery_codes=(RECOVERY,), failures=3)
     before = place.record("alice")

@@ -39,6 +39,18 @@ def test_right_code_after_a_wrong_one_needs_no_new_password(
     assert ["rejected", "accepted"] == our_events(machine)
 
 
+def test_pasted_answers_log_in(machine: Machine, alice: Account) -> None:
+    set_up(machine, "password-and-code")
+    wide = "".join(chr(ord(digit) + 0xFEE0) for digit in alice.code())
+    pasted = f"\u00a0{wide[:3]}\u2009{wide[3:]}\t"
+    for answer in (pasted, alice.recovery_codes[0].replace("-", " \u2013 ")):
+        client = machine.ssh("alice")
+        client.answer(PASSWORD, alice.password)
+        client.answer(CODE, answer)
+        assert "welcome alice" in client.rest()
+    assert ["accepted", "recovery_used"] == our_events(machine)
+
+
 def test_wrong_password_never_reaches_the_code_prompt(machine: Machine, alice: Account) -> None:
     set_up(machine, "password-and-code")
     client = machine.ssh("alice", "-oNumberOfPasswordPrompts=1")
