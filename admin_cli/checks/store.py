@@ -19,6 +19,10 @@ FSTAB = "/etc/fstab"
 _COMMIT = "a code counts only once its use is on the disk"
 
 
+class _RollBack(Exception):
+    """Leaves a transaction without a commit."""
+
+
 @check("configuration", WRONG, "what is not understood falls back to the strict default")
 def configuration(facts: Facts) -> Iterator[Found]:
     try:
@@ -91,6 +95,23 @@ def store_damage(facts: Facts) -> Iterator[Found]:
     with facts.usable_store() as opened:
         for problem in opened.check():
             yield problem, "restore key and store from one backup; failing that: totpctl reset USER"
+
+
+@check("store-write", WRONG, f"{_COMMIT}: while it cannot be written, every code is refused")
+def store_write(facts: Facts) -> Iterator[Found]:
+    """Do what a login does to a decoy, and roll it back in place of the commit.
+
+    Finds a read-only or immutable file, a lock that is held for too long, and tables that are gone.
+    """
+    try:
+        with facts.usable_store() as opened, opened.decoy_transaction("") as decoy:
+            assert decoy.record is not None
+            decoy.save(decoy.record._replace(failures=decoy.record.failures + 1))
+            raise _RollBack
+    except _RollBack:
+        return
+    except Unavailable as error:
+        yield str(error), error.hint
 
 
 @check("key-rotation", NOTE, "until it is finished, who has the old key can still use it")
@@ -171,6 +192,7 @@ CHECKS = (
     key_mode,
     store,
     store_damage,
+    store_write,
     key_rotation,
     store_volume,
     disk,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import shutil
+import stat
 from collections.abc import Iterator
 
 from .. import programs
@@ -20,15 +23,35 @@ _NEITHER = "it asks for neither password nor code"
 
 @check("sudoers", WRONG, "what sudo refuses to read it does not obey; it may refuse everybody")
 def sudoers_errors(facts: Facts) -> Iterator[Found]:
+    """Without -f, visudo also looks at owner and mode of the files, as sudo does."""
     if not facts.asks(*SERVICES) or not os.path.exists(SUDOERS):
         return
     try:
-        done = programs.run(["visudo", "-c", "-f", SUDOERS], timeout=TIMEOUT)
+        done = programs.run(["visudo", "-c"], timeout=TIMEOUT)
     except FileNotFoundError:
         return
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines()
-        yield words[0] if words else f"{SUDOERS} is not in order", "run: visudo -c"
+        yield words[0] if words else f"{SUDOERS} is not in order", _sudoers_fix("".join(words[:1]))
+
+
+@check("sudo-program", WRONG, "sudo runs with its caller's rights: it lets nobody become root")
+def program(facts: Facts) -> Iterator[Found]:
+    path = shutil.which("sudo", path=programs.PATH)
+    if path is None or not facts.asks(*SERVICES):
+        return
+    status = os.stat(path)
+    if status.st_uid != 0 or not status.st_mode & stat.S_ISUID:
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        yield (
+            f"{path} is not setuid root (owner {status.st_uid}, mode {mode})",
+            f"run: chown root:root {path}; chmod 4755 {path}",
+        )
+    elif os.statvfs(path).f_flag & os.ST_NOSUID:
+        yield (
+            f"{path} lies on a file system that is mounted with nosuid",
+            f"take nosuid out of its options in /etc/fstab: findmnt --target {path}",
+        )
 
 
 @check("sudo-nopasswd", WRONG, f"{_NEITHER}: with that person's login, one is root without a code")
@@ -84,6 +107,17 @@ def secure_path(facts: Facts) -> Iterator[Found]:
         yield "sudo uses pam_python.so, and secure_path lacks /usr/bin", mend
 
 
+def _sudoers_fix(words: str) -> str:
+    """Return what helps against a complaint of visudo, which names the file first."""
+    named = re.match(r"(/\S+?):(\d*)", words)
+    if named is None:
+        return "run: visudo"
+    file = named[1]
+    if named[2]:
+        return f"run: visudo -f {file}"
+    return f"run: chown root:root {file}; chmod 0440 {file}"
+
+
 def _rules_without_authentication(facts: Facts, *, may_log_in: bool) -> Iterator[Found]:
     if not facts.asks(*SERVICES):
         return
@@ -117,6 +151,7 @@ def _defaults(facts: Facts) -> Iterator[tuple[str, object]]:
 
 CHECKS = (
     sudoers_errors,
+    program,
     nopasswd,
     nopasswd_of_services,
     exempt_group,

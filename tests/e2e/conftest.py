@@ -67,7 +67,7 @@ def clean() -> doctor_machine.Clean:
 
 
 @pytest.fixture
-def doctored(clean: doctor_machine.Clean) -> Iterator[Machine]:
+def doctored(clean: doctor_machine.Clean) -> Iterator[doctor_machine.Doctored]:
     """A machine on which sshd and sudo ask for a code, and nothing is wrong."""
     with doctor_machine.clean_machine(clean) as machine:
         yield machine

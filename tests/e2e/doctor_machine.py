@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from admin_cli.checks import CHECKS
+from admin_cli.checks import CHECKS, NOTE
+from tests.e2e import attempts
 from tests.support import product
 from tests.support.machine import Account, Machine
 
@@ -36,10 +37,24 @@ int adjtimex(struct timex *timex)
 """
 
 
+# What an administrator wants: somebody gets in without a code, and doctor notes it.
+ON_PURPOSE = {
+    *("nothing-enabled", "sshd-keys-skip", "skipped-administrators", "unenrolled-skip"),
+    "sudo-other-code",  # the password is another user's too
+    "recovery-codes",  # attempts.py uses them up
+}
+
+
 class Clean(NamedTuple):
     """What there is on a clean machine, to be unpacked on one after the other."""
 
     files: bytes  # a tar archive
+    alice: Account
+
+
+class Doctored(Machine):
+    """A machine with sshd, sudo and alice, who is enrolled and may use sudo."""
+
     alice: Account
 
 
@@ -60,8 +75,9 @@ def prepare() -> Clean:
 
 
 @contextmanager
-def clean_machine(clean: Clean) -> Iterator[Machine]:
-    with Machine() as machine:
+def clean_machine(clean: Clean) -> Iterator[Doctored]:
+    with Doctored() as machine:
+        machine.alice = clean.alice
         for archive in (product.tree(), clean.files):
             machine.run(*product.UNPACK, "--absolute-names", typed=archive)
         machine.run("sh", "-c", "rm -f /etc/ssh/sshd_config.d/[!0]*; install -d /run/sshd")
@@ -85,10 +101,18 @@ def findings(machine: Machine, **environment: str) -> list[dict[str, Any]]:
     return found
 
 
-def assert_found(machine: Machine, names: str, script: str, problem: str, **env: str) -> None:
+def assert_found(
+    machine: Doctored,
+    names: str,
+    script: str,
+    problem: str,
+    logins: attempts.Outcome | None = attempts.FINE,
+    **env: str,
+) -> None:
     """Run ``script`` and see that doctor finds ``names``, in one of them ``problem``, and no more.
 
-    Each finding has all of its texts, and each is a line.
+    Each finding has all of its texts, and each is a line. Where nothing is wrong, somebody logs in
+    by every way, with ``logins``: None where that was tried already.
     """
     machine.run("sh", "-ec", script)
     found = [f for f in findings(machine, **env) if f["check"] not in ALWAYS]
@@ -98,6 +122,9 @@ def assert_found(machine: Machine, names: str, script: str, problem: str, **env:
     for finding in found:
         assert levels[finding["check"]] == finding["level"]
         assert all(text and text.isprintable() for text in finding.values())
+    on_purpose = ON_PURPOSE & {*names.split()}
+    if logins is not None and not on_purpose and all(f["level"] == NOTE for f in found):
+        assert logins == attempts.try_all(machine, machine.alice), found
 
 
 def our_python(script: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.doctor_machine import assert_found, our_python
-from tests.support.machine import Machine
+from tests.e2e.attempts import Outcome
+from tests.e2e.doctor_machine import Doctored, assert_found, our_python
 from tests.support.place import ROOT
 
 pytestmark = pytest.mark.root
@@ -133,6 +133,13 @@ CASES = [
     ),
     # sudo
     ("sudoers", in_sudoers("alice ALL=(ALL"), "syntax error"),
+    ("sudoers", "chmod 666 /etc/sudoers", "/etc/sudoers: bad permissions, should be mode 0440"),
+    ("sudo-program", "chmod u-s /usr/bin/sudo", "/usr/bin/sudo is not setuid root"),
+    (
+        "sudo-program",
+        "mount --bind /usr/bin /usr/bin; mount -o remount,bind,nosuid /usr/bin",
+        "is mounted with nosuid",
+    ),
     ("sudo-nopasswd", in_sudoers("alice ALL=(ALL) NOPASSWD: ALL"), "alice for nothing before: ALL"),
     ("sudo-nopasswd", in_sudoers("%ops ALL=NOPASSWD: /bin/ls"), "%ops for nothing before: /bin/ls"),
     ("sudo-nopasswd", in_sudoers("Defaults:alice !authenticate"), "asks alice for nothing"),
@@ -162,24 +169,25 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "script", "problem"), CASES, ids=[c[0] for c in CASES])
-def test_finding(doctored: Machine, name: str, script: str, problem: str) -> None:
+def test_finding(doctored: Doctored, name: str, script: str, problem: str) -> None:
     assert_found(doctored, name, script, problem)
 
 
-def test_rule_that_spares_root_alone_is_none(doctored: Machine) -> None:
+def test_rule_that_spares_root_alone_is_none(doctored: Doctored) -> None:
     assert_found(doctored, "", in_sudoers("root ALL=(ALL) NOPASSWD: ALL"), "")
 
 
-def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Machine) -> None:
+def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Doctored) -> None:
     block = "Match User alice\\nAuthenticationMethods publickey,keyboard-interactive\\n"
-    assert_found(doctored, "", f"printf '{block}' >>/etc/ssh/sshd_config", "")
+    stricter = Outcome(denied=frozenset({"ssh"}), bypassed=frozenset())
+    assert_found(doctored, "", f"printf '{block}' >>/etc/ssh/sshd_config", "", logins=stricter)
 
 
-def test_pam_python_in_sudo_with_secure_path_is_none(doctored: Machine) -> None:
+def test_pam_python_in_sudo_with_secure_path_is_none(doctored: Doctored) -> None:
     assert_found(doctored, "", f"sed -i 's|pam_totp.so|{HOOK}|' {SUDO}", "")
 
 
-def test_examples_set_up_by_hand_are_none(doctored: Machine) -> None:
+def test_examples_set_up_by_hand_are_none(doctored: Doctored) -> None:
     """What the packaging shows for by-hand set-ups passes as what enable writes does."""
     doctored.run("sh", "-ec", BY_HAND)
     doctored.run("rm", "/etc/ssh/sshd_config")
@@ -188,4 +196,4 @@ def test_examples_set_up_by_hand_are_none(doctored: Machine) -> None:
         doctored.write("/etc/pam.d/sshd", example)
         settings = (ROOT / f"packaging/sshd_config.d/{name}.conf").read_text("utf-8")
         doctored.write("/etc/ssh/sshd_config", settings)
-        assert_found(doctored, "", "true", "")
+        assert_found(doctored, "", "true", "", logins=None)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.doctor_machine import assert_found, our_python
-from tests.support.machine import Machine
+from tests.e2e.doctor_machine import Doctored, assert_found, our_python
 
 pytestmark = pytest.mark.root
 
@@ -79,6 +78,8 @@ CASES = [
         f"{SQL} 'UPDATE authenticators SET digits = 8'",
         "alice: sealed secret: was altered",
     ),
+    ("store-write", f"{SQL} 'DROP TABLE decoys'", "is damaged or not a store"),
+    ("store-write", f"mount --bind {STORE} {STORE}; mount -o remount,bind,ro {STORE}", "read-only"),
     ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: its rotation was broken off"),
     ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "was left by a rotation"),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
@@ -162,23 +163,23 @@ CASES = [
 
 
 @pytest.mark.parametrize(("names", "script", "problem"), CASES, ids=[c[0] for c in CASES])
-def test_finding(doctored: Machine, names: str, script: str, problem: str) -> None:
+def test_finding(doctored: Doctored, names: str, script: str, problem: str) -> None:
     assert_found(doctored, names, script, problem)
 
 
-def test_clock_that_nothing_keeps_right(doctored: Machine) -> None:
+def test_clock_that_nothing_keeps_right(doctored: Doctored) -> None:
     assert_found(doctored, "clock", "true", "nothing keeps the clock", UNSYNCHRONISED="yes")
 
 
-def test_clock_of_a_container_is_that_of_its_host(doctored: Machine) -> None:
+def test_clock_of_a_container_is_that_of_its_host(doctored: Doctored) -> None:
     container = "install -D /dev/null /run/systemd/container"
     assert_found(doctored, "clock-of-host", container, "container's host", UNSYNCHRONISED="yes")
 
 
-def test_nobody_listens_to_a_socket_that_is_gone(doctored: Machine) -> None:
+def test_nobody_listens_to_a_socket_that_is_gone(doctored: Doctored) -> None:
     assert_found(doctored, "", f"{WORKER} rm {SOCKET}", "")
 
 
-def test_deadline_that_is_over_skips_nobody(doctored: Machine) -> None:
+def test_deadline_that_is_over_skips_nobody(doctored: Doctored) -> None:
     over = f"printf 'unenrolled = skip\\nunenrolled_until = 2020-01-31\\n' >>{CONFIG}"
     assert_found(doctored, "", over, "")

@@ -22,6 +22,8 @@ def test_python_that_is_not_all_there_is_told_with_the_mend(tmp_path: Path, line
         path.parent.mkdir(parents=True)
     shutil.copy(ROOT / "packaging/totpctl", program)
     module.write_text(f"{line}\n", encoding="utf-8")
+    asked = run(sys.executable, "-I", program, "doctor", "--quiet")
+    assert (6, "") == (asked.returncode, asked.stdout)
     done = run(sys.executable, "-I", program, "disable", "sudo")
     assert (1, "") == (done.returncode, done.stdout)
     first, *hints = done.stderr.splitlines()

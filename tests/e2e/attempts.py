@@ -1,0 +1,98 @@
+"""Log in by every way on which the clean machine asks for a code: reality, beside doctor's word."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from tests.support.machine import CLIENT, SSH_PORT, Account, Machine
+
+WAYS = ("sudo", "sudo-i", "ssh", "ssh-key")
+_CODES_A_WAY = 2  # where a stack asks twice
+_NO_CODE = "not a code"
+_KEY = "/tmp/key-of-attempts"
+_CODES = "/tmp/codes-of-attempts"
+# Give the password where one is asked for, else the next code.
+_ASKPASS = f"""#!/bin/sh
+case "$1" in
+*[Pp]assword*) echo "$GIVEN_PASSWORD" ;;
+*) sed -n '1p' "{_CODES}/$GIVEN_CODES"; sed -i '1d' "{_CODES}/$GIVEN_CODES" ;;
+esac
+"""
+_SSHD = (
+    f"/usr/sbin/sshd -p {SSH_PORT} -o ListenAddress=127.0.0.1 -o PidFile=none -o UseDNS=no"
+    " -o HostKey=/tmp/host-key"
+)
+_SSH = (
+    f"ssh -F/dev/null -p{SSH_PORT} -oUserKnownHostsFile=/dev/null -oStrictHostKeyChecking=no"
+    " -oLogLevel=ERROR -oNumberOfPasswordPrompts=1"
+)
+_PREPARE = f"""
+ssh-keygen -q -t ed25519 -N '' -f /tmp/host-key
+setpriv --reuid={CLIENT} --regid=nogroup --clear-groups \\
+    ssh-keygen -q -t ed25519 -N '' -f {_KEY}
+if install -d -o alice -m 700 /home/alice/.ssh; then
+    install -o alice -m 600 {_KEY}.pub /home/alice/.ssh/authorized_keys
+fi
+install -m 755 /dev/stdin /tmp/askpass
+install -d -m 777 {_CODES}
+install -d /run/sshd
+{_SSHD} -o PerSourcePenalties=no 2>/dev/null || {_SSHD} || true
+"""
+# One way in, with what is given. What shows that a command ran is no word of any message.
+_GO = f"""
+as() {{ user=$1; shift; setpriv --reuid="$user" --regid=nogroup --clear-groups "$@"; }}
+case $WAY in
+sudo) as alice sudo -k -A expr 41 + 1 ;;
+sudo-i) as alice sudo -k -A -i expr 41 + 1 ;;
+ssh) as {CLIENT} {_SSH} -oPubkeyAuthentication=no alice@127.0.0.1 expr 41 + 1 ;;
+ssh-key) as {CLIENT} {_SSH} -i {_KEY} alice@127.0.0.1 expr 41 + 1 ;;
+esac
+"""
+_ALL = f"""
+import json, os, subprocess, sys
+def start(name, way, password, codes):
+    given = {{"WAY": way, "GIVEN_PASSWORD": password, "GIVEN_CODES": name}}
+    askpass = "/tmp/askpass"
+    given |= {{"SSH_ASKPASS": askpass, "SSH_ASKPASS_REQUIRE": "force", "SUDO_ASKPASS": askpass}}
+    path = "{_CODES}/" + name
+    with open(path, "w") as file:
+        file.write("".join(f"{{code}}\\n" for code in codes))
+    os.chmod(path, 0o666)
+    return subprocess.Popen(["sh", "-c", {_GO!r}], env={{**os.environ, **given}}, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True)
+os.umask(0)
+started = {{what[0]: start(*what) for what in json.load(sys.stdin)}}
+print(json.dumps({{name: process.stdout.read() for name, process in started.items()}}))
+"""
+
+
+class Outcome(NamedTuple):
+    """Which ways deny the right password (or key) and code, and which let in without a code."""
+
+    denied: frozenset[str]
+    bypassed: frozenset[str]
+
+
+FINE = Outcome(frozenset(), frozenset())
+
+
+def try_all(machine: Machine, alice: Account) -> Outcome:
+    """Let alice log in by each way, all at once, with a code and without.
+
+    What is no code is not counted as a guess, and every way has codes of its own.
+    """
+    machine.run("sh", "-c", _PREPARE, typed=_ASKPASS)
+    codes = iter([alice.code(), *alice.recovery_codes])
+    tries: list[tuple[str, str, str, list[str]]] = []
+    for way in WAYS:
+        tries.append((way, way, alice.password, [next(codes) for _ in range(_CODES_A_WAY)]))
+        tries.append((f"{way}-without", way, alice.password, [_NO_CODE] * 9))
+    command = ("/usr/bin/python3", "-I", "-c", _ALL)
+    shown = json.loads(machine.run(*command, typed=json.dumps(tries)).stdout)
+    let_in = {name for name, text in shown.items() if "42" in text.splitlines()}
+    return Outcome(
+        denied=frozenset(way for way in WAYS if way not in let_in),
+        bypassed=frozenset(way for way in WAYS if f"{way}-without" in let_in),
+    )
