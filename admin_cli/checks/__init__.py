@@ -3,14 +3,15 @@
     finding.py   what a check is, and what it says
     facts.py     what they look at, each read once
     services.py  the PAM services, and what each does about codes
-    pam.py  changes.py  sshd.py  sudo.py  store.py  clock.py  people.py  service.py    the checks
+    pam.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py  people.py
+    service.py   the checks
 
 docs/reference/doctor.md describes each of them.
 """
 
 from __future__ import annotations
 
-from . import changes, clock, pam, people, service, sshd, store, sudo
+from . import changes, clock, ownership, pam, passwords, people, service, sshd, store, sudo
 from .facts import Facts
 from .finding import LEVELS, NOTE, WRONG, Check, Finding
 
@@ -18,6 +19,8 @@ __all__ = ["CHECKS", "NOTE", "WRONG", "Facts", "Finding", "examine"]
 
 CHECKS: tuple[Check, ...] = (
     *pam.CHECKS,
+    *ownership.CHECKS,
+    *passwords.CHECKS,
     *changes.CHECKS,
     *sshd.CHECKS,
     *sudo.CHECKS,

@@ -95,6 +95,17 @@ def other_code(facts: Facts) -> Iterator[Found]:
             yield f"sudoers says {option}", "enrol that user too; or take it out: visudo"
 
 
+@check(
+    "sudo-prompt",
+    NOTE,
+    "the prompts that say what is asked for, and why a code was refused, are not shown",
+)
+def prompt(facts: Facts) -> Iterator[Found]:
+    for option, value in _defaults(facts):
+        if option == "passprompt_override" and value:
+            yield "sudoers says passprompt_override", "take it out: visudo"
+
+
 @check("sudo-path", WRONG, "pam_python.so loads what the caller's PATH leads to: anybody is root")
 def secure_path(facts: Facts) -> Iterator[Found]:
     if not any(PAM_PYTHON in facts.hosts_of(service) for service in SERVICES):
@@ -158,5 +169,6 @@ CHECKS = (
     pam_service,
     login_shell,
     other_code,
+    prompt,
     secure_path,
 )

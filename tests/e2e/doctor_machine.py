@@ -25,10 +25,38 @@ KEPT = (
     *("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"),
     *("/home/alice", "/etc/pam.d", "/etc/ssh", "/etc/security", "/var/lib/pam_totp"),
 )
-# What the kernel says of its clock is that of the machine that runs the tests.
+# What the kernel says of its clock is that of the machine that runs the tests. The machine's own
+# clock is as many seconds behind as CLOCK_BEHIND has bytes: the shim is preloaded everywhere then.
+CLOCK_BEHIND = "/etc/clock-is-behind"
 _CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/timex.h>
+#include <time.h>
+static time_t behind(void)
+{
+    struct stat file;
+    return stat(CLOCK_BEHIND, &file) == 0 ? file.st_size : 0;
+}
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int (*next)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = next(clock, now);
+    if (clock == CLOCK_REALTIME)
+        now->tv_sec -= behind();
+    return result;
+}
+time_t time(time_t *now)
+{
+    struct timespec precise;
+    clock_gettime(CLOCK_REALTIME, &precise);
+    if (now)
+        *now = precise.tv_sec;
+    return precise.tv_sec;
+}
 int adjtimex(struct timex *timex)
 {
     timex->status = getenv("UNSYNCHRONISED") ? STA_UNSYNC : 0;
@@ -41,6 +69,7 @@ int adjtimex(struct timex *timex)
 ON_PURPOSE = {
     *("nothing-enabled", "sshd-keys-skip", "skipped-administrators", "unenrolled-skip"),
     "sudo-other-code",  # the password is another user's too
+    "sudo-prompt",  # the code is not given where a password is asked for
     "recovery-codes",  # attempts.py uses them up
 }
 
@@ -138,5 +167,7 @@ def _shim() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder, "clock.c"), Path(folder, "clock.so")
         source.write_text(_CLOCK, encoding="ascii")
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+        define = f'-DCLOCK_BEHIND="{CLOCK_BEHIND}"'
+        command = ["cc", "-shared", "-fPIC", define, "-o", library, source]
+        subprocess.run(command, check=True)
         return base64.b64encode(library.read_bytes())

@@ -14,7 +14,7 @@ from tests.support.machine import Machine
 
 pytestmark = pytest.mark.root
 
-NOT_IN_A_TABLE = {"clock", "clock-of-host", "other-logins", "service-off"}
+NOT_IN_A_TABLE = {"clock", "clock-of-host", "clock-hardware", "other-logins", "service-off"}
 NO_LINE = "printf '@include common-auth\\n' >/etc/pam.d/sudo"
 
 

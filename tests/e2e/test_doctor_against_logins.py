@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e import attempts
 from tests.e2e.attempts import Outcome
-from tests.e2e.doctor_machine import Doctored, doctor, our_python
+from tests.e2e.doctor_machine import CLOCK_BEHIND, SHIM, Doctored, doctor, our_python
 from tests.e2e.test_doctor_logins import BY_HAND, in_sudo, in_sudoers
 from tests.e2e.test_doctor_machine import CONFIG, DISK, FOLDER, KEY, MODULE, SQL, STORE, record
 
@@ -34,6 +34,7 @@ LOCKED = (
     "until grep -q locked /tmp/locked; do sleep 0.01; done"
 )
 FULL = "dd if=/dev/zero of={0}/fill bs=4k 2>/dev/null"
+PRELOADED = f"install -m 755 {SHIM} /lib/shim.so; echo /lib/shim.so >/etc/ld.so.preload"
 READ_ONLY = "mount --bind {0} {0}; mount -o remount,bind,ro {0}"
 NO_FILES = "i=0; while touch {0}/$i; do i=$((i+1)); done"
 
@@ -94,6 +95,7 @@ DENIED = {
     "totpctl suspend alice": ALL,
     "totpctl remove alice --yes": ALL,
     record("failures=100"): ALL,
+    f"{record('recovery_digests=frozenset()')}; truncate -s 3600 {CLOCK_BEHIND}; {PRELOADED}": ALL,
     record(
         "authenticators=(phone._replace(last_accepted_step=10**9),), recovery_digests=frozenset()"
     ): ALL,

@@ -154,6 +154,7 @@ CASES = [
         "/etc/pam.d/sudo-i does not",
     ),
     ("sudo-other-code", in_sudoers("Defaults rootpw"), "sudoers says rootpw"),
+    ("sudo-prompt", in_sudoers("Defaults passprompt_override"), "says passprompt_override"),
     (
         "sudo-path",
         f"sed -i 's|pam_totp.so|{HOOK}|' {SUDO}; sed -i /secure_path/d /etc/sudoers",

@@ -85,7 +85,26 @@ CASES = [
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
     ("disk", DISK.format("1m"), "KiB left"),
     ("disk", DISK.format("64m,nr_inodes=50"), "files left"),
+    # who can write what decides about logins
+    (
+        "pam-files",
+        "chmod 666 /etc/pam.d/su /etc/pam.d/login",
+        "/etc/pam.d/login, /etc/pam.d/su: is",
+    ),
+    ("pam-files", "chown alice /etc/pam.d/common-auth", "/etc/pam.d/common-auth: is owned by uid"),
+    ("pam-files", "chmod 777 /etc/pam.d", "/etc/pam.d: is writable by others"),
+    (
+        "pam-files",
+        "mv /etc/pam.d/su /home/alice/; ln -s /home/alice/su /etc/pam.d/su",
+        "/home/alice: is owned by uid",
+    ),
+    ("pam-modules", "chmod 777 /usr/lib/*/security", "security: is writable by others"),
+    ("pam-modules", "chmod 777 /usr/lib/*/security/pam_unix.so", "pam_unix.so: is writable by ot"),
+    ("sshd-files", "chmod 777 /etc/ssh/sshd_config.d", "/etc/ssh/sshd_config.d: is writable by ot"),
+    ("sshd-files", "chown alice /etc/ssh/sshd_config", "/etc/ssh/sshd_config: is owned by uid"),
+    ("empty-password", "passwd -d alice", "alice has an empty password, which sudo accepts"),
     # time
+    ("clock-behind", "touch -d '+1 hour' /var/lib/dpkg/status", "but /var/lib/dpkg/status is of"),
     (
         "last-step",
         record("authenticators=(phone._replace(last_accepted_step=10**9),)"),

@@ -59,6 +59,21 @@ def test_right_code_after_a_wrong_one_needs_no_new_password(sudo: Machine, alice
     assert ["rejected", "accepted"] == our_events(sudo)
 
 
+@pytest.mark.parametrize("by", ["sudo -p", "passprompt_override"])
+def test_prompt_of_sudos_own_stands_in_place_of_every_one_of_pam(
+    sudo: Machine, alice: Account, by: str
+) -> None:
+    """What docs/howto/sudo.md says: the first answer is the password, the second the code."""
+    if by == "passprompt_override":
+        sudoers = sudo.read("/etc/sudoers") + "Defaults passprompt_override, passprompt=mine:\n"
+        sudo.write("/etc/sudoers", sudoers, mode=0o440)
+    options = ("-p", "mine:") if by == "sudo -p" else ()
+    terminal = sudo.spawn("sudo", "-k", *options, "id", "-un", user="alice")
+    terminal.answer("mine:", alice.password)
+    terminal.answer("mine:", alice.code())
+    assert "root" == terminal.rest().strip()
+
+
 def test_wrong_codes_run_nothing(sudo: Machine, alice: Account) -> None:
     wrong = alice.wrong_code()
     answers = "\n".join([alice.password, wrong, wrong, wrong, ""])
