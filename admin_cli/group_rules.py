@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import grp
+import pwd
 from collections.abc import Iterable, Iterator, Sequence
 
-from pam_totp import admission, identity, store
+from pam_totp import admission, identity, membership, store
 from pam_totp.admission import GroupRule
 
 from . import policy, ui
@@ -97,5 +98,9 @@ def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove
 def _members_with_an_exemption(opened: store.Store, group: str) -> Iterator[str]:
     for record in opened.records():
         entry = identity.passwd_entry(record.name)
-        if entry and admission.is_exempt(record, now()) and identity.in_groups(entry, (group,)):
+        if entry and admission.is_exempt(record, now()) and _is_member(entry, group):
             yield record.name
+
+
+def _is_member(entry: pwd.struct_passwd, group: str) -> bool:
+    return bool(membership.groups_among(entry, (group,)).member_of)

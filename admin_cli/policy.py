@@ -6,7 +6,7 @@ import grp
 import pwd
 from collections.abc import Iterable
 
-from pam_totp import admission, dates, identity, verifier
+from pam_totp import admission, dates, identity, membership, verifier
 from pam_totp.admission import Admission, GroupRule
 from pam_totp.config import Config
 from pam_totp.verifier import UserRecord
@@ -32,7 +32,7 @@ def admit(
     at: int,
 ) -> Admission:
     """Return what a login of an account meets at unix time ``at``."""
-    groups = identity.groups_among(entry, admission.groups_that_count(rules, settings))
+    groups = membership.groups_among(entry, admission.groups_that_count(rules, settings))
     return admission.admit(record, rules, groups, settings, at)
 
 

@@ -52,9 +52,10 @@ What brings a login to the hook from another process, for pam_totp.so:
     listening.py      the socket that it listens on
     handle.py         pam_python's pamh, over a socket
 
-What is loaded for an answer that is not ASCII:
+What few logins need: an answer that is not ASCII; rules for groups:
 
     pasted.py         dashes, spaces and digits of Unicode -> ASCII   [pure]
+    membership.py     which groups an account is in, within a bounded time
 
 Nothing here imports click, admin_cli, segno or pyotp: every import of this
 package runs as root, in a worker or inside somebody's sshd.

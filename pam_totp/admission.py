@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from .config import Config
-    from .identity import Groups
     from .verifier import UserRecord
 
 # What happens at a login. SKIP, ENROLL and DENY are values of ``unenrolled`` as well.
@@ -51,6 +50,18 @@ class GroupRule(NamedTuple):
     until: int = 0
 
 
+class Groups(NamedTuple):
+    """Of some names: whose member an account is, and which are no group.
+
+    ``problem``: why the directory did not answer; "" where it did. Then the account may be a
+    member of any of the other names as well.
+    """
+
+    member_of: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    problem: str = ""
+
+
 class Admission(NamedTuple):
     """What happens, why, and because of which group. ``notice``: what to tell who is skipped.
 
@@ -73,6 +84,20 @@ def groups_that_count(rules: Iterable[GroupRule], settings: Config) -> tuple[str
     return (*(rule.name for rule in rules), *settings.exempt_groups)
 
 
+def is_settled(
+    rules: Iterable[GroupRule], member_of: Collection[str], settings: Config, now: int
+) -> bool:
+    """Tell whether further groups would change nothing for a member of ``member_of``.
+
+    Whatever the record says: a member of a required group stays one, and whoever is exempt may
+    only be a member of a required group besides, where there is one.
+    """
+    found = _admit_by_groups(rules, member_of, settings.exempt_groups, now)
+    if found is None or found.kind == ENROLL:
+        return found is not None
+    return all(rule.rule != REQUIRED for rule in rules)
+
+
 def admit(
     record: UserRecord | None,
     rules: Iterable[GroupRule],
@@ -90,17 +115,17 @@ def admit(
     if status == verifier.MUST_ENROLL:
         return Admission(ASK, REQUIRED_USER) if enrolled else _must_enrol(REQUIRED_USER)
     of_groups = _admit_by_groups(rules, groups.member_of, settings.exempt_groups, now)
-    if of_groups is not None and of_groups.kind == SKIP:
+    perhaps = _perhaps_required(rules, groups)
+    may_be_beaten = perhaps is not None and groups.problem  # by a required group, which beats it
+    if of_groups is not None and of_groups.kind == SKIP and not may_be_beaten:
         return of_groups
     if enrolled:
         return Admission(ASK)
-    if of_groups is not None:
+    if of_groups is not None and of_groups.kind != SKIP:
         return of_groups
     unenrolled = _admit_unenrolled(settings, now)
-    if unenrolled.kind == SKIP:
-        for rule in rules:
-            if rule.rule == REQUIRED and rule.name in groups.unknown:  # is it theirs?
-                return Admission(DENY, UNKNOWN_GROUP, group=rule.name)
+    if perhaps and (unenrolled.kind == SKIP or (unenrolled.kind == DENY and of_groups is not None)):
+        return Admission(DENY, UNKNOWN_GROUP, group=perhaps.name)
     return unenrolled
 
 
@@ -120,6 +145,16 @@ def once_enrolled(record: UserRecord, now: int) -> UserRecord:
 def has_ended(until: int, now: int) -> bool:
     """Tell whether an exemption ``until`` then is over; 0 is for good."""
     return until != 0 and until <= now
+
+
+def _perhaps_required(rules: Iterable[GroupRule], groups: Groups) -> GroupRule | None:
+    """Return the first rule that may require them, for nobody could say whose group it is."""
+    for rule in rules:
+        if rule.rule != REQUIRED or rule.name in groups.member_of:
+            continue
+        if groups.problem or rule.name in groups.unknown:
+            return rule
+    return None
 
 
 def _must_enrol(reason: str, group: str = "") -> Admission:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 
 from .errors import ConversationFailed
-from .records import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-
-class Groups(NamedTuple):
-    """Of some names: whose member an account is, and which are no group, or not to be had now."""
-
-    member_of: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
 
 
 def user(pamh: Any) -> str:
@@ -70,26 +61,3 @@ def passwd_entry(user: str) -> pwd.struct_passwd | None:
 
 def canonical_name(entry: pwd.struct_passwd) -> str:
     return os.fsencode(entry.pw_name).decode("utf-8", "surrogateescape")
-
-
-def groups_among(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
-    """Say of ``names`` which groups the user is a member of, and which are none."""
-    if not names:
-        return Groups()
-    member_of = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    numbers = {name: _group_id(name) for name in names}
-    return Groups(
-        tuple(name for name in names if numbers[name] in member_of),
-        tuple(name for name in names if numbers[name] is None),
-    )
-
-
-def in_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> bool:
-    return bool(groups_among(entry, names).member_of)
-
-
-def _group_id(name: str) -> int | None:
-    try:
-        return grp.getgrnam(os.fsdecode(name.encode("utf-8"))).gr_gid
-    except (KeyError, ValueError):  # unknown; a NUL or a surrogate in the name
-        return None

@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 
 from . import admission, audit, config, decision, identity, messages, otp, verifier
-from .admission import Admission
+from .admission import Admission, Groups
 from .conversation import PAM_SILENT, Conversation
 from .core_files import NoCoreFile
 from .errors import ConversationFailed, LoginAborted, Unavailable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from .admission import GroupRule
     from .config import Config
     from .store import Store
     from .verifier import UserRecord, Verdict
@@ -173,16 +174,35 @@ class _Login:
                 self._load_decoy(store)
         except Unavailable:
             # Without any store nobody is required: whom the configuration exempts gets in.
-            exempt = identity.groups_among(entry, settings.exempt_groups).member_of
+            exempt = self._groups(entry, ()).member_of
             if not exempt or not is_missing(settings.store):
                 raise
             return Admission(admission.SKIP, admission.EXEMPT_GROUP, group=exempt[0]), None
-        names = admission.groups_that_count(rules, settings)
-        groups = identity.groups_among(entry, names)
+        groups = self._groups(entry, rules)
         admitted = admission.admit(record, rules, groups, settings, int(time.time()))
         if admitted.by_absence and admitted.kind == admission.SKIP:
             self._confirm_absence()
         return admitted, record
+
+    def _groups(self, entry: pwd.struct_passwd, rules: tuple[GroupRule, ...]) -> Groups:
+        """Say which groups that count the account is a member of.
+
+        By the rules and the files alone, never by the record: a directory that takes its time must
+        not tell who is enrolled.
+        """
+        names = admission.groups_that_count(rules, self._settings)
+        if not names:
+            return Groups()
+        from . import membership  # few configurations need it
+
+        groups = membership.local_groups(entry, names)
+        if admission.is_settled(rules, groups.member_of, self._settings, int(time.time())):
+            return groups
+        groups = membership.groups_among(entry, names)
+        if groups.problem:
+            hint = f"compare: time getent initgroups {self._source.user}; cat /etc/nsswitch.conf"
+            self._log("error", reason=groups.problem, hint=hint)
+        return groups
 
     def _load_decoy(self, store: Store) -> None:
         """Load what stands in for a record; of everybody, so that it takes as long."""

@@ -102,6 +102,13 @@ def test_user_of_a_record_of_systemd_logs_in(machine: Booted) -> None:
     carol = machine.enrol("carol")
     assert log_in(machine, carol)
     assert ["accepted"] == events_of_the_service(machine, carol)
+    # So with the groups: getent, which asks for them, runs in the sandbox too.
+    machine.write("/run/userdb/robots.group", '{"groupName":"robots","gid":4712}\n')
+    machine.run("ln", "-s", "robots.group", "/run/userdb/4712.group")
+    machine.write("/run/userdb/carol:robots.membership", "{}\n")
+    machine.write(CONFIG, "exempt_groups = robots\n")
+    log_in(machine, carol)  # nothing else in this PAM file says yes
+    assert ["accepted", "skipped"] == events_of_the_service(machine, carol)
 
 
 def test_user_whom_systemd_makes_up_logs_in(machine: Booted) -> None:

@@ -124,7 +124,6 @@ def served(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Ser
 
     monkeypatch.setattr(hook, "pam_sm_authenticate", watched)
     monkeypatch.setattr(login.identity.pwd, "getpwnam", everybody)
-    monkeypatch.setattr(login.identity.os, "getgrouplist", lambda *_: [0])
     return served
 
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import grp
-import os
 import pwd
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from pam_totp import login, pam_stack, picture
+from pam_totp import login, membership, pam_stack, picture
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit import front_door
@@ -32,26 +30,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+def accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alice, Bob, Carol and Dave, whom a directory finds in upper case too; bob is in staff."""
+    group_file, switch_file = tmp_path / "group", tmp_path / "nsswitch.conf"
+    group_file.write_text("root:x:0:\nstaff:x:5000:bob\n", encoding="utf-8")
+    switch_file.write_text("group: files\n", encoding="utf-8")
+    monkeypatch.setattr(membership, "GROUP_FILE", str(group_file))
+    monkeypatch.setattr(membership, "SWITCH_FILE", str(switch_file))
 
     def getpwnam(name: str) -> pwd.struct_passwd:
         if name.lower() in ACCOUNTS:
             return pwd.struct_passwd((name.lower(), "x", 1000, 1000, "", "/", "/bin/sh"))
         return real_getpwnam(name)
 
-    def getgrnam(name: str) -> grp.struct_group:
-        if name == "staff":
-            return grp.struct_group(("staff", "x", 5000, []))
-        raise KeyError(name)
-
-    def getgrouplist(user: str, gid: int) -> list[int]:
-        return [gid, 5000] if user == "bob" else [gid]
-
     real_getpwnam = pwd.getpwnam
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
-    monkeypatch.setattr(grp, "getgrnam", getgrnam)
-    monkeypatch.setattr(os, "getgrouplist", getgrouplist)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import compress, permutations, product
 
 import pytest
 
@@ -15,11 +15,12 @@ from pam_totp.admission import (
     SKIP,
     Admission,
     GroupRule,
+    Groups,
     admit,
     groups_that_count,
+    is_settled,
 )
 from pam_totp.config import Config
-from pam_totp.identity import Groups
 from pam_totp.verifier import ACTIVE, MUST_ENROLL, STATUSES, SUSPENDED, Authenticator, UserRecord
 
 NOW = 1_800_000_000
@@ -44,10 +45,11 @@ def admission(
     *rules: GroupRule,
     member_of: tuple[str, ...] = BOTH,
     unknown: tuple[str, ...] = (),
+    problem: str = "",
     settings: Config = STRICT,
     now: int = NOW,
 ) -> Admission:
-    return admit(record, rules, Groups(member_of, unknown), settings, now)
+    return admit(record, rules, Groups(member_of, unknown, problem), settings, now)
 
 
 # Without rules
@@ -251,3 +253,70 @@ def test_a_group_that_cannot_be_looked_up_keeps_nobody_out_who_has_a_code_or_an_
 def test_an_exempt_group_that_cannot_be_looked_up_keeps_nobody_out() -> None:
     found = admission(None, exempt, member_of=(), unknown=("robots",), settings=LENIENT)
     assert NOT_ENROLLED == found
+
+
+HANGS = {"member_of": (), "problem": "it hangs"}
+
+
+@pytest.mark.parametrize("settings", [STRICT, LENIENT, Config(exempt_groups=("robots",))])
+@pytest.mark.parametrize("rules", [(required,), (exempt, required), (exempt,)])
+def test_whoever_has_a_code_is_asked_for_it_while_the_directory_hangs(
+    rules: tuple[GroupRule, ...], settings: Config
+) -> None:
+    record = user(enrolled=True)
+    assert Admission(ASK) == admission(record, *rules, settings=settings, **HANGS)
+
+
+def test_nobody_is_exempt_who_may_be_a_member_of_a_required_group() -> None:
+    """Of robots for certain; of staff, which beats it, perhaps."""
+    hangs = {"member_of": ("robots",), "problem": "it hangs"}
+    denied = Admission(
+        DENY, "not enrolled, and a required group cannot be looked up", group="staff"
+    )
+    for settings in (STRICT, LENIENT):
+        assert denied == admission(None, exempt, required, settings=settings, **hangs)
+        by_file = settings._replace(exempt_groups=("robots",))
+        assert denied == admission(None, required, settings=by_file, **hangs)
+        assert BY_ROBOTS == admission(None, exempt, settings=settings, **hangs)
+    assert Admission(ASK) == admission(user(enrolled=True), exempt, required, **hangs)
+
+
+def test_members_of_a_required_group_enrol_while_the_directory_hangs() -> None:
+    hangs = {"member_of": ("staff",), "problem": "it hangs"}
+    assert BY_STAFF == admission(None, exempt, required, settings=LENIENT, **hangs)
+
+
+GROUPS = ("a", "b", "c")
+KINDS = (None, GroupRule("", EXEMPT), GroupRule("", REQUIRED), GroupRule("", EXEMPT, NOW))
+
+
+def subsets() -> list[tuple[str, ...]]:
+    return [tuple(compress(GROUPS, chosen)) for chosen in product((0, 1), repeat=3)]
+
+
+@pytest.mark.parametrize("unenrolled", [SKIP, DENY, ENROLL])
+@pytest.mark.parametrize("exempt_groups", [(), ("a",)])
+def test_a_directory_that_does_not_answer_never_admits_more_than_any_answer(
+    unenrolled: str, exempt_groups: tuple[str, ...]
+) -> None:
+    """And where the files settle it, no answer could have changed what happens."""
+    settings = Config(unenrolled=unenrolled, exempt_groups=exempt_groups)
+    for kinds in product(KINDS, repeat=3):
+        rules = tuple(
+            kind._replace(name=name) for kind, name in zip(kinds, GROUPS, strict=True) if kind
+        )
+        for record, known in product((None, user(enrolled=True)), subsets()):
+            possible = {
+                admission(record, *rules, member_of=all_of_them, settings=settings).kind
+                for all_of_them in subsets()
+                if set(known) <= set(all_of_them)
+            }
+            found = admission(
+                record, *rules, member_of=known, problem="it hangs", settings=settings
+            )
+            if found.kind == SKIP:
+                assert {SKIP} == possible
+            if found.kind == ENROLL:
+                assert ENROLL in possible
+            if is_settled(rules, known, settings, NOW):
+                assert {found.kind} == possible

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import identity
-from pam_totp.admission import EXEMPT, REQUIRED, GroupRule
+from pam_totp import membership
+from pam_totp.admission import EXEMPT, REQUIRED, GroupRule, Groups
 from pam_totp.errors import StoreCorrupt
 from pam_totp.store import is_missing
 from pam_totp.store.database import Database
@@ -202,7 +202,7 @@ def test_names_that_no_group_can_have_are_no_groups() -> None:
     me = pwd.getpwuid(os.getuid())
     mine = grp.getgrgid(me.pw_gid).gr_name
     names = ("nul\0", "\udcff", "", "no-such-group", mine, "B\u00fccher")
-    assert (mine,) == identity.groups_among(me, names).member_of
+    assert (mine,) == membership.groups_among(me, names).member_of
 
 
 def test_the_directory_is_asked_while_no_store_is_open(
@@ -211,15 +211,41 @@ def test_the_directory_is_asked_while_no_store_is_open(
     """It may take its time, and a login that holds the store cannot be stopped by its caller."""
     rule(door, EXEMPT)
     open_then: list[bool] = []
-    member_of = os.getgrouplist
+    ask = membership.groups_among
 
-    def watch(user: str, gid: int) -> list[int]:
+    def watch(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
         open_then.append(Path(f"{door.place.store_path}-wal").exists())
-        return member_of(user, gid)
+        return ask(entry, names)
 
-    monkeypatch.setattr(os, "getgrouplist", watch)
-    assert "PAM_IGNORE" == door.login(user="bob").result
+    monkeypatch.setattr(membership, "groups_among", watch)
+    assert "PAM_AUTH_ERR" == guess(door, "carol", argv=()).result
     assert [False] == open_then
+
+
+@pytest.mark.parametrize("kind", [EXEMPT, REQUIRED])
+@pytest.mark.parametrize("unenrolled", ["deny", "skip"])
+def test_a_directory_is_asked_for_the_enrolled_as_for_all_others(
+    door: Door, monkeypatch: pytest.MonkeyPatch, kind: str, unenrolled: str
+) -> None:
+    """How long a prompt takes must not tell who is enrolled."""
+    asked: list[str] = []
+
+    def hang(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
+        asked.append(entry.pw_name)
+        return Groups(unknown=names, problem="the directory hangs")
+
+    monkeypatch.setattr(membership, "groups_among", hang)
+    rule(door, kind, name="robots")
+    for user in ("alice", "carol"):
+        before = len(door.log.lines())
+        guess(door, user, argv=(f"unenrolled={unenrolled}",))
+        line = fields(door.log.lines()[before])
+        assert ("error", "the directory hangs") == (line["event"], line["reason"])
+        assert "getent initgroups" in line["hint"]
+    assert ["alice", "carol"] == asked
+    rule(door, REQUIRED)  # staff, of which bob is a member for certain
+    guess(door, "bob", argv=(f"unenrolled={unenrolled}",))
+    assert ["alice", "carol"] == asked
 
 
 def test_rules_cost_a_login_one_question_to_the_store(
