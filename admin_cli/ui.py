@@ -25,6 +25,7 @@ from typing import Any, TextIO
 
 import click
 
+from pam_totp import disks
 from pam_totp.errors import PamTotpError, Unavailable
 
 DONE, FAILED, USAGE, NO_SUCH_USER, NOT_ROOT, STORE_UNAVAILABLE, CHECK_SAYS_NO = range(7)
@@ -186,13 +187,10 @@ def _mend(error: OSError) -> str:
     place = _place(error)
     path = os.path.realpath(place) if isinstance(place, str) else ""
     folder = os.path.dirname(path)
-    if error.errno == errno.ENOSPC:
-        return "make room on the disk: df -h" + (f" {shlex.quote(folder)}" if path else "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disks.no_room_hint(folder) if path else "make room on the disk: df -h; df -i"
     if error.errno == errno.EROFS:
-        while not os.path.ismount(folder) and folder != os.path.dirname(folder):
-            folder = os.path.dirname(folder)
-        mount = f"run: mount -o remount,rw {shlex.quote(folder)}"
-        return mount if path else "see which disk is read-only: findmnt -O ro"
+        return disks.read_only_hint(path) if path else "see which disk is read-only: findmnt -O ro"
     if error.errno == errno.EPERM and path and os.geteuid() == 0:
         return f"see whether chattr has made it immutable: lsattr -d {shlex.join([folder, path])}"
     if error.errno == errno.EBUSY and path:

@@ -24,6 +24,8 @@ What runs during a login, one concept a file:
     audit.py          one line an event, to LOG_AUTHPRIV
     messages.py       what a person reads at the prompt
     errors.py         the exception tree
+    disks.py          why nothing can be written, for hints
+    reinstalling.py   how this machine was installed, for hints
     store/            users, authenticators and recovery codes on disk
 
 What is loaded beyond that where somebody enrols while they log in:

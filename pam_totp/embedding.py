@@ -68,9 +68,7 @@ def report(service: str, error: BaseException) -> None:
     if isinstance(error, PamTotpError):
         reason, hint = str(error), error.hint
     elif isinstance(error, ImportError):
-        name = error.name or "pam_totp"
-        ours = name.partition(".")[0] == "pam_totp"
-        hint = "run install.sh again" if ours else f"install the Python module {name}"
+        hint = _how_to_get(error.name or "pam_totp")
     places = []
     traceback = error.__traceback__
     while traceback is not None:
@@ -79,6 +77,14 @@ def report(service: str, error: BaseException) -> None:
         traceback = traceback.tb_next
     source = audit.Source(f"{service}:auth")
     audit.record("error", source, reason=reason, at=" ".join(places), hint=hint)
+
+
+def _how_to_get(module: str) -> str:
+    try:
+        from .reinstalling import missing_module_hint
+    except ImportError:  # it may be that one
+        return f"install pam_totp again: there is no {module}"
+    return missing_module_hint(module)
 
 
 def _at_secure() -> bool:

@@ -52,7 +52,9 @@ def _take(lock: str) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-    raise PamTotpError(lock, "is locked by another process", f"run: fuser -v {lock}")
+    from .disks import holders_hint
+
+    raise PamTotpError(lock, "is locked by another process", f"see who: {holders_hint(lock)}")
 
 
 def _is_still_there(lock: str, descriptor: int) -> bool:

@@ -100,7 +100,9 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
         return PAM_AUTHINFO_UNAVAIL
     except OSError as error:  # too many open files, a disk that fails
         reason = f"{error.filename or 'system'}: {error.strerror or type(error).__name__}"
-        audit.record("error", source, reason=reason, hint="look at: dmesg; df")
+        from .disks import system_hint
+
+        audit.record("error", source, reason=reason, hint=system_hint(error))
         return PAM_AUTHINFO_UNAVAIL
 
 

@@ -16,6 +16,7 @@ from .. import sshd
 from ..sshd import files as sshd_files
 from .facts import Facts, module_path
 from .finding import WRONG, Found, check
+from .services import NATIVE
 
 SHOWN = 5  # files in one line
 _WHY = "whoever writes it decides who gets in, and what runs as root at a login"
@@ -31,9 +32,11 @@ def pam_files(facts: Facts) -> Iterator[Found]:
 
 @check("pam-modules", WRONG, _WHY)
 def pam_modules(facts: Facts) -> Iterator[Found]:
+    """Of ours, see permissions."""
     path = module_path("pam_unix.so")
     if path is not None and (facts.any_asks or facts.remembered):
-        yield from _written_by_others(_in(os.path.dirname(path)))
+        modules = _in(os.path.dirname(path))
+        yield from _written_by_others(m for m in modules if os.path.basename(m) != NATIVE)
 
 
 @check("sshd-files", WRONG, _WHY)

@@ -179,8 +179,15 @@ def other_logins(facts: Facts) -> Iterator[Found]:
 
 @check("nothing-enabled", NOTE, "who is enrolled is nowhere asked for a code")
 def nothing_enabled(facts: Facts) -> Iterator[Found]:
-    if not facts.any_asks and not facts.remembered:
-        yield "no service asks for a code", "run: totpctl enable sshd sudo"
+    """enable refuses where no administrator would get in any more: one has to be enrolled first."""
+    if facts.any_asks or facts.remembered:
+        return
+    services = [name for name in ("sshd", "sudo") if facts.has_service(name)] or ["SERVICE"]
+    enable = f"totpctl enable {' '.join(services)}"
+    enrolled = {record.name for record in facts.records if record.authenticators}
+    if not enrolled & {"root", *facts.administrators}:
+        enable = f"totpctl enroll {(facts.administrators or ['USER'])[0]}; {enable}"
+    yield "no service asks for a code", f"run: {enable}"
 
 
 def _mentions_us(service: Service) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
 from collections.abc import Iterator
 
+from pam_totp.reinstalling import missing_module_hint, reinstall_hint
 from pam_totp.wire import SOCKET
 
 from .. import programs
@@ -20,7 +22,6 @@ TIMEOUT = 20  # seconds
 _UNIX_SOCKETS = "/proc/net/unix"
 _LISTENING = 0x00010000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
 _DENIED = "every login that needs a code is denied"
-_INSTALL = "run install.sh again"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
 _OPEN_TO_ALL = "run: systemctl edit pam_totp.socket; write: [Socket], then: SocketMode=0666"
 _IMPORTS = """
@@ -40,11 +41,11 @@ def module(facts: Facts) -> Iterator[Found]:
         return
     path = module_path(NATIVE)
     if path is None:
-        yield f"{NATIVE} is not among the PAM modules, but PAM files name it", _INSTALL
+        yield f"{NATIVE} is not among the PAM modules, but PAM files name it", reinstall_hint()
         return
     problem = _does_not_load(path)
     if problem:
-        yield f"{path} cannot be loaded: {problem}", _INSTALL
+        yield f"{path} cannot be loaded: {problem}", reinstall_hint()
 
 
 @check("worker", WRONG, f"it decides about codes: {_DENIED}")
@@ -62,7 +63,7 @@ def worker(facts: Facts) -> Iterator[Found]:
         for command, descriptor in commands:
             problem = _complaint(command, descriptor)
             if problem:
-                yield f"{WORKER} does not start: {problem}", _INSTALL
+                yield f"{WORKER} does not start: {problem}", _fix_of(problem)
                 return
 
 
@@ -92,7 +93,7 @@ def pam_python(facts: Facts) -> Iterator[Found]:
             )
     for hook in facts.hooks:
         if not os.path.exists(hook):
-            yield f"there is no {hook}, which PAM files name", _INSTALL
+            yield f"there is no {hook}, which PAM files name", reinstall_hint()
 
 
 @check("socket", WRONG, "programs find a socket where nobody, or somebody else, answers")
@@ -139,7 +140,7 @@ def service(facts: Facts) -> Iterator[Found]:
     for unit in ("pam_totp.socket", "pam_totp.service"):
         states = _unit(unit)
         if states.get("LoadState") == "not-found":
-            yield f"{unit} is not installed", _INSTALL
+            yield f"{unit} is not installed", reinstall_hint()
         elif states.get("ActiveState") == "failed":
             yield (
                 f"{unit} has failed ({states.get('Result', 'unknown')})",
@@ -194,6 +195,11 @@ def _unit(name: str) -> dict[str, str]:
 def _does_not_load(path: str) -> str:
     script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).pam_sm_authenticate"
     return _complaint([PYTHON, "-I", "-c", script, path])
+
+
+def _fix_of(problem: str) -> str:
+    missing = re.search(r"No module named '([^']+)'", problem)
+    return missing_module_hint(missing[1]) if missing else reinstall_hint()
 
 
 def _release_of_python() -> str:

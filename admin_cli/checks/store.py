@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from pam_totp import config, sealing, trusted_files
+from pam_totp import config, disks, sealing, trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
 
 from ..switching import enabled, files
@@ -135,11 +135,12 @@ def store_volume(facts: Facts) -> Iterator[Found]:
             entries = [line.split() for line in file if not line.lstrip().startswith("#")]
     except OSError:
         return
+    mounted = disks.mount_points()
     for entry in entries:
         if len(entry) < 4 or "noauto" in entry[3].split(",") or not entry[1].startswith("/"):
             continue
         point = entry[1].rstrip("/")
-        if point and path.startswith(f"{point}/") and not os.path.ismount(point):
+        if point and path.startswith(f"{point}/") and point not in mounted:
             yield f"{point} is not mounted, and the store lies in it", f"run: mount {point}"
 
 
@@ -151,12 +152,15 @@ def disk(facts: Facts) -> Iterator[Found]:
     except OSError:
         return
     if room.f_flag & os.ST_RDONLY:
-        yield f"the disk of {folder} is read-only", "run: mount -o remount,rw; look at: dmesg"
+        yield f"the disk of {folder} is read-only", disks.read_only_hint(folder)
     if room.f_bfree * room.f_frsize < ENOUGH_BYTES:
         left = room.f_bfree * room.f_frsize // 1024
-        yield f"the disk of {folder} has {left} KiB left", f"make room: df {folder}"
+        yield f"the disk of {folder} has {left} KiB left", disks.no_room_hint(folder)
     elif room.f_files and room.f_ffree < ENOUGH_FILES:
-        yield f"the disk of {folder} has {room.f_ffree} files left", f"make room: df -i {folder}"
+        yield (
+            f"the disk of {folder} has {room.f_ffree} files left",
+            f"remove files: df -i {disks.mount_point(folder)}",
+        )
 
 
 def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], object]]]:

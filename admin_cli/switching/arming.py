@@ -14,6 +14,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from pam_totp.reinstalling import reinstall_hint
+
 from .. import programs, ui
 from . import files, trial_record
 from .trial_record import Trial
@@ -42,7 +44,7 @@ def arm(trial: Trial) -> list[str]:
     """Let ``trial`` be put back in time; return what to warn of. Raises ui.CommandFailed."""
     if not os.access(PROGRAM, os.X_OK):
         raise ui.CommandFailed(
-            f"there is no {PROGRAM}, which would put everything back", "run: ./install.sh"
+            f"there is no {PROGRAM}, which would put everything back", reinstall_hint()
         )
     if programs.systemd_runs():
         _arm_systemd(trial)
@@ -65,7 +67,7 @@ def disarm() -> None:
 def _arm_systemd(trial: Trial) -> None:
     if not any(os.path.exists(f"{folder}/{UNIT}") for folder in UNIT_FOLDERS):
         raise ui.CommandFailed(
-            f"there is no unit {UNIT}, which would put everything back", "run: ./install.sh"
+            f"there is no unit {UNIT}, which would put everything back", reinstall_hint()
         )
     _run("systemctl", "--quiet", "stop", TIMER)  # of a trial whose totpctl was killed
     seconds = math.ceil(trial.seconds_left())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pam_totp import config
+from pam_totp.reinstalling import reinstall_hint
 
 from .. import selftest, sshd, ui
 from ..access import shut_out
@@ -28,7 +29,7 @@ def check(
     if problems:
         raise ui.CommandFailed("; ".join(problems), "restore the store from a backup")
     if selftest.default_host() != selftest.NATIVE:
-        raise ui.CommandFailed("pam_totp.so is not installed", "run: ./install.sh")
+        raise ui.CommandFailed("pam_totp.so is not installed", reinstall_hint())
     if planning.SSHD in services:
         sshd.check()
     by_ssh = _check_people(session, services, keys, force=force)

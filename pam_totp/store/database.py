@@ -25,11 +25,11 @@ CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one
 SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
 _BUSY, _READ_ONLY, _CANNOT_OPEN = 5, 8, 14
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
-    _BUSY: ("is locked by another process for too long", "try again; then look for: fuser {path}"),
-    _READ_ONLY: ("is read-only", "make its file system writable: mount -o remount,rw"),
-    10: ("cannot be read or written", "look at the disk: dmesg; df {folder}"),
-    13: ("cannot be written: no space left", "make room on the disk: df {folder}"),
-    _CANNOT_OPEN: ("cannot be opened", "look at: ls -l {folder}; df {folder}"),
+    _BUSY: ("is locked by another process for too long", "try again; then see who: {holders}"),
+    _READ_ONLY: ("is read-only", "{read_only}"),
+    10: ("cannot be read or written", "look at the disk: dmesg; {no_room}"),
+    13: ("cannot be written: no space left", "{no_room}"),
+    _CANNOT_OPEN: ("cannot be opened", "look at: ls -l {folder}; {no_room}"),
 }
 _RESTORE_HINT = (
     "restore {path} from a backup; failing that, move it away and run: totpctl init, which knows "
@@ -209,4 +209,12 @@ def _is_cut_off(path: str) -> bool:
 
 
 def _hint(template: str, path: str) -> str:
-    return template.format(path=path, folder=os.path.dirname(path))
+    from .. import disks  # no login needs it, but one that fails
+
+    return template.format(
+        path=path,
+        folder=os.path.dirname(path),
+        holders=disks.holders_hint(path),
+        read_only=disks.read_only_hint(path),
+        no_room=disks.no_room_hint(path),
+    )

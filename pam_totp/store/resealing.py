@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ..disks import holders_hint
 from ..errors import SealingError, StoreUnavailable
 from ..sealing import DECOY_KEY
 from ..verifier import Authenticator
@@ -76,5 +77,5 @@ def _empty_the_log(database: Database) -> None:
     raise StoreUnavailable(
         database.path,
         "is read by somebody for too long: what is sealed with the old key stays in its log",
-        f"look for: fuser {database.path}; then run it again",
+        f"see who: {holders_hint(database.path)}; then run it again",
     )

@@ -49,7 +49,7 @@ def test_nothing_is_kept_and_nothing_is_issued(small: Machine, arguments: tuple[
     assert (5, "") == (done.returncode, done.stdout)
     error, hint = done.stderr.splitlines()
     assert error.startswith(f"totpctl: error: {STORE}/store.db: ")
-    assert f"df {STORE}" in hint
+    assert f"df -h {STORE}" in hint
     assert hint.startswith("hint: ")
     small.run("rm", f"{STORE}/filling")
     assert before == json.loads(totpctl(small, "list", "--json").stdout)
@@ -73,7 +73,7 @@ def test_an_init_without_room_for_the_store_can_be_run_again(machine: Machine) -
     machine.run("mount", "-t", "tmpfs", "-o", "size=8k,mode=0700", "tmpfs", STORE)
     done = totpctl(machine, "init")
     assert 5 == done.returncode
-    assert f"df {STORE}" in done.stderr
+    assert f"df -h {STORE}" in done.stderr
     machine.run("mount", "-o", "remount,size=1m", STORE)
     assert 0 == totpctl(machine, "init").returncode
     assert "[]\n" == totpctl(machine, "list", "--json").stdout

@@ -64,8 +64,8 @@ def test_a_lock_that_is_never_let_go_is_named_and_nothing_is_made(
     finally:
         os.close(descriptor)
     assert (
-        f"{lock}: is locked by another process\nhint: run: fuser -v {lock}"
-        in capsys.readouterr().err
+        f"{lock}: is locked by another process\n"
+        f"hint: see who: find /proc/[0-9]*/fd -lname '{lock}*'" in capsys.readouterr().err
     )
     assert not bare.key_path.exists()
 

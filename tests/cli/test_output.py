@@ -150,7 +150,7 @@ def test_an_output_that_is_broken_is_a_failure_without_a_traceback(
     place.enrol("alice")
     result = totpctl.into(broken, *arguments.split())
     assert 1 == result.code
-    full = "totpctl: error: No space left on device\nhint: make room on the disk: df -h\n"
+    full = "totpctl: error: No space left on device\nhint: make room on the disk: df -h; df -i\n"
     assert result.err in ("", full)
 
 
@@ -207,9 +207,13 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("number", "filename", "mend"),
     [
-        (errno.ENOSPC, "/etc/pam.d/sudo", "make room on the disk: df -h /etc/pam.d"),
-        (errno.ENOSPC, None, "make room on the disk: df -h"),
-        (errno.EROFS, "/proc/no/such/place", "run: mount -o remount,rw /proc"),
+        (errno.ENOSPC, "/proc/sudo", "make room on the disk: df -h /proc"),
+        (errno.ENOSPC, None, "make room on the disk: df -h; df -i"),
+        (
+            errno.EROFS,
+            "/sys/kernel",
+            "see whether chattr has made it immutable: lsattr -d /sys /sys/kernel",
+        ),
         (errno.EROFS, None, "see which disk is read-only: findmnt -O ro"),
         pytest.param(
             errno.EPERM,

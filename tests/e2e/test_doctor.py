@@ -44,6 +44,19 @@ def test_machine_where_nothing_was_enabled_has_no_wrong_findings(machine: Machin
     assert {"nothing-enabled": "note"} == found
 
 
+def test_enable_is_proposed_after_what_it_would_refuse(doctored: Machine) -> None:
+    """The command that it names is one that works."""
+    doctored.run("totpctl", "disable", "sshd", "sudo")
+    (proposed,) = findings(doctored)
+    assert "run: totpctl enable sshd sudo" == proposed["mend"]
+    doctored.run("totpctl", "remove", "alice", "--yes")
+    (proposed,) = findings(doctored)
+    assert "run: totpctl enroll alice; totpctl enable sshd sudo" == proposed["mend"]
+    assert 6 == doctored.run("totpctl", "enable", "sshd", "sudo", check=False).returncode
+    doctored.run("totpctl", "enroll", "alice", "--no-confirm", "--json")
+    doctored.run("totpctl", "enable", "sshd", "sudo", "--no-confirm")
+
+
 def test_every_check_is_tried_on_a_machine() -> None:
     cases = [*test_doctor_logins.CASES, *test_doctor_machine.CASES]
     tried = {name for names, _, _ in cases for name in names.split()}

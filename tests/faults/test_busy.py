@@ -76,7 +76,7 @@ def test_a_store_locked_for_too_long_denies_the_login_and_says_so(
             assert PAM_AUTHINFO_UNAVAIL == log_in(place, answer, user)
             error = fields(next(line for line in news() if "event=error" in line))
             assert error["reason"].startswith(f"{place.store_path}: is locked")
-            assert f"fuser {place.store_path}" in error["hint"]
+            assert f"-lname '{place.store_path}*'" in error["hint"]
         holder.go()
         assert "saved" == holder.returned()
     assert PAM_SUCCESS == log_in(place, clock.code())

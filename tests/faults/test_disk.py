@@ -87,7 +87,7 @@ class TestASmallDisk:
             assert PAM_AUTHINFO_UNAVAIL == log_in(place, answer)
             error = the_error(news)
             assert error["reason"].startswith(f"{place.store_path}: ")
-            assert f"df {place.store_path.parent}" in error["hint"]
+            assert f"df -h {disk}" in error["hint"]
         make_room(disk)
         assert PAM_AUTH_ERR == log_in(place, used)
         assert PAM_SUCCESS == log_in(place, clock.code())
@@ -108,7 +108,7 @@ class TestASmallDisk:
                 assert PAM_AUTHINFO_UNAVAIL == log_in(place, typing(answer))
             error = the_error(news)
             assert error["reason"].startswith(f"{place.store_path}: ")
-            assert f"df {place.store_path.parent}" in error["hint"]
+            assert f"df -h {disk}" in error["hint"]
             make_room(disk)
         assert PAM_AUTH_ERR == log_in(place, clock.code(-1))
         assert PAM_SUCCESS == log_in(place, clock.code())

@@ -27,8 +27,32 @@ def test_removal_is_refused_while_a_pam_file_names_the_module(scripts: Scripts, 
     done = scripts.run("prerm", "remove")
     assert 1 == done.returncode
     assert f"error: still in use by: {path}" in done.stderr
-    assert "hint: run: totpctl disable su\n" in done.stderr
+    assert f"hint: take the lines with pam_totp out of {path}: " in done.stderr
+    assert "totpctl disable" not in done.stderr  # which takes out what enable wrote, and no more
     assert [] == scripts.calls()
+
+
+def test_each_file_is_named_with_what_takes_the_lines_out_of_it(scripts: Scripts) -> None:
+    block = "# BEGIN pam_totp (written by totpctl enable)\nauth required pam_totp.so\n"
+    for name in ("sshd", "sudo"):
+        scripts.pam_file(name, f"{block}# END pam_totp\n")
+    by_hand = scripts.pam_file("su", "auth required pam_totp.so\n")
+    elsewhere = scripts.pam_file("../../elsewhere", block).resolve()
+    scripts.pam_file("login", f"@include {elsewhere}\n")
+    profile = scripts.pam_file(
+        "common-auth",
+        '# here are the per-package modules (the "Primary" block)\n'
+        "auth required pam_totp.so window=0\n",
+    )
+    done = scripts.run("prerm", "remove")
+    _, first, *others = done.stderr.splitlines()
+    assert "hint: run: totpctl disable sshd sudo" == first
+    update = "run: pam-auth-update --disable totp; if"
+    assert {
+        f"hint: {update} {profile} names it still, take that line out",
+        f"hint: take the lines with pam_totp out of {by_hand}: every login there would be denied",
+        f"hint: take the lines with pam_totp out of {elsewhere}: every login there would be denied",
+    } == {*others}
 
 
 def test_pam_file_elsewhere_is_read_where_a_link_or_a_line_leads_there(scripts: Scripts) -> None:

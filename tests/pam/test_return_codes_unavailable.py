@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp import sealing
+from pam_totp.reinstalling import missing_module_hint
 from tests.support import hosts
 from tests.support.installation import Installation
 from tests.support.logs import LogSocket, fields
@@ -240,8 +241,7 @@ def test_incomplete_installation_denies_and_the_log_names_what_is_missing(
 
 def mend(name: str) -> str:
     """Say what the log advises where the module ``name`` is missing."""
-    ours = name.startswith("pam_totp")
-    return "run install.sh again" if ours else f"install the Python module {name}"
+    return missing_module_hint(name)
 
 
 @INCOMPLETE

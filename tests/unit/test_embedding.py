@@ -11,6 +11,7 @@ import pytest
 from pam_totp import embedding
 from pam_totp.embedding import UnsafeHost, make_safe
 from pam_totp.errors import StoreCorrupt
+from pam_totp.reinstalling import missing_module_hint
 from tests.support.logs import LogSocket
 from tests.unit.logfmt import read
 
@@ -138,4 +139,4 @@ def test_another_error_is_reported_without_its_words(log: LogSocket) -> None:
 
 def test_a_missing_module_is_reported_by_name(log: LogSocket) -> None:
     pairs = reported(log, ModuleNotFoundError("no", name="nacl"))
-    assert "install the Python module nacl" == pairs["hint"]
+    assert missing_module_hint("nacl") == pairs["hint"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pam_totp import hook, login
+from pam_totp.reinstalling import missing_module_hint
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
 from tests.unit.door import NAMES, Door
@@ -151,7 +152,7 @@ def test_a_missing_module_is_named_with_the_mend(
         raise ModuleNotFoundError("No module named 'nacl'", name="nacl")
 
     assert SERVICE_ERR == run(loaded, monkeypatch, authenticate)
-    assert 'hint="install the Python module nacl"' in log.lines()[0]
+    assert f'hint="{missing_module_hint("nacl")}"' in log.lines()[0]
 
 
 def test_a_recursion_without_end_is_a_service_error(

@@ -87,7 +87,11 @@ def test_one_that_is_never_let_go_is_named_after_a_while(
             pass
         assert (tmp_path / "key.lock").exists()
     lock = f"{tmp_path}/key.lock"
-    assert (lock, "is locked by another process", f"run: fuser -v {lock}") == raised.value.args
+    assert (
+        lock,
+        "is locked by another process",
+        f"see who: find /proc/[0-9]*/fd -lname '{lock}*'",
+    ) == raised.value.args
 
 
 @pytest.mark.parametrize("is_there", [True, False])

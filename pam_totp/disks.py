@@ -1,0 +1,108 @@
+"""Why nothing can be written at a path, and the command that helps: for hints, when it has failed.
+
+os.path.ismount() knows no bind mount of the same file system; the kernel's list does, see proc(5).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+STATE = "/var/lib/pam_totp"  # where a login writes, if the error names no file
+_MOUNTS = "/proc/self/mountinfo"
+_NAMESPACE = "/proc/{}/ns/mnt"
+FEW_FILES = 16
+
+
+def mount_point(path: str) -> str:
+    """Return where the file system of ``path`` is mounted, "/" if that cannot be known."""
+    path = os.path.realpath(path)
+    points = mount_points()
+    while path != "/" and path not in points:
+        path = os.path.dirname(path)
+    return path
+
+
+def mount_points() -> set[str]:
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+            return {_unescaped(line.split(" ")[4]) for line in file}
+    except (OSError, IndexError):
+        return {"/"}
+
+
+def no_room_hint(path: str) -> str:
+    """Say how to see what takes the room on the file system of ``path``: blocks, or inodes.
+
+    A file system may be out of inodes, which are what files are counted in, while df shows room.
+    """
+    point = mount_point(path)
+    try:
+        room = os.statvfs(point)
+    except OSError:
+        return f"make room on the disk: df -h {_quoted(point)}; df -i {_quoted(point)}"
+    if room.f_files and room.f_ffree < FEW_FILES:
+        return f"remove files, it has no inodes left: df -i {_quoted(point)}"
+    return f"make room on the disk: df -h {_quoted(point)}"
+
+
+def read_only_hint(path: str) -> str:
+    """Say what makes ``path`` writable: its mount, its attributes, or the sandbox of a service."""
+    folder = os.path.dirname(os.path.abspath(path))
+    existing = path if os.path.exists(path) else folder
+    point = mount_point(existing)
+    try:
+        is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+    except OSError:
+        is_read_only = 1
+    if not is_read_only:
+        names = f"{_quoted(folder)} {_quoted(path)}"
+        return f"see whether chattr has made it immutable: lsattr -d {names}"
+    remount = f"run: mount -o remount,rw {_quoted(point)}"
+    if _in_a_namespace_of_its_own():
+        return (
+            f"{remount}; if only the service cannot write there: systemctl edit pam_totp.service; "
+            f"write: [Service], then: ReadWritePaths={folder}"
+        )
+    return f"{remount}; if that fails, look at: dmesg"
+
+
+def system_hint(error: OSError) -> str:
+    """Return what to look at: errno.h numbers what can run out, or fail, in a login."""
+    path = os.path.abspath(error.filename or STATE)
+    if error.errno == errno.EROFS:
+        return read_only_hint(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_room_hint(path)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open: look at LimitNOFILE, and at /proc/sys/fs/file-nr"
+    if error.errno in (errno.ENOMEM, errno.EAGAIN):
+        return "memory, or the number of processes, is used up: look at: free -m; dmesg"
+    return "look at: dmesg"
+
+
+def holders_hint(path: str) -> str:
+    """Say how to see which processes have ``path`` open: with what every machine has."""
+    pattern = _quoted(f"{path}*")
+    return f"find /proc/[0-9]*/fd -lname {pattern}"
+
+
+def _in_a_namespace_of_its_own() -> bool:
+    """Tell whether this process may see other mounts than an administrator does."""
+    try:
+        return os.readlink(_NAMESPACE.format("self")) != os.readlink(_NAMESPACE.format(1))
+    except OSError:  # the service may not look at process 1
+        return True
+
+
+def _quoted(path: str) -> str:
+    """Quote for a shell, as shlex does, which is not loaded beside an application for this."""
+    if all(character.isalnum() or character in "/._-+@:," for character in path):
+        return path
+    return "'" + path.replace("'", "'\\''") + "'"
+
+
+def _unescaped(name: str) -> str:
+    for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        name = name.replace(escape, character)
+    return name

@@ -1,0 +1,101 @@
+"""Hints for where nothing can be written: the place, and what is used up there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp import disks
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 inodes, with a name that a shell would take apart."""
+    folder = tmp_path / "a disk"
+    folder.mkdir()
+    options = "size=64k,nr_inodes=20"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.root
+def test_inodes_that_are_used_up_are_told_from_blocks(mounted: Path) -> None:
+    inside = mounted / "folder/store.db"
+    inside.parent.mkdir()
+    assert f"make room on the disk: df -h '{mounted}'" == disks.no_room_hint(str(inside))
+    for number in range(10):
+        (mounted / str(number)).touch()
+    hint = disks.no_room_hint(str(inside))
+    assert f"remove files, it has no inodes left: df -i '{mounted}'" == hint
+
+
+@pytest.mark.root
+def test_the_place_of_a_bind_mount_is_its_own(
+    mounted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """os.path.ismount() takes it for a part of what is around it."""
+    monkeypatch.setattr(disks, "_NAMESPACE", "/proc/self/ns/mnt")  # as an administrator's
+    there, file = mounted / "bound", mounted / "bound/store.db"
+    there.mkdir()
+    file.touch()
+    subprocess.run(["mount", "--bind", there, there], check=True)
+    assert str(there) == disks.mount_point(str(file))
+    subprocess.run(["mount", "-o", "remount,bind,ro", there], check=True)
+    hint = disks.read_only_hint(str(file))
+    assert hint == f"run: mount -o remount,rw '{there}'; if that fails, look at: dmesg"
+    with pytest.raises(OSError, match="Read-only"):
+        file.touch()
+    subprocess.run(hint.split(";")[0].removeprefix("run: "), shell=True, check=True)
+    file.touch()
+    subprocess.run(["umount", there], check=True)
+
+
+def test_what_is_not_mounted_read_only_may_be_immutable(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    expected = f"see whether chattr has made it immutable: lsattr -d {tmp_path} {file}"
+    assert expected == disks.read_only_hint(str(file))
+
+
+def test_a_process_that_may_not_see_all_mounts_is_told_of_its_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disks, "_NAMESPACE", str(tmp_path / "no{}"))
+    hint = disks.read_only_hint("/no/such/folder/store.db")
+    assert "ReadWritePaths=/no/such/folder" in hint
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "df -h"),
+        (errno.EMFILE, "LimitNOFILE"),
+        (errno.ENOMEM, "free -m"),
+        (errno.EIO, "dmesg"),
+        (errno.EROFS, "lsattr"),
+    ],
+)
+def test_what_ran_out_is_named(tmp_path: Path, number: int, words: str) -> None:
+    error = OSError(number, os.strerror(number), str(tmp_path / "file"))
+    assert words in disks.system_hint(error)
+
+
+def test_holders_of_a_file_are_found_with_the_command_of_the_hint(tmp_path: Path) -> None:
+    path = tmp_path / "a file"
+    with path.open("w"):
+        done = subprocess.run(
+            disks.holders_hint(str(path)), shell=True, capture_output=True, text=True, check=False
+        )
+    assert f"/proc/{os.getpid()}/fd/" in done.stdout
+
+
+def test_mounts_that_cannot_be_read_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disks, "_MOUNTS", "/no/such/file")
+    assert "/" == disks.mount_point("/usr/bin")
