@@ -12,6 +12,7 @@ STATE = "/var/lib/pam_totp"  # where a login writes, if the error names no file
 _MOUNTS = "/proc/self/mountinfo"
 _NAMESPACE = "/proc/{}/ns/mnt"
 FEW_FILES = 16
+_QUOTAS = {"quota", "usrquota", "usrjquota", "uquota", "prjquota", "pquota"}
 
 
 def mount_point(path: str) -> str:
@@ -29,6 +30,20 @@ def mount_points() -> set[str]:
             return {_unescaped(line.split(" ")[4]) for line in file}
     except (OSError, IndexError):
         return {"/"}
+
+
+def has_quotas(path: str) -> bool:
+    """Tell by its options whether users may take only so much of the file system of ``path``."""
+    point = mount_point(path)
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n").split(" ") for line in file]
+    except OSError:
+        return False
+    options = [",".join((line[5], line[-1])) for line in lines if _unescaped(line[4]) == point]
+    return bool(options) and not _QUOTAS.isdisjoint(
+        option.partition("=")[0] for option in options[-1].split(",")
+    )
 
 
 def no_room_hint(path: str) -> str:

@@ -2,6 +2,7 @@
 
     finding.py   what a check is, and what it says
     facts.py     what they look at, each read once
+    listeners.py who listens on a Unix socket
     services.py  the PAM services, and what each does about codes
     pam.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py  people.py
     service.py   the checks

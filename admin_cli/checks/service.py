@@ -13,14 +13,13 @@ from pam_totp.reinstalling import missing_module_hint, reinstall_hint
 from pam_totp.wire import SOCKET
 
 from .. import programs
+from . import listeners
 from .facts import WORKER, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
 
 PYTHON = "/usr/bin/python3"
 NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 TIMEOUT = 20  # seconds
-_UNIX_SOCKETS = "/proc/net/unix"
-_LISTENING = 0x00010000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
 _DENIED = "every login that needs a code is denied"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
 _OPEN_TO_ALL = "run: systemctl edit pam_totp.socket; write: [Socket], then: SocketMode=0666"
@@ -170,19 +169,7 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
 
 def is_listening() -> bool:
     """Tell without connecting, which would start the service."""
-    with open(_UNIX_SOCKETS, encoding="utf-8", errors="replace") as file:
-        return any(map(_is_our_listener, file))
-
-
-def _is_our_listener(row: str) -> bool:
-    """Tell it from other rows; anybody may have sockets with names of blanks and newlines."""
-    fields = row.rstrip("\n").split(None, 7)
-    if len(fields) < 8 or fields[7] != SOCKET:
-        return False
-    try:
-        return bool(int(fields[3], 16) & _LISTENING)
-    except ValueError:
-        return False
+    return listeners.is_listening(SOCKET)
 
 
 def _unit(name: str) -> dict[str, str]:

@@ -16,6 +16,8 @@ from .finding import NOTE, WRONG, Found, check
 ENOUGH_BYTES = 16 * 1024 * 1024
 ENOUGH_FILES = 100
 FSTAB = "/etc/fstab"
+PAGE = "/usr/share/doc/pam_totp/docs/howto/back-up.md"
+OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/crash")  # noqa: S108: looked at
 _COMMIT = "a code counts only once its use is on the disk"
 
 
@@ -144,6 +146,19 @@ def store_volume(facts: Facts) -> Iterator[Found]:
             yield f"{point} is not mounted, and the store lies in it", f"run: mount {point}"
 
 
+@check("store-shared", NOTE, "others can use up its blocks and inodes: then nothing can be changed")
+def shared(facts: Facts) -> Iterator[Found]:
+    """Look where users can make files by default: /tmp and its like, mail, and homes."""
+    folder = os.path.dirname(facts.store_path)
+    homes = [entry.pw_dir for entry in facts.people.values() if entry.pw_uid != 0]
+    places = [place for place in (*OPEN_TO_ALL, *homes) if _is_on_one_disk(place, folder)]
+    if places and not disks.has_quotas(folder):
+        yield (
+            f"users can fill the file system of {folder}: they can write to {places[0]}",
+            f"give {folder} a file system of its own, or users quotas: see {PAGE}",
+        )
+
+
 @check("disk", WRONG, f"{_COMMIT}: on a full one, every code is refused")
 def disk(facts: Facts) -> Iterator[Found]:
     folder = os.path.dirname(facts.store_path)
@@ -180,6 +195,13 @@ def _check_file_and_folder(path: str) -> None:
     trusted_files.check_file(path)
 
 
+def _is_on_one_disk(place: str, folder: str) -> bool:
+    try:
+        return os.stat(place).st_dev == os.stat(folder).st_dev
+    except OSError:
+        return False
+
+
 def _programs() -> Iterator[str]:
     """Yield every file that runs as root in a login, with the folders."""
     for folder, _, names in os.walk(PROGRAMS):
@@ -199,5 +221,6 @@ CHECKS = (
     store_write,
     key_rotation,
     store_volume,
+    shared,
     disk,
 )

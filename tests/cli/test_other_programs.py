@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from admin_cli.checks import service
+from admin_cli.checks import listeners, service
 from admin_cli.sshd import command as sshd_command
 from admin_cli.sshd import process as sshd_process
 from admin_cli.switching import arming
@@ -38,11 +40,18 @@ def test_program_gets_nothing_of_the_callers_environment(monkeypatch: pytest.Mon
     assert "OF_THE_CALLER" not in sshd_command._run(["env"]).stdout
 
 
+def no_sock_diag() -> Iterator[tuple[int, int]]:
+    raise FileNotFoundError(errno.ENOENT, "a kernel without the module unix_diag")
+
+
+@pytest.mark.parametrize("asks", ["sock_diag", "/proc"])
 @pytest.mark.parametrize("before", ["", "\na b c zz e f g"])
 def test_name_of_another_socket_is_not_taken_for_ours(
-    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    before: str, asks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sockets without a file have any name that their owner likes."""
+    if asks == "/proc":
+        monkeypatch.setattr(listeners, "_files_listened_on", no_sock_diag)
     path = str(tmp_path / "sock")
     monkeypatch.setattr(service, "SOCKET", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:

@@ -8,13 +8,13 @@ import pytest
 
 from admin_cli.checks import CHECKS
 from tests.e2e import test_doctor_logins, test_doctor_machine
-from tests.e2e.doctor_machine import SHIM, doctor, findings
+from tests.e2e.doctor_machine import ALWAYS, SHIM, doctor, findings
 from tests.support.logs import fields
 from tests.support.machine import Machine
 
 pytestmark = pytest.mark.root
 
-NOT_IN_A_TABLE = {"clock", "clock-of-host", "clock-hardware", "other-logins", "service-off"}
+NOT_IN_A_TABLE = {"clock", "clock-of-host", "clock-hardware", *ALWAYS}
 NO_LINE = "printf '@include common-auth\\n' >/etc/pam.d/sudo"
 
 
@@ -29,8 +29,11 @@ def test_clean_machine_has_no_wrong_findings_and_nothing_is_printed_in_quiet(
 
 
 def test_clean_machine_has_notes_of_what_asks_for_no_code(doctored: Machine) -> None:
-    other, service = findings(doctored)
-    assert ("other-logins", "service-off") == (other["check"], service["check"])
+    other, shared, service = findings(doctored)
+    assert ("other-logins", "store-shared", "service-off") == (
+        *(found["check"] for found in (other, shared, service)),
+    )
+    assert shared["problem"].endswith("/var/lib/pam_totp: they can write to /var/tmp")
     named = other["problem"].removeprefix("these ask for no code: ").split(", ")
     assert {"su", "login"} <= set(named)
     assert not {"sshd", "sudo", "sudo-i", "cron", "passwd"} & set(named)
@@ -41,16 +44,16 @@ def test_machine_where_nothing_was_enabled_has_no_wrong_findings(machine: Machin
     done = machine.run("totpctl", "doctor", "--json", env={"LD_PRELOAD": ""}, check=False)
     found = {f["check"]: f["level"] for f in json.loads(done.stdout)["findings"]}
     found.pop("clock", None)  # that of this machine
-    assert {"nothing-enabled": "note"} == found
+    assert {"nothing-enabled": "note", "store-shared": "note"} == found
 
 
 def test_enable_is_proposed_after_what_it_would_refuse(doctored: Machine) -> None:
     """The command that it names is one that works."""
     doctored.run("totpctl", "disable", "sshd", "sudo")
-    (proposed,) = findings(doctored)
+    proposed, _ = findings(doctored)
     assert "run: totpctl enable sshd sudo" == proposed["mend"]
     doctored.run("totpctl", "remove", "alice", "--yes")
-    (proposed,) = findings(doctored)
+    proposed, _ = findings(doctored)
     assert "run: totpctl enroll alice; totpctl enable sshd sudo" == proposed["mend"]
     assert 6 == doctored.run("totpctl", "enable", "sshd", "sudo", check=False).returncode
     doctored.run("totpctl", "enroll", "alice", "--no-confirm", "--json")

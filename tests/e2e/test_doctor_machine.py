@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from tests.e2e.doctor_machine import Doctored, assert_found, our_python
+from tests.e2e.doctor_machine import Doctored, assert_found, findings, our_python
 
 pytestmark = pytest.mark.root
 
@@ -31,6 +33,10 @@ bound = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 bound.bind({SOCKET!r})
 """
 BOUND_FOR_LONG = f"{BOUND}time.sleep(600)"
+
+
+LISTENING = BOUND_FOR_LONG.replace("time.sleep", "bound.listen(); time.sleep")
+ELSEWHERE = f"mount -t tmpfs none /run; mkdir /run/pam_totp; {our_python(LISTENING)}"
 
 
 def record(change: str) -> str:
@@ -172,6 +178,13 @@ CASES = [
         f"until chmod 0600 {SOCKET}; do sleep 0.01; done",
         "nobody listens",
     ),
+    (  # somebody listens on a socket of that name in a mount namespace of their own
+        "socket",
+        f"install -d /run/pam_totp; {our_python(BOUND)}; chmod 0600 {SOCKET}; "
+        f"unshare --mount sh -c {shlex.quote(ELSEWHERE)} </dev/null >/dev/null 2>&1 & "
+        f"until grep -q ' 00010000 .* {SOCKET}$' /proc/net/unix; do sleep 0.01; done; sleep 0.1",
+        "nobody listens",
+    ),
     ("socket-mode", f"{WORKER} chmod 0666 {SOCKET}", "others may use"),
     ("socket-mode", f"echo 'unprivileged = yes' >>{CONFIG}; {WORKER}", "is for root alone"),
     ("service", systemd(socket=GOOD, service=FAILED), "failed (start-limit-hit)"),
@@ -193,6 +206,11 @@ def test_clock_that_nothing_keeps_right(doctored: Doctored) -> None:
 def test_clock_of_a_container_is_that_of_its_host(doctored: Doctored) -> None:
     container = "install -D /dev/null /run/systemd/container"
     assert_found(doctored, "clock-of-host", container, "container's host", UNSYNCHRONISED="yes")
+
+
+def test_store_with_a_disk_of_its_own_is_not_shared(doctored: Doctored) -> None:
+    doctored.run("sh", "-ec", DISK.format("64m"))
+    assert "store-shared" not in {found["check"] for found in findings(doctored)}
 
 
 def test_nobody_listens_to_a_socket_that_is_gone(doctored: Doctored) -> None:

@@ -96,6 +96,22 @@ def test_holders_of_a_file_are_found_with_the_command_of_the_hint(tmp_path: Path
     assert f"/proc/{os.getpid()}/fd/" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "limited"),
+    [("rw rw", False), ("rw rw,usrquota", True), ("rw rw,prjquota,size=1", True), ("ro rw", False)],
+)
+def test_quotas_are_told_by_the_options_of_the_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, limited: bool
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mount, of_the_disk = options.split(" ")
+    row = f"1 0 8:1 / {tmp_path} {mount} - ext4 /dev/sda1 {of_the_disk}\n"
+    mounts.write_text(f"0 0 8:0 / / rw - ext4 /dev/sda usrquota\n{row}", encoding="utf-8")
+    monkeypatch.setattr(disks, "_MOUNTS", str(mounts))
+    assert limited is disks.has_quotas(f"{tmp_path}/store.db")
+    assert disks.has_quotas("/usr/bin")
+
+
 def test_mounts_that_cannot_be_read_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disks, "_MOUNTS", "/no/such/file")
     assert "/" == disks.mount_point("/usr/bin")
