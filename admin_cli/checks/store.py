@@ -17,7 +17,7 @@ ENOUGH_BYTES = 16 * 1024 * 1024
 ENOUGH_FILES = 100
 FSTAB = "/etc/fstab"
 PAGE = "/usr/share/doc/pam_totp/docs/howto/back-up.md"
-OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/crash")  # noqa: S108: looked at
+OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/crash")  # noqa: S108
 _COMMIT = "a code counts only once its use is on the disk"
 
 
