@@ -17,11 +17,21 @@ class Conversation:
     """Talks for one PAM handle. ``echo`` shows what is typed, ``quiet`` hides messages.
 
     ``silent``: the application wants no messages, as sudo does (PAM_SILENT). What is wrong then
-    stands in front of the next prompt, and the rest is not said.
+    stands in front of the next prompt, and the rest is not said. ``by_sshd``: it is sshd, one of
+    whose methods asks nobody.
     """
 
-    def __init__(self, pamh: Any, *, echo: bool, quiet: bool, silent: bool = False) -> None:
+    def __init__(
+        self,
+        pamh: Any,
+        *,
+        echo: bool,
+        quiet: bool,
+        silent: bool = False,
+        by_sshd: bool = False,
+    ) -> None:
         self._pamh = pamh
+        self._by_sshd = by_sshd
         self._prompt_style = pamh.PAM_PROMPT_ECHO_ON if echo else pamh.PAM_PROMPT_ECHO_OFF
         self._quiet = quiet
         self._silent = silent
@@ -65,6 +75,24 @@ class Conversation:
             self._pamh.conversation(self._pamh.Message(style, text))
         except (self._pamh.exception, UnicodeError):
             pass
+
+    def is_answered_blindly(self, text: str) -> bool:
+        """Tell ``text`` as an error; return whether no person is there to read it.
+
+        sshd's ``password`` method answers every hidden prompt with the password, and a message
+        with an empty text. Where a person is asked, a message has no answer (sshpam_passwd_conv
+        and sshpam_thread_conv in auth-pam.c of OpenSSH). If messages are not to be shown, it is
+        an empty one, which costs a person an empty line.
+        """
+        if not self._by_sshd or self._silent:
+            self.tell(text, error=True)
+            return False
+        text = "" if self._quiet else text
+        try:
+            message = self._pamh.Message(self._pamh.PAM_ERROR_MSG, text)
+            return isinstance(self._pamh.conversation(message).resp, str)
+        except (self._pamh.exception, UnicodeError):
+            return False
 
     def show(self, lines: Iterable[str]) -> None:
         """Show what a person has to see. Raises LoginAborted if it cannot be shown.

@@ -115,8 +115,11 @@ class FirstLogin:
                 (self._new,) = changed.authenticators
                 return True
             if verdict.outcome == verifier.PASSWORD:
-                self._log(verifier.MALFORMED, reason=messages.PASSWORD_AS_ANSWER)
-                return False
+                if self._conversation.is_answered_blindly(messages.THAT_WAS_THE_PASSWORD):
+                    self._log(verifier.MALFORMED, reason=messages.PASSWORD_AS_ANSWER)
+                    return False
+                self._log(verifier.MALFORMED, reason=messages.PASSWORD_TYPED_AGAIN)
+                continue
             self._log(verdict.outcome, reason="enrolment")
             self._conversation.tell(messages.WRONG_CODE_OF_THE_APP, error=True)
         return False

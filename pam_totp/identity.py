@@ -44,6 +44,10 @@ def password_given(pamh: Any) -> bool:
     return bool(password(pamh)) and bool(getattr(pamh, "password_given", True))
 
 
+def is_sshd(pamh: Any) -> bool:
+    return item(pamh, "service").startswith("sshd")
+
+
 def came_with_a_key(pamh: Any) -> bool:
     """Tell whether sshd says that it has accepted a key before. Only sshd may be believed."""
     lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").split("\n")

@@ -66,7 +66,7 @@ _PAM_CODES = {
     verifier.THROTTLED: PAM_MAXTRIES,
     verifier.LOCKED: PAM_MAXTRIES,
 }
-_ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED)
+_ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED, verifier.PASSWORD)
 _PROBLEMS_LOGGED = 5  # at each login; totpctl shows them all
 _DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
 
@@ -113,7 +113,11 @@ class _Login:
         self, pamh: Any, flags: int, settings: Config, source: audit.Source, *, debug: bool
     ) -> None:
         self._conversation = Conversation(
-            pamh, echo=settings.echo, quiet=settings.quiet, silent=bool(flags & PAM_SILENT)
+            pamh,
+            echo=settings.echo,
+            quiet=settings.quiet,
+            silent=bool(flags & PAM_SILENT),
+            by_sshd=identity.is_sshd(pamh),
         )
         self._pamh = pamh
         self._password = identity.password(pamh)
@@ -234,18 +238,23 @@ class _Login:
             verdict = verdict._replace(failed_before=of_others)
             rejected += verdict.outcome == verifier.REJECTED
             code = _PAM_CODES[verdict.outcome]
-            self._report(verdict, record.status if record else verifier.ACTIVE)
+            again = verdict.outcome in _ASK_AGAIN
+            if verdict.outcome == verifier.PASSWORD:
+                again = not self._conversation.is_answered_blindly(messages.THAT_WAS_THE_PASSWORD)
+            status = record.status if record else verifier.ACTIVE
+            self._report(verdict, status, by_a_person=again)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
-            if throttled_now or verdict.outcome not in _ASK_AGAIN:
+            if throttled_now or not again:
                 break
         return code
 
-    def _report(self, verdict: Verdict, status: str) -> None:
+    def _report(self, verdict: Verdict, status: str, *, by_a_person: bool) -> None:
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
         if verdict.outcome == verifier.RECOVERY_USED:
             fields["recovery_codes_left"] = str(verdict.recovery_codes_left)
         if verdict.outcome == verifier.PASSWORD:
-            fields["reason"] = messages.PASSWORD_AS_ANSWER
+            typed = messages.PASSWORD_TYPED_AGAIN
+            fields["reason"] = typed if by_a_person else messages.PASSWORD_AS_ANSWER
         if status not in verifier.ACCEPTABLE:
             fields["reason"] = status
         if verdict.wait:
@@ -258,7 +267,8 @@ class _Login:
                 reason=messages.CLOCK_IS_BEHIND,
                 hint=f"look at: timedatectl; then run: totpctl show {self._source.user}",
             )
-        self._tell_verdict(verdict)
+        if verdict.outcome != verifier.PASSWORD:  # that was said already
+            self._tell_verdict(verdict)
 
     def _tell_verdict(self, verdict: Verdict) -> None:
         text = messages.for_verdict(verdict, self._source.user)
@@ -279,7 +289,7 @@ def _came_with_a_key(pamh: Any, source: audit.Source) -> int:
 
     Believed of sshd alone: elsewhere the PAM environment may be the caller's.
     """
-    if not identity.item(pamh, "service").startswith("sshd"):
+    if not identity.is_sshd(pamh):
         audit.record("error", source, reason="first_factor=key works in sshd's PAM file only")
         return PAM_AUTH_ERR
     return PAM_SUCCESS if identity.came_with_a_key(pamh) else PAM_AUTH_ERR

@@ -21,6 +21,7 @@ PASSWORD_AS_ANSWER = (
     "the password came back as the code: sshd's password method answers every prompt with it; "
     "set 'PasswordAuthentication no' and 'KbdInteractiveAuthentication yes' in sshd_config"
 )
+PASSWORD_TYPED_AGAIN = "the password came in place of the code"
 CLOCK_IS_BEHIND = "the last accepted code lies in the future: was the clock set back?"
 
 # Enrolment at a login.
@@ -41,6 +42,7 @@ _ENROLMENT = (
     "If the time for the login runs out, nothing is kept: log in again for another secret.",
 )
 
+THAT_WAS_THE_PASSWORD = "That was your password. Enter the code of your app."
 _WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
 
 
@@ -52,7 +54,7 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
     if outcome in (verifier.REJECTED, verifier.MALFORMED):
         return _WRONG
     if outcome == verifier.PASSWORD:
-        return "Your password came in place of a code: this login method cannot ask for one."
+        return THAT_WAS_THE_PASSWORD
     if outcome == verifier.REPLAYED:
         return f"This code was used already. Wait for the next one (at most {wait} seconds)."
     if outcome == verifier.THROTTLED:

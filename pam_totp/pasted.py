@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import unicodedata
 
+# Soft hyphen, zero-width spaces and joiners, marks, embeddings and isolates of direction, byte
+# order mark: not the overrides of direction, under which an answer looks like another one.
+_INVISIBLE = (
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 _MINUS = "\u2212\u2043"  # minus sign, hyphen bullet: dashes to whoever sees them, but no Pd
 
 
@@ -28,4 +33,4 @@ def _ascii_of(character: str) -> str:
         return "-"
     if category in ("Zs", "Zl", "Zp") or character == "\x85":
         return " "
-    return "" if category == "Cf" else character
+    return "" if character in _INVISIBLE else character

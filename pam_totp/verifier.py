@@ -19,7 +19,9 @@ RECOVERY_CODE = "recovery_code"
 MALFORMED = "malformed"
 PASSWORD = "password"
 
-# What comes of it. MALFORMED and PASSWORD are outcomes as well.
+NO_CODES = (MALFORMED, PASSWORD)
+
+# What comes of it. NO_CODES are outcomes as well.
 ACCEPTED = "accepted"
 RECOVERY_USED = "recovery_used"
 REJECTED = "rejected"
@@ -142,7 +144,7 @@ def verify(
     step is later than the authenticator's last accepted one. A record that is not ACCEPTABLE goes
     the whole way and is then rejected, so that the answer does not tell which it was.
     """
-    if answer.kind in (MALFORMED, PASSWORD):
+    if answer.kind in NO_CODES:
         return Verdict(answer.kind), record
     refusal = standing(record, now, policy)
     if refusal is not None and refusal.outcome == LOCKED:

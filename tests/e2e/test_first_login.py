@@ -140,7 +140,7 @@ def test_a_client_that_is_gone_leaves_nothing(ssh_town: Machine, host: str, wher
     ssh_town.run("pkill", "-KILL", "-x", "ssh")
     ssh_town.log.wait_for("Connection ", " bob ", "[preauth]")
     if host in hosts.NATIVE:  # under pam_python it is ended together with sshd's process
-        ssh_town.log.wait_for("pam_totp(sshd:auth)", "event=error", "the application")
+        ssh_town.log.wait_for("pam_totp(sshd:auth)", "event=aborted", "the application")
     assert not is_enrolled(ssh_town)
     assert "enrolled" not in events(ssh_town)
     fresh = ssh_town.ssh("bob")

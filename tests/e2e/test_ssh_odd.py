@@ -31,6 +31,23 @@ def test_password_method_is_refused_without_a_guess_and_the_log_says_what_to_cha
     assert 0 == machine.state("alice")["failures"]
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_password_that_was_typed_twice_is_said_to_be_one_and_the_code_logs_in(
+    machine: Machine, alice: Account, quiet: bool
+) -> None:
+    set_up(machine, "password-and-code")
+    if quiet:
+        machine.write("/etc/security/pam_totp.conf", "quiet = yes\n")
+    client = machine.ssh("alice")
+    client.answer(PASSWORD, alice.password)
+    client.answer(CODE, alice.password)
+    client.answer(CODE, alice.code())
+    assert quiet != ("That was your password. Enter the code of your app." in client.before)
+    assert "welcome alice" in client.rest()
+    assert ["malformed", "accepted"] == our_events(machine)
+    assert "sshd_config" not in fields(machine.log.wait_for("event=malformed"))["reason"]
+
+
 @pytest.mark.parametrize("line", ["DenyUsers alice", "AllowUsers bob"])
 def test_user_who_may_not_log_in_does_not_and_spends_no_code(
     machine: Machine, alice: Account, line: str

@@ -95,16 +95,29 @@ def test_a_recovery_code_is_good_once_even_at_the_same_moment(worker: Worker, pl
     assert [0, 7, 7, 7, 7, 7] == sorted(outcome.code for outcome in outcomes)
 
 
-def test_the_password_again_is_no_guess_and_is_explained(worker: Worker, place: Place) -> None:
+@pytest.mark.parametrize(
+    ("service", "answered", "prompts", "reason"),
+    [
+        (b"sshd", side.answer(b"", side.TEXT), 1, "sshd_config"),
+        (b"sshd", side.answer(b"", side.NONE), 3, "in place of the code"),
+        (b"other", side.answer(b"", side.TEXT), 3, "in place of the code"),
+    ],
+)
+def test_the_password_again_is_no_guess_and_is_explained(
+    worker: Worker, place: Place, service: bytes, answered: bytes, prompts: int, reason: str
+) -> None:
+    """An answer to a message is what sshd's password method gives, and no person."""
     place.enrol("alice")
+    asked_for = 0
     with Client(worker.socket) as client:
-        client.send(asked(place, user=b"alice", service=b"password-again"))
-        client.until_prompt()
-        client.send(side.answer(b"", side.PASSWORD))
+        client.send(asked(place, user=b"alice", service=service))
         while (received := client.receive())[3] == side.MESSAGE:
-            client.send(side.answer(b"", side.NONE))
+            is_prompt = received[4] == 1
+            asked_for += is_prompt
+            client.send(side.answer(b"", side.PASSWORD) if is_prompt else answered)
     assert side.packet(side.RESULT, bytes([side.PAM_AUTH_ERR])) == received
-    worker.log.wait_for("password-again:auth", "event=malformed", "reason=")
+    assert prompts == asked_for
+    worker.log.wait_for(f"{service.decode()}:auth", "event=malformed", reason)
     assert 0 == place.record("alice").failures
 
 

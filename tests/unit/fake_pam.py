@@ -44,6 +44,7 @@ class FakePam:
 
     An answer may be text, bytes, None, an exception to raise, or a function that returns it and
     does something meanwhile. An item may be an exception as well. authtok cannot be written.
+    ``blind``: messages are answered, as sshd's password method does it.
     """
 
     PAM_PROMPT_ECHO_OFF = CONSTANTS["PAM_PROMPT_ECHO_OFF"]
@@ -65,11 +66,13 @@ class FakePam:
         authtok: object = None,
         env: dict[str, str] | None = None,
         deaf: type[BaseException] | None = None,
+        blind: bool = False,
     ) -> None:
         self._items = {"service": service, "rhost": rhost, "tty": tty, "ruser": ruser}
         self._items |= {"user": user, "authtok": authtok}
         self._answers = list(answers)
         self._deaf = deaf
+        self._blind = blind
         self.env = env or {}
         self.transcript: list[tuple[int, str]] = []
 
@@ -88,7 +91,7 @@ class FakePam:
         if message.msg_style not in (self.PAM_PROMPT_ECHO_OFF, self.PAM_PROMPT_ECHO_ON):
             if self._deaf:
                 raise self._deaf
-            return Response(None)
+            return Response("" if self._blind else None)
         assert self._answers, "asked more often than expected"
         answer = self._answers.pop(0)
         if callable(answer):

@@ -88,11 +88,20 @@ def test_a_code_beyond_the_window_is_wrong(front: FrontDoor, bob: Person, offset
     assert None is front.record()
 
 
-def test_the_password_as_answer_ends_it_at_once(front: FrontDoor) -> None:
-    entered = front.log_in(PASSWORD)
+def test_a_method_of_sshd_that_answers_with_the_password_ends_it_at_once(
+    front: FrontDoor,
+) -> None:
+    entered = front.log_in(PASSWORD, blind=True)
     assert ("PAM_AUTH_ERR", 1) == (entered.result, len(entered.pamh.prompts))
     assert "sshd_config" in front.door.log.lines()[-1]
     assert None is front.record()
+
+
+def test_a_password_that_was_typed_twice_ends_nothing(front: FrontDoor, bob: Person) -> None:
+    entered = front.log_in(PASSWORD, bob.types_the_code, "")
+    assert "PAM_SUCCESS" == entered.result
+    assert "That was your password. Enter the code of your app." in entered.messages
+    assert "sshd_config" not in front.door.log.text()
 
 
 def test_of_two_first_logins_at_once_one_is_kept_and_the_other_refused(

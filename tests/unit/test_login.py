@@ -8,6 +8,7 @@ import pytest
 
 from pam_totp import login, messages, otp
 from pam_totp.verifier import SUSPENDED, Authenticator, UserRecord
+from tests.support.logs import fields
 from tests.support.place import SECRET, code_now, wrong_code
 from tests.unit.door import NAMES, Door
 from tests.unit.fake_pam import CONSTANTS, PamException
@@ -92,17 +93,61 @@ def test_a_malformed_answer_is_refused_and_not_counted(door: Door, answer: str |
     assert 0 == door.place.record("alice").failures
 
 
-@pytest.mark.parametrize("password", ["hunter2", "123456", RECOVERY_CODE])
-def test_the_password_as_answer_ends_the_login_at_once(door: Door, password: str) -> None:
-    entered = door.login(password, authtok=password)
-    assert "PAM_AUTH_ERR" == entered.result
-    expected = "Your password came in place of a code: this login method cannot ask for one."
-    assert [(ERROR, expected)] == entered.pamh.messages
-    (line,) = door.log.lines()
-    assert "event=malformed user=alice" in line
-    assert messages.PASSWORD_AS_ANSWER in line
-    assert "sshd_config" in line
+PASSWORDS = ["hunter2", "123456", RECOVERY_CODE]
+THAT_WAS_IT = "That was your password. Enter the code of your app."
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("user", ["alice", "bob", "mallory"])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_method_of_sshd_that_answers_with_the_password_is_refused_at_once(
+    door: Door, password: str, user: str, quiet: bool
+) -> None:
+    argv = ["quiet"] if quiet else []
+    entered = door.login(password, user=user, authtok=password, blind=True, argv=argv)
+    assert ("PAM_AUTH_ERR", 1) == (entered.result, len(entered.pamh.prompts))
+    assert [(ERROR, "" if quiet else THAT_WAS_IT)] == entered.pamh.messages
+    line = fields(door.log.lines()[-1])
+    assert ("malformed", user) == (line["event"], line["user"])
+    assert messages.PASSWORD_AS_ANSWER == line["reason"]
+    assert "sshd_config" in line["reason"]
     assert 0 == door.place.record("alice").failures
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("service", ["sshd", "login"])
+def test_a_password_that_was_typed_twice_is_no_guess_and_there_is_another_try(
+    door: Door, password: str, service: str
+) -> None:
+    entered = door.login(password, code_now(), authtok=password, service=service)
+    assert ("PAM_SUCCESS", [(ERROR, THAT_WAS_IT)]) == (entered.result, entered.pamh.messages)
+    assert ["malformed", "accepted"] == door.log.events()
+    reason = fields(door.log.lines()[0])["reason"]
+    assert "the password came in place of the code" == reason
+
+
+@pytest.mark.parametrize("service", ["sshd", "vsftpd"])
+@pytest.mark.parametrize("user", ["alice", "bob", "mallory"])
+def test_the_password_is_taken_as_often_as_any_wrong_answer(
+    door: Door, user: str, service: str
+) -> None:
+    entered = door.login(*["hunter2"] * 3, user=user, authtok="hunter2", service=service)
+    assert ("PAM_AUTH_ERR", 3) == (entered.result, len(entered.pamh.prompts))
+    assert 0 == door.place.record("alice").failures
+
+
+def test_only_of_sshd_an_answer_to_a_message_means_anything(door: Door) -> None:
+    entered = door.login("hunter2", code_now(), authtok="hunter2", blind=True, service="gdm")
+    assert "PAM_SUCCESS" == entered.result
+
+
+def test_where_prompts_alone_are_shown_the_next_one_says_that_it_was_the_password(
+    door: Door,
+) -> None:
+    silent = CONSTANTS["PAM_SILENT"]
+    how = {"authtok": "hunter2", "flags": silent, "service": "sudo"}
+    entered = door.login("hunter2", code_now(), **how)
+    assert f"{THAT_WAS_IT}\nVerification code: " == entered.pamh.prompts[1]
 
 
 def test_a_code_is_no_password_because_a_password_was_given(door: Door) -> None:

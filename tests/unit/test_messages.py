@@ -43,7 +43,7 @@ OUTCOMES = [
         ),
         (
             Verdict(verifier.PASSWORD),
-            "Your password came in place of a code: this login method cannot ask for one.",
+            "That was your password. Enter the code of your app.",
         ),
         (
             Verdict(verifier.RECOVERY_USED, recovery_codes_left=4),

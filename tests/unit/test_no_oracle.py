@@ -9,6 +9,7 @@ import pytest
 
 from pam_totp import otp, recovery
 from pam_totp.admission import GroupRule
+from pam_totp.sealing import Sealer
 from pam_totp.store.database import Database
 from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
 from tests.support.logs import LogSocket
@@ -179,6 +180,31 @@ def test_the_same_hashes_are_computed_for_every_user(
     expected = work(enrolled)
     for kind in OTHERS:
         assert expected == work(kind), kind.__name__
+
+
+@pytest.mark.parametrize("answer", ["junk", "", "hunter2", "\ufffd"])
+def test_an_answer_that_is_no_code_costs_no_question_to_the_store(
+    open_door: Callable[[Kind], tuple[Door, str]], answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open the secrets of the enrolled took 13 microseconds, which tells."""
+    since_the_prompt: list[str] = []
+    execute, unseal = Database.execute, Sealer.open
+
+    def watched(self: Database, statement: str, parameters: tuple = ()) -> object:
+        since_the_prompt.append(statement)
+        return execute(self, statement, parameters)
+
+    def unsealed(self: Sealer, *arguments: object) -> bytes:
+        since_the_prompt.append("unseal")
+        return unseal(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Database, "execute", watched)
+    monkeypatch.setattr(Sealer, "open", unsealed)
+    for kind in (enrolled, *OTHERS):
+        door, user = open_door(kind)
+        typed = door.meanwhile(answer, since_the_prompt.clear)
+        door.login(typed, user=user, authtok="hunter2", argv=["attempts=1"])
+        assert [] == since_the_prompt, kind.__name__
 
 
 def test_every_user_costs_one_commit_an_answer(
