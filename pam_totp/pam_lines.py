@@ -86,8 +86,13 @@ class Line(NamedTuple):
     quiet: bool = False  # "-auth": libpam does not log that the module is missing
 
     @property
+    def bare_control(self) -> str:
+        """The control without the one pair of brackets around it, which is how libpam sees it."""
+        return self.control[1:-1] if self.control.startswith("[") else self.control
+
+    @property
     def includes(self) -> bool:
-        return self.type == INCLUDE or self.control.strip("[]").lower() in ("include", "substack")
+        return self.type == INCLUDE or self.bare_control.lower() in ("include", "substack")
 
     @property
     def module_name(self) -> str:
@@ -147,7 +152,18 @@ def _line(file: str, first: int, last: int, text: str) -> Line:
     if not control or not module:
         raise NotUnderstood(file, first, "lacks a control or a module")
     control = f"[{control}]" if bracket else control
-    return Line(file, first, kind, control, module, tuple(_tokens(rest)), last, quiet)
+    line = Line(file, first, kind, control, module, tuple(_tokens(rest)), last, quiet)
+    if line.bare_control.lower() != "include" and not _has_a_name(module):
+        raise NotUnderstood(
+            file, first, f"names {module}, which is no module: PAM reads no further"
+        )
+    return line
+
+
+def _has_a_name(module: str) -> bool:
+    """Whether libpam finds a name in the path of a module; else it gives up the whole file."""
+    name = module.rpartition("/")[2]
+    return (name.rpartition(".")[0] if "." in name else name) not in ("", "?")
 
 
 def token(text: str) -> tuple[str, str]:
@@ -172,7 +188,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 def actions(line: Line) -> dict[str, str | int]:
     """Return what each return code leads to: one of ACTIONS, or how many modules to jump over."""
-    control = line.control.strip("[]")
+    control = line.bare_control
     try:
         return _actions(_KEYWORDS.get(control.lower(), control))
     except ValueError as error:

@@ -62,6 +62,17 @@ def test_a_number_is_that_of_the_first_line() -> None:
         ("sshd auth required pam_unix.so\n", 1, "begins with 'sshd', which is no type of PAM's"),
         ("@include\n", 1, "@include needs the name of one file"),
         ("@include a b\n", 1, "@include needs the name of one file"),
+        ("auth required] a.so\n", 1, "has a control that PAM does not know: required]"),
+        ("auth [success=ok\\]] a.so\n", 1, "has a control that PAM does not know: [success=ok]]"),
+        ("auth [[required\\]] a.so\n", 1, "has a control that PAM does not know: [[required]]"),
+        *(
+            (
+                f"auth required {name}\n",
+                1,
+                f"names {name}, which is no module: PAM reads no further",
+            )
+            for name in ("/lib/security/", "a/", ".so", "/.so", "?", "?.so")
+        ),
         ("auth require pam_unix.so\n", 1, "has a control that PAM does not know: require"),
         (
             "auth [success=okay] pam_unix.so\n",
