@@ -1,6 +1,8 @@
 """A password step copied out of the files that it includes, so that nothing gets past its end.
 
-- What ended the stack with success (``sufficient``, ``done``) jumps to the end of the copy.
+- What ended the stack with success (``sufficient``, ``done``) jumps to the end of the copy. Any
+  other code that ended it there denied the login, and still does: after a jump, the line at the
+  end of the copy would grant it.
 - ``required`` becomes ``requisite``: the first refusal ends the login, and whatever comes after
   the copy is not reached. Only a control in brackets may refuse and go on, as for pam_faillock.
 - The rest, order and jumps included, stays as it is.
@@ -8,11 +10,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from pam_totp import pam_dispatch, pam_lines
 from pam_totp.pam_dispatch import Entry, Stack
-from pam_totp.pam_lines import INCLUDE, Line, NotUnderstood
+from pam_totp.pam_lines import INCLUDE, RETURN_CODES, Line, NotUnderstood
+
+_CODES = "|".join(("default", *RETURN_CODES))
+_DONE = re.compile(rf"(?P<code>{_CODES})\s*=\s*done")
 
 
 def copied(stack: Stack, begin: int, end: int) -> list[str]:
@@ -66,17 +72,31 @@ def _copy(entries: Sequence[Entry], at: int, places: Sequence[int]) -> str:
             goal, too_far = pam_dispatch.jump(entries, at, action)
             if too_far or action != sum(at < place < goal for place in places):
                 raise NotUnderstood(line.file, line.number, "jumps out of the password step")
-    if control.strip("[]").lower() == "required":
+    if _bare(control).lower() == "required":
         control = "requisite"
     kind = f"-{line.type}" if line.quiet else line.type
     return " ".join((kind, control, *map(_word, (line.module, *line.arguments))))
 
 
 def _with_jump(control: str, distance: int) -> str:
+    """Return ``control`` with a jump in place of "done" for a success, and "die" for the rest."""
     action = str(distance) if distance else "ok"
-    if control.strip("[]").lower() == "sufficient":
-        return f"[success={action} new_authtok_reqd={action} default=ignore]"
-    return control.replace("done", action)  # no other word of a control has these letters
+    bare = _bare(control)
+    if bare.lower() == "sufficient":
+        return f"[success={action} new_authtok_reqd=die default=ignore]"
+    says_success = re.search(r"success\s*=", bare) is not None
+
+    def replaced(pair: re.Match[str]) -> str:
+        code = pair["code"]
+        if code == "default" and not says_success:
+            return f"success={action} default=die"
+        return f"{code}={action if code == 'success' else 'die'}"
+
+    return f"[{_DONE.sub(replaced, bare)}]"
+
+
+def _bare(control: str) -> str:
+    return control[1:-1] if control.startswith("[") else control
 
 
 def _word(text: str) -> str:

@@ -152,7 +152,7 @@ WITHOUT_KEY = [(name, service, None) for name in DISTRIBUTIONS for service in ("
 
 
 @pytest.mark.parametrize("code", ["success", "ignore", "auth_err"])
-@pytest.mark.parametrize("password", ["success", "auth_err", "user_unknown"])
+@pytest.mark.parametrize("password", ["success", "auth_err", "user_unknown", "new_authtok_reqd"])
 @pytest.mark.parametrize(
     ("name", "service", "keys", "key"),
     [(*case, key) for case in KEYED for key in (True, False)]

@@ -179,8 +179,8 @@ def test_keys_are_those_of_sshd(service: str, keys: str) -> None:
             BEGIN
             + "#replaced: auth sufficient pam_unix.so a [b c]\n#replaced: \n#replaced: # then\n"
             + "#replaced: -auth sufficient pam_ldap.so\n#replaced: auth required pam_deny.so\n"
-            + "auth [success=2 new_authtok_reqd=2 default=ignore] pam_unix.so a [b c]\n"
-            + "-auth [success=1 new_authtok_reqd=1 default=ignore] pam_ldap.so\n"
+            + "auth [success=2 new_authtok_reqd=die default=ignore] pam_unix.so a [b c]\n"
+            + "-auth [success=1 new_authtok_reqd=die default=ignore] pam_ldap.so\n"
             + "auth requisite pam_deny.so\nauth required pam_permit.so\n"
             + CODE
             + END,
@@ -190,7 +190,7 @@ def test_keys_are_those_of_sshd(service: str, keys: str) -> None:
             BEGIN
             + "#replaced: auth include nested\n#replaced: auth include fedora\n"
             + "auth substack fedora\nauth requisite pam_env.so\n"
-            + "auth [success=1 new_authtok_reqd=1 default=ignore] pam_unix.so\n"
+            + "auth [success=1 new_authtok_reqd=die default=ignore] pam_unix.so\n"
             + "auth requisite pam_deny.so\nauth required pam_permit.so\n"
             + CODE
             + END,
@@ -202,6 +202,16 @@ def test_keys_are_those_of_sshd(service: str, keys: str) -> None:
             + "#replaced: auth [success=done auth_err=die default=ignore] pam_unix.so\n"
             + "#replaced: auth requisite pam_deny.so\n"
             + "auth [success=1 auth_err=die default=ignore] pam_unix.so\n"
+            + "auth requisite pam_deny.so\nauth required pam_permit.so\n"
+            + CODE
+            + END,
+        ),
+        (
+            "auth [user_unknown=ignore default=done] pam_unix.so\nauth requisite pam_deny.so\n",
+            BEGIN
+            + "#replaced: auth [user_unknown=ignore default=done] pam_unix.so\n"
+            + "#replaced: auth requisite pam_deny.so\n"
+            + "auth [user_unknown=ignore success=1 default=die] pam_unix.so\n"
             + "auth requisite pam_deny.so\nauth required pam_permit.so\n"
             + CODE
             + END,
