@@ -12,7 +12,6 @@ from __future__ import annotations
 from . import pam_lines, pam_ways
 from .pam_dispatch import Entry, Stack
 from .pam_lines import INCLUDE, Line, NotUnderstood
-from .pam_ways import runs_the_hook
 from .records import NamedTuple
 
 TYPE_CHECKING = False
@@ -38,6 +37,13 @@ class Judgement(NamedTuple):
     can_succeed: bool  # right password (or key) and right code let somebody in
     lets_exempt_in: bool  # so does the right password alone for who is asked for no code
     hosts: tuple[str, ...]  # of pam_totp.so and pam_python.so, which run the hook
+    bad_jumps: tuple[Line, ...] = ()  # they can jump beyond the end, where libpam denies
+    nobody_gets_in: bool = False  # whatever is given; but who is asked for no code, and root
+    key_lines_alone: tuple[
+        Line, ...
+    ] = ()  # first_factor=key lines of a stack that asks for nothing
+    other_codes: tuple[Line, ...] = ()  # other modules that ask for a code
+    needs_other_code: bool = False  # password and code let nobody in whom one of these refuses
 
 
 def pam_path(name: str) -> str | None:
@@ -91,7 +97,7 @@ def _entries(
         if not line.includes:
             yield Entry(line, level, pam_lines.actions(line), number)
             continue
-        substack = line.control.strip("[]").lower() == "substack"
+        substack = line.bare_control.lower() == "substack"
         if substack:
             yield Entry(line, level, {}, number)
         included = read(line.module)
@@ -104,11 +110,15 @@ def _entries(
         yield from _entries(line.module, included, read, level=deeper, deep=deep + 1, top=number)
 
 
-def judge(stack: Stack) -> Judgement:
-    """Try every way through ``stack``."""
-    asked, granted = pam_ways.walk(stack)
-    ways_in = {(facts.passed or facts.key, facts.code) for facts in granted}
+def judge(stack: Stack, *, key: bool = False) -> Judgement:
+    """Try every way through ``stack``.
+
+    ``key``: sshd runs it only for people whose key it has accepted.
+    """
+    asked, granted = pam_ways.walk(stack, key=key)
     no_key = [(at, facts) for at, facts in asked if not facts.key]
+    lines = [entry.line for entry in stack.entries if not entry.begins_substack]
+    asks = any(map(pam_ways.asks_for_a_code, lines))
 
     def named(places: Iterable[int]) -> tuple[Line, ...]:
         return tuple(stack.entries[at].line for at in sorted(set(places)))
@@ -122,12 +132,40 @@ def judge(stack: Stack) -> Judgement:
         without_password=named(
             f.code_at for f in granted if f.code and not (f.passed or f.key or f.root)
         ),
-        can_succeed=(True, "success") in ways_in,
-        lets_exempt_in=(True, "ignore") in ways_in,
-        hosts=tuple(
-            dict.fromkeys(e.line.module_name for e in stack.entries if runs_the_hook(e.line))
-        ),
+        can_succeed=_lets_in(granted, "success"),
+        lets_exempt_in=_lets_in(granted, "ignore"),
+        hosts=tuple(dict.fromkeys(x.module_name for x in lines if pam_ways.runs_the_hook(x))),
+        bad_jumps=named(pam_ways.jumps_beyond_the_end(stack, key=key)),
+        nobody_gets_in=all(facts.code == "ignore" or facts.root for facts in granted),
+        key_lines_alone=() if asks else tuple(filter(pam_ways.is_key_line, lines)),
+        other_codes=tuple(x for x in lines if x.module_name in pam_ways.OTHER_CODES),
+        needs_other_code=_needs_other_code(stack, key=key),
     )
+
+
+def _lets_in(granted: Iterable[pam_ways.Facts], code: str) -> bool:
+    return any((facts.passed or facts.key) and facts.code == code for facts in granted)
+
+
+def _needs_other_code(stack: Stack, *, key: bool) -> bool:
+    """Whether somebody whom the other code modules refuse is denied for that.
+
+    One that is all that comes before the code is a first factor, and no other code.
+    """
+    modules = {entry.line.module_name for entry in stack.entries}
+    others = modules & pam_ways.OTHER_CODES
+    first = modules & pam_ways.FIRST_FACTORS - others
+    if not others or not (first or key or any(pam_ways.is_key_line(e.line) for e in stack.entries)):
+        return False
+    _, now = pam_ways.walk(stack, key=key)
+    _, granted = pam_ways.walk(stack, key=key, refused=frozenset(others))
+    return _lets_in(now, "success") and not _lets_in(granted, "success")
+
+
+def asks_password_of_keys(stack: Stack) -> bool:
+    """Whether somebody whose key sshd has accepted needs the password as well."""
+    _, granted = pam_ways.walk(stack, key=True)
+    return bool(granted) and all(facts.passed for facts in granted)
 
 
 def proves_password(service: str, read: Read = read_pam_file, *, key: bool = False) -> bool:

@@ -59,6 +59,17 @@ FIRST_FACTORS = PASSWORD_MODULES | frozenset(
         "pam_aad.so",
     }
 )
+# These ask for a code of their own, or for a second approval.
+OTHER_CODES = frozenset(
+    {
+        "pam_google_authenticator.so",
+        "pam_oath.so",
+        "pam_duo.so",
+        "pam_yubico.so",
+        "pam_privacyidea.so",
+        "pam_otpw.so",
+    }
+)
 # Set-uid programs: only there does pam_rootok see who calls. A daemon is always root.
 SET_UID = frozenset(
     {
@@ -81,6 +92,8 @@ _ALWAYS = {
     "pam_deny.so": ("auth_err",),
     "pam_env.so": ("ignore",),
 }
+# What a module returns that has no code for somebody, and is not told to pass over them.
+_REFUSED = ("auth_err",)
 # They pass over nobody, unless an argument like ignore_unknown_user says so.
 _DECIDES = ("pam_unix.so", "pam_sss.so")
 
@@ -91,7 +104,7 @@ class Facts(NamedTuple):
     tried: bool = False  # a password module, or another first factor, has run
     passed: bool = False  # one of them succeeded
     proven: bool = False  # one that asks for the password succeeded
-    key: bool = False  # a line with first_factor=key succeeded
+    key: bool = False  # sshd accepted a key: a line with first_factor=key succeeded
     root_at: int = -1  # where pam_rootok knew root
     code: str = ""  # "success" or "ignore": what a pam_totp line returned
     code_at: int = -1  # which entry that was
@@ -118,42 +131,83 @@ def asks_for_a_code(line: Line) -> bool:
     return runs_the_hook(line) and not is_key_line(line)
 
 
-def walk(stack: Stack) -> tuple[set[tuple[int, Facts]], set[Facts]]:
-    """Return with which facts each pam_totp line is reached, and with which the stack grants."""
-    entries = stack.entries
+def walk(
+    stack: Stack, *, key: bool = False, refused: frozenset[str] = frozenset()
+) -> tuple[set[tuple[int, Facts]], set[Facts]]:
+    """Return with which facts each pam_totp line is reached, and with which the stack grants.
+
+    ``key``: nobody gets here whose key sshd has not accepted. The modules ``refused`` let nobody
+    pass.
+    """
     asked: set[tuple[int, Facts]] = set()
     granted: set[Facts] = set()
+    for state, facts in _reached(stack, key=key, refused=refused):
+        if state.at >= len(stack.entries):
+            if state.granted:
+                granted.add(facts)
+        elif asks_for_a_code(stack.entries[state.at].line):
+            asked.add((state.at, facts))
+    return asked, granted
+
+
+def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
+    """Return the entries from which libpam jumps further than there are modules, and denies.
+
+    For every code of every module, wherever nothing has been refused yet. Left out is what a
+    password module or a line of ours jumps over when it refuses: that login is denied anyway.
+    """
+    found = set()
+    for state, _ in _reached(stack, key=key):
+        if state.at >= len(stack.entries) or state.impression < 0:
+            continue
+        entry = stack.entries[state.at]
+        is_factor = entry.line.module_name in PASSWORD_MODULES or runs_the_hook(entry.line)
+        for code in _codes(entry, stack.service, key=key):
+            action = entry.actions.get(code)
+            if not isinstance(action, int) or (is_factor and code not in (*_GRANTED, "ignore")):
+                continue
+            if pam_dispatch.jump(stack.entries, state.at, action)[1]:
+                found.add(state.at)
+    return found
+
+
+def _reached(
+    stack: Stack, *, key: bool, refused: frozenset[str] = frozenset()
+) -> Iterator[tuple[State, Facts]]:
+    """Yield once each where libpam can stand, with the facts; beyond the last entry, too."""
     seen: set[tuple[State, Facts]] = set()
-    todo = [(State(), Facts())]
+    todo = [(State(), Facts(key=key))]
     while todo:
         way = todo.pop()
         if way in seen:
             continue
         seen.add(way)
+        yield way
         state, facts = way
-        if state.at >= len(entries):
-            if state.granted:
-                granted.add(facts)
+        if state.at >= len(stack.entries):
             continue
-        entry = entries[state.at]
-        if asks_for_a_code(entry.line):
-            asked.add((state.at, facts))
-        for code in _codes(entry, stack.service):
-            following = pam_dispatch.after(entries, state, code)
+        entry = stack.entries[state.at]
+        for code in _codes(entry, stack.service, key=key, refused=refused):
+            following = pam_dispatch.after(stack.entries, state, code)
             todo.append((following, _learn(facts, stack, state.at, following.at, code)))
-    return asked, granted
 
 
-def _codes(entry: Entry, service: str) -> Iterator[str]:
+def _codes(
+    entry: Entry, service: str, *, key: bool, refused: frozenset[str] = frozenset()
+) -> Iterator[str]:
     """Yield one return code for each action and meaning that the module's codes can have."""
-    if entry.begins_substack:
+    if entry.begins_substack or (key and is_key_line(entry.line)):
         yield "success"
         return
+    line = entry.line
+    codes: tuple[str, ...] = _ALWAYS.get(line.module_name, RETURN_CODES)
+    if line.module_name in refused:
+        codes = (*_REFUSED, "ignore") if "nullok" in line.arguments else _REFUSED
     seen: set[tuple[str | int, str]] = set()
-    for code in _ALWAYS.get(entry.line.module_name, RETURN_CODES):
+    for code in codes:
         meaning = code if code in (*_GRANTED, "ignore") else "refused"
         known = entry.actions[code], meaning
-        if known not in seen and _can_return(entry.line, code, service):
+        if known not in seen and _can_return(line, code, service):
             seen.add(known)
             yield code
 

@@ -20,12 +20,14 @@ from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement
 from pam_totp.verifier import UserRecord
 
-from .. import policy, programs
+from .. import policy, programs, sshd, ui
 from ..access import accounts, sudoers
 from ..session import Session
+from ..sshd import process as sshd_process
 from ..switching import enabled
 from .services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
 
+SSHD = "sshd"
 PROGRAMS = "/usr/lib/pam_totp"
 WORKER = f"{PROGRAMS}/worker"
 PEOPLE_TRIED = 50  # sshd -T takes a hundredth of a second each
@@ -147,7 +149,20 @@ class Facts:
     @cached_property
     def services(self) -> dict[str, Service]:
         """Every PAM service with a file, by name."""
-        return read_services()
+        services = read_services()
+        if SSHD in services and services[SSHD].lines and self.keys_come_first:
+            services[SSHD] = read_service(SSHD, key=True)
+        return services
+
+    @cached_property
+    def keys_come_first(self) -> bool:
+        """Whether sshd lets PAM ask only those whose key it has accepted; False if not known."""
+        if not os.path.exists(sshd_process.program()):
+            return False
+        try:
+            return sshd.keys_come_first()
+        except ui.CommandFailed:
+            return False  # another check reports it
 
     def service(self, name: str) -> Service:
         return self.services.get(name) or read_service(name)
@@ -165,10 +180,15 @@ class Facts:
 
     @property
     def judged(self) -> Iterator[tuple[Service, Judgement]]:
-        """The services with lines of ours, and what these come to; without mere parts of them."""
+        """The services with lines of ours, and what these come to.
+
+        Without files that others include, and without those that have no auth line of their own.
+        """
         parts = {part for service in self.services.values() for part in service.parts}
         for service in self.services.values():
-            if service.judgement is not None and service.name not in parts - {*LOGINS}:
+            if service.name in parts - {*LOGINS} or not service.authenticates:
+                continue
+            if service.judgement is not None:
                 yield service, service.judgement
 
     @property

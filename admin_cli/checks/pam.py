@@ -17,13 +17,15 @@ from .services import LOGINS, PAM_PYTHON, Service, arguments_of, path_of
 PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
 _OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
 _REPLACED = "#replaced:"
+_PASSWORD_STEP = "@include common-auth"  # Debian's
+_KEY_LINES_ALONE = "its only pam_totp line has first_factor=key, and so asks for no code"
 
 
 @check("pam-missing", WRONG, "it was enabled, and now asks for no code: a package update?")
 def missing(facts: Facts) -> Iterator[Found]:
     for name in facts.remembered:
         service = facts.service(name)
-        if service.problem or service.lines:
+        if service.problem or (service.lines and not _has_key_lines_alone(service)):
             continue
         if not service.text:
             yield (
@@ -34,7 +36,13 @@ def missing(facts: Facts) -> Iterator[Found]:
             continue
         commented = _OURS_IN_A_COMMENT.search(service.text)
         what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
+        if service.lines:
+            what = _KEY_LINES_ALONE
         yield f"{service.path}: {what}", _enable_again(facts, name)
+    for service, judgement in facts.judged:
+        if service.name not in facts.remembered:
+            for line in judgement.key_lines_alone[:1]:
+                yield f"{service.path}: {_KEY_LINES_ALONE}", _enable_anew(facts, service, line)
 
 
 @check("pam-unclear", WRONG, "nobody can say whether a code is asked for")
@@ -86,10 +94,36 @@ def without_password(facts: Facts) -> Iterator[Found]:
             )
 
 
+@check("pam-bad-jump", WRONG, 'PAM denies every login that takes that jump: "bad jump in stack"')
+def bad_jumps(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.bad_jumps:
+            yield (
+                f"{service.name}: {_shown(line)} can jump beyond the last line",
+                f"edit {path_of(line.file)}: let that line jump over fewer lines, or remove it",
+            )
+
+
+@check("pam-other-code", WRONG, "users without a code there are denied; others give two codes")
+def other_code(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.needs_other_code:
+            for line in judgement.other_codes:
+                yield f"{service.name}: {_shown(line)} asks for a code too", _without(line)
+
+
+@check("pam-other-code-optional", NOTE, "users with a code there give two codes")
+def other_code_optional(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.asks and not judgement.needs_other_code:
+            for line in judgement.other_codes:
+                yield f"{service.name}: {_shown(line)} may ask for a code", _without(line)
+
+
 @check("pam-dead-end", WRONG, "nobody gets in, whatever password and code they give")
 def dead_end(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
-        if not judgement.can_succeed:
+        if judgement.nobody_gets_in:
             yield (
                 f"{service.path}: password and code together do not succeed",
                 f"run: totpctl disable {service.name}; then mend the file, see pam.d(5)",
@@ -190,6 +224,10 @@ def nothing_enabled(facts: Facts) -> Iterator[Found]:
     yield "no service asks for a code", f"run: {enable}"
 
 
+def _has_key_lines_alone(service: Service) -> bool:
+    return service.judgement is not None and bool(service.judgement.key_lines_alone)
+
+
 def _mentions_us(service: Service) -> bool:
     active = (line.split("#")[0] for line in service.text.splitlines())
     return any("pam_totp" in line for line in active)
@@ -204,6 +242,10 @@ def _enable_again(facts: Facts, name: str) -> str:
     return f"run: totpctl enable {name}" + (f" --keys {keys}" if keys not in (None, "code") else "")
 
 
+def _without(line: Line) -> str:
+    return f"remove that line from {path_of(line.file)} once all its users are enrolled here"
+
+
 def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
     """What mends a stack: ours is written anew; in another's, the line has to be seen to."""
     if pam_file.is_managed(service.text):
@@ -216,7 +258,26 @@ def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
         return f"run: totpctl disable {service.name}; {again.removeprefix('run: ')}"
     file = path_of(line.file) if pam_ways.runs_the_hook(line) else service.path
     again = _enable_again(facts, service.name)
+    if not _can_be_enabled(service):
+        if _can_be_enabled(service, _PASSWORD_STEP):
+            return f"replace the pam_totp line in {file} by: {_PASSWORD_STEP}; then {again}"
+        return f"put the lines that ask for the password in place of pam_totp's in {file}"
     return f"take the pam_totp line out of {file}; then {again}"
+
+
+def _can_be_enabled(service: Service, instead: str = "") -> bool:
+    """Whether enable takes the file, with ``instead`` in place of the first of our lines."""
+    lines = service.text.splitlines()
+    for line in service.lines:
+        if line.file == service.name:
+            lines[line.number - 1 : line.last] = [""] * (line.last - line.number + 1)
+            lines[line.number - 1], instead = instead, ""
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        pam_file.enabled(service.name, text, keys=None, read=pam_stack.read_pam_file)
+    except NotUnderstood:
+        return False
+    return True
 
 
 CHECKS = (
@@ -226,6 +287,9 @@ CHECKS = (
     before_password,
     after_wrong_password,
     without_password,
+    bad_jumps,
+    other_code,
+    other_code_optional,
     dead_end,
     asked_twice,
     exempt,

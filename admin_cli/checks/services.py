@@ -20,7 +20,7 @@ NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 # Copies of a file. libpam would take them, but no program asks for them; ~ is no part of a name.
 _NO_SERVICE = (
-    *(".dpkg-", ".rpmnew", ".rpmsave", ".rpmorig", ".pacnew", ".pacsave", ".ucf-"),
+    *(".dpkg-", ".rpmnew", ".rpmsave", ".rpmorig", ".pacnew", ".pacsave", ".ucf-", ".pam-old"),
     *(".bak", ".backup", ".old", ".orig", ".save"),
 )
 _SELFTEST = "pam_totp-selftest."
@@ -30,7 +30,8 @@ class Service(NamedTuple):
     """One PAM file. ``lines``: ours that its auth stack comes to. ``judgement``: where it has any.
 
     ``problem``: why the stack is not understood; then there are neither lines nor judgement.
-    ``parts``: the other files that it includes.
+    ``parts``: the other files that it includes. ``authenticates``: it has auth lines of its own;
+    one without, as common-session or systemd-user, authenticates nobody, or goes by "other".
     """
 
     name: str
@@ -39,6 +40,7 @@ class Service(NamedTuple):
     judgement: pam_stack.Judgement | None = None
     parts: tuple[str, ...] = ()
     problem: NotUnderstood | None = None
+    authenticates: bool = True
 
     @property
     def path(self) -> str:
@@ -65,17 +67,19 @@ def read_services() -> dict[str, Service]:
     return {name: read_service(name) for name in sorted(names) if _is_service(name)}
 
 
-def read_service(name: str) -> Service:
+def read_service(name: str, *, key: bool = False) -> Service:
+    """Return what a service does; ``key``: sshd asks PAM only about those whose key it accepted."""
     text = ""
     try:
         text = pam_stack.read_pam_file(name) or ""
         stack = pam_stack.auth_stack(name)
         ours = tuple(e.line for e in stack.entries if pam_ways.runs_the_hook(e.line))
-        judgement = pam_stack.judge(stack) if ours else None
+        judgement = pam_stack.judge(stack, key=key) if ours else None
     except NotUnderstood as error:
         return Service(name, text, problem=error)
     parts = {entry.line.file for entry in stack.entries} - {name}
-    return Service(name, text, ours, judgement, tuple(sorted(parts)))
+    own = stack.file == stack.service
+    return Service(name, text, ours, judgement, tuple(sorted(parts)), authenticates=own)
 
 
 def path_of(name: str) -> str:

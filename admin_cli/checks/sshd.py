@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
+from pam_totp import pam_stack
+from pam_totp.pam_lines import NotUnderstood
+
 from .. import sshd, ui
 from ..sshd import process as sshd_process
+from ..sshd.drop_in_text import method_lists
 from ..switching import blocks, files
+from .facts import SSHD as SERVICE
 from .facts import CannotTell, Facts
-from .finding import NOTE, WRONG, Found, check
+from .finding import NOTE, WRONG, Finding, Found, check
 
-SERVICE = "sshd"
 _KEYS_WHY = "whoever has a key, or stole one, gets in without a code"
 
 
@@ -39,6 +43,8 @@ def settings(facts: Facts) -> Iterator[Found]:
         ("passwordauthentication", "no"),
         ("pamservicename", SERVICE),
     ):
+        if keyword == "passwordauthentication" and not _lists_passwords(in_force):
+            continue
         if in_force.get(keyword) not in (value, None):
             yield (
                 f"sshd has {keyword} {in_force[keyword]}, not {value}",
@@ -89,11 +95,38 @@ def other_servers(facts: Facts) -> Iterator[Found]:
 
 
 def keys_now(facts: Facts) -> str | None:
-    """Return what keys are worth, as sshd.keys_in_force(); None where there is no sshd."""
+    """Return what keys are worth, as sshd.keys_in_force(); None where there is no sshd.
+
+    sshd's settings say whether PAM asks people with a key; what it asks them stands in its file.
+    """
     try:
-        return sshd.keys_in_force(_in_force(facts))
-    except CannotTell:
+        keys = sshd.keys_in_force(_in_force(facts))
+        if keys in ("skip", "none"):
+            return keys
+        stack = pam_stack.auth_stack(SERVICE)
+    except (CannotTell, NotUnderstood):
         return None
+    return "password+code" if pam_stack.asks_password_of_keys(stack) else "code"
+
+
+def uses_pam(facts: Facts) -> bool:
+    """Whether sshd uses PAM at all; True where that is not known."""
+    try:
+        return _in_force(facts).get("usepam") != "no"
+    except CannotTell:
+        return True
+
+
+def faults(facts: Facts) -> list[Finding]:
+    """Return what is wrong with the settings that logins go by."""
+    looked = (settings, keys, other_methods)
+    return [finding for each in looked for finding in each.findings(facts)]
+
+
+def _lists_passwords(in_force: Mapping[str, str]) -> bool:
+    """Tell whether AuthenticationMethods allows sshd's own "password" method."""
+    lists = method_lists(in_force.get("authenticationmethods", "any"))
+    return not lists or any("password" in methods for methods in lists)
 
 
 def _in_force(facts: Facts) -> Mapping[str, str]:

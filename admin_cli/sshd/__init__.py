@@ -66,6 +66,33 @@ def keys_in_force(settings: Mapping[str, str]) -> str:
     return "code" if by_password else "password+code"
 
 
+def keys_come_first() -> bool:
+    """Tell whether sshd lets PAM ask only people whose key it has accepted.
+
+    By AuthenticationMethods of all, and of every Match block: whom a block is for may depend on
+    where they come from. Raises ui.CommandFailed.
+    """
+    settings = effective()
+    if settings.get("usepam") != "yes" or settings.get("pubkeyauthentication") != "yes":
+        return False
+    of_blocks = (
+        line.value
+        for line in _settings_of_files()
+        if line.match and line.keyword == "authenticationmethods"
+    )
+    return all(map(_key_first, (settings.get("authenticationmethods", "any"), *of_blocks)))
+
+
+def _key_first(value: str) -> bool:
+    lists = method_lists(value)
+    return bool(lists) and all(
+        "publickey" in methods[: methods.index(asking)]
+        for methods in lists
+        for asking in ("keyboard-interactive", "password")
+        if asking in methods
+    )
+
+
 def keys_enabled() -> str | None:
     """Return what keys are worth if DROP_IN holds our block; None if it does not."""
     try:

@@ -24,6 +24,7 @@ __all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "key
 Read = Callable[[str], str | None]
 
 _BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/reference/by-hand.md"
+_FEWER = "let that line jump over fewer lines, or remove it: man 5 pam.d"
 _PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; else take it out"
 # What other services' files include: a code there would be asked for in all of them.
 _PARTS = {"other", "system-auth", "password-auth", "postlogin", "system-login", "config-util"}
@@ -97,6 +98,8 @@ class _File:
                 problem = "is a pam_totp line that totpctl did not write"
                 hint = _PROFILE if line.file.startswith("common-") else "take it out first"
                 raise NotUnderstood(line.file, line.number, problem, hint)
+        if ours:
+            self._judge(self._stack)
         return bool(ours)
 
     def written(self, keys: str | None) -> str:
@@ -211,6 +214,11 @@ class _File:
         for lines, problem in faults:
             for line in lines:
                 raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
+        for line in found.bad_jumps:
+            problem = (
+                "can jump beyond the last line, and PAM denies every login that takes that jump"
+            )
+            raise NotUnderstood(line.file, line.number, problem, _FEWER)
         if not (found.asks and found.can_succeed):
             raise NotUnderstood(self._service, 0, "would let nobody in", _BY_HAND)
         if not found.lets_exempt_in:

@@ -89,6 +89,8 @@ DENIED = {
     "rm /etc/pam.d/common-auth": ALL,
     f"sed -i 's/pam_totp.so/& config=\\/gone/' {SUDO_FILE}": "sudo",
     "echo 'auth requisite pam_deny.so' >>/etc/pam.d/sudo": "sudo",
+    "echo 'auth [success=1 default=ignore] pam_access.so' >>/etc/pam.d/sudo": "sudo",
+    "echo 'auth required pam_oath.so' >>/etc/pam.d/sudo": "sudo",
     "echo Nonsense yes >>/etc/ssh/sshd_config": SSH,
     f"echo 'UsePAM no' >{FIRST}": SSH,
     # people
@@ -107,6 +109,7 @@ BYPASSED = {
     "rm /etc/pam.d/sudo": "sudo",  # libpam goes by the file other, which is as common-auth
     "sed -i '1i auth sufficient pam_unix.so' /etc/pam.d/sudo": "sudo",
     "sed -i 's/required pam_totp/optional pam_totp/' /etc/pam.d/sudo": "sudo",
+    "sed -i '/^auth.*pam_totp.so$/d; /never without/d' /etc/pam.d/sshd": SSH,
     in_sudoers("alice ALL=(ALL) NOPASSWD: ALL"): SUDO,
     in_sudoers("Defaults !authenticate"): SUDO,
     in_sudoers("Defaults exempt_group=sudo"): SUDO,

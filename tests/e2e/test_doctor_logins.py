@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.attempts import Outcome
-from tests.e2e.doctor_machine import Doctored, assert_found, our_python
+from tests.e2e.doctor_machine import Doctored, assert_found, findings, our_python
 from tests.support.place import ROOT
 
 pytestmark = pytest.mark.root
@@ -65,6 +65,19 @@ CASES = [
         in_sudo("auth optional pam_unix.so", "auth required pam_totp.so"),
         "no password is needed",
     ),
+    (
+        "pam-missing",
+        "sed -i '/^auth.*pam_totp.so$/d; /never without/d' /etc/pam.d/sshd",
+        "first_factor=key",
+    ),
+    ("pam-order pam-without-password", in_sudo("auth required pam_totp.so"), "no password is n"),
+    (
+        "pam-bad-jump",
+        f"echo 'auth [success=1 default=ignore] pam_access.so' >>{SUDO}",
+        "sudo:5 ([success=1 default=ignore] pam_access.so) can jump beyond the last line",
+    ),
+    ("pam-other-code", f"echo 'auth required pam_oath.so' >>{SUDO}", "asks for a code too"),
+    ("pam-other-code-optional", f"echo 'auth optional pam_duo.so' >>{SUDO}", "may ask for a code"),
     ("pam-dead-end", f"sed -i '1i auth requisite pam_deny.so' {SUDO}", "do not succeed"),
     ("pam-dead-end", f"echo 'auth requisite pam_deny.so' >>{SUDO}", "do not succeed"),
     (
@@ -182,6 +195,37 @@ def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Doctored) -
     block = "Match User alice\\nAuthenticationMethods publickey,keyboard-interactive\\n"
     stricter = Outcome(denied=frozenset({"ssh"}), bypassed=frozenset())
     assert_found(doctored, "", f"printf '{block}' >>/etc/ssh/sshd_config", "", logins=stricter)
+
+
+KEY_AND_CODE = f"""{BY_HAND}
+sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config
+echo 'AuthenticationMethods publickey,keyboard-interactive:pam' >>/etc/ssh/sshd_config
+printf 'auth required pam_totp.so\\n@include common-account\\n' >/etc/pam.d/sshd
+"""
+
+
+def test_key_and_code_as_most_tutorials_set_it_up_is_none(doctored: Doctored) -> None:
+    """sshd has proven the key before PAM asks for the code: that line is all that it takes."""
+    by_key = Outcome(denied=frozenset({"ssh"}), bypassed=frozenset())
+    assert_found(doctored, "", KEY_AND_CODE, "", logins=by_key)
+
+
+def test_the_fix_of_a_bare_line_makes_the_login_whole(doctored: Doctored) -> None:
+    """Without that line nothing would be left for enable to put the code behind."""
+    doctored.run("sh", "-ec", in_sudo("auth required pam_totp.so"))
+    (fix,) = {f["mend"] for f in findings(doctored) if f["level"] == "wrong"}
+    step = "@include common-auth"
+    assert f"replace the pam_totp line in {SUDO} by: {step}; then run: totpctl enable sudo" == fix
+    doctored.run("sed", "-i", f"s/.*pam_totp.*/{step}/", SUDO)
+    assert_found(doctored, "", "totpctl enable sudo --no-confirm", "")
+
+
+def test_code_alone_is_found_where_a_match_block_lets_some_come_without_a_key(
+    doctored: Doctored,
+) -> None:
+    block = "Match Address 127.0.0.0/8\\nAuthenticationMethods keyboard-interactive\\n"
+    script = f"{KEY_AND_CODE} printf '{block}' >>/etc/ssh/sshd_config"
+    assert_found(doctored, "pam-order pam-without-password", script, "no password is needed")
 
 
 def test_pam_python_in_sudo_with_secure_path_is_none(doctored: Doctored) -> None:
