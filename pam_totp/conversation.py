@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PAM_SILENT = 0x8000
+PRESS_ENTER = "Press Enter: "
 UNREADABLE = "\ufffd"  # stands for an answer not in UTF-8
 
 
@@ -74,6 +75,21 @@ class Conversation:
         try:
             self._pamh.conversation(self._pamh.Message(style, text))
         except (self._pamh.exception, UnicodeError):
+            pass
+
+    def tell_last(self, text: str) -> None:
+        """Tell an error after which nothing is asked any more.
+
+        Where prompts alone are shown, in one that waits for Enter: else nobody would hear of it,
+        and sudo would blame the person ("Sorry, try again.").
+        """
+        if not self.shows_prompts_alone:
+            self.tell(text, error=True)
+            return
+        self._unsaid = ""
+        try:
+            self.ask(f"{text}\n{PRESS_ENTER}")
+        except ConversationFailed:
             pass
 
     def is_answered_blindly(self, text: str) -> bool:

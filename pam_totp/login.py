@@ -95,15 +95,19 @@ def authenticate(pamh: Any, flags: int, argv: Sequence[str]) -> int:
     except ConversationFailed as error:
         audit.record("error", source, reason=str(error))
         return PAM_CONV_ERR
-    except Unavailable as error:
-        audit.record("error", source, reason=str(error), hint=error.hint)
-        return PAM_AUTHINFO_UNAVAIL
-    except OSError as error:  # too many open files, a disk that fails
-        reason = f"{error.filename or 'system'}: {error.strerror or type(error).__name__}"
-        from .disks import system_hint
+    except (Unavailable, OSError) as error:
+        return _unavailable(error, source)
 
-        audit.record("error", source, reason=reason, hint=system_hint(error))
-        return PAM_AUTHINFO_UNAVAIL
+
+def _unavailable(error: Unavailable | OSError, source: audit.Source) -> int:
+    """Log why codes cannot be verified now."""
+    if isinstance(error, Unavailable):
+        reason, hint = str(error), error.hint
+    else:  # too many open files, a disk that fails
+        reason = f"{error.filename or 'system'}: {error.strerror or type(error).__name__}"
+        hint = "look at: dmesg; df"
+    audit.record("error", source, reason=reason, hint=hint)
+    return PAM_AUTHINFO_UNAVAIL
 
 
 class _Login:
@@ -129,9 +133,10 @@ class _Login:
     def run(self) -> int:
         try:
             return self._run()
-        except (Unavailable, OSError):
-            self._conversation.tell(messages.UNAVAILABLE, error=True)
-            raise
+        except (Unavailable, OSError) as error:
+            code = _unavailable(error, self._source)  # before anybody is waited for
+            self._conversation.tell_last(messages.UNAVAILABLE)
+            return code
 
     def _run(self) -> int:
         entry = identity.passwd_entry(self._source.user)

@@ -159,6 +159,24 @@ static int be_led(struct login *login, int fd)
     return PAM_SERVICE_ERR;
 }
 
+/* Say that no code can be checked. Under PAM_SILENT, as in sudo, messages are not shown, and sudo
+ * would blame the person ("Sorry, try again."): there in a prompt, as pam_totp/conversation.py. */
+static void tell_unavailable(struct login *login)
+{
+    static const char text[] = "Verification codes cannot be checked right now. "
+                               "An administrator finds the reason in the system log.";
+    char *answer = NULL;
+
+    if (!(login->flags & PAM_SILENT)) {
+        pam_error(login->pamh, "%s", text);
+        return;
+    }
+    pam_prompt(login->pamh, PAM_PROMPT_ECHO_OFF, &answer, "%s\nPress Enter: ", text);
+    if (answer)
+        explicit_bzero(answer, strlen(answer));
+    free(answer);
+}
+
 static int authenticate(struct login *login)
 {
     bool may_start_one = geteuid() == 0;
@@ -181,9 +199,7 @@ static int authenticate(struct login *login)
         return code;
     report(login, "no worker could be asked", "look at: systemctl status pam_totp.socket; "
                                               "for a program without root: unprivileged = yes");
-    if (!(login->flags & PAM_SILENT))
-        pam_error(login->pamh, "Verification codes cannot be checked right now. "
-                               "An administrator finds the reason in the system log.");
+    tell_unavailable(login);
     return PAM_AUTHINFO_UNAVAIL;
 }
 

@@ -100,6 +100,27 @@ def test_password_without_a_code_runs_nothing(sudo: Machine, alice: Account) -> 
     assert line["reason"].startswith("conversation: ")
 
 
+def test_a_store_that_fails_is_said_in_a_prompt_of_its_own(sudo: Machine, alice: Account) -> None:
+    """sudo shows no messages, and says "Sorry, try again." to whatever went wrong."""
+    sudo.run("mv", "/var/lib/pam_totp/store.db", "/root/")
+    terminal = start(sudo)
+    terminal.answer(PASSWORD, alice.password)
+    terminal.answer("Press Enter: ", "")
+    assert "Verification codes cannot be checked right now." in terminal.before
+    assert "An administrator finds the reason in the system log." in terminal.before
+    assert ["error"] == our_events(sudo)
+
+
+@hosts.only(hosts.SPAWNED)  # with a service there is a worker, and pam_python needs none
+def test_so_is_a_worker_that_cannot_be_asked(sudo: Machine, alice: Account) -> None:
+    sudo.write("/usr/lib/pam_totp/worker", "raise SystemExit(1)\n", mode=0o755)
+    terminal = start(sudo)
+    terminal.answer(PASSWORD, alice.password)
+    terminal.answer("Press Enter: ", "")
+    assert "Verification codes cannot be checked right now." in terminal.before
+    sudo.log.wait_for("no worker could be asked")
+
+
 def test_recovery_code_runs_the_command_once(sudo: Machine, alice: Account) -> None:
     answers = f"{alice.password}\n{alice.recovery_codes[0]}\n"
     command = ("sudo", "-k", "-S", "id", "-un")

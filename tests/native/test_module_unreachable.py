@@ -16,6 +16,7 @@ from tests.native.module_side import (
     PAM_AUTH_ERR,
     PAM_AUTHINFO_UNAVAIL,
     PAM_SUCCESS,
+    PROMPT_ECHO_OFF,
     UNAVAILABLE,
     Product,
     Side,
@@ -115,3 +116,13 @@ def test_where_even_a_worker_of_its_own_fails_root_is_denied(side: Side, text: s
     assert PAM_AUTHINFO_UNAVAIL == outcome.code
     assert "no worker could be asked" == outcome.reasons[-1]
     assert [(ERROR_MSG, UNAVAILABLE)] == outcome.shown
+
+
+@pytest.mark.parametrize("words", [("",), ("123456",), ()])
+def test_where_messages_are_not_wanted_a_prompt_says_so(side: Side, words: tuple[str, ...]):
+    """As under sudo, which would blame the person."""
+    outcome = side.log_in(*words, options=("-f", "0x8000"))
+    assert PAM_AUTHINFO_UNAVAIL == outcome.code
+    assert any("no worker could be asked" in line for line in outcome.of("log"))
+    prompt = f"{UNAVAILABLE}\vPress Enter: "  # on one line of what the application wrote down
+    assert [(PROMPT_ECHO_OFF, prompt)] == outcome.shown

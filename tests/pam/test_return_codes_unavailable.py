@@ -187,7 +187,7 @@ def test_end_of_input_is_conv_err(stack: Stack, place: Place, log: LogSocket) ->
     place.enrol(ME)
     result = stack.authenticate()
     assert (PAM_CONV_ERR, 1) == (result.code, result.prompts)
-    assert ["error"] == log.events()
+    assert ["aborted"] == log.events()
     assert fields(log.lines()[0])["reason"].startswith("conversation: ")
 
 
@@ -202,7 +202,7 @@ def test_end_of_input_after_a_wrong_code_is_conv_err_and_the_guess_counts(
     place.enrol(ME)
     result = stack.authenticate(wrong_code())
     assert (PAM_CONV_ERR, 2) == (result.code, result.prompts)
-    assert ["rejected", "error"] == log.events()
+    assert ["rejected", "aborted"] == log.events()
     assert 1 == place.record(ME).failures
 
 

@@ -13,7 +13,7 @@ from pam_totp.errors import StoreCorrupt, StoreUnavailable
 from pam_totp.store.sqlite import SQLiteStore, Transaction
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
-from tests.unit.fake_pam import CONSTANTS, PamException
+from tests.unit.fake_pam import CONSTANTS, Answer, PamException
 
 UNAVAILABLE = [(CONSTANTS["PAM_ERROR_MSG"], messages.UNAVAILABLE)]
 
@@ -191,6 +191,31 @@ def test_nobody_is_skipped_by_a_store_whose_damage_could_hide_them(
     assert "PAM_AUTHINFO_UNAVAIL" == entered.result
     assert 'reason="/store.db: is damaged"' in door.log.lines()[-1]
     assert "PAM_SUCCESS" == door.login(code_now(), argv=["nullok"]).result
+
+
+IN_A_PROMPT = [(CONSTANTS["PAM_PROMPT_ECHO_OFF"], f"{messages.UNAVAILABLE}\nPress Enter: ")]
+SILENT = CONSTANTS["PAM_SILENT"]
+
+
+@pytest.mark.parametrize("answer", ["", "123456", None, PamException("Ctrl-C"), b"\xff"])
+def test_where_prompts_alone_are_shown_one_says_that_codes_cannot_be_checked(
+    door: Door, answer: Answer
+) -> None:
+    """sudo blames the person else. What is answered, or that nothing is, changes nothing."""
+    door.place.store_path.unlink()
+    for user in ("alice", "bob", "no-such-user"):
+        entered = door.login(answer, user=user, flags=SILENT)
+        assert "PAM_AUTHINFO_UNAVAIL" == entered.result
+        assert IN_A_PROMPT == entered.pamh.transcript
+    assert ["error"] * 3 == door.log.events()
+
+
+def test_so_it_is_where_the_store_breaks_while_typing(door: Door) -> None:
+    slow = door.meanwhile(code_now(), door.place.store_path.unlink)
+    entered = door.login(slow, "", flags=SILENT)
+    assert "PAM_AUTHINFO_UNAVAIL" == entered.result
+    assert IN_A_PROMPT == entered.pamh.transcript[1:]
+    assert [] == door.login(flags=SILENT, argv=["quiet"]).pamh.transcript
 
 
 def test_no_message_about_the_failure_is_shown_to_a_quiet_application(door: Door) -> None:
