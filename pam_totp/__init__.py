@@ -52,6 +52,9 @@ What brings a login to the hook from another process, for pam_totp.so:
     worker.py         serves one login, if who asks may ask
     service.py        serves many at once, each on a thread
     listening.py      the socket that it listens on
+    prompts.py        how many logins of one user may wait
+    control_group.py  out of the reach of a caller who freezes their programs
+    sandbox.py        whether the unit lets the store be written
     handle.py         pam_python's pamh, over a socket
 
 What few logins need: an answer that is not ASCII; rules for groups:

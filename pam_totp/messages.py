@@ -17,6 +17,7 @@ UNAVAILABLE = (
     "Verification codes cannot be checked right now. An administrator finds the reason in the "
     "system log."
 )
+TOO_MANY_PROMPTS = "Too many logins of yours are waiting for a code. Finish or close one of them."
 PASSWORD_AS_ANSWER = (
     "the password came back as the code: sshd's password method answers every prompt with it; "
     "set 'PasswordAuthentication no' and 'KbdInteractiveAuthentication yes' in sshd_config"

@@ -13,6 +13,7 @@ import time
 from . import embedding, store, worker
 from . import login as _login  # noqa: F401  # now, not when the first one waits for it
 from .errors import PamTotpError
+from .prompts import Prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Service:
     def __init__(self, listener: socket.socket, idle_seconds: float | None = None) -> None:
         self._listener = listener
         self._idle_seconds = idle_seconds
+        self._is_sandboxed = idle_seconds is not None  # a unit's
         self._pool = store.keep_connections()
+        self._prompts = Prompts()
         self._stopping = False
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._lock = _thread.allocate_lock()  # of what follows
@@ -141,7 +144,7 @@ class Service:
             if reason:
                 worker.refuse(connection, peer, reason, log=self._is_news(peer))
             else:
-                worker.serve(connection, peer)
+                worker.serve(connection, peer, self._prompts, is_sandboxed=self._is_sandboxed)
             if not reason and not peer.is_trusted():
                 time.sleep(PAUSE_SECONDS)
         except BaseException as error:  # no memory, say; if this thread ended, who would accept?

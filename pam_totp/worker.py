@@ -1,6 +1,7 @@
 """Serves the hook to pam_totp.so, outside the application: docs/reference/native-protocol.md.
 
     worker --connection 3      one login on an inherited socket: started by the module itself
+    worker --accepted 3        the same, started by systemd, in the unit's sandbox
     worker --activated         the service, on a listening socket from systemd
     worker --listen [PATH]     the service, where there is no systemd
 
@@ -16,7 +17,7 @@ import resource
 import struct
 import sys
 
-from . import audit, config, embedding, hook, identity, wire
+from . import audit, config, control_group, embedding, hook, identity, messages, sandbox, wire
 from .errors import PamTotpError
 from .handle import Handle
 from .records import NamedTuple
@@ -26,11 +27,17 @@ SOCKET = wire.SOCKET
 INHERITED = 3  # the number of an inherited socket; SD_LISTEN_FDS_START
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
+MESSAGE_SECONDS = 2.0  # for the message of a login that has no place
+PAM_SILENT, PAM_MAXTRIES = 0x8000, 11
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .prompts import Prompts
 
 # What an unprivileged program may ask of its own login: nothing that makes it easier.
 HARMLESS_ARGUMENTS = (b"attempts", b"debug", b"echo", b"prompt", b"quiet")
 
-_USAGE = "usage: worker --connection 3 | --activated | --listen [PATH]\n"
+_USAGE = "usage: worker --connection 3 | --accepted 3 | --activated | --listen [PATH]\n"
 
 
 class Refused(PamTotpError):
@@ -51,9 +58,18 @@ class Peer(NamedTuple):
 def main(arguments: list[str]) -> int:
     """Return the exit status."""
     make_ready()
-    if arguments == ["--connection", str(INHERITED)]:
+    if arguments in (["--connection", str(INHERITED)], ["--accepted", str(INHERITED)]):
         connection = _socket.socket(fileno=INHERITED)
-        serve(connection, peer_of(connection))
+        peer = peer_of(connection)
+        if arguments[0] == "--accepted":
+            serve(connection, peer, is_sandboxed=True)
+            return 0
+        try:
+            control_group.leave_if_not_roots()
+        except control_group.CannotLeave as error:
+            refuse(connection, peer, str(error))
+            return 1
+        serve(connection, peer)
         return 0
     if arguments != ["--activated"] and (arguments[:1] != ["--listen"] or len(arguments) > 2):
         sys.stderr.write(_USAGE)
@@ -64,6 +80,7 @@ def main(arguments: list[str]) -> int:
         if arguments == ["--activated"]:
             listening.serve_activated(INHERITED)
         else:
+            control_group.leave_if_not_roots()
             listening.serve_at(*arguments[1:] or [SOCKET])
     except (PamTotpError, OSError) as error:
         log_error(str(error))
@@ -93,18 +110,30 @@ def peer_of(connection: _socket.socket) -> Peer:
     return Peer(pid, uid)
 
 
-def serve(connection: _socket.socket, peer: Peer) -> None:
-    """Serve one login from its request to its result. Never raises; closes ``connection``."""
+def serve(
+    connection: _socket.socket,
+    peer: Peer,
+    prompts: Prompts | None = None,
+    *,
+    is_sandboxed: bool = False,
+) -> None:
+    """Serve one login from its request to its result. Never raises; closes ``connection``.
+
+    ``prompts``: where its user has a place, or has not. ``is_sandboxed``: refuse a login whose
+    store only another worker can write.
+    """
     try:
         try:
-            _serve(connection, peer)
+            _serve(connection, peer, prompts, is_sandboxed=is_sandboxed)
         finally:
             connection.close()
     except BaseException as error:
         embedding.report("worker", error)
 
 
-def _serve(connection: _socket.socket, peer: Peer) -> None:
+def _serve(
+    connection: _socket.socket, peer: Peer, prompts: Prompts | None, *, is_sandboxed: bool
+) -> None:
     try:
         connection.settimeout(REQUEST_SECONDS if peer.is_trusted() else OTHERS_REQUEST_SECONDS)
         packet = connection.recv(wire.MAX_PACKET + 1)
@@ -117,18 +146,50 @@ def _serve(connection: _socket.socket, peer: Peer) -> None:
         request = wire.parse_request(packet)
         if not peer.is_trusted():
             request = _admit(peer, request)
+        if is_sandboxed:
+            sandbox.check_store(_arguments(request))
     except PamTotpError as error:
         refuse(connection, peer, str(error))
         return
-    # The first argument is the script's path under pam_python.
-    arguments = ["pam_totp.so", *(a.decode("utf-8", "replace") for a in request.arguments)]
-    handle = Handle(connection, request)
-    code: int = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
+    name = request.user or b""
+    if prompts is not None and not prompts.enter(name):
+        code = _turn_away(connection, request)
+    else:
+        try:
+            # The first argument is the script's path under pam_python.
+            arguments = ["pam_totp.so", *_arguments(request)]
+            handle = Handle(connection, request)
+            code = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
+        finally:
+            if prompts is not None:
+                prompts.leave(name)
     try:
         connection.send(wire.result(code))
     except OSError:
         if code == hook.PAM_SUCCESS:
             _log(peer, "the application was gone before it heard that the code was right")
+
+
+def _arguments(request: wire.Request) -> list[str]:
+    return [argument.decode("utf-8", "replace") for argument in request.arguments]
+
+
+def _turn_away(connection: _socket.socket, request: wire.Request) -> int:
+    """Say that too many logins of this user wait. A refusal would start one more worker."""
+    user, service, rhost, tty = (
+        (value or b"").decode("utf-8", "replace")
+        for value in (request.user, request.service, request.rhost, request.tty)
+    )
+    source = audit.Source(f"{service}:auth", user, rhost, tty)
+    audit.record("throttled", source, reason="too many prompts")
+    if not request.flags & PAM_SILENT:
+        try:
+            connection.settimeout(MESSAGE_SECONDS)
+            connection.send(wire.message(Handle.PAM_ERROR_MSG, messages.TOO_MANY_PROMPTS))
+            connection.recv(wire.MAX_PACKET)
+        except OSError:
+            pass
+    return PAM_MAXTRIES
 
 
 def refuse(connection: _socket.socket, peer: Peer, reason: str, *, log: bool = True) -> None:

@@ -76,7 +76,7 @@ set -e
 END
     { fill_in ../debian/$NAME.prerm && cat <<END; } >"$control/prerm"
 if [ "\$1" = remove ] && [ -d /run/systemd/system ]; then
-    systemctl disable -q --now pam_totp.socket pam_totp.service pam_totp-doctor.timer || true
+    systemctl disable -q --now pam_totp.socket pam_totp-worker.socket pam_totp.service pam_totp-doctor.timer || true
 fi
 find $LIBRARY -name __pycache__ -prune -exec rm -rf {} +
 END

@@ -181,5 +181,5 @@ start_service() {
 
 stop_service() {
     [ -d /run/systemd/system ] || return 0
-    systemctl stop pam_totp.socket pam_totp.service || true
+    systemctl stop pam_totp.socket pam_totp-worker.socket pam_totp.service || true
 }

@@ -10,6 +10,9 @@
 #ifndef PAM_TOTP_SOCKET
 #define PAM_TOTP_SOCKET "/run/pam_totp/pam_totp.sock"
 #endif
+#ifndef PAM_TOTP_WORKER_SOCKET
+#define PAM_TOTP_WORKER_SOCKET "/run/pam_totp/worker.sock"
+#endif
 #ifndef PAM_TOTP_WORKER
 #define PAM_TOTP_WORKER "/usr/lib/pam_totp/worker"
 #endif
@@ -29,10 +32,17 @@ struct login {
 /* Write to the system log, in the form of pam_totp/audit.py. */
 void report(struct login *login, const char *reason, const char *hint);
 
-/* Connect to the service; -1 where there is none that may be believed. */
-int connect_to_service(struct login *login, bool may_be_absent);
+/* A socket, and the unit of systemd that listens on it. */
+struct listener {
+    const char *path, *hint;
+};
+extern const struct listener service;         /* serves many logins */
+extern const struct listener worker_launcher; /* systemd, which starts a worker for each */
 
-/* Start a worker for this login alone; return a socket to it, or -1. */
+/* Connect to a listener; -1 where there is none that may be believed. */
+int connect_to(struct login *login, const struct listener *listener, bool may_be_absent);
+
+/* Start a worker for this login alone, without systemd; return a socket to it, or -1. */
 int start_worker(struct login *login);
 
 /* Send or receive one packet, whole. False: errno says why; 0 is the worker's end. */

@@ -177,24 +177,35 @@ static void tell_unavailable(struct login *login)
     free(answer);
 }
 
+/* Ask the worker at the other end of fd, if there is one. */
+static int ask(struct login *login, int fd)
+{
+    int code = NO_WORKER;
+
+    if (fd >= 0) {
+        code = be_led(login, fd);
+        close(fd);
+    }
+    return code;
+}
+
+/* The service first; then a worker of this login's own, which systemd starts out of reach of the
+ * caller; and only where it does not, one that this process starts. */
 static int authenticate(struct login *login)
 {
     bool may_start_one = geteuid() == 0;
     const char *user = NULL;
-    int fd, code = NO_WORKER;
+    int code;
 
     if (pam_get_user(login->pamh, &user, NULL) != PAM_SUCCESS) {
         report(login, "nobody said who logs in", "look at the application");
         return PAM_CONV_ERR;
     }
-    if ((fd = connect_to_service(login, may_start_one)) >= 0) {
-        code = be_led(login, fd);
-        close(fd);
-    }
-    if (code == NO_WORKER && may_start_one && (fd = start_worker(login)) >= 0) {
-        code = be_led(login, fd);
-        close(fd);
-    }
+    code = ask(login, connect_to(login, &service, may_start_one));
+    if (code == NO_WORKER && may_start_one)
+        code = ask(login, connect_to(login, &worker_launcher, true));
+    if (code == NO_WORKER && may_start_one)
+        code = ask(login, start_worker(login));
     if (code != NO_WORKER)
         return code;
     report(login, "no worker could be asked", "look at: systemctl status pam_totp.socket; "

@@ -1,4 +1,4 @@
-/* The two ways to a worker, and packets to and from it: every wait ends. */
+/* The three ways to a worker, and packets to and from it: every wait ends. */
 
 #include "login.h"
 
@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -30,44 +31,57 @@ static int beyond_standard_files(int fd)
     return higher;
 }
 
-int connect_to_service(struct login *login, bool may_be_absent)
+const struct listener service = {PAM_TOTP_SOCKET, "run: systemctl restart pam_totp.socket"};
+const struct listener worker_launcher = {PAM_TOTP_WORKER_SOCKET,
+                                         "run: systemctl restart pam_totp-worker.socket"};
+
+/* Log a problem, which names the socket in the place of its %s. */
+static void report_listener(struct login *login, const struct listener *listener,
+                            const char *problem)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = PAM_TOTP_SOCKET};
+    char reason[512];
+
+    snprintf(reason, sizeof reason, problem, listener->path);
+    report(login, reason, listener->hint);
+}
+
+int connect_to(struct login *login, const struct listener *listener, bool may_be_absent)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat status;
-    struct ucred listener = {.uid = (uid_t)-1};
-    socklen_t size = sizeof listener;
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
     int fd = -1, tries = 100;
     const char *problem = NULL;
 
-    if (lstat(PAM_TOTP_SOCKET, &status) != 0) {
+    if (lstat(listener->path, &status) != 0) {
+        problem = errno == EACCES ? "this program may not use %s" : "no worker listens on %s";
         if (errno != ENOENT || !may_be_absent)
-            report(login, errno == EACCES ? "this program may not use " PAM_TOTP_SOCKET
-                                          : "no worker listens on " PAM_TOTP_SOCKET,
-                   "run: systemctl restart pam_totp.socket");
+            report_listener(login, listener, problem);
         return -1;
     }
+    strncpy(address.sun_path, listener->path, sizeof address.sun_path - 1);
     if (!S_ISSOCK(status.st_mode))
-        problem = PAM_TOTP_SOCKET " is not a socket";
+        problem = "%s is not a socket";
     else if (status.st_uid != 0 && status.st_uid != geteuid())
-        problem = PAM_TOTP_SOCKET " is not root's";
+        problem = "%s is not root's";
     else if ((fd = beyond_standard_files(
                   socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))) < 0)
-        problem = "no socket could be made";
+        problem = "no socket could be made for %s";
     while (!problem && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         if (errno == EAGAIN && tries-- > 0) /* its queue is full */
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         else if (errno != EINTR)
-            problem = errno == EACCES   ? "this program may not use " PAM_TOTP_SOCKET
-                      : errno == EAGAIN ? "nobody takes the calls to " PAM_TOTP_SOCKET
-                                        : "nobody listens on " PAM_TOTP_SOCKET;
+            problem = errno == EACCES   ? "this program may not use %s"
+                      : errno == EAGAIN ? "nobody takes the calls to %s"
+                                        : "nobody listens on %s";
     }
-    if (!problem &&
-        (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0 || size != sizeof listener ||
-         (listener.uid != 0 && listener.uid != geteuid())))
-        problem = "who listens on " PAM_TOTP_SOCKET " is not root";
+    if (!problem && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+                     size != sizeof peer || (peer.uid != 0 && peer.uid != geteuid())))
+        problem = "who listens on %s is not root";
     if (!problem)
         return fd;
-    report(login, problem, "run: systemctl restart pam_totp.socket");
+    report_listener(login, listener, problem);
     if (fd >= 0)
         close(fd);
     return -1;
@@ -127,7 +141,10 @@ static void become_worker(int socket_fd)
 }
 
 /* A child without an exit signal starts the worker and ends at once: the application's SIGCHLD
- * handler and its wait() notice neither, and the worker's parent is init. */
+ * handler and its wait() notice neither. The worker's parent is then init, or the nearest process
+ * above that asked for orphans (PR_SET_CHILD_SUBREAPER), be it the caller's: that one learns when
+ * the worker ends, and may do nothing to it. An application that asked for orphans gets this one.
+ * The worker is still in the caller's control group: it leaves it before it holds anything. */
 int start_worker(struct login *login)
 {
     sigset_t all, before;

@@ -28,6 +28,40 @@ UNITS = "/usr/lib/systemd/system"
 CONFIG = "/etc/security/pam_totp.conf"
 MOST_EXPOSURE = 2.0  # of 10, in the words of systemd-analyze security
 
+LAUNCHER, WORKER = "pam_totp-worker.socket", "pam_totp-worker@.service"
+INTRUSION = "/usr/bin/python3 -I /usr/local/lib/intruder"
+INTRUDER = """
+import os, socket, stat
+print("ids", os.getuid(), os.geteuid())
+for path in ("/run/systemd/journal/dev-log", "/run/systemd/private", "/run/dbus/system_bus_socket",
+             "/run/systemd/io.systemd.Manager"):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        try:
+            socket.socket(socket.AF_UNIX, kind).connect(path)
+            answer = "yes"
+            break
+        except OSError:
+            answer = "no"
+    print(path, answer)
+for folder in ("/var/lib/pam_totp", "/run", "/run/systemd/system", "/run/systemd", "/run/sudo",
+               "/var/lib/dpkg", "/var/spool", "/etc", "/etc/pam.d", "/usr/lib", "/root", "/srv",
+               "/dev/shm", "/sys/fs/cgroup"):
+    try:
+        with open(folder + "/written", "w") as file:
+            file.write("x")
+        os.unlink(file.name)
+        print(folder, "yes")
+    except OSError:
+        print(folder, "no")
+found = []
+for folder, _, names in os.walk("/run"):
+    for name in names:
+        path = os.path.join(folder, name)
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            found.append(path)
+print("sockets", *found)
+"""
+
 # Many logins at once; prints how many got in. Arguments: pairs of user and code.
 _AT_ONCE = """
 while [ $# -gt 0 ]; do
@@ -45,7 +79,7 @@ def log_in_at_once(machine: Booted, pairs: list[tuple[str, str]]) -> int:
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(machine: Booted) -> None:
-    paths = [f"{UNITS}/{unit}" for unit in (SERVICE, SOCKET)]
+    paths = [f"{UNITS}/{unit}" for unit in (SERVICE, SOCKET, LAUNCHER, WORKER)]
     done = machine.run("systemd-analyze", "--man=no", "verify", *paths)
     assert ("", "") == (done.stdout, done.stderr)
 
@@ -71,27 +105,64 @@ def test_recovery_code_works(machine: Booted, alice: Account) -> None:
     assert ["recovery_used", "rejected"] == events_of_the_service(machine, alice)
 
 
-def test_store_and_key_in_other_folders_work(machine: Booted) -> None:
-    machine.run("install", "-d", "-m", "0700", "/srv/second/key")
-    settings = "store = /srv/second/store/store.db\nsealing_key = /srv/second/key/key\n"
+@pytest.mark.parametrize("folder", ["/srv/second", "/etc/codes"])
+def test_store_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_be_written(
+    machine: Booted, folder: str
+) -> None:
+    machine.run("install", "-d", "-m", "0700", folder, f"{folder}/key")
+    settings = f"store = {folder}/store/store.db\nsealing_key = {folder}/key/key\n"
     machine.write(CONFIG, settings)
     machine.run("totpctl", "init")
-    alice = machine.add_user("alice")
+    alice, bob, carol = (machine.add_user(name) for name in ("alice", "bob", "carol"))
     assert log_in(machine, alice)
-    assert not log_in(machine, alice)
-    assert ["accepted", "replayed"] == events_of_the_service(machine, alice)
-
-
-def test_store_in_a_folder_that_is_shut_off_works_with_a_drop_in(machine: Booted) -> None:
-    machine.run("install", "-d", "-m", "0700", "/etc/codes")
-    machine.write(CONFIG, "store = /etc/codes/store/store.db\n")
-    machine.run("totpctl", "init")
-    alice = machine.add_user("alice")
-    assert not log_in(machine, alice)
-    drop_in(machine, SERVICE, "[Service]\nReadWritePaths=/etc/codes\n")
+    assert [] == events_of_the_service(machine, alice)
+    lines = journal(machine, f"--unit={SERVICE}")
+    assert any(f"{folder}/store: is read-only in the sandbox" in line for line in lines)
+    for unit in (SERVICE, WORKER):
+        drop_in(machine, unit, f"[Service]\nReadWritePaths=-{folder}\n")
     machine.systemctl("restart", SERVICE)
-    assert log_in(machine, alice)
-    assert ["error", "accepted"] == events_of_the_service(machine, alice)
+    assert log_in(machine, bob)
+    assert not log_in(machine, bob)
+    assert ["accepted", "replayed"] == events_of_the_service(machine, bob)
+    machine.systemctl("stop", SOCKET, SERVICE)
+    assert log_in(machine, carol)
+    assert ["accepted"] == events(machine, carol, "--unit=pam_totp-worker@*")
+
+
+def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(machine: Booted) -> None:
+    """A program of somebody else's in its place: user 0, as it."""
+    machine.run("mkdir", "-p", "/run/sudo", "/run/systemd/system")
+    machine.write("/usr/local/lib/intruder", INTRUDER)
+    unit = machine.read(f"{UNITS}/{SERVICE}")
+    for before, after in (
+        ("ExecStart=/usr/lib/pam_totp/worker --activated", f"ExecStart={INTRUSION}"),
+        ("Type=notify", "Type=oneshot"),
+        ("Restart=on-failure\n", ""),
+        ("Requires=pam_totp.socket", ""),
+    ):
+        assert before in unit
+        unit = unit.replace(before, after)
+    machine.write("/etc/systemd/system/intruder.service", unit)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "intruder.service")
+    machine.run("journalctl", "--sync")
+    shown = machine.run("journalctl", "-ocat", "_SYSTEMD_UNIT=intruder.service").stdout
+    found = dict(line.split(" ", 1) for line in shown.splitlines())
+    assert "0 0" == found["ids"]
+    needed = ("/var/lib/pam_totp", "/run/systemd/journal/dev-log")
+    assert ["yes", "yes"] == [found[path] for path in needed]
+    others = {
+        path: answer for path, answer in found.items() if path not in ("ids", "sockets", *needed)
+    }
+    assert len(others) > 10
+    assert dict.fromkeys(others, "no") == others
+    known = (
+        "/run/pam_totp/",
+        "/run/systemd/journal/dev-log",
+        "/run/systemd/notify",
+        "/run/systemd/userdb/",
+    )
+    assert [path for path in found["sockets"].split() if not path.startswith(known)] == []
 
 
 def test_user_of_a_record_of_systemd_logs_in(machine: Booted) -> None:

@@ -99,6 +99,38 @@ def test_restarting_the_socket_is_all_that_a_mended_service_needs(
     assert ["accepted"] == events_of_the_service(machine, user)
 
 
+@pytest.mark.parametrize("base", ["bookworm"], indirect=True)
+def test_service_that_is_restarted_too_often_comes_back_by_itself(
+    machine: Booted, users: Iterator[Account]
+) -> None:
+    for _ in range(6):
+        machine.systemctl("restart", SERVICE, check=False)
+    assert "failed" == is_active(machine, SOCKET)
+    meanwhile, later = next(users), next(users)
+    assert log_in(machine, meanwhile)
+    assert ["accepted"] == events(machine, meanwhile, "--unit=pam_totp-worker@*")
+    wait_until(lambda: is_active(machine, SOCKET) == "active")
+    assert log_in(machine, later)
+    assert ["accepted"] == events_of_the_service(machine, later)
+    assert "" == machine.systemctl("--failed", "--quiet")
+
+
+@pytest.mark.parametrize("base", ["trixie"], indirect=True)
+def test_service_that_could_not_start_for_a_while_comes_back_by_itself(
+    machine: Booted, users: Iterator[Account]
+) -> None:
+    """As in an upgrade of the whole machine, while Python is replaced."""
+    break_start(machine, FAILS)
+    assert log_in(machine, next(users))
+    wait_until(lambda: is_active(machine, SOCKET) == "failed")
+    machine.run("rm", f"/etc/systemd/system/{SERVICE}.d/broken.conf")
+    machine.systemctl("daemon-reload")
+    wait_until(lambda: is_active(machine, SOCKET) == "active")
+    user = next(users)
+    assert log_in(machine, user)
+    assert ["accepted"] == events_of_the_service(machine, user)
+
+
 def test_service_that_hangs_is_replaced_while_the_next_login_waits(
     machine: Booted, alice: Account, users: Iterator[Account]
 ) -> None:

@@ -47,6 +47,7 @@ PLACES = {
     KEY: "regular file root:root 600",
     "/run/pam_totp": "directory root:root 755",
     "/run/pam_totp/pam_totp.sock": "socket root:root 600",
+    "/run/pam_totp/worker.sock": "socket root:root 600",
     "/usr/lib/pam_totp/hook.py": "symbolic link root:root 777",
     "/usr/lib/pam_totp/worker": "regular file root:root 755",
     "/usr/sbin/totpctl": "regular file root:root 755",
@@ -57,6 +58,9 @@ PLACES = {
 UNITS = {
     "pam_totp.service": "static",
     "pam_totp.socket": "enabled",
+    "pam_totp-worker.socket": "static",
+    "pam_totp-worker@.service": "static",
+    "pam_totp-recover@.service": "static",
     "pam_totp-doctor.service": "static",
     "pam_totp-doctor.timer": "disabled",
     "pam_totp-revert.service": "disabled",

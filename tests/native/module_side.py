@@ -92,9 +92,11 @@ class Side:
         self.folder = Path(self._temporary.name)
         self.folder.chmod(0o755)  # an application of nobody's has to get in
         self.socket = self.folder / "socket"
+        self.launcher = self.folder / "launcher"
         self.worker = self.folder / "worker"
         self.paths = (
             f'-DPAM_TOTP_SOCKET="{self.socket}"',
+            f'-DPAM_TOTP_WORKER_SOCKET="{self.launcher}"',
             f'-DPAM_TOTP_WORKER="{self.worker}"',
         )
         self.module = self._build_module("pam_totp.so")
@@ -131,7 +133,7 @@ class Side:
 
     def clear(self) -> None:
         """Remove whatever a test put at the socket's and the worker's place."""
-        for path in (self.socket, self.worker):
+        for path in (self.socket, self.launcher, self.worker):
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
             path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -164,6 +165,14 @@ def test_it_is_in_nobodys_way(record: Record, tmp_path):
     assert ("/", 0o077, True) == (found["folder"], found["umask"], found["leads_its_session"])
     assert os.getpid() != found["parent"]
     assert outcome.saw_no_child()
+
+
+def test_an_application_that_takes_in_orphans_becomes_its_parent(record: Record):
+    """And is none the worse for it: who asks for orphans waits for processes it never started."""
+    PR_SET_CHILD_SUBREAPER = 36  # noqa: N806  # of the application: execve(2) keeps it
+    libc = ctypes.CDLL(None)
+    _, found = record(preexec_fn=lambda: libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    assert found["parent"] not in (1, os.getpid())
 
 
 def test_a_caller_who_has_its_programs_crawl_does_not_slow_it(record: Record):

@@ -126,3 +126,35 @@ def test_where_messages_are_not_wanted_a_prompt_says_so(side: Side, words: tuple
     assert any("no worker could be asked" in line for line in outcome.of("log"))
     prompt = f"{UNAVAILABLE}\vPress Enter: "  # on one line of what the application wrote down
     assert [(PROMPT_ECHO_OFF, prompt)] == outcome.shown
+
+
+@pytest.mark.root
+def test_systemd_is_asked_for_a_worker_before_one_is_started(side: Side):
+    """What this process starts would be in the control group of its caller."""
+    marker = side.folder / "started"
+    side.write_worker(f"open({str(marker)!r}, 'w')")
+    with Worker(side.launcher, says(message(b"Code: "), result(PAM_AUTH_ERR))):
+        for situation in (situations.nothing, situations.a_service_that_refuses):
+            with situation(side.socket):
+                outcome = side.log_in("123456", as_root=True)
+            assert PAM_AUTH_ERR == outcome.code
+    assert not marker.exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("situation", "reason"), _parameters(ALWAYS, WITH_ROOT))
+def test_a_worker_that_systemd_does_not_start_is_started(
+    side: Side, place: Place, product: Product, situation, reason: str
+):
+    side.worker.symlink_to(product.worker)
+    place.enrol("root")
+    with situation(side.launcher):
+        outcome = side.log_in(
+            code_now(),
+            user="root",
+            arguments=(f"config={place.config_path}", "attempts=1"),
+            as_root=True,
+        )
+    reason = reason.replace("SOCKET", str(side.launcher))
+    expected = [] if situation is situations.nothing else [reason]
+    assert (PAM_SUCCESS, expected) == (outcome.code, outcome.reasons)

@@ -174,7 +174,9 @@ def test_a_call_that_makes_no_sense_is_told_how(worker: Worker, arguments: list[
     process = worker.start(*arguments)
     assert 2 == process.wait(side.TIMEOUT)
     assert process.stderr is not None
-    assert process.stderr.read().startswith("usage: worker --connection 3 | --activated | ")
+    assert process.stderr.read().startswith(
+        "usage: worker --connection 3 | --accepted 3 | --activated | "
+    )
 
 
 def test_a_worker_can_write_no_core_file_and_is_called_by_its_name(

@@ -146,11 +146,12 @@ def test_socket_is_enabled_and_stays_over_an_upgrade(control: Path) -> None:
     assert "deb-systemd-invoke try-restart 'pam_totp.service'" in scripts["postinst"]
     assert "deb-systemd-helper enable 'pam_totp.service'" not in scripts["postinst"]
     assert "deb-systemd-invoke stop" not in scripts["preinst"]
-    stopping = re.search(
+    assert "deb-systemd-helper enable 'pam_totp-worker.socket'" not in scripts["postinst"]
+    stopping = re.findall(
         r'\[ "\$1" = remove \].*\n\s*deb-systemd-invoke stop (.*)', scripts["prerm"]
     )
-    assert stopping
-    assert "'pam_totp.socket'" in stopping[1]
+    for unit in ("pam_totp.socket", "pam_totp-worker.socket"):
+        assert f"'{unit}'" in " ".join(stopping)
 
 
 @pytest.mark.parametrize("name", ["prerm", "postrm"])

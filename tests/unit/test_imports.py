@@ -72,6 +72,9 @@ MAY_IMPORT = {
     "core_files": set(),
     "issuing": {"recovery", "verifier"},
     "picture": set(),
+    "control_group": {"errors"},
+    "prompts": set(),
+    "sandbox": {"config", "config_values", "errors"},
     "first_login": {
         "decision",
         "errors",
@@ -111,17 +114,20 @@ MAY_IMPORT = {
     "worker": {
         "audit",
         "config",
+        "control_group",
         "embedding",
         "errors",
         "handle",
         "hook",
         "identity",
         "listening",
+        "messages",
         "records",
+        "sandbox",
         "wire",
     },
     "listening": {"service"},
-    "service": {"embedding", "errors", "login", "store", "worker"},
+    "service": {"embedding", "errors", "login", "prompts", "store", "worker"},
 }
 PURE = (
     "otp",

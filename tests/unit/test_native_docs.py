@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pam_totp import handle, login, service, wire, worker
+from pam_totp import handle, login, prompts, service, wire, worker
 from pam_totp.store import pool
 from tests.support.place import ROOT
 from tests.unit.pages import codes, first_column, man_items, man_section, read, rows, section
@@ -24,7 +24,7 @@ def in_c(name: str) -> set[int]:
 
 
 def in_python(name: str) -> set[float]:
-    modules = (wire, worker, handle, service, pool)
+    modules = (wire, worker, handle, service, prompts, pool)
     return {float(getattr(module, name)) for module in modules if hasattr(module, name)}
 
 
@@ -88,7 +88,7 @@ def test_result_takes_the_codes_of_a_login_and_no_other() -> None:
 
 def test_every_limit_is_the_one_of_the_code() -> None:
     table = rows(section(PROTOCOL, "## Limits"))
-    assert len(table) == 17
+    assert len(table) == 19
     for what, number, name in table:
         expected = float(number) + ("less 1" in name)
         assert in_c(codes(name)[0]) | in_python(codes(name)[0]) == {expected}, what
@@ -128,6 +128,16 @@ def test_pages_name_the_arguments_that_a_program_without_root_may_give() -> None
 
 # Paths and units
 
+WORKER_SOCKET = "/run/pam_totp/worker.sock"
+
+
+def test_both_units_of_a_worker_have_one_sandbox() -> None:
+    one, other = (
+        UNITS[unit].read_text(encoding="utf-8").split("\nCapabilityBoundingSet=")[1]
+        for unit in ("pam_totp.service", "pam_totp-worker@.service")
+    )
+    assert one == other
+
 
 def unit_setting(unit: str, key: str) -> str:
     found = re.search(rf"^{key}=(.*)$", UNITS[unit].read_text(encoding="utf-8"), flags=re.M)
@@ -142,9 +152,18 @@ def test_module_worker_units_and_pages_agree_on_the_paths() -> None:
     program = re.search(r'#define PAM_TOTP_WORKER "(.*)"', header)
     assert program is not None
     assert unit_setting("pam_totp.service", "ExecStart").split() == [program[1], "--activated"]
+    assert f'#define PAM_TOTP_WORKER_SOCKET "{WORKER_SOCKET}"' in header
+    assert unit_setting("pam_totp-worker.socket", "ListenSequentialPacket") == WORKER_SOCKET
+    started = unit_setting("pam_totp-worker@.service", "ExecStart")
+    assert started.split() == [program[1], "--accepted", str(worker.INHERITED)]
     listed = first_column(read("docs/reference/files.md"))
     man = man_items(man_section("pam_totp.8", "FILES"), "Pa")
-    for path in (worker.SOCKET, program[1], "/usr/lib/<triplet>/security/pam_totp.so"):
+    for path in (
+        worker.SOCKET,
+        WORKER_SOCKET,
+        program[1],
+        "/usr/lib/<triplet>/security/pam_totp.so",
+    ):
         assert path in listed
         assert path in man
 
@@ -155,6 +174,7 @@ def test_reference_lists_every_unit_and_the_mode_of_the_socket() -> None:
         assert modes[f"/usr/lib/systemd/system/{unit}"] == "0644"
         assert unit in man_section("pam_totp.8", "FILES")
     assert modes[worker.SOCKET] == unit_setting("pam_totp.socket", "SocketMode")
+    assert modes[WORKER_SOCKET] == unit_setting("pam_totp-worker.socket", "SocketMode")
     assert modes["/run/pam_totp/"] == unit_setting("pam_totp.socket", "DirectoryMode")
 
 
@@ -170,7 +190,7 @@ def test_files_that_make_installs_are_listed() -> None:
 
 def test_described_ways_to_start_the_worker_are_those_that_it_knows() -> None:
     ways = set(re.findall(r"--\w+", worker._USAGE))
-    assert ways == {"--connection", "--activated", "--listen"}
+    assert ways == {"--connection", "--accepted", "--activated", "--listen"}
     table = rows(section(PROTOCOL, "## The socket"))
     assert {way for row in table for way in re.findall(r"--\w+", row[2])} == ways
 
@@ -184,7 +204,7 @@ def test_explained_settings_of_the_service_are_there(key: str, seconds: str) -> 
         assert value == seconds
         assert f"after {seconds} seconds" in read("docs/explanation/hosts.md")
     else:
-        assert value == {"ProtectHome": "read-only", "ProtectSystem": "full"}[key]
+        assert value == {"ProtectHome": "read-only", "ProtectSystem": "strict"}[key]
 
 
 # Log lines
@@ -194,7 +214,7 @@ def reasons_of_the_module() -> set[str]:
     """Return every text that the module gives to report() as a reason, as it is logged."""
     found: set[str] = set()
     for path in SOURCES.values():
-        text = path.read_text(encoding="utf-8").replace("PAM_TOTP_SOCKET", f'"{worker.SOCKET}"')
+        text = path.read_text(encoding="utf-8").replace("%s", worker.SOCKET)
         text = re.sub(r'"\s*"', "", text)  # as C joins them
         for call in re.findall(r"\breport\(login,(.*?)\);", text, flags=re.S):
             found.update(re.findall(r'"([^"]*)"', call)[:-1])  # the last one is the hint
@@ -210,7 +230,12 @@ def reasons_of_the_worker() -> set[str]:
     found.update(re.findall(r'_log\(peer, f?"([^"{]+)', text))
     text = read("pam_totp/service.py")
     found.update(re.findall(r'log_error\(f"([^"{]+)', text))
-    return found | set(re.findall(r'(?:return|reason =) "([^"]+)"', text))
+    found |= set(re.findall(r'(?:return|reason =) "([^"]+)"', text))
+    left = re.search(r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/control_group.py"))
+    shut_off = re.search(r'ShutOff\(\s*folder, "([^"]+)"', read("pam_totp/sandbox.py"))
+    assert left is not None
+    assert shut_off is not None
+    return found | {f"{left[1]}: {left[2]}", f"/srv: {shut_off[1]}"}
 
 
 def test_way_back_explains_every_reason_of_a_failed_worker() -> None:

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,11 +131,11 @@ def test_a_thread_outlives_a_login_that_breaks_it(
 ) -> None:
     serve, left = service.worker.serve, [20]
 
-    def break_at_first(connection: socket.socket, peer: Peer) -> None:
+    def break_at_first(connection: socket.socket, peer: Peer, *more: Any, **how: Any) -> None:
         left[0] -= 1
         if left[0] >= 0:
             raise MemoryError
-        serve(connection, peer)
+        serve(connection, peer, *more, **how)
 
     def visit(path: Path) -> None:
         for _ in range(20):
