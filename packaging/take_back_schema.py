@@ -19,6 +19,19 @@ UNDO = {
         " + (SELECT count(*) FROM users WHERE exempt_until <> 0)",
         ("DROP TABLE group_rules", "ALTER TABLE users DROP COLUMN exempt_until"),
     ),
+    # What logins count and note by themselves, and will again: no administrator's word is lost.
+    3: (
+        "SELECT 0",
+        (
+            *(
+                f"ALTER TABLE users DROP COLUMN {column}"
+                for column in ("uid", "bound_at", "untold", "guesses_until")
+            ),
+            "ALTER TABLE decoys DROP COLUMN guesses_until",
+            "ALTER TABLE authenticators DROP COLUMN clock_offset",
+            "ALTER TABLE authenticators DROP COLUMN clock_sightings",
+        ),
+    ),
 }
 
 

@@ -54,6 +54,8 @@ class Authenticator(NamedTuple):
     last_accepted_step: int = -1
     created_at: int = 0  # unix time, like every *_at and *_until
     last_used_at: int | None = None
+    clock_offset: int = 0  # steps that codes outside the window were ahead when last seen; 0: none
+    clock_sightings: int = 0  # how many in a row told about that offset
 
     def __repr__(self) -> str:
         return f"<Authenticator {self.label!r} {self.algorithm}/{self.digits}/{self.period}>"
@@ -72,6 +74,10 @@ class UserRecord(NamedTuple):
     created_at: int = 0
     updated_at: int = 0
     exempt_until: int = 0  # with EXEMPT: it has ended from then on; 0: it does not end
+    uid: int | None = None  # of the account that was enrolled; None: not known
+    bound_at: int = 0  # when uid was noted
+    untold: int = 0  # wrong codes that the person has not been told of
+    guesses_until: int = 0  # the slow budget: when all wrong codes will be forgiven
 
     def __repr__(self) -> str:
         return f"<UserRecord {self.name!r} {self.status}>"

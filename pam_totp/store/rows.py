@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from .sqlite import SQLiteStore
 
 USER_COLUMNS = (
-    "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until"
+    "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until, "
+    "uid, bound_at, untold, guesses_until"
 )
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
-    "created_at, last_used_at"
+    "created_at, last_used_at, clock_offset, clock_sightings"
 )
 
 
@@ -28,7 +29,8 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
     rows = execute(f"SELECT {USER_COLUMNS} FROM users WHERE name = ?", (name,))
     if not rows:
         return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until = rows[0]
+    status, failures, throttled_until, recovery_salt, created_at, updated_at, *later = rows[0]
+    exempt_until, uid, bound_at, untold, guesses_until = later
     digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
     found = execute(
         f"SELECT {AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
@@ -38,7 +40,10 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
     sound = (
         status in STATUSES
         and _are_integers(failures, throttled_until, created_at, updated_at, exempt_until)
+        and _are_integers(bound_at, untold, guesses_until)
         and failures >= 0
+        and untold >= 0
+        and (uid is None or isinstance(uid, int))
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
         and all(isinstance(digest, bytes) for (digest,) in digests)
         and all(is_sound(row) for row in authenticators)
@@ -56,6 +61,10 @@ def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | 
         created_at=created_at,
         updated_at=updated_at,
         exempt_until=exempt_until,
+        uid=uid,
+        bound_at=bound_at,
+        untold=untold,
+        guesses_until=guesses_until,
     )
 
 
@@ -78,6 +87,7 @@ def is_sound(row: Authenticator) -> bool:
         and row.algorithm in ALGORITHMS
         and row.digits in DIGITS
         and _are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
+        and _are_integers(row.clock_offset, row.clock_sightings)
         and row.period > 0
         and (row.last_used_at is None or isinstance(row.last_used_at, int))
     )
@@ -114,4 +124,8 @@ def user_row(record: UserRecord) -> tuple[Any, ...]:
         record.created_at,
         record.updated_at,
         record.exempt_until,
+        record.uid,
+        record.bound_at,
+        record.untold,
+        record.guesses_until,
     )

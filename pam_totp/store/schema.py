@@ -57,6 +57,16 @@ MIGRATIONS = (
         until INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE users ADD COLUMN uid INTEGER;
+    ALTER TABLE users ADD COLUMN bound_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE users ADD COLUMN untold INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE users ADD COLUMN guesses_until INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE decoys ADD COLUMN guesses_until INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE authenticators ADD COLUMN clock_offset INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE authenticators ADD COLUMN clock_sightings INTEGER NOT NULL DEFAULT 0;
+    UPDATE users SET untold = failures;
+    """,
 )
 
 

@@ -80,11 +80,13 @@ class Transaction(_CriticalSection):
         if before is not None and user_row(before) == user_row(record):
             return
         self._database.execute(
-            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
             "failures = excluded.failures, throttled_until = excluded.throttled_until, "
             "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at, "
-            "exempt_until = excluded.exempt_until",
+            "exempt_until = excluded.exempt_until, uid = excluded.uid, "
+            "bound_at = excluded.bound_at, untold = excluded.untold, "
+            "guesses_until = excluded.guesses_until",
             (record.name, *user_row(record)),
         )
 
@@ -113,7 +115,7 @@ class Transaction(_CriticalSection):
         sealed = self._store.seal(authenticator.secret, *bound_to)
         self._database.execute(
             f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (self._name, *authenticator._replace(secret=sealed)),
         )
 
@@ -122,9 +124,16 @@ class Transaction(_CriticalSection):
         if fixed != (changed.secret, *binding(self._name, changed), changed.created_at):
             raise ValueError("a secret and its parameters never change: use a new id")
         self._database.execute(
-            "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ? "
-            "WHERE id = ?",
-            (changed.drift, changed.last_accepted_step, changed.last_used_at, changed.id),
+            "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ?, "
+            "clock_offset = ?, clock_sightings = ? WHERE id = ?",
+            (
+                changed.drift,
+                changed.last_accepted_step,
+                changed.last_used_at,
+                changed.clock_offset,
+                changed.clock_sightings,
+                changed.id,
+            ),
         )
         if changed.label != known.label:  # in an index, which a login need not write
             self._database.execute(
@@ -161,14 +170,16 @@ class DecoyTransaction(_CriticalSection):
     def _read(self) -> UserRecord:
         decoy = self._store.decoy
         rows = self._database.execute(
-            "SELECT failures, throttled_until FROM decoys WHERE bucket = ?", (self._bucket,)
+            "SELECT failures, throttled_until, guesses_until FROM decoys WHERE bucket = ?",
+            (self._bucket,),
         )
-        failures, throttled_until = rows[0] if rows else (0, 0)
+        failures, throttled_until, guesses_until = rows[0] if rows else (0, 0, 0)
         return UserRecord(
             self._name,
             status=SUSPENDED,  # whatever matches, it is rejected
             failures=failures,
             throttled_until=throttled_until,
+            guesses_until=guesses_until,
             recovery_salt=decoy(b"salt", self._name)[:16],
             recovery_digests=frozenset((decoy(b"digest", self._name),)),
             authenticators=(Authenticator(id="", label="", secret=decoy(b"secret", self._name)),),
@@ -179,8 +190,9 @@ class DecoyTransaction(_CriticalSection):
             raise ValueError("a decoy cannot be removed")
         pass_by_the_key(self._database)
         self._database.execute(
-            "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until) VALUES (?, ?, ?)",
-            (self._bucket, record.failures, record.throttled_until),
+            "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until, guesses_until) "
+            "VALUES (?, ?, ?, ?)",
+            (self._bucket, record.failures, record.throttled_until, record.guesses_until),
         )
 
 

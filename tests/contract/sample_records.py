@@ -69,6 +69,8 @@ def authenticators(draw: st.DrawFn) -> tuple[Authenticator, ...]:
             last_accepted_step=draw(st.integers(-1, 2**40)),
             created_at=draw(times),
             last_used_at=draw(st.none() | times),
+            clock_offset=draw(st.integers(-2000, 2000)),
+            clock_sightings=draw(st.integers(0, 100)),
         )
         for label in labels
     )
@@ -91,6 +93,10 @@ def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> User
         created_at=created_at,
         updated_at=draw(times),
         exempt_until=draw(times),
+        uid=draw(st.none() | st.integers(0, 2**32 - 1)),
+        bound_at=draw(times),
+        untold=draw(st.integers(0, 10_000)),
+        guesses_until=draw(times),
     )
 
 
@@ -109,6 +115,8 @@ def tablet(**fields: object) -> Authenticator:
         "last_accepted_step": 63_333_333,
         "created_at": NOW - 5,
         "last_used_at": NOW - 1,
+        "clock_offset": -119,
+        "clock_sightings": 4,
     }
     return phone("id of the tablet", "tablet", **{**every_field_of_its_own, **fields})
 
@@ -126,6 +134,10 @@ def full_record(name: str = "alice") -> UserRecord:
         created_at=NOW - 100,
         updated_at=NOW - 7,
         exempt_until=NOW + 86_400,
+        uid=1005,
+        bound_at=NOW - 99,
+        untold=17,
+        guesses_until=NOW + 9_999,
     )
 
 

@@ -62,7 +62,20 @@ PRAGMA user_version = 1;
 """
 # What it kept of a user.
 USERS_1 = "name, status, failures, throttled_until, recovery_salt, created_at, updated_at"
-ALICE = full_record()._replace(exempt_until=0)
+AUTHENTICATORS_1 = (
+    "id, user, label, algorithm, digits, period, drift, last_accepted_step, sealed_secret, "
+    "created_at, last_used_at"
+)
+PHONE, TABLET = full_record().authenticators
+# What she is after that: her wrong codes, whatever they were, have not been told.
+ALICE = full_record()._replace(
+    exempt_until=0,
+    uid=None,
+    bound_at=0,
+    untold=full_record().failures,
+    guesses_until=0,
+    authenticators=(PHONE, TABLET._replace(clock_offset=0, clock_sightings=0)),
+)
 
 
 def load(place: Place) -> UserRecord | None:
@@ -76,7 +89,12 @@ def old(place: Place) -> Place:
     with place.open() as opened, opened.transaction("alice") as transaction:
         transaction.save(ALICE)
     connection = connect(place.store_path)
-    columns = {"meta": "*", "users": USERS_1, "authenticators": "*", "recovery_codes": "*"}
+    columns = {
+        "meta": "*",
+        "users": USERS_1,
+        "authenticators": AUTHENTICATORS_1,
+        "recovery_codes": "*",
+    }
     rows = {
         table: connection.execute(f"SELECT {names} FROM {table}").fetchall()
         for table, names in columns.items()
