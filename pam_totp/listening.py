@@ -61,4 +61,4 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise CannotListen(path, "is served already", f"look at: fuser {path}")
+    raise CannotListen(path, "is served already", f"see who: ss -xlp src {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 PACKAGE = "libpam-totp"
 DEBIAN_FILES = "/var/lib/dpkg/info"
@@ -48,9 +49,9 @@ def missing_module_hint(name: str) -> str:
     top = name.partition(".")[0]
     if top in ("pam_totp", "admin_cli", ""):
         return reinstall_hint()
-    if is_debian():
-        package = _MODULES.get(top, "libpython3-stdlib python3-minimal")
-        return f"run: apt-get install --reinstall {package}"
+    package = "python3-minimal libpython3-stdlib" if top in sys.stdlib_module_names else ""
+    if is_debian() and _MODULES.get(top, package):
+        return f"run: apt-get install --reinstall {_MODULES.get(top, package)}"
     return f"install the distribution's package of the Python module {top}"
 
 

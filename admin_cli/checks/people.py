@@ -42,7 +42,7 @@ def skipped(facts: Facts) -> Iterator[Found]:
     if names and facts.any_asks:
         yield (
             f"asked for no code, though they may use sudo: {_listed(names)}",
-            (f"run: totpctl enroll {names[0]}; totpctl require {names[0]}"),
+            _end_of_skip(facts, names[0]),
         )
 
 
@@ -76,7 +76,8 @@ def enrolment_at_login(facts: Facts) -> Iterator[Found]:
         if judgement.asks and not pam_stack.proves_password(service.name):
             yield (
                 f"{service.path}: the code is asked for where no password was proved",
-                f"put the pam_totp line behind the password: totpctl enable {service.name}",
+                f"take the pam_totp line out of {service.path}; "
+                f"then run: totpctl enable {service.name}",
             )
 
 
@@ -161,6 +162,19 @@ def _gets_in(facts: Facts, name: str) -> bool:
         and record.status != verifier.SUSPENDED
         and record.failures < facts.config.max_failures
     )
+
+
+def _end_of_skip(facts: Facts, name: str) -> str:
+    """Return what makes an account be asked for a code, by why it is not; an app comes first."""
+    record, admitted = facts.record(name), facts.admission(name)
+    steps = [] if record and record.authenticators else [f"run: totpctl enroll {name}"]
+    if admitted.reason == admission.EXEMPT_USER:
+        steps.append(f"run: totpctl exempt --remove {name}")
+    elif admitted.group in facts.config.exempt_groups:
+        steps.append(f"take {admitted.group} out of exempt_groups in {facts.config_path}")
+    elif admitted.reason == admission.EXEMPT_GROUP:
+        steps.append(f"run: totpctl exempt --remove --group {admitted.group}")
+    return "; then ".join(steps)
 
 
 def _listed(names: list[str]) -> str:

@@ -22,7 +22,14 @@ NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 TIMEOUT = 20  # seconds
 _DENIED = "every login that needs a code is denied"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
-_OPEN_TO_ALL = "run: systemctl edit pam_totp.socket; write: [Socket], then: SocketMode=0666"
+_OPEN_TO_ALL = (
+    "run: systemctl edit pam_totp.socket; write: [Socket], then: SocketMode=0666; "
+    "then run: systemctl restart pam_totp.socket"
+)
+_CLOSE_TO_OTHERS = (
+    "take SocketMode= out of the drop-in that shows it: systemctl cat pam_totp.socket; "
+    "then run: systemctl daemon-reload; systemctl restart pam_totp.socket"
+)
 _IMPORTS = """
 import runpy, sys
 sys.argv = [{worker!r}]
@@ -120,11 +127,14 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
         return
     mode = stat.S_IMODE(status.st_mode)
     if facts.config.unprivileged and mode & 0o006 != 0o006:
-        yield f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})", _OPEN_TO_ALL
+        yield (
+            f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})",
+            _OPEN_TO_ALL if facts.has_systemd else f"run: chmod 0666 {SOCKET}",
+        )
     elif not facts.config.unprivileged and mode & 0o077:
         yield (
             f"unprivileged = no, but others may use {SOCKET} (mode {mode:04o})",
-            "take SocketMode= out of the drop-in: systemctl cat pam_totp.socket",
+            _CLOSE_TO_OTHERS if facts.has_systemd else f"run: chmod 0600 {SOCKET}",
         )
 
 

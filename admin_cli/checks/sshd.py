@@ -9,6 +9,7 @@ from pam_totp import pam_stack
 from pam_totp.pam_lines import NotUnderstood
 
 from .. import sshd, ui
+from ..sshd import files as sshd_files
 from ..sshd import process as sshd_process
 from ..sshd.drop_in_text import method_lists
 from ..switching import blocks, files
@@ -35,7 +36,9 @@ def settings(facts: Facts) -> Iterator[Found]:
     wanted = _wanted(facts)
     if wanted:
         for problem in sshd.problems(wanted, facts.people_to_try):
-            yield problem, f"mend that line; then run: totpctl enable sshd --keys {wanted}"
+            again = f"run: totpctl enable sshd --keys {wanted}"
+            is_there = os.path.exists(sshd.DROP_IN)
+            yield problem, f"correct that line; then {again}" if is_there else again
         return
     for keyword, value in (
         ("usepam", "yes"),
@@ -64,7 +67,11 @@ def keys(facts: Facts) -> Iterator[Found]:
     elif sshd.has_match_blocks():
         for name in facts.people_to_try:
             if sshd.keys_in_force(sshd.effective(name)) == "skip":
-                yield f"sshd asks {name} for no code where they come with a key (Match)", mend
+                yield (
+                    f"sshd asks {name} for no code where they come with a key (Match)",
+                    "take AuthenticationMethods out of that Match block: "
+                    f"grep -rniE '^ *(match|auth)' {sshd_files.FOLDER}/sshd_config*",
+                )
 
 
 @check("sshd-keys-skip", NOTE, _KEYS_WHY)

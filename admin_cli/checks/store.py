@@ -96,7 +96,9 @@ def store(facts: Facts) -> Iterator[Found]:
 def store_damage(facts: Facts) -> Iterator[Found]:
     with facts.usable_store() as opened:
         for problem in opened.check():
-            yield problem, "restore key and store from one backup; failing that: totpctl reset USER"
+            name = problem.partition(": ")[0]  # of a user, or the path of the store
+            failing = "totpctl reset USER" if name.startswith("/") else f"totpctl reset {name}"
+            yield problem, f"restore key and store from one backup; failing that: {failing}"
 
 
 @check("store-write", WRONG, f"{_COMMIT}: while it cannot be written, every code is refused")

@@ -68,7 +68,7 @@ def nopasswd_of_services(facts: Facts) -> Iterator[Found]:
 def exempt_group(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
         if option == "exempt_group" and value:
-            yield f"sudoers has exempt_group = {value}", "take it out: visudo"
+            yield f"sudoers has exempt_group = {value}", _take_out(option)
 
 
 @check("sudo-pam-service", WRONG, "sudo goes by that PAM file, and asks for no code")
@@ -76,7 +76,10 @@ def pam_service(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
         is_service = option in ("pam_service", "pam_login_service", "pam_askpass_service")
         if is_service and value and not facts.asks(str(value)):
-            yield f"sudoers has {option} = {value}", f"take it out: visudo; or enable {value}"
+            yield (
+                f"sudoers has {option} = {value}",
+                f"{_take_out(option)}; or run: totpctl enable {value}",
+            )
 
 
 @check("sudo-i", WRONG, "sudo -i, and sudo --login, go by that file: they ask for no code")
@@ -92,7 +95,10 @@ def login_shell(facts: Facts) -> Iterator[Found]:
 def other_code(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
         if option in ("rootpw", "targetpw", "runaspw") and value:
-            yield f"sudoers says {option}", "enrol that user too; or take it out: visudo"
+            yield (
+                f"sudoers says {option}",
+                f"see that root, or whose password it is, is enrolled; or {_take_out(option)}",
+            )
 
 
 @check(
@@ -103,7 +109,7 @@ def other_code(facts: Facts) -> Iterator[Found]:
 def prompt(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
         if option == "passprompt_override" and value:
-            yield "sudoers says passprompt_override", "take it out: visudo"
+            yield "sudoers says passprompt_override", _take_out(option)
 
 
 @check("sudo-path", WRONG, "pam_python.so loads what the caller's PATH leads to: anybody is root")
@@ -116,6 +122,11 @@ def secure_path(facts: Facts) -> Iterator[Found]:
         yield "sudo uses pam_python.so without secure_path in sudoers", mend
     elif "/usr/bin" not in paths[-1].split(":"):
         yield "sudo uses pam_python.so, and secure_path lacks /usr/bin", mend
+
+
+def _take_out(option: str) -> str:
+    """Say how to find an option of Defaults: it may be in a file of its own, or of a package."""
+    return f"take it out: grep -rn {option} {SUDOERS} {SUDOERS}.d; visudo -f FILE"
 
 
 def _sudoers_fix(words: str) -> str:

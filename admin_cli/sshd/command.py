@@ -63,8 +63,15 @@ def _sshd(started: Options, *arguments: str) -> str:
         return done.stdout
     lines = (line.strip() for line in done.stderr.splitlines())
     words = "; ".join(line for line in lines if line) or f"exit status {done.returncode}"
-    hint = "run: ssh-keygen -A" if "no hostkeys" in words else "run: sshd -t"
-    raise ui.CommandFailed(f"sshd does not accept its configuration: {words}", hint)
+    raise ui.CommandFailed(f"sshd does not accept its configuration: {words}", _fix_of(words))
+
+
+def _fix_of(words: str) -> str:
+    """Return what helps where sshd says ``words``, which mostly name a line."""
+    if "no hostkeys" in words:
+        return "run: ssh-keygen -A"
+    line = re.search(r"(/\S+?):? line (\d+)", words)
+    return f"correct line {line[2]} of {line[1]}; then see: sshd -t" if line else "see: sshd -t"
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

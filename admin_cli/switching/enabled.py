@@ -44,7 +44,8 @@ def remembered() -> dict[str, str | None]:
     raise NotOurs(
         PATH,
         "is not what totpctl wrote",
-        f"run: rm {PATH}; then totpctl enable for each service that is to ask for a code",
+        f"run: rm {PATH}; then run, for each service that should ask for a code: "
+        "totpctl enable SERVICE",
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from pam_totp import pam_stack
+from pam_totp import disks, pam_stack
 from pam_totp.errors import PamTotpError
 
 from .. import sshd, ui
@@ -59,7 +59,7 @@ def changing(*, wait: float = 0) -> Iterator[None]:
                 if time.monotonic() >= give_up:
                     raise Busy(
                         "another totpctl is changing these files",
-                        f"wait until it has ended; see: fuser -v {LOCK}",
+                        f"wait until it has ended; see who: {disks.holders_hint(LOCK)}",
                     ) from None
             time.sleep(0.1)
         yield

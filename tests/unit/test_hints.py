@@ -1,0 +1,124 @@
+"""Every command that a hint names is one that there is: the program, the verb and its options.
+
+That it fixes what it is named for is tried on machines: tests/e2e/doctor_machine.assert_fixed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from admin_cli.main import totpctl
+from tests.support.place import ROOT
+
+PROSE = {"has", "did", "is", "wrote"}  # sentences about totpctl
+VALUE = "\x00"  # of an f-string: any word
+# What every Debian has: packages that are essential, or that the hint is about.
+PROGRAMS = {
+    "apt-get": "apt",
+    "apt": "apt",
+    "chmod": "coreutils",
+    "chown": "coreutils",
+    "date": "coreutils",
+    "df": "coreutils",
+    "dmesg": "util-linux",
+    "dnf": "for machines with rpm",
+    "find": "findutils",
+    "findmnt": "mount",
+    "free": "procps",
+    "grep": "grep",
+    "hwclock": "util-linux",
+    "journalctl": "systemd, where it runs",
+    "ls": "coreutils",
+    "lsattr": "e2fsprogs",
+    "make": "whoever installed with it has it",
+    "man": "man-db, or the web",
+    "mkdir": "coreutils",
+    "mount": "mount",
+    "pam-auth-update": "libpam-runtime",
+    "passwd": "passwd",
+    "rm": "coreutils",
+    "ssh-keygen": "openssh-client, which the server needs",
+    "ss": "iproute2",
+    "sshd": "openssh-server, which the hint is about",
+    "systemctl": "systemd, where it runs",
+    "timedatectl": "systemd",
+    "totpctl": "this",
+    "touch": "coreutils",
+    "visudo": "sudo, which the hint is about",
+    "./install.sh": "where the hint says",
+}
+# What stands before a command, and words that may stand there instead.
+_COMMAND = re.compile(r"\b(?:run|look at|look for|see|see who): (?!.*\brun: )([^;]+)")
+_NO_COMMAND = {VALUE, "{holders}", "pam_totp.conf(5)", "pam_totp(8)", "pam.d(5)", "the", "docs"}
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yield the string literals of a file, but docstrings; VALUE for what an f-string puts in."""
+    tree = ast.parse(path.read_text("utf-8"))
+    inside = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else VALUE for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            is_docstring = "\n    " in node.value or node.value.endswith(".")
+            if id(node) not in inside and not is_docstring:
+                yield node.value
+
+
+def hints() -> Iterator[tuple[str, str]]:
+    for folder in ("pam_totp", "admin_cli"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for text in texts(path):
+                yield str(path.relative_to(ROOT)), text
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for path, text in hints():
+        for part in text.split("; "):
+            found += [(path, match.strip()) for match in _COMMAND.findall(part)]
+    return [(p, c) for p, c in found if c.split()[0].strip(",") not in _NO_COMMAND]
+
+
+def verbs() -> list[tuple[str, list[str]]]:
+    """Return what stands behind ``totpctl`` in a hint, up to what is no word of a command."""
+    found = []
+    for path, text in hints():
+        for words in re.findall(r"\btotpctl ([a-z-]+(?: [\w\x00-]+)*)", text):
+            found.append((path, words.split(" ")))
+    return found
+
+
+def test_hints_are_found() -> None:
+    assert 30 < len(commands())
+    assert 30 < len(verbs())
+
+
+@pytest.mark.parametrize(("path", "command"), commands())
+def test_the_program_is_one_that_the_machine_has(path: str, command: str) -> None:
+    assert command.split()[0] in PROGRAMS, path
+
+
+@pytest.mark.parametrize(("path", "words"), verbs(), ids=lambda value: str(value)[:50])
+def test_the_verb_of_totpctl_is_one_and_has_these_options(path: str, words: list[str]) -> None:
+    if words[0] in ("disable", "enable") and "or" in words:
+        words = words[: words.index("or")]
+    command = totpctl.commands.get(words[0])
+    if words[0] in PROSE:
+        return
+    assert command is not None, path
+    options = {name for p in command.params if isinstance(p, click.Option) for name in p.opts}
+    assert {word for word in words if word.startswith("--")} <= options, path
