@@ -84,7 +84,8 @@ def _with_digest(store: Store, name: str, answer: Answer, policy: Policy, *, dec
     if answer.kind != verifier.RECOVERY_CODE:
         return answer
     with TurnToHash():
-        record = store.load_decoy(name) if decoy else store.load(name)
+        known, stand_in = store.load(name), store.load_decoy(name)  # both, of everybody
+        record = stand_in if decoy else known
         if record is not None and verifier.standing(record, int(time.time()), policy) is not None:
             return answer
         salt = record.recovery_salt if record is not None else None

@@ -24,18 +24,21 @@ AUTHENTICATOR_COLUMNS = (
 
 
 def read_record(store: SQLiteStore, name: str, *, unseal: bool) -> UserRecord | None:
-    """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote."""
+    """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote.
+
+    As many questions where there is no such user: how long it takes must not tell.
+    """
     execute = store.database.execute
     rows = execute(f"SELECT {USER_COLUMNS} FROM users WHERE name = ?", (name,))
-    if not rows:
-        return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at, *later = rows[0]
-    exempt_until, uid, bound_at, untold, guesses_until = later
     digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
     found = execute(
         f"SELECT {AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
         (name,),
     )
+    if not rows:
+        return None
+    status, failures, throttled_until, recovery_salt, created_at, updated_at, *later = rows[0]
+    exempt_until, uid, bound_at, untold, guesses_until = later
     authenticators = [Authenticator(*row) for row in found]
     sound = (
         status in STATUSES

@@ -92,13 +92,17 @@ class SQLiteStore:
         return sealing.decoy(self.decoy_key(), purpose, name)
 
     def decoy_key(self) -> bytes:
-        """Return the key of the decoys. Nobody is denied because it does not open."""
+        """Return the key of the decoys, opened once."""
         if not self._decoy_key:
-            try:
-                self._decoy_key = self._at_first.open(self._sealed_decoy_key, *DECOY_KEY)
-            except SealingError:
-                self._decoy_key = self._at_first.decoy_key()
+            self._decoy_key = self.open_decoy_key()
         return self._decoy_key
+
+    def open_decoy_key(self) -> bytes:
+        """Open the key of the decoys. Nobody is denied because it does not open."""
+        try:
+            return self._at_first.open(self._sealed_decoy_key, *DECOY_KEY)
+        except SealingError:
+            return self._at_first.decoy_key()
 
     def reseal(self, sealer: Sealer) -> int:
         from .resealing import reseal  # no login needs it

@@ -61,7 +61,10 @@ class Transaction(_CriticalSection):
         self.record = None
 
     def _read(self) -> UserRecord | None:
-        return read_record(self._store, self._name, unseal=self._unseal)
+        record = read_record(self._store, self._name, unseal=self._unseal)
+        if self._unseal:
+            _read_decoy(self._store, self._name)  # as for whoever has no record: see below
+        return record
 
     def save(self, record: UserRecord | None) -> None:
         pass_by_the_key(self._database)
@@ -152,6 +155,28 @@ class Transaction(_CriticalSection):
             )
 
 
+def _bucket(store: SQLiteStore, name: str) -> int:
+    return int.from_bytes(store.decoy(b"bucket", name)[:4], "big") % DECOY_BUCKETS
+
+
+def _read_decoy(store: SQLiteStore, name: str) -> UserRecord:
+    rows = store.database.execute(
+        "SELECT failures, throttled_until, guesses_until FROM decoys WHERE bucket = ?",
+        (_bucket(store, name),),
+    )
+    failures, throttled_until, guesses_until = rows[0] if rows else (0, 0, 0)
+    return UserRecord(
+        name,
+        status=SUSPENDED,  # whatever matches, it is rejected
+        failures=failures,
+        throttled_until=throttled_until,
+        guesses_until=guesses_until,
+        recovery_salt=store.decoy(b"salt", name)[:16],
+        recovery_digests=frozenset((store.decoy(b"digest", name),)),
+        authenticators=(Authenticator(id="", label="", secret=store.decoy(b"secret", name)),),
+    )
+
+
 class DecoyTransaction(_CriticalSection):
     """The same reads, the same write and the same fsync for a user who has no record.
 
@@ -163,27 +188,15 @@ class DecoyTransaction(_CriticalSection):
 
     def __init__(self, store: SQLiteStore, name: str, mode: str) -> None:
         super().__init__(store, name, mode)
-        token = store.decoy(b"bucket", name)
-        self._bucket = int.from_bytes(token[:4], "big") % DECOY_BUCKETS
+        self._bucket = _bucket(store, name)
         self.record = UserRecord(name)
 
     def _read(self) -> UserRecord:
-        decoy = self._store.decoy
-        rows = self._database.execute(
-            "SELECT failures, throttled_until, guesses_until FROM decoys WHERE bucket = ?",
-            (self._bucket,),
-        )
-        failures, throttled_until, guesses_until = rows[0] if rows else (0, 0, 0)
-        return UserRecord(
-            self._name,
-            status=SUSPENDED,  # whatever matches, it is rejected
-            failures=failures,
-            throttled_until=throttled_until,
-            guesses_until=guesses_until,
-            recovery_salt=decoy(b"salt", self._name)[:16],
-            recovery_digests=frozenset((decoy(b"digest", self._name),)),
-            authenticators=(Authenticator(id="", label="", secret=decoy(b"secret", self._name)),),
-        )
+        if self._mode == "IMMEDIATE":  # the reads of a record, and a secret that is opened
+            name = self._name.encode("utf-8", "replace").decode("utf-8")  # any name has a decoy
+            read_record(self._store, name, unseal=False)
+            self._store.open_decoy_key()
+        return _read_decoy(self._store, self._name)
 
     def save(self, record: UserRecord | None) -> None:
         if record is None:

@@ -182,29 +182,64 @@ def test_the_same_hashes_are_computed_for_every_user(
         assert expected == work(kind), kind.__name__
 
 
-@pytest.mark.parametrize("answer", ["junk", "", "hunter2", "\ufffd"])
-def test_an_answer_that_is_no_code_costs_no_question_to_the_store(
-    open_door: Callable[[Kind], tuple[Door, str]], answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To open the secrets of the enrolled took 13 microseconds, which tells."""
-    since_the_prompt: list[str] = []
+@pytest.fixture
+def since_the_prompt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the store is asked, and how often a secret is opened; in the order in which it was."""
+    seen: list[str] = []
     execute, unseal = Database.execute, Sealer.open
 
     def watched(self: Database, statement: str, parameters: tuple = ()) -> object:
-        since_the_prompt.append(statement)
+        seen.append(statement)
         return execute(self, statement, parameters)
 
     def unsealed(self: Sealer, *arguments: object) -> bytes:
-        since_the_prompt.append("unseal")
+        seen.append("unseal")
         return unseal(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Database, "execute", watched)
     monkeypatch.setattr(Sealer, "open", unsealed)
+    return seen
+
+
+@pytest.mark.parametrize("answer", ["junk", "", "hunter2", "\ufffd"])
+def test_an_answer_that_is_no_code_costs_no_question_to_the_store(
+    open_door: Callable[[Kind], tuple[Door, str]], answer: str, since_the_prompt: list[str]
+) -> None:
+    """To open the secrets of the enrolled took 13 microseconds, which tells."""
     for kind in (enrolled, *OTHERS):
         door, user = open_door(kind)
         typed = door.meanwhile(answer, since_the_prompt.clear)
         door.login(typed, user=user, authtok="hunter2", argv=["attempts=1"])
         assert [] == since_the_prompt, kind.__name__
+
+
+@pytest.mark.parametrize("answer", ["", RECOVERY_CODE])
+@pytest.mark.parametrize("failures", [0, 5, 6], ids=["counted", "throttled", "locked"])
+def test_the_store_is_asked_the_same_for_every_user(
+    open_door: Callable[[Kind], tuple[Door, str]],
+    since_the_prompt: list[str],
+    answer: str,
+    failures: int,
+) -> None:
+    """No fsync hides the difference where nothing is counted: of who has to wait, or is locked."""
+
+    def work(kind: Kind) -> dict[str, int]:
+        door, user = open_door(kind)
+        door.place.configure(max_failures=6)
+        for _ in range(failures):
+            door.login(wrong_code(), user=user, argv=["attempts=1"])
+            door.clock.advance(0 if failures == 5 else 901)
+        typed = door.meanwhile(answer or wrong_code(), since_the_prompt.clear)
+        result = door.login(typed, user=user, argv=["attempts=1"]).result
+        assert ("PAM_MAXTRIES" if failures else "PAM_AUTH_ERR") == result
+        verbs = [statement.split(" WHERE")[0] for statement in since_the_prompt]
+        verbs = ["INSERT" if verb.startswith("INSERT") else verb for verb in verbs]
+        return {verb: verbs.count(verb) for verb in set(verbs)}
+
+    expected = work(enrolled)
+    assert expected["unseal"]
+    for kind in OTHERS:
+        assert expected == work(kind), kind.__name__
 
 
 def test_every_user_costs_one_commit_an_answer(
