@@ -164,7 +164,7 @@ def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
         is_factor = entry.line.module_name in PASSWORD_MODULES or runs_the_hook(entry.line)
         for code in _codes(entry, stack.service, key=key):
             action = entry.actions.get(code)
-            if not isinstance(action, int) or (is_factor and code not in (*_GRANTED, "ignore")):
+            if not isinstance(action, int) or (is_factor and code not in ("success", "ignore")):
                 continue
             if pam_dispatch.jump(stack.entries, state.at, action)[1]:
                 found.add(state.at)

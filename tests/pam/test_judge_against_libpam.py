@@ -5,68 +5,21 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admin_cli.switching import pam_file
-from pam_totp import pam_dispatch, pam_lines, pam_stack
-from pam_totp.pam_dispatch import Stack, State
+from admin_cli.switching import pam_blocks, pam_file
+from pam_totp import pam_dispatch, pam_lines, pam_stack, pam_ways
+from pam_totp.pam_dispatch import Entry, Stack, State
+from pam_totp.pam_lines import NotUnderstood
+from pam_totp.pam_stack import judge
+from tests.support import random_stacks
 from tests.support.libpam import log_in
 from tests.unit import pam_files
 from tests.unit.pam_files import DISTRIBUTIONS, GOLDEN, distribution
-
-CODES = ["success", "auth_err", "ignore", "new_authtok_reqd", "user_unknown", "perm_denied"]
-WORDS = ["required", "requisite", "sufficient", "optional", "Required", "SUFFICIENT", "[optional]"]
-PARTS = ("part0", "part1", "part2")
-
-actions = st.sampled_from(["ok", "done", "bad", "die", "ignore", "reset", "reset", "1", "2", "3"])
-blanks = st.sampled_from([" ", "\t", "   ", " \\\n  "])
-ends = st.sampled_from(["\n", " \n", "  # a comment\n", "\n\n# a line\n", "\n\t\n"])
-
-
-@st.composite
-def module_lines(draw: st.DrawFn) -> str:
-    kind = draw(st.sampled_from(["auth", "AUTH", "-auth", "auth", "auth"]))
-    code = draw(st.sampled_from(["success", *CODES]))
-    words = [kind, draw(controls(code)), "pam_debug.so", f"auth={code}"]
-    if draw(st.integers(0, 14)) == 0:
-        words[2:] = ["pam_there_is_none.so"]
-    return draw(blanks).join(words) + draw(ends)
-
-
-def controls(code: str) -> st.SearchStrategy[str]:
-    """Return words, and brackets that say more often than not what ``code`` leads to."""
-    codes = st.sampled_from([code, code, "default", *CODES])
-    pairs = st.lists(st.builds("{}={}".format, codes, actions), min_size=1, max_size=3)
-    spaces = st.sampled_from([" ", "\t", "  "])
-    brackets = st.builds(lambda found, space: f"[{space.join(found)}]", pairs, spaces)
-    return st.one_of(st.sampled_from(WORDS), brackets)
-
-
-def include_lines(parts: tuple[str, ...]) -> st.SearchStrategy[str]:
-    forms = ["auth include {}\n", "auth substack {}\n", "@include {}\n", "account include {}\n"]
-    return st.builds(str.format, st.sampled_from(forms), st.sampled_from(parts))
-
-
-def files(includes: tuple[str, ...]) -> st.SearchStrategy[str]:
-    lines: st.SearchStrategy[str] = module_lines()
-    if includes:
-        lines = st.one_of(lines, lines, include_lines(includes))
-    lines = st.one_of(lines, lines, lines, st.just("account required pam_permit.so\n"))
-    return st.lists(lines, min_size=1, max_size=6).map("".join)
-
-
-folders = st.fixed_dictionaries(
-    {
-        "service": files(PARTS),
-        "part0": files(PARTS[1:]),
-        "part1": files(PARTS[2:]),
-        "part2": files(()),
-        "other": st.just("auth required pam_deny.so\n"),
-    }
-)
 
 
 def walk(stack: Stack) -> tuple[bool, list[str]]:
@@ -86,23 +39,208 @@ def walk(stack: Stack) -> tuple[bool, list[str]]:
     return state.granted, ran
 
 
-@settings(max_examples=700, deadline=None)
-@given(folders)
+def share(part: int) -> settings:
+    """Return settings with the ``part``-th part of all stacks."""
+    return settings(max_examples=random_stacks.STACKS // part, deadline=None)
+
+
+@share(2)
+@given(random_stacks.folders(random_stacks.module_lines()))
 def test_a_stack_goes_the_way_that_libpam_goes(texts: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, text in texts.items():
-            for part in PARTS:
-                text = text.replace(f" {part}\n", f" {folder / part}\n")
-            (folder / file).write_text(text, encoding="utf-8")
-
-        def read(file: str) -> str | None:
-            path = folder / file
-            return path.read_text(encoding="utf-8") if path.exists() else None
-
+        random_stacks.write(folder, texts)
         login = log_in(folder, "service")
-        granted, ran = walk(pam_stack.auth_stack("service", read))
+        granted, ran = walk(pam_stack.auth_stack("service", reader(folder)))
     assert (login.code == 0, login.shown) == (granted, ran)
+
+
+def reader(folder: Path) -> pam_stack.Read:
+    def read(file: str) -> str | None:
+        path = folder / file
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    return read
+
+
+# What the judge says of a stack, beside one login on it by libpam
+
+_ROLE = re.compile(
+    r"(?P<module>pam_\w+\.so)(?P<key>\s+first_factor=key)?(?:\s|\\\n)+(?P<number>line=\d)"
+)
+
+
+class Seen(NamedTuple):
+    """One login by libpam: whether it was granted, and which lines ran and returned what."""
+
+    granted: bool
+    ran: list[tuple[Entry, str]]
+
+    @property
+    def code(self) -> str:
+        """The best that a line with the code returned: "success", "ignore" or nothing."""
+        codes = {code for entry, code in self.ran if pam_ways.asks_for_a_code(entry.line)}
+        return next((code for code in ("success", "ignore") if code in codes), "")
+
+    def proven(self, before: int | None = None) -> bool:
+        """Whether a password or a key was right, of all or ``before`` a line of ``ran``."""
+        return any(
+            code in ("success", "new_authtok_reqd")
+            and (entry.line.module_name in PASSWORDS or pam_ways.is_key_line(entry.line))
+            for entry, code in self.ran[:before]
+        )
+
+    @property
+    def refused_by_a_factor(self) -> bool:
+        ours = [*PASSWORDS, random_stacks.CODE]
+        return any(e.line.module_name in ours and code not in GRANTED for e, code in self.ran)
+
+    @property
+    def jumped_beyond_the_end(self) -> bool:
+        """Whether libpam denied though a module granted and none refused: only that can do it."""
+        done = [(entry.actions[code], code) for entry, code in self.ran]
+        harmless = all(
+            isinstance(action, int) or action == "ignore" or (action == "ok" and code == "success")
+            for action, code in done
+        )
+        return not self.granted and harmless and ("ok", "success") in done
+
+
+GRANTED = ("success", "new_authtok_reqd", "ignore")
+PASSWORDS = (random_stacks.PASSWORD, random_stacks.OTHER_PASSWORD)
+
+
+def seen(texts: dict[str, str], returned: dict[tuple[str, str], str]) -> tuple[Stack, Seen]:
+    """Log in by libpam, each module returning what ``returned`` says."""
+
+    def in_debug(found: re.Match[str]) -> str:
+        module = found["module"] + (" first_factor=key" if found["key"] else "")
+        if module in ("pam_permit.so", "pam_deny.so", random_stacks.MISSING):
+            return found[0]
+        return f"pam_debug.so auth={returned[module, found['number']]}"
+
+    with tempfile.TemporaryDirectory() as real, tempfile.TemporaryDirectory() as debug:
+        random_stacks.write(Path(real), texts)
+        stack = pam_stack.auth_stack("sshd", reader(Path(real)))
+        random_stacks.write(
+            Path(debug), {name: _ROLE.sub(in_debug, text) for name, text in texts.items()}
+        )
+        login = log_in(Path(debug), "sshd")
+    state, ran = State(), []
+    while state.at < len(stack.entries):
+        entry, code = stack.entries[state.at], "success"
+        if not entry.begins_substack:
+            code = code_of(entry, returned)
+            ran.append((entry, code))
+        state = pam_dispatch.after(stack.entries, state, code)
+    silent = ("pam_permit.so", "pam_deny.so", random_stacks.MISSING)
+    shown = [f"auth={code}" for entry, code in ran if entry.line.module_name not in silent]
+    assert (login.code == 0, login.shown) == (state.granted, shown)
+    return stack, Seen(login.code == 0, ran)
+
+
+def code_of(entry: Entry, returned: dict[tuple[str, str], str]) -> str:
+    line = entry.line
+    module = random_stacks.KEY if pam_ways.is_key_line(line) else line.module
+    number = line.arguments[-1] if line.arguments else "line=0"
+    return returned[module, number]
+
+
+@share(1)
+@given(
+    random_stacks.folders(random_stacks.role_lines()),
+    st.integers(0, 2**32),
+    st.booleans(),
+)
+def test_the_judge_trusts_no_more_than_libpam_and_calls_nothing_dead_that_lets_people_in(
+    texts: dict[str, str], seed: int, key_first: bool
+) -> None:
+    texts = {**texts, "sshd": texts["service"]}
+    returned = random_stacks.results(seed)
+    if key_first:
+        returned.update({name: "success" for name in returned if name[0] == random_stacks.KEY})
+    stack, login = seen(texts, returned)
+    found = judge(stack, key=key_first)
+    proven = key_first or login.proven()
+    lines = [entry.line for entry in stack.entries if not entry.begins_substack]
+    if login.granted:
+        assert not (found.nobody_gets_in and login.code != "ignore")
+        if any(map(pam_ways.asks_for_a_code, lines)):
+            assert login.code or found.bypasses
+        elif any(map(pam_ways.is_key_line, lines)):
+            assert found.key_lines_alone
+        assert not login.code or proven or found.without_password
+        assert not (proven and login.code == "success") or found.can_succeed
+        assert not (proven and login.code == "ignore") or found.lets_exempt_in
+    for at, (entry, _) in enumerate(login.ran):
+        if pam_ways.asks_for_a_code(entry.line) and not (key_first or login.proven(before=at)):
+            assert entry.line in (*found.before_password, *found.after_wrong_password)
+    if login.jumped_beyond_the_end and not login.refused_by_a_factor:
+        assert found.bad_jumps
+
+
+# What enable makes of a file, beside one login by libpam on the file before
+
+STEPS = st.sampled_from(
+    [
+        "auth [success=1 default=ignore] pam_unix.so line=1\nauth requisite pam_deny.so\n"
+        "auth required pam_permit.so\n",
+        "auth [success=2 default=ignore] pam_unix.so line=1\n"
+        "auth [success=1 default=ignore] pam_sss.so line=2\nauth requisite pam_deny.so\n"
+        "auth required pam_permit.so\n",
+        "auth sufficient pam_unix.so line=1\nauth sufficient pam_sss.so line=2\n"
+        "auth required pam_deny.so\n",
+        "auth [success=done new_authtok_reqd=done default=ignore] pam_unix.so line=1\n"
+        "auth required pam_deny.so\n",
+        "auth [user_unknown=ignore default=done] pam_unix.so line=1\n"
+        "auth requisite pam_sss.so line=2\n",
+        "auth required pam_unix.so line=1\n",
+        "auth requisite pam_unix.so line=1\n",
+    ]
+)
+BESIDE = st.lists(
+    st.sampled_from(
+        [
+            "auth required pam_access.so line=3\n",
+            "auth optional pam_access.so line=4\n",
+            "-auth optional pam_there_is_none.so line=1\n",
+            "auth [success=1 default=ignore] pam_access.so line=5\n",
+            "auth [default=1 success=ignore] pam_access.so line=6\n",
+            "auth optional pam_faildelay.so line=1\n",
+            "auth [success=ok default=1] pam_access.so line=7\n",
+        ]
+    ),
+    max_size=2,
+).map("".join)
+
+
+@share(4)
+@given(BESIDE, STEPS, BESIDE, st.sampled_from(["{}", "include", "substack"]), st.integers(0, 2**32))
+def test_enable_lets_in_with_the_code_whom_the_file_let_in_and_nobody_else(
+    before: str, step: str, after: str, form: str, seed: int
+) -> None:
+    part = step if form == "{}" else f"auth {form} part0\n"
+    texts = {
+        "sshd": before + part + after,
+        "part0": step,
+        "other": "auth required pam_deny.so\n",
+    }
+    try:
+        text = pam_file.enabled("sshd", texts["sshd"], keys=None, read=texts.get)
+    except NotUnderstood:
+        return
+    returned = random_stacks.results(seed)
+    _, old = seen(texts, returned)
+    # Our line has no number: what it returns is that of line 0.
+    code = returned[random_stacks.CODE, "line=0"]
+    texts["sshd"] = text.replace(pam_blocks.CODE, f"{pam_blocks.CODE} line=0")
+    _, new = seen(texts, returned)
+    in_by_code = old.granted and code in ("success", "ignore")
+    if in_by_code and not new.granted:  # a line after a "sufficient" is reached for the first time
+        late = [entry for entry, code in new.ran if code not in ("success", "ignore")]
+        assert {e.line.arguments for e in late} - {e.line.arguments for e, _ in old.ran}
+    else:
+        assert in_by_code == new.granted
 
 
 def test_reset_goes_back_to_where_the_substack_began(tmp_path: Path) -> None:
@@ -132,6 +270,26 @@ def both_grant(folder: Path, service: str, part: str) -> tuple[bool, bool]:
         (folder / name).write_text(text, encoding="utf-8")
     stack = pam_stack.auth_stack("service", texts.get)
     return log_in(folder, "service").code == 0, walk(stack)[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "auth required] pam_debug.so auth=success\n",
+        "auth [success=ok\\]] pam_debug.so auth=success\n",
+        "auth [[required\\]] pam_debug.so auth=success\n",
+        *(f"auth optional {module}\n" for module in ("/lib/security/", "a/", ".so", "?.so")),
+        "account optional a/\n",
+    ],
+)
+def test_a_line_that_makes_libpam_deny_everybody_is_not_understood(
+    tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "service").write_text(f"{line}auth required pam_permit.so\n", encoding="utf-8")
+    (tmp_path / "other").write_text("auth required pam_permit.so\n", encoding="utf-8")
+    assert 0 != log_in(tmp_path, "service").code
+    with pytest.raises(NotUnderstood):
+        pam_stack.auth_stack("service", reader(tmp_path))
 
 
 def test_every_return_code_has_libpams_number(tmp_path: Path) -> None:

@@ -299,6 +299,104 @@ def test_who_gets_in_is_found(text: str, can_succeed: bool, lets_exempt_in: bool
     assert (can_succeed, lets_exempt_in) == (found.can_succeed, found.lets_exempt_in)
 
 
+@pytest.mark.parametrize(
+    ("text", "bad_jumps"),
+    [
+        ("@include debian\n" + CODE + "auth [success=1 default=ignore] pam_access.so\n", [3]),
+        ("@include debian\n" + CODE + "auth [auth_err=9 default=ignore] pam_access.so\n", [3]),
+        ("auth [default=9 success=ok] pam_fprintd.so\n@include debian\n" + CODE, [1]),
+        ("auth [success=2 default=die] pam_unix.so\n" + CODE, [1]),
+        ("auth [success=ok default=9] pam_unix.so\n" + CODE, []),  # denied anyway
+        ("auth requisite pam_unix.so\nauth [success=ok default=9] pam_totp.so\n", [2]),  # ignore
+        ("auth [success=1 default=bad] pam_unix.so\nauth [default=9] pam_faillock.so\n" + CODE, []),
+        ("auth substack part\n@include debian\n" + CODE, [1]),
+        ("auth include part\n@include debian\n" + CODE, []),
+    ],
+)
+def test_a_jump_beyond_the_last_line_is_found(text: str, bad_jumps: list[int]) -> None:
+    part = "auth [success=1 default=ignore] pam_access.so\n"
+    found = judged(text, part=part)
+    assert bad_jumps == [line.number for line in found.bad_jumps]
+    assert found.can_succeed == ("success=2" not in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "without_key", "with_key"),
+    [
+        (CODE, True, False),
+        (CODE + "auth required pam_permit.so\n", True, False),
+        ("@include debian\n" + CODE, False, False),
+        (KEY + "@include debian\n" + CODE, False, False),
+    ],
+)
+def test_a_code_is_no_first_factor_unless_sshd_has_proven_one(
+    text: str, *, without_key: bool, with_key: bool
+) -> None:
+    for key, expected in ((False, without_key), (True, with_key)):
+        found = judge(stack_of(text), key=key)
+        assert expected == bool(found.before_password) == bool(found.without_password)
+        assert not found.nobody_gets_in
+        assert found.can_succeed != expected
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [(CODE, False), ("@include debian\n" + CODE, True), (KEY + "@include debian\n" + CODE, False)],
+)
+def test_whether_a_key_login_needs_the_password(text: str, *, asks: bool) -> None:
+    assert asks == pam_stack.asks_password_of_keys(stack_of(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ("auth [success=ignore default=2] pam_totp.so first_factor=key\n@include debian\n", [1]),
+        ("auth required pam_totp.so first_factor=key\n@include debian\n", [1]),
+        (KEY + "@include debian\n" + CODE, []),
+        ("@include debian\n", []),
+    ],
+)
+def test_a_key_line_that_no_line_with_the_code_goes_with_is_found(
+    text: str, alone: list[int]
+) -> None:
+    found = judged(text)
+    assert alone == numbers_alone(found)
+    assert not found.nobody_gets_in
+
+
+def numbers_alone(found: Judgement) -> list[int]:
+    return [line.number for line in found.key_lines_alone]
+
+
+@pytest.mark.parametrize(
+    ("text", "others", "needed"),
+    [
+        ("@include debian\nauth required pam_oath.so\n" + CODE, 1, True),
+        ("@include debian\nauth required pam_duo.so nullok\n" + CODE, 1, False),
+        ("@include debian\nauth optional pam_google_authenticator.so\n" + CODE, 1, False),
+        ("auth requisite pam_yubico.so\n" + CODE, 1, False),  # in place of the password
+        ("@include debian\n" + CODE, 0, False),
+    ],
+)
+def test_another_module_with_codes_is_found(text: str, others: int, *, needed: bool) -> None:
+    found = judged(text)
+    assert (others, needed) == (len(found.other_codes), found.needs_other_code)
+
+
+@pytest.mark.parametrize(
+    ("text", "nobody"),
+    [
+        ("@include debian\n" + CODE, False),
+        (CODE, False),  # the code alone does
+        ("auth sufficient pam_unix.so\nauth requisite pam_deny.so\n" + CODE, False),
+        ("@include debian\n" + CODE + "auth required pam_deny.so\n", True),
+        ("@include debian\nauth [ignore=ignore default=die] pam_totp.so\n", True),  # but exempt
+    ],
+)
+def test_whether_nobody_gets_in(text: str, *, nobody: bool) -> None:
+    assert nobody == judged(text).nobody_gets_in
+
+
 def test_a_finger_does_not_prove_the_password() -> None:
     text = (
         "auth [success=2 default=ignore] pam_fprintd.so\n"
