@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import hosts
 from tests.support.machine import Account, Machine, Terminal
 from tests.support.place import ROOT
 
@@ -154,6 +155,36 @@ def test_a_typo_of_the_same_login_is_not_told_again(door: Door, alice: Account) 
     shown = terminal.rest()
     assert "welcome alice" in shown
     assert "since the last login" not in shown
+
+
+# ssh
+
+
+@hosts.only(hosts.SERVICE)  # what sshd makes of a message is the same for all
+@pytest.mark.parametrize(
+    ("terminal", "command", "times"),
+    [("-tt", "echo welcome", (1,)), ("-T", "", (1, 2)), ("-tt", "", (1, 2))],
+    ids=["a command", "a shell without a terminal", "a shell"],
+)
+def test_what_is_told_after_a_login_is_read_in_every_kind_of_session(
+    machine: Machine, alice: Account, terminal: str, command: str, times: tuple[int, ...]
+) -> None:
+    """Twice in a shell, unless sshd empties its buffer after the banner: docs/howto/ssh.md."""
+    Door("ssh", machine)
+    fail(machine, 2)
+    only = "-oPreferredAuthentications=keyboard-interactive"
+    client = machine.ssh("alice", only, terminal, command=command)
+    client.answer("Password: ", alice.password)
+    client.answer(CODE, alice.code())
+    told = "2 wrong codes since the last login."
+    client.expect_exact(told)
+    if not command:  # not before: what is typed early is thrown away with the prompt
+        client.expect_exact("$ " if terminal == "-tt" else "\n")
+        seen = client.before
+        client.sendline("exit")
+    else:
+        seen = ""
+    assert 1 + (seen + client.rest()).count(told) in times
 
 
 # sudo
