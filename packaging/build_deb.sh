@@ -19,10 +19,13 @@ fail() {
     exit 1
 }
 
+# shellcheck source=packaging/tracked_files.sh
+. "$(dirname "$0")/tracked_files.sh"
+
 # What git tracks; without git, as in an unpacked archive, all but what builds and tests leave.
 files() {
     if [ -e .git ] && command -v git >/dev/null; then
-        git -c safe.directory="$PWD" ls-files -z --cached
+        tracked_files
     else
         find . \( -name .git -o -name __pycache__ -o -name '.*_cache' -o -path ./dist -o -path ./build \) \
             -prune -o \( -type f -o -type l \) -printf '%P\0'
@@ -71,7 +74,8 @@ tree=$scratch/pam-totp
 mkdir "$tree"
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l packaging/debian/changelog -S Timestamp)
 # Times and modes as in no tree in particular.
-files | tar -c --null --no-recursion --ignore-failed-read --files-from=- \
+files >"$scratch/files" || fail "git cannot tell which files it tracks" "the reason is above"
+tar -c --null --no-recursion --ignore-failed-read --files-from="$scratch/files" \
     --mtime="@$SOURCE_DATE_EPOCH" --mode=u=rwX,go=rX | tar -x -C "$tree" --no-same-owner
 mv "$tree/packaging/debian" "$tree/debian"
 cd "$tree"

@@ -47,17 +47,21 @@ mkdir "$top/SOURCES"
 install -m 0644 packaging/pam_files.sh "$top/SOURCES/"
 install -m 0644 "$spec" "$top/" # with the mode that git keeps, whatever the umask was
 
+# shellcheck source=packaging/tracked_files.sh
+. packaging/tracked_files.sh
+
 # What git knows of; without git, the tree as it was unpacked.
 files() {
     if [ -e .git ]; then
-        git -c safe.directory="$PWD" ls-files -z
+        tracked_files
     else
         find . -type f ! -path './dist/*' ! -path './build/*' ! -name '*.pyc' -printf '%P\0' | sort -z
     fi
 }
 
-files | tar -c --null --no-recursion --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 \
-    --numeric-owner --mode=u=rwX,go=rX --transform="s|^|pam_totp-$version/|" --files-from=- |
+files >"$top/files"
+tar -c --null --no-recursion --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 \
+    --numeric-owner --mode=u=rwX,go=rX --transform="s|^|pam_totp-$version/|" --files-from="$top/files" |
     gzip -9n >"$top/SOURCES/pam_totp-$version.tar.gz"
 
 set -- --define "_topdir $top" --define "_rpmdir $output" --define "_srcrpmdir $output" \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,49 @@ def test_schema_that_it_reads_is_written_into_it(control: Path) -> None:
     known = re.search(r"^KNOWN=(\S+)", (control / "preinst").read_text(encoding="utf-8"), re.M)
     assert known
     assert str(len(schema.MIGRATIONS)) == known[1]
+
+
+@pytest.mark.parametrize("worktree", [False, True], ids=["clone", "worktree"])
+def test_nothing_that_a_checkout_names_for_git_is_run(
+    package: Path, tmp_path: Path, worktree: bool
+) -> None:
+    """Root builds it; whoever owns it wrote its .git/config, which is tracked nowhere."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    tracked_files(tree)
+    marker, program = tmp_path / "was-run", tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{marker}'\n")
+    program.chmod(0o755)
+    git = ["git", "-C", tree, "-c", "user.name=x", "-c", "user.email=x@localhost"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", "--all", "--force"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "x"], check=True)
+    if worktree:
+        subprocess.run([*git, "worktree", "add", "--quiet", tmp_path / "other"], check=True)
+    for name in (
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "alias.ls-files",
+    ):
+        subprocess.run([*git, "config", name, program], check=True)
+    for name in ("clean", "smudge", "process"):
+        subprocess.run([*git, "config", f"filter.x.{name}", program], check=True)
+    (tree / ".git" / "info" / "attributes").write_text("* filter=x\n")
+    subprocess.run([*git, "config", "core.hooksPath", tmp_path], check=True)
+    built_in = tmp_path / "other" if worktree else tree
+    again = build(tmp_path / "out", built_in / "packaging" / "build_deb.sh")
+    assert not marker.exists()
+    assert package.read_bytes() == again.read_bytes()
+
+
+def test_scripts_that_root_runs_start_git_in_one_place_only() -> None:
+    for script in (ROOT / "install.sh", *(ROOT / "packaging").rglob("*.sh")):
+        if script.name in ("tracked_files.sh", "release.sh"):  # the latter is the maintainer's
+            continue
+        text = script.read_text(encoding="utf-8")
+        assert [] == re.findall(r"^\s*(?:\w+=\S+ )*git [^;]*$", text, flags=re.M), script
 
 
 def test_two_builds_are_the_same_byte_by_byte(package: Path, tmp_path: Path) -> None:
