@@ -1,17 +1,18 @@
 """Random PAM files: the dispatcher, the judge and what enable writes, beside libpam.
 
-How many are tried stands in STACKS; ``tests/run nightly`` sets it to more.
+Each stack is made from a number, which tells a failing one. How many are tried stands in STACKS;
+``tests/run nightly`` sets it to more, and begins with another number every day.
 """
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hypothesis import strategies as st
-
 STACKS = int(os.environ.get("PAM_TOTP_STACKS", "1000"))
+FIRST = int(os.environ.get("PAM_TOTP_FIRST_STACK", "0"))
 CODES = ["success", "auth_err", "ignore", "new_authtok_reqd", "user_unknown", "perm_denied"]
 WORDS = ["required", "requisite", "sufficient", "optional", "Required", "SUFFICIENT", "[optional]"]
 PARTS = ("part0", "part1", "part2")
@@ -19,55 +20,58 @@ MISSING = "pam_there_is_none.so"
 
 # Few lines, so many of these jumps lead beyond the end of the file or of a substack.
 ACTIONS = ["ok", "done", "bad", "die", "ignore", "reset", "reset", "1", "2", "3", "4", "9"]
-blanks = st.sampled_from([" ", "\t", "   ", " \\\n  "])
-ends = st.sampled_from(["\n", " \n", "  # a comment\n", "\n\n# a line\n", "\n\t\n"])
+BLANKS = [" ", "\t", "   ", " \\\n  "]
+ENDS = ["\n", " \n", "  # a comment\n", "\n\n# a line\n", "\n\t\n"]
+INCLUDES = ["auth include {}\n", "auth substack {}\n", "@include {}\n", "account include {}\n"]
+
+Choice = random.Random
+Line = Callable[[Choice], str]
 
 
-def controls(codes: list[str]) -> st.SearchStrategy[str]:
-    """Return words, and brackets that say more often than not what one of ``codes`` leads to."""
-    named = st.sampled_from([*codes, *codes, "default", *CODES])
-    pairs = st.lists(
-        st.builds("{}={}".format, named, st.sampled_from(ACTIONS)), min_size=1, max_size=3
-    )
-    spaces = st.sampled_from([" ", "\t", "  "])
-    brackets = st.builds(lambda found, space: f"[{space.join(found)}]", pairs, spaces)
-    return st.one_of(st.sampled_from(WORDS), brackets)
+def choices(share: int = 1) -> Iterator[tuple[int, Choice]]:
+    """Yield the number and the randomness of every ``share``-th stack."""
+    for number in range(FIRST, FIRST + STACKS, share):
+        yield number, random.Random(number)
 
 
-@st.composite
-def module_lines(draw: st.DrawFn) -> str:
-    """Lines of pam_debug, each with the code that it returns."""
-    kind = draw(st.sampled_from(["auth", "AUTH", "-auth", "auth", "auth"]))
-    code = draw(st.sampled_from(["success", *CODES]))
-    words = [kind, draw(controls([code])), "pam_debug.so", f"auth={code}"]
-    if draw(st.integers(0, 14)) == 0:
+def control(choice: Choice, codes: list[str]) -> str:
+    """Return a word, or brackets that say more often than not what one of ``codes`` leads to."""
+    if choice.random() < 0.5:
+        return choice.choice(WORDS)
+    named = [*codes, *codes, "default", *CODES]
+    pairs = [
+        f"{choice.choice(named)}={choice.choice(ACTIONS)}" for _ in range(choice.randint(1, 3))
+    ]
+    return f"[{choice.choice([' ', chr(9), '  ']).join(pairs)}]"
+
+
+def debug_line(choice: Choice) -> str:
+    """Return a line of pam_debug, with the code that it returns."""
+    code = choice.choice(["success", *CODES])
+    kind = choice.choice(["auth", "AUTH", "-auth", "auth", "auth"])
+    words = [kind, control(choice, [code]), "pam_debug.so", f"auth={code}"]
+    if choice.random() < 0.07:
         words[2:] = [MISSING]
-    return draw(blanks).join(words) + draw(ends)
+    return choice.choice(BLANKS).join(words) + choice.choice(ENDS)
 
 
-def folders(lines: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
+def folder(choice: Choice, line: Line) -> dict[str, str]:
     """Return a service and what it includes: substacks in substacks, includes among other lines."""
-    return st.fixed_dictionaries(
-        {
-            "service": _files(lines, PARTS),
-            "part0": _files(lines, PARTS[1:]),
-            "part1": _files(lines, PARTS[2:]),
-            "part2": _files(lines, ()),
-            "other": st.just("auth required pam_deny.so\n"),
-        }
-    )
+    texts = {name: _file(choice, line, PARTS[at:]) for at, name in enumerate(("service", *PARTS))}
+    return {**texts, "other": "auth required pam_deny.so\n"}
 
 
-def _files(lines: st.SearchStrategy[str], includes: tuple[str, ...]) -> st.SearchStrategy[str]:
-    if includes:
-        lines = st.one_of(lines, lines, _include_lines(includes))
-    lines = st.one_of(lines, lines, lines, st.just("account required pam_permit.so\n"))
-    return st.lists(lines, min_size=1, max_size=6).map("".join)
-
-
-def _include_lines(parts: tuple[str, ...]) -> st.SearchStrategy[str]:
-    forms = ["auth include {}\n", "auth substack {}\n", "@include {}\n", "account include {}\n"]
-    return st.builds(str.format, st.sampled_from(forms), st.sampled_from(parts))
+def _file(choice: Choice, line: Line, parts: tuple[str, ...]) -> str:
+    lines = []
+    for _ in range(choice.randint(1, 6)):
+        which = choice.random()
+        if which < 0.25 and parts:
+            lines.append(choice.choice(INCLUDES).format(choice.choice(parts)))
+        elif which > 0.9:
+            lines.append("account required pam_permit.so\n")
+        else:
+            lines.append(line(choice))
+    return "".join(lines)
 
 
 def write(folder: Path, texts: dict[str, str]) -> None:
@@ -102,24 +106,63 @@ _USUAL = [
 ]
 
 
-@st.composite
-def role_lines(draw: st.DrawFn) -> str:
-    """Lines of modules with a part in a login, and now and then some that go together."""
-    number = draw(st.integers(1, 9))
-    if draw(st.integers(0, 2)) == 0:
+def role_line(choice: Choice) -> str:
+    """Return a line of a module with a part in a login, or some that go together."""
+    number = choice.randint(1, 9)
+    if choice.random() < 0.35:
         names = {"PASSWORD": f"{PASSWORD} line={number}", "CODE": f"{CODE} line={number}"}
-        return draw(st.sampled_from(_USUAL)).format(**names)
-    role = draw(st.sampled_from(sorted(ROLES)))
-    words = [draw(st.sampled_from(["auth", "-auth"])), draw(controls(ROLES[role])), role]
-    return draw(blanks).join([*words, f"line={number}"]) + draw(ends)
+        return choice.choice(_USUAL).format(**names)
+    role = choice.choice(sorted(ROLES))
+    words = [choice.choice(["auth", "-auth"]), control(choice, ROLES[role]), role]
+    return choice.choice(BLANKS).join([*words, f"line={number}"]) + choice.choice(ENDS)
 
 
-def results(seed: int) -> dict[tuple[str, str], str]:
+def results(choice: Choice, *, key: str = "") -> dict[tuple[str, str], str]:
     """Return what each line returns in one login, by its module and its "line=N"."""
-    choice = random.Random(seed)
-    key = choice.choice(ROLES[KEY])  # sshd has accepted one, or not: all lines say the same
+    key = key or choice.choice(ROLES[KEY])  # sshd accepted one, or not: all lines say the same
     return {
         (role, f"line={number}"): key if role == KEY else choice.choice(codes)
         for role, codes in ROLES.items()
         for number in range(10)
+    }
+
+
+# The password step of a file, and lines beside it.
+STEPS = [
+    "auth [success=1 default=ignore] pam_unix.so line=1\nauth requisite pam_deny.so\n"
+    "auth required pam_permit.so\n",
+    "auth [success=2 default=ignore] pam_unix.so line=1\n"
+    "auth [success=1 default=ignore] pam_sss.so line=2\nauth requisite pam_deny.so\n"
+    "auth required pam_permit.so\n",
+    "auth sufficient pam_unix.so line=1\nauth sufficient pam_sss.so line=2\n"
+    "auth required pam_deny.so\n",
+    "auth [success=done new_authtok_reqd=done default=ignore] pam_unix.so line=1\n"
+    "auth required pam_deny.so\n",
+    "auth [user_unknown=ignore default=done] pam_unix.so line=1\n"
+    "auth requisite pam_sss.so line=2\n",
+    "auth required pam_unix.so line=1\n",
+    "auth requisite pam_unix.so line=1\n",
+]
+BESIDE = [
+    "",
+    "",
+    "auth required pam_access.so line=3\n",
+    "auth optional pam_access.so line=4\n",
+    "-auth optional pam_there_is_none.so line=1\n",
+    "auth [success=1 default=ignore] pam_access.so line=5\n",
+    "auth [default=1 success=ignore] pam_access.so line=6\n",
+    "auth optional pam_faildelay.so line=1\n",
+    "auth [success=ok default=1] pam_access.so line=7\n",
+]
+
+
+def to_be_enabled(choice: Choice) -> dict[str, str]:
+    """Return sshd's file with a password step that enable may know how to go on from."""
+    step, form = choice.choice(STEPS), choice.choice(["", "include", "substack"])
+    part = f"auth {form} part0\n" if form else step
+    before, after = ("".join(choice.choices(BESIDE, k=2)) for _ in range(2))
+    return {
+        "sshd": before + part + after,
+        "part0": step,
+        "other": "auth required pam_deny.so\n",
     }
