@@ -77,21 +77,26 @@ def read_pam_file(name: str) -> str | None:
 
 def auth_stack(service: str, read: Read = read_pam_file) -> Stack:
     """Return what libpam runs to authenticate for ``service``. Raises NotUnderstood."""
+    return stack_of("auth", service, read)
+
+
+def stack_of(kind: str, service: str, read: Read = read_pam_file) -> Stack:
+    """Return what libpam runs of one type: auth, account, session. Raises NotUnderstood."""
     name = service.rpartition("/")[2].lower()
     for file in (name, OTHER):
         text = read(file)
         if text is not None:
-            entries = tuple(_entries(file, text, read, level=0, deep=0, top=0))
+            entries = tuple(_entries(kind, file, text, read, level=0, deep=0, top=0))
             if entries:
                 return Stack(name, entries, file)
-    raise NotUnderstood(name, 0, "there is no auth line for it")
+    raise NotUnderstood(name, 0, f"there is no {kind} line for it")
 
 
 def _entries(
-    file: str, text: str, read: Read, *, level: int, deep: int, top: int
+    kind: str, file: str, text: str, read: Read, *, level: int, deep: int, top: int
 ) -> Iterator[Entry]:
     for line in pam_lines.lines(file, text):
-        if line.type not in ("auth", INCLUDE):
+        if line.type not in (kind, INCLUDE):
             continue
         number = top or line.number
         if not line.includes:
@@ -107,7 +112,9 @@ def _entries(
         if deep == _DEEPEST:
             raise NotUnderstood(file, line.number, "includes without end")
         deeper = level + substack
-        yield from _entries(line.module, included, read, level=deeper, deep=deep + 1, top=number)
+        yield from _entries(
+            kind, line.module, included, read, level=deeper, deep=deep + 1, top=number
+        )
 
 
 def judge(stack: Stack, *, key: bool = False) -> Judgement:

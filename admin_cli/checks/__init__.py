@@ -4,15 +4,15 @@
     facts.py     what they look at, each read once
     listeners.py who listens on a Unix socket
     services.py  the PAM services, and what each does about codes
-    pam.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py  people.py
-    service.py   the checks
+    pam.py  modules.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py
+    people.py  service.py    the checks
 
 docs/reference/doctor.md describes each of them.
 """
 
 from __future__ import annotations
 
-from . import changes, clock, ownership, pam, passwords, people, service, sshd, store, sudo
+from . import changes, clock, modules, ownership, pam, passwords, people, service, sshd, store, sudo
 from .facts import Facts
 from .finding import LEVELS, NOTE, WRONG, Check, Finding
 
@@ -20,6 +20,7 @@ __all__ = ["CHECKS", "NOTE", "WRONG", "Facts", "Finding", "examine"]
 
 CHECKS: tuple[Check, ...] = (
     *pam.CHECKS,
+    *modules.CHECKS,
     *ownership.CHECKS,
     *passwords.CHECKS,
     *changes.CHECKS,

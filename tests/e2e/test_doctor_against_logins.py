@@ -93,6 +93,10 @@ DENIED = {
     "echo 'auth required pam_oath.so' >>/etc/pam.d/sudo": "sudo",
     "echo Nonsense yes >>/etc/ssh/sshd_config": SSH,
     f"echo 'UsePAM no' >{FIRST}": SSH,
+    "sed -i '1i auth required pam_nosuch.so' /etc/pam.d/sudo": "sudo",
+    "rm /usr/lib/*/security/pam_permit.so": ALL,
+    "echo 'account requisite pam_deny.so' >>/etc/pam.d/common-account": ALL,
+    "touch /etc/nologin; echo 'account required pam_nologin.so' >>/etc/pam.d/sshd": SSH,
     # people
     "totpctl suspend alice": ALL,
     "totpctl remove alice --yes": ALL,

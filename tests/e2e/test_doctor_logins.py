@@ -100,6 +100,27 @@ CASES = [
         "have changed since",
     ),
     ("pam-python-elsewhere", f"echo 'auth required {HOOK}' >>/etc/pam.d/su", "su: /etc/pam.d/su"),
+    (
+        "pam-module-gone",
+        "sed -i '1i auth required pam_nosuch.so' /etc/pam.d/sudo",
+        "sudo: /etc/pam.d/sudo:1 (required pam_nosuch.so), which is not installed",
+    ),
+    (
+        "pam-module-gone",
+        "echo 'session required pam_nosuch.so' >>/etc/pam.d/sudo",
+        "(required pam_nosuch.so), which is not installed",
+    ),
+    (
+        "pam-account",
+        "echo 'account requisite pam_deny.so' >>/etc/pam.d/sudo; "
+        "echo 'account required pam_permit.so' >>/etc/pam.d/sudo",
+        "sudo: its account lines deny everybody",
+    ),
+    (
+        "nologin",
+        "touch /etc/nologin; echo 'account required pam_nologin.so' >>/etc/pam.d/sshd",
+        "there is /etc/nologin",
+    ),
     ("nothing-enabled", "totpctl disable sshd sudo", "no service asks"),
     ("enabled-file", "echo '[]' >/var/lib/pam_totp/enabled.json", "is not what totpctl wrote"),
     ("trial", our_python(TRIAL.format(boot="boot")), "sudo: put back in "),
@@ -189,6 +210,13 @@ def test_finding(doctored: Doctored, name: str, script: str, problem: str) -> No
 
 def test_rule_that_spares_root_alone_is_none(doctored: Doctored) -> None:
     assert_found(doctored, "", in_sudoers("root ALL=(ALL) NOPASSWD: ALL"), "")
+
+
+def test_module_that_may_be_gone_is_none(doctored: Doctored) -> None:
+    """Neither what PAM ignores, nor a nologin file that no service looks at."""
+    lines = ("-session optional pam_nosuch.so", "account [default=ignore] pam_gone.so")
+    script = "".join(f"echo '{line}' >>/etc/pam.d/sudo; " for line in lines)
+    assert_found(doctored, "", f"{script} touch /etc/nologin", "")
 
 
 def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Doctored) -> None:
