@@ -17,6 +17,7 @@ from tests.booted.logins import (
     events,
     events_of_the_service,
     is_active,
+    journal,
     log_in,
     log_in_by_ssh,
     main_pid,
@@ -157,3 +158,24 @@ def test_store_that_cannot_be_reached_is_said_by_the_service(
     machine.run("mv", "/var/lib/pam_totp/elsewhere", "/var/lib/pam_totp/store.db")
     assert log_in(machine, user)
     assert ["error", "accepted"] == events_of_the_service(machine, user)
+
+
+def test_sshd_tells_its_password_method_from_a_person_who_typed_the_password_twice(
+    machine: Booted, alice: Account
+) -> None:
+    """By what it answers to a message, in both releases of OpenSSH."""
+    by_person = machine.ssh(alice)
+    by_person.answer(PASSWORD, alice.password)
+    by_person.answer(CODE, alice.password)
+    by_person.answer(CODE, alice.code())
+    assert "welcome alice" in by_person.rest()
+    settings = "PasswordAuthentication yes\nAuthenticationMethods any\n"
+    machine.write("/etc/ssh/sshd_config.d/00-test.conf", settings)
+    machine.systemctl("restart", "ssh.service")
+    only = ("-oPreferredAuthentications=password", "-oNumberOfPasswordPrompts=1")
+    by_sshd = machine.ssh(alice, *only)
+    by_sshd.answer("password: ", alice.password)
+    assert "welcome" not in by_sshd.rest()
+    assert ["malformed", "accepted", "malformed"] == events(machine, alice)
+    advice = ["sshd_config" in line for line in journal(machine) if "event=malformed" in line]
+    assert [False, True] == advice
