@@ -184,4 +184,4 @@ def _still_waits(trial: Trial) -> bool:
         waiting = trial_record.pending()
     except Exception:
         return True  # damaged: revert knows what to do, when it is time
-    return waiting is not None and waiting.id == trial.id
+    return waiting is not None and waiting.id in (trial.id, trial_record.LOST)

@@ -60,7 +60,7 @@ def confirm(session: Session, yes: bool) -> None:
 def revert(session: Session, if_due: bool) -> None:
     """Put back at once what waits for a confirmation.
 
-    Also run by the timer, at boot, and by cron; quiet where nothing waits.
+    Also run by the timer, at boot, and by cron.
     """
     ui.need_root("change how people log in")
     with ExitStack() as held:
@@ -96,6 +96,8 @@ def _revert(session: Session, *, if_due: bool) -> None:
         return
     if waiting is None:
         arming.disarm()
+        if not if_due:
+            ui.message("nothing waits for a confirmation; nothing was changed")
         return
     if not if_due or waiting.seconds_left() == 0:
         switch.put_back(session, waiting)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Sequence
 
 from pam_totp import trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
@@ -97,6 +98,26 @@ def keep_original(path: str) -> None:
         assert content is not None
         _write(kept, content, path)
     sync_folder(path)
+
+
+def keep_nothing(path: str) -> None:
+    """Note durably that there is no file ``path``: an empty second name."""
+    kept = beside(path, BEFORE)
+    remove(kept)
+    _write(kept, b"", like=None, mode=0o600)
+    sync_folder(path)
+
+
+def with_original(folders: Sequence[str]) -> list[str]:
+    """Return the paths in ``folders`` beside which an original lies."""
+    found = []
+    for folder in folders:
+        try:
+            names = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            continue
+        found += [f"{folder}/{n.removeprefix(BEFORE)}" for n in names if n.startswith(BEFORE)]
+    return found
 
 
 def put_original_back(path: str) -> None:

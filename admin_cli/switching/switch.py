@@ -52,7 +52,7 @@ def on(
 def keep(session: Session, confirmed: Trial) -> None:
     """Let a trial be for good."""
     with undisturbed():
-        trial_record.remove()
+        trial_record.mark_confirmed()
         trial.remove_leftovers()
         arming.disarm()
         enabled.remember(confirmed.services, confirmed.keys)
@@ -65,6 +65,8 @@ def put_back(session: Session, waiting: Trial) -> None:
     reason = "revert" if waiting.seconds_left() else "not confirmed in time"
     if not waiting.is_of_this_start():
         reason = "not confirmed before the machine was restarted"
+    if waiting.id == trial_record.LOST:
+        reason = "its record was lost"
     with undisturbed():
         for note in trial.put_back(waiting):
             ui.message(note)

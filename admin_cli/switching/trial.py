@@ -6,7 +6,8 @@ record says was there. So nothing can be put in place by way of the record.
 
 Every step may be the last (SIGKILL, a power cut) and none needs room on the disk: the originals
 have their second names before the record is there, the record before anything is changed, and it
-goes when all is back. Putting back what is back already changes nothing.
+goes when all is back. Where it was lost, the originals tell what was
+changed. Putting back what is back already changes nothing.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ def begin(
         for change in changes:
             if change.before is not None:
                 files.keep_original(change.path)
+            else:
+                files.keep_nothing(change.path)
         write(new)
     except BaseException:
         remove()
@@ -232,7 +235,10 @@ def tell_sshd() -> None:
 
 
 def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
-    """Remove second names that nobody needs any more; only with the lock, and without a trial."""
+    """Remove second names that nobody needs any more; only with the lock, and without a trial.
+
+    The record of a confirmed trial goes last: until then it says that the originals are no trial.
+    """
     found = [files.beside(file.path, files.BEFORE) for file in changed]
     found.append(files.beside(trial_record.RECORD, files.NEW))
     for folder in (pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN)):
@@ -245,3 +251,4 @@ def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
         ]
     for path in found:
         files.remove(path)
+    remove()

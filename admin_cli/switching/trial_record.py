@@ -1,7 +1,13 @@
 """The record of a change that waits for its confirmation, and how much time is left.
 
-/var/lib/pam_totp/unconfirmed.json, 0600, in a folder of root's. Its time runs on the clock that
-counts from the start of the machine, which nobody sets; a restart ends it at once.
+/etc/pam.d/.pam_totp-unconfirmed.json, 0600: on the disk that was changed, so that it is there
+whenever the changed files are. libpam takes it for no service, as no service's name begins with a
+dot; sshd includes nothing from that folder. Its time runs on the clock that counts from the start
+of the machine, which nobody sets; a restart ends it at once.
+
+Confirming sets the record's mode to 0400, which needs no room on the disk and happens at once or
+not at all. Originals that lie beside our lines with no record at all are a trial whose record was
+lost: it is due, for nobody can tell how much time it had.
 """
 
 from __future__ import annotations
@@ -9,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import time
 from typing import NamedTuple
 
@@ -16,9 +23,12 @@ from pam_totp import pam_stack, trusted_files
 from pam_totp.errors import InsecureFile, PamTotpError
 
 from .. import sshd, ui
-from . import files, pam_blocks
+from . import blocks, files, pam_blocks
 
-RECORD = "/var/lib/pam_totp/unconfirmed.json"
+RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
+FORMER_RECORD = "/var/lib/pam_totp/unconfirmed.json"  # where earlier builds kept it
+LOST = "lost"  # the id of a trial that has no record any more
+_CONFIRMED = 0o400
 MAX_BYTES = 1024 * 1024
 MAX_SECONDS = 24 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}|")
@@ -82,10 +92,20 @@ def pending() -> Trial | None:
 
     Raises Damaged; ui.CommandFailed where the record cannot be read now.
     """
-    if not os.path.lexists(RECORD):
-        return None
+    for path in (RECORD, FORMER_RECORD):
+        try:
+            mode = stat.S_IMODE(os.lstat(path).st_mode)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            mode = 0  # reading it says what is wrong
+        return None if mode == _CONFIRMED else _read(path)
+    return _without_record()
+
+
+def _read(path: str) -> Trial | None:
     try:
-        content = trusted_files.read_trusted(RECORD, MAX_BYTES, secret=True)
+        content = trusted_files.read_trusted(path, MAX_BYTES, secret=True)
     except FileNotFoundError:
         return None
     except InsecureFile as error:
@@ -96,7 +116,7 @@ def pending() -> Trial | None:
         return _understood(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):
         hint = "take out all lines of pam_totp with: totpctl revert"
-        raise Damaged(f"{RECORD}: is not what totpctl wrote", hint) from None
+        raise Damaged(f"{path}: is not what totpctl wrote", hint) from None
 
 
 def write(trial: Trial) -> None:
@@ -105,11 +125,64 @@ def write(trial: Trial) -> None:
     files.write_own(RECORD, document)
 
 
+def mark_confirmed() -> None:
+    """Let no trial wait any more, durably; the originals may be removed after this."""
+    path = RECORD if os.path.lexists(RECORD) else FORMER_RECORD
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(descriptor, _CONFIRMED)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove() -> None:
     """Forget the trial, durably: it is confirmed, or put back."""
-    if os.path.lexists(RECORD):
-        files.remove(RECORD)
-        files.sync_folder(RECORD)
+    for path in (RECORD, FORMER_RECORD):
+        if os.path.lexists(path):
+            files.remove(path)
+            files.sync_folder(path)
+
+
+def _without_record() -> Trial | None:
+    """Return what the originals say of a trial whose record is gone; None where there is none."""
+    changed = []
+    for path in files.with_original((pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN))):
+        try:
+            content = files.read(path)
+            original = files.read(files.beside(path, files.BEFORE)) or None
+        except ui.CommandFailed as error:
+            raise Damaged(str(error), error.hint) from None
+        if content != original and blocks.keys_of(path, content) is not None:
+            changed.append(_changed(path, content, original))
+    if not changed:
+        return None
+    is_sshd = [file.path == sshd.DROP_IN for file in changed]
+    names = {
+        "sshd" if drop_in else os.path.basename(file.path)
+        for file, drop_in in zip(changed, is_sshd, strict=True)
+    }
+    return Trial(
+        id=LOST,
+        started=0,
+        seconds=1,
+        boot="",
+        started_boottime=0,
+        services=tuple(sorted(names)),
+        keys=None,
+        files=tuple(changed),
+    )
+
+
+def _changed(path: str, content: bytes | None, original: bytes | None) -> ChangedFile:
+    """Return what a record would say; where the file was also edited, ``written`` is unknown."""
+    keys_before = blocks.keys_of(path, original)
+    try:
+        is_edited = content and blocks.taken_back(path, content, keys_before) != original
+    except PamTotpError:
+        is_edited = True
+    written = "" if is_edited else files.digest(content)
+    return ChangedFile(path, files.digest(original), written, keys_before)
 
 
 def _understood(document: dict[str, object]) -> Trial:

@@ -20,7 +20,7 @@ from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
-RECORD = "/var/lib/pam_totp/unconfirmed.json"
+RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 KEY = "/etc/security/pam_totp.key"
 UNIT, TIMER = "pam_totp-revert.service", "pam_totp-revert.timer"
 SERVICES, CHANGED = ("sshd", "sudo"), ("sshd", "sudo", "sudo-i")

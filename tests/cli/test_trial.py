@@ -352,3 +352,62 @@ def test_a_trial_of_keys_that_is_put_back_gives_the_mode_before(folder: Path) ->
     drop_in.write_text(drop_in.read_text() + "X11Forwarding no\n")
     trial.put_back(new)
     assert sshd.drop_in("skip") + "X11Forwarding no\n" == drop_in.read_text()
+
+
+# A record that is lost
+
+
+def test_a_trial_without_a_record_is_told_by_its_originals_and_is_due(
+    path: Path, folder: Path
+) -> None:
+    drop_in = Change(sshd.DROP_IN, None, sshd.drop_in("code").encode())
+    begun(on(path), drop_in)
+    Path(trial_record.RECORD).unlink()
+    lost = trial_record.pending()
+    assert lost is not None
+    assert (trial_record.LOST, 0) == (lost.id, lost.seconds_left())
+    assert {str(path), sshd.DROP_IN} == {file.path for file in lost.files}
+    trial.put_back(lost)
+    assert (BEFORE, ["door"]) == (path.read_bytes(), names(folder))
+    assert not Path(sshd.DROP_IN).exists()
+    assert trial_record.pending() is None
+
+
+def test_edits_are_kept_where_the_record_is_lost(path: Path) -> None:
+    begun(on(path))
+    Path(trial_record.RECORD).unlink()
+    path.write_bytes(path.read_bytes() + b"# below\n")
+    lost = trial_record.pending()
+    assert lost is not None
+    trial.put_back(lost)
+    assert BEFORE + b"# below\n" == path.read_bytes()
+
+
+def test_originals_beside_what_has_none_of_our_lines_are_no_lost_trial(path: Path) -> None:
+    files.keep_original(str(path))
+    assert trial_record.pending() is None
+    path.unlink()
+    path.write_bytes(b"# from a package\n" + BEFORE)
+    assert trial_record.pending() is None
+
+
+def test_a_service_that_is_on_for_good_is_not_of_a_lost_trial(path: Path, folder: Path) -> None:
+    (folder / "other").write_bytes(on(path).after or b"")
+    begun(on(path))
+    Path(trial_record.RECORD).unlink()
+    lost = trial_record.pending()
+    assert lost is not None
+    assert [str(path)] == [file.path for file in lost.files]
+
+
+def test_a_record_in_its_former_place_is_found(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a trial goes on over an upgrade."""
+    new = begun(on(path))
+    former = tmp_path / "var" / "former.json"
+    os.rename(trial_record.RECORD, former)
+    monkeypatch.setattr(trial_record, "FORMER_RECORD", str(former))
+    assert new == trial_record.pending()
+    trial_record.remove()
+    assert not former.exists()

@@ -118,14 +118,57 @@ def test_a_due_trial_that_nobody_put_back_cannot_be_confirmed(machine: Machine) 
     assert "the time is over" in done.stderr
 
 
-def test_revert_puts_back_at_once_and_is_quiet_where_nothing_waits(machine: Machine) -> None:
+def test_revert_puts_back_at_once_and_says_so_where_nothing_waits(machine: Machine) -> None:
     before = snapshot(machine)
     totpctl(machine, *BOTH)
     done = totpctl(machine, "revert")
     assert (0, "") == (done.returncode, done.stdout)
     assert before == snapshot(machine)
     again = totpctl(machine, "revert")
+    said = "nothing waits for a confirmation; nothing was changed\n"
+    assert (0, "", said) == (again.returncode, again.stdout, again.stderr)
+    again = totpctl(machine, "revert", "--if-due")
     assert (0, "", "") == (again.returncode, again.stdout, again.stderr)
+
+
+@pytest.mark.parametrize(
+    ("loss", "how"),
+    [
+        ("rm -rf /var/lib/pam_totp", "watched"),
+        ("mount -t tmpfs none /var/lib/pam_totp", "cron"),
+        (f"rm {RECORD}", "watched"),
+        (f"rm -rf {RECORD} /var/lib/pam_totp", "by hand"),
+    ],
+)
+def test_a_trial_of_which_something_was_lost_is_put_back(
+    machine: Machine, alice: Account, loss: str, how: str
+) -> None:
+    """The store away, the record deleted, or both: the watcher stays, and revert works."""
+    before = enabling.contents(snapshot(machine))
+    totpctl(machine, *BOTH, *(SHORT if how == "watched" else ()))
+    machine.run("sh", "-c", loss)
+    if how == "by hand":
+        assert "everything is as it was" in totpctl(machine, "revert").stderr
+    elif how == "cron":
+        for process in enabling.watchers(machine):
+            machine.run("kill", "-KILL", process)
+        if enabling.exists(machine, RECORD):
+            let_time_pass(machine)
+        assert 0 == totpctl(machine, "revert", "--if-due").returncode
+    wait_until(lambda: before == enabling.contents(snapshot(machine)), "all is as it was")
+    assert "welcome alice" in enabling.ssh_with_password(machine, alice)
+    assert [] == enabling.originals(machine)
+
+
+def test_a_confirmation_that_was_cut_off_is_no_lost_trial(machine: Machine) -> None:
+    totpctl(machine, *BOTH)
+    inject = ("-etrace=unlink", "-einject=unlink:signal=KILL:when=1")
+    machine.run("strace", "-o/dev/null", *inject, "totpctl", "confirm", "--yes", check=False)
+    assert [] != enabling.originals(machine)
+    said = totpctl(machine, "revert").stderr
+    assert "nothing waits for a confirmation; nothing was changed\n" == said
+    assert "pam_totp.so" in machine.read(PAM_SUDO)
+    assert [] == enabling.left_over(machine)
 
 
 def test_where_sshd_was_removed_since_there_is_nobody_to_tell(machine: Machine) -> None:

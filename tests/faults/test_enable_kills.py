@@ -170,7 +170,7 @@ def test_a_kill_at_any_step_of_confirm_keeps_everything_or_nothing(
     states: Counter[bool] = Counter()
 
     def act(place: Place) -> str:
-        trial_record.remove()
+        trial_record.mark_confirmed()
         trial.remove_leftovers()
         return confirmed.id
 

@@ -17,7 +17,7 @@ PACKAGE = "libpam-totp"
 SERVICES = ("sshd", "sudo")
 KEY, STORE = "/etc/security/pam_totp.key", "/var/lib/pam_totp/store.db"
 CONFIG = "/etc/security/pam_totp.conf"
-RECORD = "/var/lib/pam_totp/unconfirmed.json"
+RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 SOCKET, SERVICE = "pam_totp.socket", "pam_totp.service"
 _SCHEMA = f"""
 import sqlite3

@@ -80,7 +80,7 @@ def test_any_other_store_is_left_to_init(scripts: Scripts, content: bytes | int 
 
 
 def test_removal_is_refused_while_a_change_waits(scripts: Scripts) -> None:
-    (scripts.root / "var/lib/pam_totp/unconfirmed.json").write_text("{}", encoding="utf-8")
+    (scripts.root / "etc/pam.d/.pam_totp-unconfirmed.json").write_text("{}", encoding="utf-8")
     done = scripts.run("prerm", "remove")
     assert 1 == done.returncode
     assert "a change waits for its confirmation" in done.stderr
@@ -90,7 +90,7 @@ def test_removal_is_refused_while_a_change_waits(scripts: Scripts) -> None:
 @pytest.mark.parametrize("action", ["upgrade", "deconfigure", "failed-upgrade"])
 def test_nothing_else_is_refused(scripts: Scripts, action: str) -> None:
     scripts.pam_file("su", "auth required pam_totp.so\n")
-    (scripts.root / "var/lib/pam_totp/unconfirmed.json").write_text("{}", encoding="utf-8")
+    (scripts.root / "etc/pam.d/.pam_totp-unconfirmed.json").write_text("{}", encoding="utf-8")
     done = scripts.run("prerm", action, "9.9")
     assert (0, "") == (done.returncode, done.stderr)
 
@@ -226,3 +226,16 @@ def test_secrets_go_also_where_their_folder_has_to_stay(scripts: Scripts, linked
     assert 0 == scripts.run("postrm", "purge").returncode
     assert [] == [path for path in (key, *broken_off) if path.exists()]
     assert [] == list(folder.iterdir())
+
+
+def test_purge_removes_what_a_trial_kept_and_no_edits(scripts: Scripts) -> None:
+    folders = [scripts.root / name for name in ("etc/pam.d", "etc/ssh/sshd_config.d")]
+    ours = (".pam_totp-unconfirmed.json", ".pam_totp-before.su", ".pam_totp-spare.su")
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*ours, ".pam_totp-edited.su", "su"):
+            (folder / name).touch()
+    assert 0 == scripts.run("postrm", "purge").returncode
+    for folder in folders:
+        kept = {path.name for path in folder.iterdir()}
+        assert (set(), {".pam_totp-edited.su", "su"}) == (kept & set(ours), kept - set(ours))

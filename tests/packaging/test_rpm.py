@@ -208,7 +208,7 @@ def test_preun_refuses_while_a_pam_file_names_the_module(
 
 
 def test_preun_refuses_while_a_change_waits(package: Path, root: Path) -> None:
-    (root / STATE[1:] / "unconfirmed.json").touch()
+    (root / "etc/pam.d/.pam_totp-unconfirmed.json").touch()
     done = scriptlet(package, "PREUN", 0, root)
     assert 1 == done.returncode
     assert "totpctl revert" in done.stderr

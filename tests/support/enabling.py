@@ -13,7 +13,7 @@ from tests.support.machine import Account, Machine
 PASSWORD_STEP = "@include common-auth\n"
 SERVICES = ("sshd", "sudo")
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam_totp.conf"
-RECORD = "/var/lib/pam_totp/unconfirmed.json"
+RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 CRON_FILE = "/etc/cron.d/pam_totp-unconfirmed"
 # What Debian's own sshd_config says, and what an installer may have added.
 SSHD_CONFIG = """\
@@ -98,6 +98,10 @@ def left_over(machine: Machine) -> list[str]:
     """Return what a trial keeps for itself, and should not leave behind."""
     names = machine.run("find", "/etc", "/var/lib/pam_totp", "-name", ".pam_totp-*").stdout
     return [*names.split(), *(p for p in (RECORD, CRON_FILE) if exists(machine, p))]
+
+
+def originals(machine: Machine) -> list[str]:
+    return machine.run("find", "/etc", "-name", ".pam_totp-[bu]*").stdout.split()
 
 
 def exists(machine: Machine, path: str) -> bool:
