@@ -24,6 +24,7 @@ KEY_LINES = (
     "auth [success=done ignore=ignore default=die] pam_totp.so",
     "auth [success=done default=die] pam_permit.so # never without pam_totp.so",
 )
+KEYS_ALONE = "auth [success=done default=ignore] pam_totp.so first_factor=key"
 # What sshd does with a key is set in its own file; this says which one the lines go with.
 KEYS = {
     "code": "# keys: code (an SSH key or the password, then the code)",
@@ -43,6 +44,14 @@ class _Piece(NamedTuple):
 
 def block(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in (BEGIN, *lines, END))
+
+
+def keys_alone(text: str) -> str:
+    """Return ``text``, which has none of our blocks, with one that asks key logins for nothing.
+
+    For the time in which sshd still asks PAM about them, and PAM is to ask for no code any more.
+    """
+    return block([KEYS_ALONE]) + text
 
 
 def disabled(text: str) -> str:

@@ -12,7 +12,7 @@ from .. import sshd, ui
 from ..session import Session
 from . import arming, enabled, files, planning, readiness, trial, trial_record
 from .trial import Change
-from .trial_record import Trial
+from .trial_record import ChangedFile, Trial
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -106,17 +106,19 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         was_on = {change.path for change in planning.off(services)}
         waiting = trial_record.pending()
         left = [file for file in waiting.files if file.path in paths] if waiting else []
-        for file in left:
-            trial.put_file_back(file)
-        for change in planning.off(services):
-            if change.after is None:
-                files.remove(change.path)
-                files.sync_folder(change.path)
-            else:
-                files.replace(change.path, change.after)
         known_on = {path for name in enabled.services() for path in planning.paths(name)}
-        if sshd.DROP_IN in paths & (was_on | known_on | {file.path for file in left}):
-            trial.tell_sshd()
+        of_sshd = paths & (was_on | known_on | {file.path for file in left})
+        of_sshd &= set(planning.paths(planning.SSHD))
+        # sshd's own file first, and its PAM file when sshd has heard of it.
+        later = {trial.pam_file_of_sshd()} & of_sshd
+        _take_out(services, left, paths - later)
+        if of_sshd:
+            try:
+                trial.tell_sshd()
+            except (OSError, PamTotpError):
+                _let_keys_in()
+                raise
+        _take_out(services, left, later)
         if waiting is not None:
             _leave(waiting, paths)
         changed = {name for name in services if was_on & set(planning.paths(name))}
@@ -124,6 +126,30 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
             session.log("disabled", "", service=name)
         enabled.forget(services)
         return changed
+
+
+def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[str]) -> None:
+    """Take our lines out of those files of ``services`` that are among ``paths``."""
+    for file in left:
+        if file.path in paths:
+            trial.put_file_back(file)
+    for change in planning.off(services):
+        if change.path not in paths:
+            continue
+        if change.after is None:
+            files.remove(change.path)
+            files.sync_folder(change.path)
+        else:
+            files.replace(change.path, change.after)
+
+
+def _let_keys_in() -> None:
+    """Let key logins in without PAM's questions, while sshd cannot be told."""
+    try:
+        for note in trial.let_keys_in(None):
+            ui.message(note)
+    except (OSError, PamTotpError) as error:
+        ui.warning(str(error))  # sshd's PAM file is as it was: codes are still asked for
 
 
 def words(services: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from pam_totp.errors import PamTotpError
 
 from .. import sshd, ui
 from ..sshd import process as sshd_process
-from . import blocks, files, trial_record
+from . import blocks, files, pam_blocks, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"
@@ -129,15 +129,53 @@ def put_back(trial: Trial) -> list[str]:
     Whatever fails, the rest is done; then ui.CommandFailed is raised, and the trial is still
     there, for the next try.
     """
-    notes, problems = [], []
-    for file in trial.files:
+    notes: list[str] = []
+    problems: list[str] = []
+    about_sshd = sshd.DROP_IN in [file.path for file in trial.files]
+    for file in sorted(trial.files, key=lambda file: file.path != sshd.DROP_IN):
         try:
-            notes += put_file_back(file)
+            if about_sshd and file.path == pam_file_of_sshd() and not _sshd_listens_to_it(problems):
+                notes += let_keys_in(file.keys_before)
+            else:
+                notes += put_file_back(file)
         except (OSError, PamTotpError) as error:
             problems.append(str(error))
-    about_sshd = sshd.DROP_IN in [file.path for file in trial.files]
-    _end(problems, "not everything could be put back", about_sshd=about_sshd)
+    if about_sshd and pam_file_of_sshd() not in [file.path for file in trial.files]:
+        _sshd_listens_to_it(problems)
+    _end(problems, "not everything could be put back")
     return notes
+
+
+def pam_file_of_sshd() -> str:
+    return f"{pam_stack.PAM_FOLDERS[0]}/sshd"
+
+
+def _sshd_listens_to_it(problems: list[str]) -> bool:
+    """Tell sshd; add to ``problems`` what keeps it from loading its settings."""
+    try:
+        tell_sshd()
+    except (OSError, PamTotpError) as error:
+        problems.append(f"{error}; sshd runs with its settings of before until it can reload")
+        return False
+    return True
+
+
+def let_keys_in(keys_before: str | None) -> list[str]:
+    """Let sshd's PAM file ask key logins for nothing, as long as sshd cannot be reloaded.
+
+    sshd still sends them to PAM by the settings that it has in memory. With its file of before, PAM
+    would ask them for a password, which they may not have. Where they were asked for a code
+    before, the file stays as it is.
+    """
+    path = pam_file_of_sshd()
+    content = files.read(path)
+    if content is None or keys_before not in (None, "skip"):
+        return []
+    without = pam_blocks.disabled(files.text_of(content))
+    alone = files.bytes_of(pam_blocks.keys_alone(without))
+    if alone != content:
+        files.replace(path, alone)
+    return [f"{path}: key logins are asked for nothing, until sshd can load its settings"]
 
 
 def put_file_back(file: ChangedFile) -> list[str]:
@@ -192,13 +230,22 @@ def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
 
 def take_out_everything() -> list[str]:
     """Take our lines out of every file: for a record that cannot be believed."""
-    notes, problems, paths = [], [], [sshd.DROP_IN]
+    notes: list[str] = []
+    problems: list[str] = []
+    paths = [sshd.DROP_IN]
     folder = pam_stack.PAM_FOLDERS[0]
     paths += [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name[0] != "."]
+    told = False
     for path in paths:
+        if path != sshd.DROP_IN and not told:
+            told = True
+            is_loaded = _sshd_listens_to_it(problems)
         try:
             content = files.read(path) if os.path.isfile(path) else None
             if content is None or blocks.keys_of(path, content) is None:
+                continue
+            if path == pam_file_of_sshd() and not is_loaded:
+                notes += let_keys_in(None)
                 continue
             left = blocks.taken_back(path, content, None)
             if left is None:
@@ -209,17 +256,12 @@ def take_out_everything() -> list[str]:
             notes.append(f"our lines are gone from {path}")
         except (OSError, PamTotpError) as error:
             problems.append(str(error))
-    _end(problems, "our lines could not be taken out everywhere", about_sshd=True)
+    _end(problems, "our lines could not be taken out everywhere")
     return notes
 
 
-def _end(problems: list[str], failed: str, *, about_sshd: bool) -> None:
-    """Tell sshd, and forget the trial; or raise ui.CommandFailed, and leave it for the next try."""
-    if about_sshd:
-        try:
-            tell_sshd()
-        except (OSError, PamTotpError) as error:
-            problems.append(str(error))
+def _end(problems: list[str], failed: str) -> None:
+    """Forget the trial; or raise ui.CommandFailed, and leave it for the next try."""
     if problems:
         raise ui.CommandFailed(
             f"{failed}: " + "; ".join(problems), "mend it, then run: totpctl revert"

@@ -8,6 +8,7 @@ from tests.booted.logins import is_active, journal, wait_until
 from tests.booted.ways_in import (
     LOGGED_IN,
     Person,
+    by_key,
     by_ssh,
     by_sudo,
     checksums,
@@ -79,6 +80,27 @@ def test_terminal_that_is_lost_and_never_comes_back_costs_nobody_a_login(fresh: 
     assert_all_is_as_it_was(fresh, before, me.account)
     assert [f'service={name} reason="not confirmed in time"' for name in CHANGED] == reasons(fresh)
     assert "nothing waits" in totpctl(fresh, "confirm", status=1).stderr
+
+
+def test_key_logins_get_in_while_sshd_cannot_load_what_is_put_back(fresh: Booted) -> None:
+    """Somebody broke sshd_config in the trial: undone are the files, and sshd when it can."""
+    me = Person(fresh.add_user("me", "sudo"))
+    fresh.give_key(me.account)
+    before = checksums(fresh)
+    totpctl(fresh, "enable", *SERVICES, "--confirm-within", "1h")
+    assert LOGGED_IN in by_key(fresh, me.account, me.answer())
+    fresh.run("sh", "-c", "echo Bogus yes >>/etc/ssh/sshd_config")
+    for _ in range(2):
+        said = totpctl(fresh, "revert", status=1).stderr
+        assert "Bogus" in said
+        assert is_waiting(fresh)
+        assert LOGGED_IN in by_key(fresh, me.account, None)
+        assert LOGGED_IN in by_ssh(fresh, me.account, None)
+        assert LOGGED_IN in by_sudo(fresh, me.account, None)
+    fresh.run("sed", "-i", "/Bogus/d", "/etc/ssh/sshd_config")
+    totpctl(fresh, "revert")
+    assert LOGGED_IN in by_key(fresh, me.account, None)
+    assert_all_is_as_it_was(fresh, before, me.account)
 
 
 def test_boot_puts_it_back_before_sshd_starts_and_without_the_store(fresh: Booted) -> None:

@@ -49,14 +49,18 @@ def test_store_that_takes_nothing_keeps_nobody_out(machine: Machine, key: str) -
 
 @pytest.mark.parametrize("how", ["--no-confirm", "--confirm-within=1h"])
 def test_sshd_that_could_not_be_told_is_told_by_the_next_run(
-    machine: Machine, key: str, how: str
+    machine: Machine, alice: Account, key: str, how: str
 ) -> None:
     assert 0 == totpctl(machine, "enable", "sshd", how).returncode
     machine.run("sh", "-c", f"echo Bogus yes >>{SERVER_CONFIG}")
     for _ in range(2):
         done = totpctl(machine, "disable", "sshd")
         assert (1, True) == (done.returncode, "Bogus" in done.stderr)
+        # By its settings of before, sshd still sends key logins on to PAM.
+        machine.ssh("alice", key, "-oNumberOfPasswordPrompts=1").expect("welcome alice")
+        assert "welcome alice" in enabling.ssh_with_password(machine, alice)
     machine.run("sed", "-i", "/Bogus/d", SERVER_CONFIG)
     assert 0 == totpctl(machine, "disable", "sshd").returncode
     assert is_let_in_by(machine, key)
+    assert "pam_totp" not in machine.read("/etc/pam.d/sshd")
     assert [] == enabling.left_over(machine)

@@ -162,7 +162,7 @@ def test_a_trial_of_which_something_was_lost_is_put_back(
 
 def test_a_confirmation_that_was_cut_off_is_no_lost_trial(machine: Machine) -> None:
     totpctl(machine, *BOTH)
-    inject = ("-etrace=unlink", "-einject=unlink:signal=KILL:when=1")
+    inject = ("-etrace=unlink", "-P/etc/pam.d/.pam_totp-before.sudo", "-einject=unlink:signal=KILL")
     machine.run("strace", "-o/dev/null", *inject, "totpctl", "confirm", "--yes", check=False)
     assert [] != enabling.originals(machine)
     said = totpctl(machine, "revert").stderr

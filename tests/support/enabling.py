@@ -26,7 +26,7 @@ PASSWORD, CODE = "Password: ", "Verification code: "
 _SNAPSHOT = """
 cd / && find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f -printf '%p %i %m %u %g %n ' \
     -exec sha256sum {} ';' | sort
-find var/lib/pam_totp run -name 'unconfirmed*' -o -name '.pam_totp-*'
+find var/lib run -name 'unconfirmed*' -o -name '.pam_totp-*'
 """
 
 
