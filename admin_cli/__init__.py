@@ -7,7 +7,7 @@ programs.py     run another program, without the caller's environment
 setup.py        init, selftest
 rotation.py     rotate-key
 selftest.py     the installed chain, tried through libpam
-state.py        unlock, suspend, resume
+state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
 rollout.py      require, exempt, for people
 group_rules.py  the same for the members of a group

@@ -67,6 +67,7 @@ for command in (
     state.unlock,
     state.suspend,
     state.resume,
+    state.rebind,
     rollout.require,
     rollout.exempt,
     enabling.enable,

@@ -33,7 +33,7 @@ def admit(
 ) -> Admission:
     """Return what a login of an account meets at unix time ``at``."""
     groups = membership.groups_among(entry, admission.groups_that_count(rules, settings))
-    return admission.admit(record, rules, groups, settings, at)
+    return admission.admit(record, rules, groups, settings, at, identity.account(entry))
 
 
 def status_in_words(record: UserRecord) -> str:

@@ -12,7 +12,7 @@ from pam_totp.verifier import Authenticator, UserRecord
 
 from . import group_rules, policy, ui
 from .completion import candidates
-from .session import Session, account_name, known_name, now, pass_session
+from .session import Session, account_name, bound, known_name, now, pass_session
 
 Change = Callable[[UserRecord | None, str], UserRecord | None]
 
@@ -83,8 +83,10 @@ def exempt(
     reason = "removed" if remove else policy.last_day(until).strip()
 
     def exempted(record: UserRecord | None, name: str) -> UserRecord:
-        record = _not_suspended(record or UserRecord(name, created_at=now()))
-        return record._replace(status=verifier.EXEMPT, exempt_until=until)
+        record = session.same_account(record or UserRecord(name, created_at=now()), name)
+        record = _not_suspended(record)
+        exempt = record._replace(status=verifier.EXEMPT, exempt_until=until)
+        return record if exempt == record else bound(exempt)
 
     for name in _change_people(session, user, _no_longer_exempt if remove else exempted):
         session.log("exempted", name, reason=reason)

@@ -9,7 +9,8 @@ import time
 
 import click
 
-from pam_totp import audit, config, decision, store
+from pam_totp import admission, audit, config, decision, identity, store
+from pam_totp.admission import Account
 from pam_totp.errors import Unavailable
 from pam_totp.verifier import UserRecord
 
@@ -60,6 +61,20 @@ class Session:
             raise ui.NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
         return record
 
+    @staticmethod
+    def same_account(record: UserRecord, name: str) -> UserRecord:
+        """Return ``record``. Raises ui.CommandFailed where it grants another account something.
+
+        Whatever is added to such a record would be added to what the old account left.
+        """
+        account = account_of(name)
+        if account is None or not admission.is_of_another_account(record, account):
+            return record
+        raise ui.CommandFailed(
+            f"{name} was enrolled as uid {record.uid}, and the account has uid {account.uid} now",
+            f"if it is the same person: totpctl rebind {name}; else: totpctl reset {name}",
+        )
+
     def log(self, event: str, user: str, **fields: object) -> None:
         audit.record(event, audit.Source("totpctl", user=user), by=_administrator(), **fields)
 
@@ -85,6 +100,23 @@ def known_name(user: str) -> str:
         return account_name(user)
     except ui.NoSuchUser:
         return user
+
+
+def account_of(name: str) -> Account | None:
+    """Return what ties a record to the account ``name``; None if there is no such account."""
+    entry = identity.passwd_entry(name)
+    return None if entry is None else identity.account(entry)
+
+
+def bound(record: UserRecord, *, anew: bool = False) -> UserRecord:
+    """Return ``record`` as one of the account that has its name now, if there is one.
+
+    ``anew``: as of now, although the uid is the same.
+    """
+    account = account_of(record.name)
+    if account is None:
+        return record
+    return admission.bound_to(record._replace(uid=None) if anew else record, account, now())
 
 
 def now() -> int:

@@ -1,4 +1,4 @@
-"""unlock, suspend, resume."""
+"""unlock, suspend, resume, rebind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from pam_totp.verifier import Authenticator, UserRecord
 
 from . import ui
 from .completion import candidates
-from .session import Session, known_name, now, pass_session, user_argument
+from .session import (
+    Session,
+    account_name,
+    account_of,
+    bound,
+    known_name,
+    now,
+    pass_session,
+    user_argument,
+)
 
 
 @click.command()
@@ -71,6 +80,30 @@ def resume(session: Session, user: str) -> None:
     name = _change(session, user, change)
     session.log("resumed", name)
     ui.message(f"{name} is {resumed[-1]}")
+
+
+@click.command()
+@click.argument("user", nargs=-1, required=True, shell_complete=candidates.enrolled)
+@ui.yes_option
+@pass_session
+def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
+    """Accept the accounts of USERs as those that were enrolled.
+
+    For people whose uid has changed. If an account was made again for somebody else, run
+    "totpctl reset" or "totpctl remove" instead.
+    """
+    names = [account_name(given) for given in user]
+    for name in names:
+        record, account = session.load(name), account_of(name)
+        if account is None or record.uid == account.uid:
+            continue
+        was = "an unknown uid" if record.uid is None else f"uid {record.uid}"
+        ui.message(f"{name} was enrolled as {was}; the account has uid {account.uid} now")
+    ui.confirm(f"Do {', '.join(names)} belong to the people who enrolled?", yes=yes)
+    for name in names:
+        _change(session, name, lambda record: bound(record, anew=True))
+        session.log("rebound", name)
+        ui.message(f"{name} keeps the enrollment")
 
 
 def _change(session: Session, user: str, change: Callable[[UserRecord], UserRecord]) -> str:

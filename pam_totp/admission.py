@@ -1,9 +1,9 @@
 """Who is asked for a code, who need not give one, who must enrol first: admit() decides.
 
 Pure: the record, the rules and the time come in as arguments. What counts, the first that says
-something: a user's own status; the rules of the groups they are in, of which one that requires
-beats all that exempt; ``exempt_groups``; an enrolment; ``unenrolled``. An exemption that has ended
-counts as none.
+something: a record of another account, which denies; a user's own status; the rules of the groups
+they are in, of which one that requires beats all that exempt; ``exempt_groups``; an enrolment;
+``unenrolled``. An exemption that has ended counts as none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,15 @@ REQUIRED_USER = "must enrol"
 REQUIRED_GROUP = "required group"
 NOT_ENROLLED = "not enrolled"
 DEADLINE_PASSED = "not enrolled in time"
+OTHER_ACCOUNT = "enrolled under another uid"
 UNKNOWN_GROUP = "not enrolled, and a required group cannot be looked up"
+
+
+class Account(NamedTuple):
+    """An account that logs in. ``is_local``: this machine gives out its uid, not a directory."""
+
+    uid: int
+    is_local: bool
 
 
 class GroupRule(NamedTuple):
@@ -104,8 +112,14 @@ def admit(
     groups: Groups,
     settings: Config,
     now: int,
+    account: Account | None = None,
 ) -> Admission:
-    """Say what happens to an account of this machine that logs in at unix time ``now``."""
+    """Say what happens to an account of this machine that logs in at unix time ``now``.
+
+    ``account`` None: it is the one that was enrolled.
+    """
+    if record is not None and account is not None and is_of_another_account(record, account):
+        return Admission(DENY, OTHER_ACCOUNT)
     enrolled = record is not None and bool(record.authenticators)
     status = record.status if record is not None else verifier.ACTIVE
     if record is not None and is_exempt(record, now):
@@ -127,6 +141,33 @@ def admit(
     if perhaps and (unenrolled.kind == SKIP or (unenrolled.kind == DENY and of_groups is not None)):
         return Admission(DENY, UNKNOWN_GROUP, group=perhaps.name)
     return unenrolled
+
+
+def is_of_another_account(record: UserRecord, account: Account) -> bool:
+    """Tell whether ``record`` grants something to an account that was made anew since.
+
+    A local uid changes only when an administrator changes it, or makes the account again. A
+    directory may renumber everybody at once, so there another uid proves nothing.
+    """
+    return account.is_local and grants_something(record) and has_another_uid(record, account)
+
+
+def has_another_uid(record: UserRecord, account: Account) -> bool:
+    """Tell whether ``record`` was made for another uid; not known: no."""
+    return record.uid is not None and record.uid != account.uid
+
+
+def grants_something(record: UserRecord) -> bool:
+    """Tell whether ``record`` can let anybody in; a duty to enroll or a suspension does not."""
+    held = record.authenticators or record.recovery_digests
+    return bool(held) or record.status == verifier.EXEMPT
+
+
+def bound_to(record: UserRecord, account: Account, now: int) -> UserRecord:
+    """Return ``record`` as one of ``account``."""
+    if record.uid == account.uid:
+        return record
+    return record._replace(uid=account.uid, bound_at=now)
 
 
 def is_exempt(record: UserRecord, now: int) -> bool:

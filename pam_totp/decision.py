@@ -8,7 +8,7 @@ from __future__ import annotations
 import _thread
 import time
 
-from . import recovery, verifier
+from . import admission, recovery, verifier
 from .errors import Unavailable
 from .sealing import read_sealer
 from .store import open_store
@@ -16,6 +16,7 @@ from .uninterrupted import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .admission import Account
     from .config import Config
     from .store import Store
     from .verifier import Answer, Policy, Verdict
@@ -50,8 +51,12 @@ def open_configured(settings: Config) -> Store:
     return open_store(settings.store, read_sealer(settings.sealing_key))
 
 
-def verify(settings: Config, name: str, answer: Answer, *, decoy: bool) -> Verdict:
+def verify(
+    settings: Config, name: str, answer: Answer, *, decoy: bool, account: Account | None = None
+) -> Verdict:
     """Return what comes of ``answer``, and it is durable. ``decoy``: go through the motions.
+
+    An accepted answer binds a record of unknown uid to ``account``.
 
     What is no code at all is not compared with anything, and no store is opened for it: that takes
     as long for everybody.
@@ -71,6 +76,9 @@ def verify(settings: Config, name: str, answer: Answer, *, decoy: bool) -> Verdi
                 if _lacks_digest(hashed) and verifier.standing(record, now, policy) is None:
                     continue  # the wait has just ended, and it is looked at after all
                 verdict, changed = verifier.verify(record, hashed, now, policy)
+                accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
+                if accepted and account is not None and changed.uid is None:
+                    changed = admission.bound_to(changed, account, now)
                 if changed != record:
                     transaction.save(changed)
             return verdict

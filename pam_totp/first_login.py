@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import decision, identity, issuing, messages, picture, verifier
+from . import admission, decision, identity, issuing, messages, picture, verifier
 from .errors import Unavailable
 from .uninterrupted import Uninterrupted
 from .verifier import UserRecord
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .admission import Account
     from .config import Config
     from .conversation import Conversation
 
@@ -60,6 +61,7 @@ class FirstLogin:
         settings: Config,
         password: str | None,
         log: Callable[..., None],
+        account: Account | None = None,
     ) -> None:
         self._conversation = conversation
         self._user = user
@@ -67,6 +69,7 @@ class FirstLogin:
         self._settings = settings
         self._password = password
         self._log = log
+        self._account = account
         self._new = issuing.new_authenticator(LABEL, ALGORITHM, DIGITS, PERIOD, int(time.time()))
 
     def run(self) -> str:
@@ -137,11 +140,14 @@ class FirstLogin:
             salt, digests = issuing.salt_and_digests(codes)
         now = int(time.time())
         record = self._before or UserRecord(self._user, created_at=now)
+        if self._account is not None:
+            record = admission.bound_to(record, self._account, now)
         record = record._replace(
             status=verifier.ACTIVE,
             exempt_until=0,
             failures=0,
             throttled_until=0,
+            guesses_until=0,
             recovery_salt=salt,
             recovery_digests=digests,
             authenticators=(self._new,),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 
+from .admission import Account
 from .errors import ConversationFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+PASSWD_FILE = "/etc/passwd"
 
 
 def user(pamh: Any) -> str:
@@ -65,3 +68,18 @@ def passwd_entry(user: str) -> pwd.struct_passwd | None:
 
 def canonical_name(entry: pwd.struct_passwd) -> str:
     return os.fsencode(entry.pw_name).decode("utf-8", "surrogateescape")
+
+
+def account(entry: pwd.struct_passwd) -> Account:
+    """Return what ties a record to ``entry``: its uid, and whether this machine gives out that uid.
+
+    A directory may renumber its people. If the file cannot be read, the account counts as one of
+    this machine, which is the stricter reading.
+    """
+    begins = os.fsencode(entry.pw_name) + b":"
+    try:
+        with open(PASSWD_FILE, "rb") as file:
+            is_local = any(line.startswith(begins) for line in file)
+    except OSError:
+        is_local = True
+    return Account(entry.pw_uid, is_local)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .admission import GroupRule
+    from .admission import Account, GroupRule
     from .config import Config
     from .store import Store
     from .verifier import UserRecord, Verdict
@@ -128,6 +128,7 @@ class _Login:
         self._settings = settings
         self._source = source
         self._debug = debug
+        self._account: Account | None = None
         self._decoy: UserRecord | None = None  # where a prompt has to say what stands now
 
     def run(self) -> int:
@@ -146,6 +147,7 @@ class _Login:
             self._log("unenrolled")
             return self._ask_and_verify(None)
         self._source = self._source._replace(user=identity.canonical_name(entry))
+        self._account = identity.account(entry)  # of everybody: it takes a moment
         admitted, record = self._admit(entry)
         if admitted.kind == admission.SKIP:
             self._log("skipped", group=admitted.group, reason=admitted.reason)
@@ -161,6 +163,8 @@ class _Login:
             obstacle = first_login.reason_not_to_offer(self._pamh, self._conversation)
             may_enrol = obstacle == ""
             detail = "enrolment was " + (f"not offered: {obstacle}" if obstacle else "offered")
+        if admitted.reason == admission.OTHER_ACCOUNT:
+            detail = f"compare: totpctl show {self._source.user}; id {self._source.user}"
         self._log("unenrolled", group=admitted.group, reason=admitted.reason, detail=detail)
         return self._enrol(record) if may_enrol else self._ask_and_verify(None)
 
@@ -170,7 +174,9 @@ class _Login:
         # Only now, when the password is known to be right: its time would tell who must enrol.
         self._confirm_absence()
         name, settings, password = self._source.user, self._settings, self._password
-        enrolment = FirstLogin(self._conversation, name, record, settings, password, self._log)
+        enrolment = FirstLogin(
+            self._conversation, name, record, settings, password, self._log, self._account
+        )
         return PAM_SUCCESS if enrolment.run() == ENROLLED else PAM_AUTH_ERR
 
     def _admit(self, entry: pwd.struct_passwd) -> tuple[Admission, UserRecord | None]:
@@ -190,7 +196,8 @@ class _Login:
                 raise
             return Admission(admission.SKIP, admission.EXEMPT_GROUP, group=exempt[0]), None
         groups = self._groups(entry, rules)
-        admitted = admission.admit(record, rules, groups, settings, int(time.time()))
+        now = int(time.time())
+        admitted = admission.admit(record, rules, groups, settings, now, self._account)
         if admitted.by_absence and admitted.kind == admission.SKIP:
             self._confirm_absence()
         return admitted, record
@@ -238,7 +245,9 @@ class _Login:
             text = self._conversation.ask(self._settings.prompt)
             answer = verifier.classify(text, self._password, _DIGITS)
             del text
-            verdict = decision.verify(self._settings, name, answer, decoy=decoy)
+            verdict = decision.verify(
+                self._settings, name, answer, decoy=decoy, account=self._account
+            )
             of_others = max(verdict.failed_before - rejected, 0)
             verdict = verdict._replace(failed_before=of_others)
             rejected += verdict.outcome == verifier.REJECTED

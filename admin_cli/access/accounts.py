@@ -26,10 +26,14 @@ YES, NO, MAYBE = "yes", "no", "maybe"  # MAYBE: a program or a directory decides
 
 
 class Shadow(NamedTuple):
-    """One line of /etc/shadow. ``expires``: the day since 1970 from which on nobody gets in."""
+    """One line of /etc/shadow. ``expires``: the day since 1970 from which on nobody gets in.
+
+    ``changed``: the day of the last change of the password.
+    """
 
     password: str
     expires: int | None = None
+    changed: int | None = None
 
 
 def everybody(more: Iterable[str] = ()) -> dict[str, pwd.struct_passwd]:
@@ -85,7 +89,8 @@ def read_shadow() -> dict[str, Shadow]:
         for line in file:
             name, password, *fields = [*line.rstrip("\n").split(":"), *[""] * 8][:9]
             expires = int(fields[5]) if fields[5].isdecimal() else None
-            lines.setdefault(name, Shadow(password, expires))
+            changed = int(fields[0]) if fields[0].isdecimal() else None
+            lines.setdefault(name, Shadow(password, expires, changed))
     return lines
 
 

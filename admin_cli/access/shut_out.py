@@ -73,6 +73,8 @@ class Policy(NamedTuple):
             return ""
         name = entry.pw_name
         record = self.records.get(identity.canonical_name(entry))
+        if admitted.reason == admission.OTHER_ACCOUNT:
+            return f"was enrolled under another uid (totpctl show {name})"
         if record is not None and record.status == verifier.SUSPENDED:
             return f"is suspended (totpctl resume {name})"
         if record is None or not record.authenticators:

@@ -5,14 +5,27 @@
     listeners.py who listens on a Unix socket
     services.py  the PAM services, and what each does about codes
     pam.py  modules.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py
-    people.py  service.py    the checks
+    people.py  records.py  service.py    the checks
 
 docs/reference/doctor.md describes each of them.
 """
 
 from __future__ import annotations
 
-from . import changes, clock, modules, ownership, pam, passwords, people, service, sshd, store, sudo
+from . import (
+    changes,
+    clock,
+    modules,
+    ownership,
+    pam,
+    passwords,
+    people,
+    records,
+    service,
+    sshd,
+    store,
+    sudo,
+)
 from .facts import Facts
 from .finding import LEVELS, NOTE, WRONG, Check, Finding
 
@@ -29,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     *store.CHECKS,
     *clock.CHECKS,
     *people.CHECKS,
+    *records.CHECKS,
     *service.CHECKS,
 )
 

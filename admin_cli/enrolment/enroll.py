@@ -9,7 +9,15 @@ from pam_totp.verifier import UserRecord
 
 from .. import ui
 from ..completion import candidates
-from ..session import Session, account_name, now, pass_session, user_argument
+from ..session import (
+    Session,
+    account_name,
+    account_of,
+    bound,
+    now,
+    pass_session,
+    user_argument,
+)
 from . import handover, issuing
 
 PERIODS = (30, 60)
@@ -84,12 +92,15 @@ def enroll(
         if as_json:
             ui.result_json(handover.document(name, record.authenticators[0].label, None, None, []))
         return
+    if record is not None:
+        session.same_account(record, name)
     _refuse_known_label(record, name, label)
     new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
-        record = transaction.record or UserRecord(name, created_at=now())
+        record = bound(session.same_account(transaction.record or UserRecord(name), name))
+        record = record._replace(created_at=record.created_at or now())
         _refuse_known_label(record, name, label)
         record = admission.once_enrolled(record, now())
         if record.recovery_digests:
@@ -141,11 +152,12 @@ def reset(
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
-        record = admission.once_enrolled(record, now())
+        record = _without_exemption_of_another(admission.once_enrolled(record, now()))
         transaction.save(
-            record._replace(
+            bound(record, anew=True)._replace(
                 failures=0,
                 throttled_until=0,
+                guesses_until=0,
                 recovery_salt=salt,
                 recovery_digests=digests,
                 authenticators=(new,),
@@ -219,6 +231,16 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
             ui.result_json({"user": name, "recovery_codes": codes})
         else:
             handover.show_recovery_codes(name, codes)
+
+
+def _without_exemption_of_another(record: UserRecord) -> UserRecord:
+    """Return ``record`` active, if it exempts an account of its name that is there no more."""
+    account = account_of(record.name)
+    if account is None or record.status != verifier.EXEMPT:
+        return record
+    if not admission.is_of_another_account(record, account):
+        return record
+    return record._replace(status=verifier.ACTIVE, exempt_until=0)
 
 
 def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> None:

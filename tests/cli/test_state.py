@@ -1,4 +1,4 @@
-"""totpctl unlock, suspend, resume."""
+"""totpctl unlock, suspend, resume, rebind."""
 
 from __future__ import annotations
 
@@ -119,3 +119,23 @@ def test_an_account_that_is_gone_keeps_its_record_within_reach(
 ) -> None:
     place.enrol("gone", status=verifier.SUSPENDED)
     assert 0 == totpctl(verb, "gone").code
+
+
+def test_rebind_accepts_the_account_that_has_the_name_now(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice", uid=3999, bound_at=1)
+    before = int(time.time())
+    result = totpctl("rebind", "alice")
+    assert (1, 3999) == (result.code, place.record("alice").uid)  # nobody can be asked
+    result = totpctl.done("rebind", "alice", "--yes")
+    told = "alice was enrolled as uid 3999; the account has uid 4000 now"
+    assert [told, "alice keeps the enrollment"] == result.err.splitlines()
+    record = place.record("alice")
+    assert 4000 == record.uid
+    assert before <= record.bound_at
+
+
+def test_rebind_wants_an_account_and_a_record(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("ghost", uid=1)
+    for name in ("ghost", "bob"):
+        assert 3 == totpctl("rebind", name, "--yes").code
+    assert 1 == place.record("ghost").uid

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import otp, recovery
+from pam_totp import identity, otp, recovery
 from pam_totp.admission import GroupRule
 from pam_totp.sealing import Sealer
 from pam_totp.store.database import Database
@@ -72,6 +72,12 @@ def in_a_group_that_is_required(place: Place) -> str:
     return "bob"
 
 
+def enrolled_under_another_uid(place: Place) -> str:
+    """The account counts as local: the file that would tell is not there."""
+    place.enrol("dave", uid=1001)
+    return "dave"
+
+
 def exempt_in_former_times(place: Place) -> str:
     place.enrol("carol", status=EXEMPT, exempt_until=1_600_000_000)
     return "carol"
@@ -88,8 +94,14 @@ OTHERS = [
     told_to_enrol,
     in_a_group_that_is_required,
     exempt_in_former_times,
+    enrolled_under_another_uid,
 ]
 Kind = Callable[[Place], str]
+
+
+@pytest.fixture(autouse=True)
+def accounts_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "PASSWD_FILE", "/nonexistent")
 
 
 @pytest.fixture

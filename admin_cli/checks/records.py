@@ -1,0 +1,90 @@
+"""Records and the accounts they were made for: who is gone, and who has a name of somebody else."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+
+from pam_totp import admission, identity
+from pam_totp.admission import Account
+from pam_totp.verifier import UserRecord
+
+from ..access import accounts, birth
+from .facts import Facts
+from .finding import NOTE, WRONG, Found, check
+
+_DAY = 86400  # seconds
+_INHERITED = "a new account of the same name would be asked for the old phone"
+
+
+@check("gone-accounts", NOTE, _INHERITED)
+def gone_accounts(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if identity.passwd_entry(record.name) is None:
+            yield (
+                f"there is a record of {record.name}, but no such account",
+                f"if it is gone for good, run: totpctl remove {record.name}",
+            )
+
+
+@check("other-account", WRONG, "the account is denied: the old phone must not count for a new one")
+def other_account(facts: Facts) -> Iterator[Found]:
+    for record, _, account in _with_accounts(facts):
+        if admission.is_of_another_account(record, account):
+            yield _another_uid(record, account), _what_to_do(record)
+
+
+@check("renumbered", NOTE, "if the account was made again for somebody else, the old phone counts")
+def renumbered(facts: Facts) -> Iterator[Found]:
+    for record, _, account in _with_accounts(facts):
+        if account.is_local or not admission.grants_something(record):
+            continue
+        if admission.has_another_uid(record, account):
+            yield f"{_another_uid(record, account)}, by the directory", _what_to_do(record)
+
+
+@check("made-again", NOTE, "if the account was made again for somebody else, the old phone counts")
+def made_again(facts: Facts) -> Iterator[Found]:
+    """Find accounts that got the uid of before: Debian gives the last one out again."""
+    shadow = accounts.read_shadow()
+    for record, entry, account in _with_accounts(facts):
+        same = account.is_local and record.uid == account.uid and admission.grants_something(record)
+        if same and _is_younger(entry, shadow.get(entry.pw_name), record.bound_at):
+            yield (
+                f"home folder and password of {record.name} are younger than the enrollment",
+                _what_to_do(record),
+            )
+
+
+def _with_accounts(facts: Facts) -> Iterator[tuple[UserRecord, pwd.struct_passwd, Account]]:
+    for record in facts.records:
+        entry = identity.passwd_entry(record.name)
+        if entry is not None:
+            yield record, entry, identity.account(entry)
+
+
+def _another_uid(record: UserRecord, account: Account) -> str:
+    return f"{record.name} was enrolled as uid {record.uid}, and has uid {account.uid} now"
+
+
+def _what_to_do(record: UserRecord) -> str:
+    name = record.name
+    return f"if it is the same person, run: totpctl rebind {name}; else: totpctl reset {name}"
+
+
+def _is_younger(entry: pwd.struct_passwd, shadow: accounts.Shadow | None, bound_at: int) -> bool:
+    """Tell whether home folder and password were made after ``bound_at``.
+
+    A home folder that came with its whole file system, as after a move to another disk, says
+    nothing: the folder above it is as young.
+    """
+    if not bound_at or shadow is None or shadow.changed is None:
+        return False
+    if shadow.changed < bound_at // _DAY:
+        return False
+    home, above = birth.born_at(entry.pw_dir), birth.born_at(os.path.dirname(entry.pw_dir))
+    return home is not None and above is not None and above <= bound_at < home
+
+
+CHECKS = (gone_accounts, other_account, renumbered, made_again)
