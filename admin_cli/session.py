@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import socket
@@ -9,7 +10,7 @@ import time
 
 import click
 
-from pam_totp import admission, audit, config, decision, identity, store
+from pam_totp import admission, audit, config, control_group, decision, identity, store
 from pam_totp.admission import Account
 from pam_totp.errors import Unavailable
 from pam_totp.verifier import UserRecord
@@ -31,6 +32,7 @@ class Session:
         if self._loaded is None:
             if self.config_path == config.DEFAULT_PATH:
                 ui.need_root("read the store")
+            _leave_control_group()
             if self.config_path != config.DEFAULT_PATH and not os.path.lexists(self.config_path):
                 # A mistyped path must not mean the built-in defaults, and with them another store.
                 raise Unavailable(self.config_path, "there is no such file", "look at --config")
@@ -121,6 +123,16 @@ def bound(record: UserRecord, *, anew: bool = False) -> UserRecord:
 
 def now() -> int:
     return int(time.time())
+
+
+def _leave_control_group() -> None:
+    """Keep a user from freezing this process, which sudo may have started among their programs.
+
+    Where that cannot be done it goes on: totpctl is the way back.
+    """
+    if os.geteuid() == 0:
+        with contextlib.suppress(control_group.CannotLeave):
+            control_group.leave_if_not_roots()
 
 
 def _administrator() -> str:

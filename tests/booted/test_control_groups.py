@@ -199,6 +199,19 @@ def test_in_a_service_that_was_started_from_a_session_of_his(
             start(machine)
 
 
+def test_totpctl_leaves_it_too(machine: Booted, bob: Account) -> None:
+    """An administrator's sudo runs in a session that an intruder may have a part of."""
+    with unit_of_bob(machine, "sleep 60") as group:
+        enter = f"echo $$ >{group}/cgroup.procs; exec totpctl reset bob"
+        asking = machine.spawn("sh", "-c", enter)
+        try:
+            asking.expect_exact("?")
+            shown = machine.run("pgrep", "--newest", "--full", "totpctl reset").stdout
+            assert "0::/pam_totp" in machine.read(f"/proc/{shown.strip()}/cgroup").splitlines()
+        finally:
+            asking.close(force=True)
+
+
 def test_prompts_of_one_user_are_bounded_and_start_no_worker(
     machine: Booted, bob: Account, users: Iterator[Account]
 ) -> None:
