@@ -146,7 +146,7 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
 def service(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE not in facts.hosts:
         return
-    for unit in ("pam_totp.socket", "pam_totp.service"):
+    for unit in ("pam_totp.socket", "pam_totp-worker.socket", "pam_totp.service"):
         states = _unit(unit)
         if states.get("LoadState") == "not-found":
             yield f"{unit} is not installed", reinstall_hint()

@@ -53,7 +53,8 @@ def record(change: str) -> str:
 
 def systemd(**units: str) -> str:
     """Pretend that systemd runs, and says this of each unit."""
-    cases = "".join(f"pam_totp.{name}) printf '{text}' ;; " for name, text in units.items())
+    names = {name: f"pam_totp.{name}" for name in units} | {"workers": "pam_totp-worker.socket"}
+    cases = "".join(f"{names[name]}) printf '{text}' ;; " for name, text in units.items())
     fake = f'#!/bin/sh\nfor unit; do :; done\ncase "$unit" in {cases} esac\n'
     return (
         "install -d /run/systemd/system; cat >/usr/sbin/systemctl <<'END'\n"
@@ -190,6 +191,7 @@ CASES = [
     ("service", systemd(socket=GOOD, service=FAILED), "failed (start-limit-hit)"),
     ("service", systemd(socket=FAILED, service=GOOD), "pam_totp.socket has failed"),
     ("service", systemd(socket=GONE, service=GOOD), "pam_totp.socket is not installed"),
+    ("service", systemd(socket=GOOD, workers=FAILED), "pam_totp-worker.socket has failed"),
     ("service-at-boot", systemd(socket=DISABLED, service=GOOD), "is not enabled"),
 ]
 
