@@ -19,7 +19,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -29,6 +29,9 @@ from pam_totp import disks
 from pam_totp.errors import PamTotpError, Unavailable
 
 DONE, FAILED, USAGE, NO_SUCH_USER, NOT_ROOT, STORE_UNAVAILABLE, CHECK_SAYS_NO = range(7)
+
+
+_HOW_FAR = "see how far it came with: totpctl list"
 
 
 class CommandFailed(PamTotpError):
@@ -151,7 +154,7 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(_as_here(error.format_message()), "", FAILED)
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", "see how far it came with: totpctl list", FAILED)
+        return _fail("interrupted", _HOW_FAR, FAILED)
     except CommandFailed as error:
         return _fail(str(error), error.hint, error.exit_code)
     except Unavailable as error:
@@ -177,9 +180,19 @@ def _place(error: OSError) -> object:
 
 def _fail(problem: str, hint: str, exit_code: int) -> int:
     message(f"totpctl: error: {problem}")
-    if hint:
+    notes = list(_notes(sys.exception()))
+    if hint and not (notes and hint == _HOW_FAR):
         message(f"hint: {hint}")
+    for note in notes:
+        message(note)
     return exit_code
+
+
+def _notes(error: BaseException | None) -> Iterator[str]:
+    """Return what a command has added to its error: what holds after it."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__context__  # click makes its Abort of a KeyboardInterrupt
 
 
 def _mend(error: OSError) -> str:

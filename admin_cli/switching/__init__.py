@@ -5,6 +5,7 @@ confirming.py    confirm, revert
 readiness.py     what has to be in order first
 planning.py      which files change, and into what
 switch.py        switch on, keep, put back: the steps in their order
+outcome.py       what holds after a command that failed
 trial.py         what waits for a confirmation, and its end
 trial_record.py  the record of it on disk
 arming.py        who puts it back in time

@@ -12,11 +12,12 @@ from pam_totp.errors import Unavailable
 from .. import ui
 from ..session import Session, pass_session
 from . import arming, blocks, files, switch, trial, trial_record
+from .outcome import ChangesLogins
 
 PATIENCE = 30.0  # seconds that a revert waits for another totpctl
 
 
-@click.command()
+@click.command(cls=ChangesLogins)
 @ui.yes_option
 @pass_session
 def confirm(session: Session, yes: bool) -> None:
@@ -54,7 +55,7 @@ def confirm(session: Session, yes: bool) -> None:
     ui.message(f"confirmed: {switch.words(now.services)} will go on asking for a code")
 
 
-@click.command()
+@click.command(cls=ChangesLogins)
 @click.option("--if-due", is_flag=True, help="Only if the time for the confirmation is over.")
 @pass_session
 def revert(session: Session, if_due: bool) -> None:

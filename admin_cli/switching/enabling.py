@@ -12,6 +12,7 @@ from .. import sshd, ui
 from ..completion import candidates
 from ..session import Session, pass_session
 from . import pam_blocks, planning, readiness, switch, trial, trial_record
+from .outcome import ChangesLogins
 from .trial_record import Trial
 
 KEYS = tuple(pam_blocks.KEYS)  # the first where nothing is said
@@ -38,7 +39,7 @@ services_argument = click.argument(
 )
 
 
-@click.command()
+@click.command(cls=ChangesLogins)
 @services_argument
 @click.option(
     "--keys",
@@ -111,7 +112,7 @@ def enable(
     _tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
 
 
-@click.command()
+@click.command(cls=ChangesLogins)
 @click.argument("service", nargs=-1, required=True, shell_complete=candidates.services_on)
 @pass_session
 def disable(session: Session, service: tuple[str, ...]) -> None:

@@ -1,0 +1,100 @@
+"""What holds now: said at the end of each command that changes logins, whatever went wrong.
+
+On a full or failing disk a command may have done everything, a part, or nothing, and the error
+alone does not tell. So every command that writes files of PAM or sshd is of this class, and the
+files themselves are asked.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from pam_totp import pam_stack
+from pam_totp.errors import PamTotpError
+
+from .. import sshd, ui
+from ..checks.services import read_service
+from . import enabled, files, switch, trial_record
+
+ALWAYS = ("sshd", "sudo")
+
+
+class ChangesLogins(click.Command):
+    """A command that changes login configuration; where it fails, what holds is added to that."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        before = _digests()
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.UsageError, ui.NotRoot):
+            raise
+        except BaseException as error:
+            with switch.undisturbed():
+                for line in what_holds(before):
+                    error.add_note(line)
+            raise
+
+
+def what_holds(before: Mapping[str, str]) -> list[str]:
+    """Say what has changed since ``before`` (digests by path), and what logins ask for. Raises
+    nothing: of a part that cannot be told it says that.
+    """
+    now = _digests()
+    changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
+    lines = [f"changed: {', '.join(changed)}"] if changed else []
+    lines += [] if changed else ["now: no file of PAM or sshd was changed"]
+    lines += _told(lambda: _who_asks({os.path.basename(path) for path in changed}))
+    return lines + _told(_what_waits)
+
+
+def _told(part: Callable[[], Iterator[str]]) -> list[str]:
+    try:
+        return list(part())
+    except (OSError, PamTotpError, ValueError) as error:
+        return [f"now: it cannot be told, {error}; see: totpctl status"]
+
+
+def _digests() -> dict[str, str]:
+    folder = pam_stack.PAM_FOLDERS[0]
+    try:
+        names = [name for name in os.listdir(folder) if trial_record.SERVICE.fullmatch(name)]
+    except OSError:
+        names = []
+    paths = (*(f"{folder}/{name}" for name in names), sshd.DROP_IN)
+    return {path: files.digest_at(path) for path in paths}
+
+
+def _who_asks(changed: set[str]) -> Iterator[str]:
+    try:
+        waiting = trial_record.pending()
+    except PamTotpError:
+        waiting = None  # _what_waits says why
+    known = {*ALWAYS, *changed, *enabled.services(), *(waiting.services if waiting else ())}
+    asks: dict[bool, list[str]] = {True: [], False: []}
+    for name in sorted(known - {os.path.basename(sshd.DROP_IN)}):
+        service = read_service(name)
+        if service.problem is not None:
+            yield f"now: whether {name} asks for a code cannot be told: {service.problem}"
+        elif pam_stack.read_pam_file(name) is not None:
+            asks[service.judgement is not None and service.judgement.asks].append(name)
+    for does, words in ((True, "asked for"), (False, "not asked for")):
+        if asks[does]:
+            yield f"now: by its PAM file, a code is {words} in {', '.join(asks[does])}"
+
+
+def _what_waits() -> Iterator[str]:
+    waiting = trial_record.pending()
+    if waiting is None:
+        yield "now: nothing waits for a confirmation"
+    elif waiting.seconds_left():
+        left = math.ceil(waiting.seconds_left())
+        services = ", ".join(waiting.services)
+        yield f"now: {services}: undone in {left} s, unless you run: totpctl confirm"
+    else:
+        services = ", ".join(waiting.services)
+        yield f"now: {services}: still to be undone; it is tried again, or run: totpctl revert"
