@@ -66,7 +66,7 @@ def show(session: Session, user: str, as_json: bool) -> None:
     ui.result(f"user            {record.name}")
     ui.result(f"status          {_state(session, record)}")
     ui.result(f"at a login      {_at_a_login(session, record)}")
-    ui.result(f"wrong codes     {record.failures} in a row")
+    ui.result(f"wrong codes     {record.failures} in a row{_of_the_month(session, record)}")
     ui.result(f"recovery codes  {len(record.recovery_digests)} left")
     for authenticator in record.authenticators:
         a = authenticator
@@ -169,6 +169,8 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
     window = session.config.window
     return {
         **_summary(record),
+        "wrong_codes_not_told": record.untold,
+        "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.config.policy()),
         "locked": record.failures >= session.config.max_failures,
         "created_at": ui.iso_time(record.created_at),
         "updated_at": ui.iso_time(record.updated_at),
@@ -182,6 +184,13 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
             for a in record.authenticators
         ],
     }
+
+
+def _of_the_month(session: Session, record: UserRecord) -> str:
+    rules = session.config.policy()
+    spent = verifier.guesses_spent(record, now(), rules)
+    days = rules.slow_period // 86_400
+    return f", {spent} of {rules.slow_guesses} in {days} days" if spent else ""
 
 
 def _exempt_until(record: UserRecord) -> int:

@@ -36,13 +36,17 @@ def unlock(session: Session, user: str) -> None:
     def change(record: UserRecord) -> UserRecord:
         if record.failures or record.throttled_until:
             mended.append(f"{record.failures} wrong codes forgotten")
+        elif record.guesses_until > now():
+            mended.append("wrong codes of the last weeks forgotten")
         authenticators = []
         for authenticator in record.authenticators:
             if verifier.clock_is_behind(authenticator, now(), session.config.window):
                 mended.append(f"the last accepted code of {authenticator.label} is no longer ahead")
                 authenticator = _brought_back(authenticator, session.config.window)
             authenticators.append(authenticator)
-        return record._replace(failures=0, throttled_until=0, authenticators=tuple(authenticators))
+        return record._replace(
+            failures=0, throttled_until=0, guesses_until=0, authenticators=tuple(authenticators)
+        )
 
     name = _change(session, user, change)
     session.log("unlocked", name)
@@ -75,7 +79,7 @@ def resume(session: Session, user: str) -> None:
         if record.status != verifier.SUSPENDED:
             raise ui.CommandFailed(f"{record.name} is not suspended but {record.status}")
         resumed.append(verifier.ACTIVE if record.authenticators else verifier.MUST_ENROLL)
-        return record._replace(status=resumed[-1], failures=0, throttled_until=0)
+        return record._replace(status=resumed[-1], failures=0, throttled_until=0, guesses_until=0)
 
     name = _change(session, user, change)
     session.log("resumed", name)

@@ -66,16 +66,20 @@ class Conversation:
             raise LoginAborted("conversation", "no answer came back")
         return answer
 
-    def tell(self, text: str, *, error: bool = False) -> None:
-        """Show a message. One that cannot be shown changes nothing about the login."""
+    def tell(self, text: str, *, error: bool = False) -> bool:
+        """Show a message; return whether the application took it.
+
+        One that cannot be shown changes nothing about the login.
+        """
         if not self.shows_messages:
             self._unsaid = f"{text}\n" if error and self.shows_prompts_alone else ""
-            return
+            return False
         style = self._pamh.PAM_ERROR_MSG if error else self._pamh.PAM_TEXT_INFO
         try:
             self._pamh.conversation(self._pamh.Message(style, text))
         except (self._pamh.exception, UnicodeError):
-            pass
+            return False
+        return True
 
     def tell_last(self, text: str) -> None:
         """Tell an error after which nothing is asked any more.

@@ -73,7 +73,8 @@ def verify(
                 if record is None or not record.authenticators:  # removed since the prompt
                     return verifier.Verdict(verifier.REJECTED)
                 now = int(time.time())
-                if _lacks_digest(hashed) and verifier.standing(record, now, policy) is None:
+                kind = verifier.RECOVERY_CODE
+                if _lacks_digest(hashed) and verifier.standing(record, now, policy, kind) is None:
                     continue  # the wait has just ended, and it is looked at after all
                 verdict, changed = verifier.verify(record, hashed, now, policy)
                 accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
@@ -82,6 +83,18 @@ def verify(
                 if changed != record:
                     transaction.save(changed)
             return verdict
+
+
+def have_told(settings: Config, name: str, count: int) -> None:
+    """Take ``count`` off the wrong codes of ``name`` that the person has not been told of."""
+    with (
+        Uninterrupted(),
+        open_configured(settings) as store,
+        store.transaction(name, unseal=False) as transaction,
+    ):
+        record = transaction.record
+        if record is not None and record.untold:
+            transaction.save(record._replace(untold=max(record.untold - count, 0)))
 
 
 def _with_digest(store: Store, name: str, answer: Answer, policy: Policy, *, decoy: bool) -> Answer:
@@ -94,7 +107,8 @@ def _with_digest(store: Store, name: str, answer: Answer, policy: Policy, *, dec
     with TurnToHash():
         known, stand_in = store.load(name), store.load_decoy(name)  # both, of everybody
         record = stand_in if decoy else known
-        if record is not None and verifier.standing(record, int(time.time()), policy) is not None:
+        now, kind = int(time.time()), answer.kind
+        if record is not None and verifier.standing(record, now, policy, kind) is not None:
             return answer
         salt = record.recovery_salt if record is not None else None
         digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))

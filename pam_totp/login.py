@@ -248,21 +248,32 @@ class _Login:
             verdict = decision.verify(
                 self._settings, name, answer, decoy=decoy, account=self._account
             )
-            of_others = max(verdict.failed_before - rejected, 0)
-            verdict = verdict._replace(failed_before=of_others)
+            untold, own = verdict.failed_before, rejected
+            verdict = verdict._replace(failed_before=max(untold - own, 0))
             rejected += verdict.outcome == verifier.REJECTED
             code = _PAM_CODES[verdict.outcome]
             again = verdict.outcome in _ASK_AGAIN
             if verdict.outcome == verifier.PASSWORD:
                 again = not self._conversation.is_answered_blindly(messages.THAT_WAS_THE_PASSWORD)
             status = record.status if record else verifier.ACTIVE
-            self._report(verdict, status, by_a_person=again)
+            was_told = self._report(verdict, status, by_a_person=again)
+            if code == PAM_SUCCESS and untold:
+                self._have_told(untold if was_told else own)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or not again:
                 break
         return code
 
-    def _report(self, verdict: Verdict, status: str, *, by_a_person: bool) -> None:
+    def _have_told(self, count: int) -> None:
+        """Forget wrong codes that were shown, or typed in this login. It denies nobody."""
+        try:
+            if count:
+                decision.have_told(self._settings, self._source.user, count)
+        except (Unavailable, OSError) as error:
+            _unavailable(error, self._source)
+
+    def _report(self, verdict: Verdict, status: str, *, by_a_person: bool) -> bool:
+        """Log and tell ``verdict``; return whether wrong codes of others were shown."""
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
         if verdict.outcome == verifier.RECOVERY_USED:
             fields["recovery_codes_left"] = str(verdict.recovery_codes_left)
@@ -281,16 +292,19 @@ class _Login:
                 reason=messages.CLOCK_IS_BEHIND,
                 hint=f"look at: timedatectl; then run: totpctl show {self._source.user}",
             )
-        if verdict.outcome != verifier.PASSWORD:  # that was said already
-            self._tell_verdict(verdict)
+        if verdict.outcome == verifier.PASSWORD:  # that was said already
+            return False
+        return self._tell_verdict(verdict)
 
-    def _tell_verdict(self, verdict: Verdict) -> None:
+    def _tell_verdict(self, verdict: Verdict) -> bool:
+        """Return whether the person was shown how many wrong codes there were before."""
         text = messages.for_verdict(verdict, self._source.user)
         if text:
             accepted = _PAM_CODES[verdict.outcome] == PAM_SUCCESS
             self._conversation.tell(text, error=not accepted)
-        if verdict.failed_before:
-            self._conversation.tell(messages.failed_before(verdict.failed_before))
+        if not verdict.failed_before:
+            return True
+        return self._conversation.tell(messages.failed_before(verdict.failed_before))
 
     def _log(self, event: str, **fields: object) -> None:
         audit.record(event, self._source, **fields)

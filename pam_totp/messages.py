@@ -58,6 +58,12 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
         return THAT_WAS_THE_PASSWORD
     if outcome == verifier.REPLAYED:
         return f"This code was used already. Wait for the next one (at most {wait} seconds)."
+    if outcome == verifier.THROTTLED and verdict.budget_spent:
+        hours = -(-wait // 3600)
+        return (
+            f"Too many wrong codes this month. Wait {hours} h, or use a recovery code. "
+            f"An administrator can run: totpctl unlock {user}"
+        )
     if outcome == verifier.THROTTLED:
         return f"Too many wrong codes. Wait {wait} seconds before the next try."
     if outcome == verifier.LOCKED:

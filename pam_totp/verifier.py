@@ -91,6 +91,8 @@ class Policy(NamedTuple):
     throttle_base: int = 30
     throttle_max: int = 900
     max_failures: int = 100
+    slow_guesses: int = 100  # wrong codes in slow_period, whether or not one was right in between
+    slow_period: int = 30 * 86_400
 
 
 class Answer(NamedTuple):
@@ -112,8 +114,9 @@ class Verdict(NamedTuple):
     authenticator: str = ""  # label
     wait: int = 0
     recovery_codes_left: int = 0
-    failed_before: int = 0  # wrong codes since the last one that was accepted
+    failed_before: int = 0  # wrong codes that the person has not been told of
     clock_is_behind: bool = False
+    budget_spent: bool = False  # THROTTLED by the slow budget: a recovery code is still good
 
 
 def classify(text: str, password: str | None, digit_counts: frozenset[int]) -> Answer:
@@ -152,8 +155,10 @@ def verify(
     """
     if answer.kind in NO_CODES:
         return Verdict(answer.kind), record
-    refusal = standing(record, now, policy)
+    refusal = standing(record, now, policy, answer.kind)
     if refusal is not None and refusal.outcome == LOCKED:
+        return refusal, record
+    if refusal is not None and refusal.budget_spent:
         return refusal, record
     if refusal is not None:
         # Written back: a clock that was set back must not stretch the wait.
@@ -163,19 +168,33 @@ def verify(
     else:
         verdict, accepted = _verify_code(record, answer.code, now, policy.window)
     if verdict.outcome == REJECTED or record.status not in ACCEPTABLE:
-        return _count_failure(record, now, policy, behind=verdict.clock_is_behind)
+        return _count_failure(record, answer.kind, now, policy, behind=verdict.clock_is_behind)
     if verdict.outcome == REPLAYED:
         return verdict, record
-    verdict = verdict._replace(failed_before=record.failures)
+    verdict = verdict._replace(failed_before=record.untold)
     return verdict, accepted._replace(failures=0, throttled_until=0, updated_at=now)
 
 
-def standing(record: UserRecord, now: int, policy: Policy) -> Verdict | None:
-    """Return the verdict on whatever is answered at unix time ``now``; None: it is looked at."""
+def standing(record: UserRecord, now: int, policy: Policy, kind: str = CODE) -> Verdict | None:
+    """Return the verdict on any answer of ``kind`` at unix time ``now``; None: it is looked at.
+
+    The slow budget is for codes alone. A recovery code has 80 bits, which nobody guesses, and is
+    the owner's way in while a stranger uses up the budget.
+    """
     if record.failures >= policy.max_failures:
         return Verdict(LOCKED)
     wait = _remaining_wait(record, now, policy)
-    return Verdict(THROTTLED, wait=wait) if wait > 0 else None
+    if wait > 0:
+        return Verdict(THROTTLED, wait=wait)
+    wait = _guesses_debt(record, now, policy) - policy.slow_period + _guess_interval(policy)
+    if kind == CODE and wait > 0:
+        return Verdict(THROTTLED, wait=wait, budget_spent=True)
+    return None
+
+
+def guesses_spent(record: UserRecord, now: int, policy: Policy) -> int:
+    """Return how much of the slow budget wrong codes have used up; one comes back at a time."""
+    return -(-_guesses_debt(record, now, policy) // _guess_interval(policy))
 
 
 def throttle_wait(failures: int, policy: Policy) -> int:
@@ -235,13 +254,31 @@ def _verify_recovery_code(record: UserRecord, answer: Answer) -> tuple[Verdict, 
 
 
 def _count_failure(
-    record: UserRecord, now: int, policy: Policy, *, behind: bool
+    record: UserRecord, kind: str, now: int, policy: Policy, *, behind: bool
 ) -> tuple[Verdict, UserRecord]:
     failures = record.failures + 1
     wait = throttle_wait(failures, policy)
     until = now + wait if wait else 0
     verdict = Verdict(REJECTED, wait=wait, clock_is_behind=behind)
-    return verdict, record._replace(failures=failures, throttled_until=until, updated_at=now)
+    record = record._replace(failures=failures, throttled_until=until, updated_at=now)
+    if kind == CODE:
+        debt = _guesses_debt(record, now, policy) + _guess_interval(policy)
+        record = record._replace(guesses_until=now + debt)
+    return verdict, record._replace(untold=record.untold + 1)
+
+
+def _guess_interval(policy: Policy) -> int:
+    """Return the seconds after which one wrong code is forgiven."""
+    return policy.slow_period // policy.slow_guesses
+
+
+def _guesses_debt(record: UserRecord, now: int, policy: Policy) -> int:
+    """Return the seconds until the budget is whole; at most slow_period.
+
+    No wrong code makes it more: then the clock was set back, and nobody is made to wait for that.
+    """
+    debt = max(record.guesses_until - now, 0)
+    return debt if debt <= policy.slow_period else 0
 
 
 def _remaining_wait(record: UserRecord, now: int, policy: Policy) -> int:

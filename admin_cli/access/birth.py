@@ -22,4 +22,4 @@ def born_at(path: str) -> int | None:
         return None
     mask = int.from_bytes(buffer.raw[_STX_MASK : _STX_MASK + 4], sys.byteorder)
     seconds = int.from_bytes(buffer.raw[_STX_BTIME : _STX_BTIME + 8], sys.byteorder, signed=True)
-    return seconds if mask & _STATX_BTIME else None
+    return seconds if mask & _STATX_BTIME and seconds > 0 else None

@@ -91,6 +91,20 @@ def locked(facts: Facts) -> Iterator[Found]:
             )
 
 
+@check(
+    "guesses-spent", WRONG, "somebody guesses their codes; until then only a recovery code is good"
+)
+def guesses_spent(facts: Facts) -> Iterator[Found]:
+    rules = facts.config.policy()
+    for record in facts.records:
+        standing = verifier.standing(record, facts.now, rules)
+        if record.authenticators and standing is not None and standing.budget_spent:
+            yield (
+                f"{record.name} had {rules.slow_guesses} wrong codes in a month",
+                f"find out who that was; then run: totpctl unlock {record.name}",
+            )
+
+
 @check("suspended-administrators", NOTE, _DENIED)
 def suspended(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
@@ -187,6 +201,7 @@ CHECKS = (
     unenrolled,
     enrolment_at_login,
     locked,
+    guesses_spent,
     skipped,
     unenrolled_skip,
     suspended,

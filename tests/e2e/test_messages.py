@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from tests.support import hosts
@@ -234,3 +236,28 @@ def test_at_sudo_who_is_not_enrolled_reads_the_same(sudo: Door) -> None:
     terminal.answer("password for bob: ", "password of bob")
     terminal.expect_exact(CODE)
     assert THROTTLED in terminal.before
+
+
+def test_wrong_codes_that_sudo_could_not_show_are_told_where_messages_are(
+    machine: Machine, alice: Account, host: str
+) -> None:
+    """Three wrong codes, then the owner's sudo: nothing had been said of them anywhere."""
+    if host == hosts.PAM_PYTHON:
+        pytest.skip("it refuses to run under su")
+    sudo = Door("sudo", machine)
+    machine.use_pam("su", LINES)
+    su = copy.copy(sudo)
+    su.name = "su"
+    intruder = su.knock(alice)
+    for _ in range(3):
+        intruder.answer(CODE, alice.wrong_code())
+    intruder.rest()
+    owner = sudo.knock(alice)
+    owner.answer(CODE, alice.code())
+    assert "welcome alice" in owner.rest()
+    for told in (True, False):
+        terminal = su.knock(alice)
+        terminal.answer(CODE, alice.code(+1) if told else alice.recovery_codes[0])
+        shown = terminal.rest()
+        assert "welcome alice" in shown
+        assert told == ("3 wrong codes since the last login." in shown)

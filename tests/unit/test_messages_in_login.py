@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pam_totp import decision
 from pam_totp.verifier import SUSPENDED
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
-from tests.unit.fake_pam import CONSTANTS
+from tests.unit.fake_pam import CONSTANTS, PamException
 
 SILENT = CONSTANTS["PAM_SILENT"]
 CODE = "Verification code: "
@@ -81,6 +82,49 @@ def test_failures_since_the_last_login_are_told_once(door: Door) -> None:
     assert [] == door.login(code_now(1)).messages
 
 
+def test_wrong_codes_that_sudo_cannot_show_are_told_at_the_next_login_that_can(door: Door) -> None:
+    door.login(wrong_code(), wrong_code(), wrong_code())
+    assert [] == door.login(wrong_code(), code_now(), flags=SILENT).messages
+    assert (0, 3) == (door.place.record("alice").failures, door.place.record("alice").untold)
+    assert [] == door.login(code_now(1), argv=["quiet"]).messages
+    door.clock.advance(60)
+    told = "3 wrong codes since the last login. If not yours, change your password."
+    assert [told] == door.login(code_now(1)).messages
+    assert 0 == door.place.record("alice").untold
+
+
+def test_wrong_codes_that_an_application_did_not_take_are_told_again(door: Door) -> None:
+    door.login(wrong_code(), argv=["attempts=1"])
+    assert "PAM_SUCCESS" == door.login(code_now(), deaf=PamException).result
+    assert 1 == door.place.record("alice").untold
+
+
+def test_who_got_in_is_not_denied_because_the_count_cannot_be_written(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    door.login(wrong_code(), argv=["attempts=1"])
+    monkeypatch.setattr(decision, "have_told", fail)
+    assert "PAM_SUCCESS" == door.login(code_now()).result
+    assert 1 == door.place.record("alice").untold
+
+
+def test_where_the_slow_budget_is_spent_a_recovery_code_lets_the_owner_in(door: Door) -> None:
+    code = "0123-4567-89AB-CDEF"
+    until = int(door.clock.now) + 30 * 86_400
+    door.place.enrol("carol", recovery_codes=(code,), guesses_until=until)
+    refused = door.login(code_now(), user="carol")
+    assert "PAM_MAXTRIES" == refused.result
+    assert [
+        "Too many wrong codes this month. Wait 8 h, or use a recovery code. "
+        "An administrator can run: totpctl unlock carol"
+    ] == refused.messages
+    assert "PAM_SUCCESS" == door.login(code, user="carol").result
+    assert "PAM_MAXTRIES" == door.login(code_now(), user="carol").result
+
+
 def test_own_typos_of_this_login_are_not_among_them(door: Door) -> None:
     door.login(wrong_code(), argv=["attempts=1"])
     entered = door.login(wrong_code(), wrong_code(), code_now())
@@ -95,7 +139,7 @@ def test_who_does_not_get_in_is_not_told_of_failures(door: Door) -> None:
 
 def test_a_recovery_code_tells_of_failures_too(door: Door) -> None:
     code = "0123-4567-89AB-CDEF"
-    door.place.enrol("carol", recovery_codes=(code,), failures=2)
+    door.place.enrol("carol", recovery_codes=(code,), failures=2, untold=2)
     entered = door.login(code, user="carol")
     assert entered.messages[0].startswith("Recovery code accepted. It is used up; 0 left.")
     assert entered.messages[1].startswith("2 wrong codes since the last login.")

@@ -8,6 +8,7 @@ from pam_totp.verifier import (
     ACCEPTED,
     EXEMPT,
     MUST_ENROLL,
+    RECOVERY_CODE,
     RECOVERY_USED,
     REJECTED,
     SUSPENDED,
@@ -83,7 +84,9 @@ def test_whoever_is_not_active_is_rejected_and_counted_like_a_wrong_code(
     )
     verdict, after = verify(record, answer, NOW, POLICY)
     assert Verdict(REJECTED) == verdict
-    assert record._replace(failures=1, updated_at=NOW) == after
+    debt = 0 if answer.kind == RECOVERY_CODE else 30 * 86_400 // 100
+    counted = record._replace(failures=1, updated_at=NOW, untold=1)
+    assert counted._replace(guesses_until=NOW + debt if debt else 0) == after
 
 
 @pytest.mark.parametrize("until", [0, NOW - 1, NOW + 1])
