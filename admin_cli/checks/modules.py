@@ -68,7 +68,7 @@ def _stacks(facts: Facts) -> Iterator[tuple[str, str, Stack]]:
 
 
 def _can_succeed(stack: Stack) -> bool:
-    """Tell whether any results of the modules let somebody in; pam_deny only ever denies."""
+    """Tell whether any results of the modules let somebody in; one that is gone has only one."""
     states, seen = [State()], set()
     while states:
         state = states.pop()
@@ -80,10 +80,15 @@ def _can_succeed(stack: Stack) -> bool:
                 return True
             continue
         entry = stack.entries[state.at]
-        denies = entry.line.module_name == _ALWAYS_DENY
-        for code in _COULD_RETURN[2:] if denies else _COULD_RETURN:
+        for code in _codes(entry.line):
             states.append(pam_dispatch.after(stack.entries, state, code))
     return False
+
+
+def _codes(line: Line) -> tuple[str, ...]:
+    if module_path(line.module) is None:
+        return ("module_unknown",)
+    return ("perm_denied",) if line.module_name == _ALWAYS_DENY else _COULD_RETURN
 
 
 def _is_ours(line: Line) -> bool:
@@ -102,7 +107,8 @@ def _how_to_get(line: Line) -> str:
             if any(row.endswith(wanted) for row in file):
                 package = os.path.basename(path).removesuffix(".list")
                 return f"run: apt-get install --reinstall {package}"
-    return f"install what brings {line.module_name}; or take line {line.number} out of {line.file}"
+    place = f"line {line.number} out of {path_of(line.file)}"
+    return f"install what brings {line.module_name}; or take {place}"
 
 
 CHECKS = (module_gone, account, nologin)

@@ -106,7 +106,7 @@ CASES = [
         "sudo: /etc/pam.d/sudo:1 (required pam_nosuch.so), which is not installed",
     ),
     (
-        "pam-module-gone",
+        "pam-module-gone pam-account",
         "echo 'session required pam_nosuch.so' >>/etc/pam.d/sudo",
         "(required pam_nosuch.so), which is not installed",
     ),
@@ -115,6 +115,11 @@ CASES = [
         "echo 'account requisite pam_deny.so' >>/etc/pam.d/sudo; "
         "echo 'account required pam_permit.so' >>/etc/pam.d/sudo",
         "sudo: its account lines deny everybody",
+    ),
+    (
+        "pam-account",
+        "echo 'session optional pam_nosuch.so' >>/etc/pam.d/sudo",
+        "sudo: its session lines deny everybody",
     ),
     (
         "nologin",
@@ -214,7 +219,10 @@ def test_rule_that_spares_root_alone_is_none(doctored: Doctored) -> None:
 
 def test_module_that_may_be_gone_is_none(doctored: Doctored) -> None:
     """Neither what PAM ignores, nor a nologin file that no service looks at."""
-    lines = ("-session optional pam_nosuch.so", "account [default=ignore] pam_gone.so")
+    ignored = "account [success=ok default=ignore] pam_gone.so"
+    optional = "-session optional pam_nosuch.so"
+    permit = ("account required pam_permit.so", "session required pam_permit.so")
+    lines = (ignored, optional, *permit)
     script = "".join(f"echo '{line}' >>/etc/pam.d/sudo; " for line in lines)
     assert_found(doctored, "", f"{script} touch /etc/nologin", "")
 
