@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pam_totp import otp, recovery, verifier
+from pam_totp import clock_skew, otp, recovery, verifier
 from pam_totp.admission import GroupRule
 from pam_totp.verifier import Authenticator, UserRecord
 
@@ -73,6 +73,9 @@ def show(session: Session, user: str, as_json: bool) -> None:
         ui.result(f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {a.period} s")
         used = ui.iso_time(a.last_used_at) or "never"
         ui.result(f"                enrolled {ui.iso_time(a.created_at)}, last used {used}")
+        if a.clock_sightings:
+            off = clock_skew.in_words(a.label, a.clock_offset, a.period)
+            ui.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
         if verifier.clock_is_behind(a, now(), session.config.window):
             ui.warning(
                 f"the last accepted code of {a.label} lies in the future: was the clock set back?"
@@ -179,6 +182,8 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
                 **_authenticator(a),
                 "created_at": ui.iso_time(a.created_at),
                 "drift": a.drift,
+                "clock_offset": a.clock_offset,
+                "clock_sightings": a.clock_sightings,
                 "clock_is_behind": verifier.clock_is_behind(a, now(), window),
             }
             for a in record.authenticators

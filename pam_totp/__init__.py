@@ -16,6 +16,7 @@ What runs during a login, one concept a file:
     records.py        NamedTuple, without the typing module
     otp.py            HOTP and TOTP (RFC 4226, RFC 6238)              [pure]
     recovery.py       recovery codes: format, normalise, hash, match  [pure]
+    clock_skew.py     which wrong clock a wrong code belongs to     [pure]
     verifier.py       verify() -> Verdict; throttling                 [pure]
     sealing.py        authenticated encryption of secrets at rest
     uninterrupted.py  a transaction that its caller cannot stop

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import admission, decision, identity, issuing, messages, picture, verifier
+from . import admission, clock_skew, decision, identity, issuing, messages, picture, verifier
 from .errors import Unavailable
 from .uninterrupted import Uninterrupted
 from .verifier import UserRecord
@@ -124,7 +124,11 @@ class FirstLogin:
                 self._log(verifier.MALFORMED, reason=messages.PASSWORD_TYPED_AGAIN)
                 continue
             self._log(verdict.outcome, reason="enrolment")
-            self._conversation.tell(messages.WRONG_CODE_OF_THE_APP, error=True)
+            text = messages.WRONG_CODE_OF_THE_APP
+            if verdict.clock_offset:
+                words = clock_skew.in_words("your phone", verdict.clock_offset, PERIOD)
+                text = words[0].upper() + words[1:]
+            self._conversation.tell(text, error=True)
         return False
 
     def _keep(self, codes: list[str]) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 
-from . import admission, audit, config, decision, identity, messages, otp, verifier
+from . import admission, audit, clock_skew, config, decision, identity, messages, otp, verifier
 from .admission import Admission, Groups
 from .conversation import PAM_SILENT, Conversation
 from .core_files import NoCoreFile
@@ -129,6 +129,7 @@ class _Login:
         self._source = source
         self._debug = debug
         self._account: Account | None = None
+        self._periods: dict[str, int] = {}
         self._decoy: UserRecord | None = None  # where a prompt has to say what stands now
 
     def run(self) -> int:
@@ -256,6 +257,7 @@ class _Login:
             if verdict.outcome == verifier.PASSWORD:
                 again = not self._conversation.is_answered_blindly(messages.THAT_WAS_THE_PASSWORD)
             status = record.status if record else verifier.ACTIVE
+            self._periods = {a.label: a.period for a in record.authenticators} if record else {}
             was_told = self._report(verdict, status, by_a_person=again)
             if code == PAM_SUCCESS and untold:
                 self._have_told(untold if was_told else own)
@@ -285,6 +287,11 @@ class _Login:
         if verdict.wait:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome
+        if verdict.clock_offset:
+            period = self._periods.get(verdict.authenticator, 30)
+            fields["detail"] = clock_skew.in_words(
+                verdict.authenticator, verdict.clock_offset, period
+            )
         self._log(event, **fields)
         if verdict.clock_is_behind:
             self._log(

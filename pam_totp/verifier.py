@@ -9,7 +9,7 @@ Sources: RFC 4226 sections 7.2-7.4 (throttling, resynchronisation), RFC 6238 sec
 
 from __future__ import annotations
 
-from . import otp, recovery
+from . import clock_skew, otp, recovery
 from .hashes import compare_digest
 from .records import NamedTuple
 
@@ -38,6 +38,7 @@ STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
 ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may have ended
 
 MAX_ANSWER_LENGTH = 64
+SAME_CLOCK = 2  # steps that two sightings of one wrong clock may differ by
 _WHITE_SPACE = str.maketrans("\t\n\v\f\r", "     ")
 
 
@@ -116,6 +117,7 @@ class Verdict(NamedTuple):
     recovery_codes_left: int = 0
     failed_before: int = 0  # wrong codes that the person has not been told of
     clock_is_behind: bool = False
+    clock_offset: int = 0  # steps that the clock of the authenticator is ahead, outside the window
     budget_spent: bool = False  # THROTTLED by the slow budget: a recovery code is still good
 
 
@@ -168,7 +170,12 @@ def verify(
     else:
         verdict, accepted = _verify_code(record, answer.code, now, policy.window)
     if verdict.outcome == REJECTED or record.status not in ACCEPTABLE:
-        return _count_failure(record, answer.kind, now, policy, behind=verdict.clock_is_behind)
+        skewed, record = _look_beyond_the_window(record, answer, now, policy)
+        failed, record = _count_failure(
+            record, answer.kind, now, policy, behind=verdict.clock_is_behind
+        )
+        offset = skewed.clock_offset
+        return failed._replace(authenticator=skewed.authenticator, clock_offset=offset), record
     if verdict.outcome == REPLAYED:
         return verdict, record
     verdict = verdict._replace(failed_before=record.untold)
@@ -229,7 +236,8 @@ def _verify_code(
         )
         fresh = [step for step in steps if step > authenticator.last_accepted_step]
         if fresh:
-            accepted.append(authenticator._replace(last_accepted_step=fresh[-1], last_used_at=now))
+            right = authenticator._replace(clock_offset=0, clock_sightings=0)
+            accepted.append(right._replace(last_accepted_step=fresh[-1], last_used_at=now))
         elif steps:
             replayed.append(authenticator)
     behind = any(clock_is_behind(a, now, window) for a in record.authenticators)
@@ -242,6 +250,29 @@ def _verify_code(
         wait = _wait_for_next_code(replayed[0], now, window)
         return Verdict(REPLAYED, replayed[0].label, wait, clock_is_behind=behind), record
     return Verdict(REJECTED, clock_is_behind=behind), record
+
+
+def _look_beyond_the_window(
+    record: UserRecord, answer: Answer, now: int, policy: Policy
+) -> tuple[Verdict, UserRecord]:
+    """Note whose wrong clock a rejected code belongs to. It stays rejected.
+
+    One authenticator at a time, in turn with the failures: the work is the same for a decoy, for
+    one authenticator and for several.
+    """
+    nothing = Verdict(REJECTED)
+    if answer.kind != CODE or not record.authenticators:
+        return nothing, record
+    looked_at = record.authenticators[record.failures % len(record.authenticators)]
+    offset = clock_skew.offset_of(looked_at, answer.code, now)
+    if offset is None or abs(offset) <= policy.window or record.status not in ACCEPTABLE:
+        return nothing, record
+    again = abs(offset - looked_at.clock_offset) <= SAME_CLOCK and looked_at.clock_sightings > 0
+    sightings = looked_at.clock_sightings + 1 if again else 1
+    changed = looked_at._replace(clock_offset=offset, clock_sightings=sightings)
+    kept = tuple(changed if a.id == looked_at.id else a for a in record.authenticators)
+    found = nothing._replace(authenticator=looked_at.label, clock_offset=offset)
+    return found, record._replace(authenticators=kept)
 
 
 def _verify_recovery_code(record: UserRecord, answer: Answer) -> tuple[Verdict, UserRecord]:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from pam_totp import verifier
+from pam_totp import clock_skew, verifier
 
 from .. import programs
 from .facts import WORKER, CannotTell, Facts
@@ -158,4 +158,16 @@ def _iso(moment: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
-CHECKS = (clock, clock_of_host, clock_behind, clock_hardware, last_step)
+@check("clock-of-phone", NOTE, "its codes are refused, and the person needs another way in")
+def clock_of_phone(facts: Facts) -> Iterator[Found]:
+    """Find clocks that two codes in a row told the same of: one code may be a guess."""
+    for record in facts.records:
+        for a in record.authenticators:
+            if a.clock_sightings >= 2:
+                yield (
+                    f"{record.name}: {clock_skew.in_words(a.label, a.clock_offset, a.period)}",
+                    "have the phone set its time and time zone by the network",
+                )
+
+
+CHECKS = (clock, clock_of_host, clock_behind, clock_hardware, last_step, clock_of_phone)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from pam_totp import otp
+from pam_totp import clock_skew, otp
 from pam_totp.verifier import Authenticator
 
 SEARCHED_STEPS = 120  # either way: an hour at 30 s
 
 
 def nearest_offset(authenticator: Authenticator, code: str, at: int) -> int | None:
-    """Return how many steps ahead of unix time ``at`` the code is; None: not within the search."""
+    """Return how many steps ahead of unix time ``at`` the code is; None: not within the search.
+
+    Every step of SEARCHED_STEPS either way, and the time zones of the world.
+    """
     assert authenticator.secret is not None
     current = otp.time_step(at, authenticator.period) + authenticator.drift
+    searched = set(range(-SEARCHED_STEPS, SEARCHED_STEPS + 1))
+    searched.update(clock_skew.offsets(authenticator.period))
     steps = otp.matching_steps(
         code,
         authenticator.secret,
-        range(current - SEARCHED_STEPS, current + SEARCHED_STEPS + 1),
+        [current + offset for offset in searched],
         authenticator.algorithm,
         authenticator.digits,
     )
@@ -24,6 +29,4 @@ def nearest_offset(authenticator: Authenticator, code: str, at: int) -> int | No
 
 def explain(authenticator: Authenticator, offset: int) -> str:
     """Say what an offset beyond the window means."""
-    seconds = abs(offset) * authenticator.period
-    side = "ahead of" if offset > 0 else "behind"
-    return f"the clock of {authenticator.label} is about {seconds} s {side} this machine's"
+    return clock_skew.in_words(authenticator.label, offset, authenticator.period)

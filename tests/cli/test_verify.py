@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pam_totp import otp, verifier
+from pam_totp import config, decision, otp, verifier
 from tests.cli.command import Result, Totpctl
 from tests.cli.terminal import Terminals, early_in_a_step
 from tests.support.place import Place, code_now, wrong_code
@@ -176,3 +176,30 @@ def test_a_good_code_of_somebody_locked_comes_with_a_warning(
     result = verify(totpctl, code_now())
     assert 0 == result.code
     assert "totpctl: warning: alice is active, locked: see totpctl unlock\n" in result.err
+
+
+@pytest.mark.parametrize(("half_hours", "named"), [(-11, "5.5 h behind"), (28, "14 h ahead of")])
+def test_a_wrong_time_zone_is_named(
+    totpctl: Totpctl, place: Place, half_hours: int, named: str
+) -> None:
+    place.enrol("alice")
+    early_in_a_step()
+    result = verify(totpctl, code_now(half_hours * 60))
+    assert 6 == result.code
+    told = f"the clock of phone is about {named} this machine's: is its time zone right?"
+    assert told in result.err
+
+
+def test_show_warns_of_a_clock_that_a_login_has_seen_wrong(totpctl: Totpctl, place: Place) -> None:
+    place.enrol("alice")
+    settings = config.load(str(place.config_path)).config
+    early_in_a_step()
+    for offset in (120, 121):
+        answer = verifier.Answer(verifier.CODE, code_now(offset))
+        verdict = decision.verify(settings, "alice", answer, decoy=False)
+        assert verifier.REJECTED == verdict.outcome
+    shown = totpctl.done("show", "alice")
+    assert "the clock of phone is about 1 h ahead of this machine's" in shown.err
+    assert "(seen in 2 of its last codes)" in shown.err
+    (phone,) = totpctl.done("show", "alice", "--json").json()["authenticators"]
+    assert (121, 2) == (phone["clock_offset"], phone["clock_sightings"])

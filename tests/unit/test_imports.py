@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "otp": {"hashes"},
     "recovery": {"hashes"},
     "pasted": set(),
-    "verifier": {"otp", "pasted", "recovery", "hashes", "records"},
+    "clock_skew": {"otp", "verifier"},
+    "verifier": {"clock_skew", "otp", "pasted", "recovery", "hashes", "records"},
     "dates": set(),
     "messages": {"dates", "verifier"},
     "admission": {"messages", "records", "verifier"},
@@ -85,6 +86,7 @@ MAY_IMPORT = {
     "sandbox": {"config", "config_values", "errors"},
     "first_login": {
         "admission",
+        "clock_skew",
         "decision",
         "errors",
         "identity",
@@ -98,6 +100,7 @@ MAY_IMPORT = {
     "login": {
         "admission",
         "audit",
+        "clock_skew",
         "config",
         "conversation",
         "decision",
@@ -139,6 +142,7 @@ MAY_IMPORT = {
     "service": {"embedding", "errors", "login", "prompts", "store", "worker"},
 }
 PURE = (
+    "clock_skew",
     "otp",
     "pasted",
     "recovery",
