@@ -28,7 +28,8 @@ def administrators(facts: Facts) -> Iterator[Found]:
 @check("unenrolled-administrators", WRONG, _DENIED)
 def unenrolled(facts: Facts) -> Iterator[Found]:
     names = [n for n in facts.administrators if facts.admission(n).kind == admission.DENY]
-    names = [n for n in names if facts.admission(n).reason != verifier.SUSPENDED]
+    others = (verifier.SUSPENDED, admission.OTHER_ACCOUNT)  # findings of their own
+    names = [n for n in names if facts.admission(n).reason not in others]
     if names and facts.any_asks:
         yield (
             f"not enrolled, though they may use sudo: {_listed(names)}",

@@ -36,6 +36,7 @@ BOUND_FOR_LONG = f"{BOUND}time.sleep(600)"
 
 
 LISTENING = BOUND_FOR_LONG.replace("time.sleep", "bound.listen(); time.sleep")
+MONTH_AHEAD = "int(__import__('time').time()) + 30 * 86400 - 60"
 ELSEWHERE = f"mount -t tmpfs none /run; mkdir /run/pam_totp; {our_python(LISTENING)}"
 
 
@@ -117,6 +118,11 @@ CASES = [
         record("authenticators=(phone._replace(last_accepted_step=10**9),)"),
         "alice, phone, lies in the future",
     ),
+    (
+        "clock-of-phone",
+        record("authenticators=(phone._replace(clock_offset=120, clock_sightings=2),)"),
+        "alice: ",
+    ),
     # people
     ("administrators suspended-administrators", "totpctl suspend alice", "no administrator"),
     ("unenrolled-administrators", BOB, "not enrolled, though they may use sudo: bob"),
@@ -140,6 +146,21 @@ CASES = [
         "suspended-administrators",
         f"{BOB} totpctl enroll bob --no-confirm --json; totpctl suspend bob",
         "bob may use sudo, and is suspended",
+    ),
+    (
+        "guesses-spent",
+        record(f"guesses_until={MONTH_AHEAD}"),
+        "alice had 100 wrong codes in a month",
+    ),
+    (
+        "gone-accounts",
+        f"{BOB} totpctl enroll bob --no-confirm --json; userdel bob",
+        "there is a record of bob, but no such account",
+    ),
+    (
+        "other-account",
+        f"{BOB} totpctl enroll bob --no-confirm --json; usermod -u 4242 bob",
+        "bob was enrolled as uid",
     ),
     ("recovery-codes", record("recovery_digests=frozenset()"), "no recovery codes left: alice"),
     (
