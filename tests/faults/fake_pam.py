@@ -55,7 +55,7 @@ class Accounts:
     def getpwnam(name: str) -> SimpleNamespace:
         if name.startswith("nobody"):
             raise KeyError(name)
-        return SimpleNamespace(pw_name=name, pw_gid=65534)
+        return SimpleNamespace(pw_name=name, pw_gid=65534, pw_uid=65534)
 
 
 class Clock:
