@@ -61,6 +61,31 @@ def remember(services: Iterable[str], keys: str | None) -> None:
     files.write_own(PATH, known)
 
 
+def keep_spare() -> None:
+    """Keep room for what remember and forget write, where the folder is there. Raises OSError."""
+    if os.path.isdir(os.path.dirname(PATH)):
+        files.keep_spare(PATH, MAX_BYTES // 16)
+        files.keep_spare(_second(), MAX_BYTES // 16)
+
+
+def replenish_spare() -> None:
+    """Keep room for forget, after remember may have used the first spare."""
+    first, second = (files.beside(path, files.SPARE) for path in (PATH, _second()))
+    if os.path.lexists(second) and not os.path.lexists(first):
+        os.rename(second, first)
+    else:
+        files.remove(second)
+
+
+def remove_spares() -> None:
+    for path in (PATH, _second()):
+        files.remove_spare(path)
+
+
+def _second() -> str:
+    return f"{PATH}.second"
+
+
 def forget(services: Iterable[str]) -> None:
     """Take ``services`` out, durably; those that are not in it are no error."""
     gone = set(services)

@@ -3,6 +3,11 @@
 What is written lies beside the file until it is whole and on the disk. The original stays beside
 it too, as a second name of the same file: to put it back takes a rename, and no room on the disk.
 Neither name is one that libpam or sshd's Include takes for a file of theirs.
+
+ext4 keeps no inode back for root, nor XFS and tmpfs a block: anybody who can write there can take
+the last one. So ``enable`` leaves a spare file beside each, with inode and blocks of its own. Where
+no new file can be made, the spare is written, in place, and takes the name: what a crash may tear
+is a file that nobody reads.
 """
 
 from __future__ import annotations
@@ -15,14 +20,17 @@ import stat
 from collections.abc import Sequence
 
 from pam_totp import trusted_files
-from pam_totp.errors import InsecureFile, Unavailable
+from pam_totp.errors import InsecureFile, PamTotpError, Unavailable
 
 from .. import ui
 
 MAX_BYTES = 256 * 1024
 BEFORE = ".pam_totp-before."  # the original
 NEW = ".pam_totp-new."  # not whole yet
+SPARE = ".pam_totp-spare."  # room for a later content, where others have taken all the disk
 EDITED = ".pam_totp-edited."  # edits that there was no room to keep in place
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK = 4096  # bytes
 _NO_ATTRIBUTES = (errno.ENOTSUP, errno.ENODATA)
 
 
@@ -108,15 +116,15 @@ def keep_nothing(path: str) -> None:
     sync_folder(path)
 
 
-def with_original(folders: Sequence[str]) -> list[str]:
-    """Return the paths in ``folders`` beside which an original lies."""
+def having(prefix: str, folders: Sequence[str]) -> list[str]:
+    """Return the paths in ``folders`` beside which an original, or a spare, lies."""
     found = []
     for folder in folders:
         try:
             names = sorted(os.listdir(folder))
         except FileNotFoundError:
             continue
-        found += [f"{folder}/{n.removeprefix(BEFORE)}" for n in names if n.startswith(BEFORE)]
+        found += [f"{folder}/{n.removeprefix(prefix)}" for n in names if n.startswith(prefix)]
     return found
 
 
@@ -149,6 +157,29 @@ def write_own(path: str, document: object) -> None:
     _put(path, content, like=None, mode=0o600)
 
 
+def keep_spare(path: str, size: int) -> None:
+    """Leave a spare file beside ``path``, with room for ``size`` bytes and what may be added.
+
+    Made like the file at ``path``, so that nothing about it needs room later. Raises OSError.
+    """
+    spare = beside(path, SPARE)
+    room = (size // _BLOCK + 2) * _BLOCK
+    if os.path.isfile(spare) and os.lstat(spare).st_size >= room:
+        return
+    remove(spare)
+    try:
+        like = path if os.path.lexists(path) else None
+        _write(spare, b"\0" * room, like, mode=0o600)
+    except BaseException:
+        remove(spare)
+        raise
+    sync_folder(spare)
+
+
+def remove_spare(path: str) -> None:
+    remove(beside(path, SPARE))
+
+
 def remove(path: str) -> None:
     try:
         os.unlink(path)
@@ -171,10 +202,40 @@ def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None
         remove(new)
         _write(new, content, like, mode)
         os.rename(new, path)
-    except BaseException:
+    except BaseException as error:
         remove(new)
-        raise
+        if not (isinstance(error, OSError) and error.errno in _NO_ROOM):
+            raise
+        if not _write_spare(beside(path, SPARE), content, like, mode):
+            raise
+        os.rename(beside(path, SPARE), path)
     sync_folder(path)
+
+
+def _write_spare(spare: str, content: bytes, like: str | None, mode: int) -> bool:
+    """Let the spare hold ``content``, on the disk; False where there is none to be believed.
+
+    Its blocks are written over, and those beyond the content given back: none is needed.
+    """
+    try:
+        trusted_files.check_folder(os.path.dirname(spare))
+        descriptor = os.open(spare, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, PamTotpError):
+        return False
+    with open(descriptor, "wb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        os.fchmod(descriptor, 0o600)
+        file.write(content)
+        os.fsync(descriptor)
+        os.ftruncate(descriptor, len(content))
+        if like is None:
+            os.fchmod(descriptor, mode)
+        else:
+            _make_alike(descriptor, like)
+        os.fsync(descriptor)
+    return True
 
 
 def _write(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:
@@ -201,5 +262,16 @@ def _make_alike(descriptor: int, like: str) -> None:
             raise
         names = []
     for name in names:
-        os.setxattr(descriptor, name, os.getxattr(like, name, follow_symlinks=False))
+        value = os.getxattr(like, name, follow_symlinks=False)
+        if not _has_attribute(
+            descriptor, name, value
+        ):  # a spare has it already, which costs nothing
+            os.setxattr(descriptor, name, value)
     os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # last: it decides over an ACL's mask
+
+
+def _has_attribute(descriptor: int, name: str, value: bytes) -> bool:
+    try:
+        return os.getxattr(descriptor, name) == value
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pam_totp.errors import PamTotpError
 
@@ -56,6 +56,8 @@ def keep(session: Session, confirmed: Trial) -> None:
         trial.remove_leftovers()
         arming.disarm()
         enabled.remember(confirmed.services, confirmed.keys)
+        with suppress(OSError):
+            enabled.replenish_spare()
         for name in confirmed.services:
             session.log("confirmed", "", service=name)
 
@@ -125,6 +127,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
         enabled.forget(services)
+        trial.remove_spares()
         return changed
 
 

@@ -12,6 +12,7 @@ changed. Putting back what is back already changes nothing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -24,7 +25,7 @@ from pam_totp.errors import PamTotpError
 
 from .. import sshd, ui
 from ..sshd import process as sshd_process
-from . import blocks, files, pam_blocks, trial_record
+from . import blocks, enabled, files, pam_blocks, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"
@@ -49,7 +50,15 @@ def changing(*, wait: float = 0) -> Iterator[None]:
     ``wait``: seconds to wait for it.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(LOCK, flags, 0o600)
+    try:
+        descriptor = os.open(LOCK, flags, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # It is not there, so nobody holds it; and on a full /run nobody else can make it either.
+        ui.warning(f"goes on without the lock: {ui.os_error_in_words(error)}")
+        yield
+        return
     try:
         give_up = time.monotonic() + wait
         while True:
@@ -102,11 +111,21 @@ def begin(
             else:
                 files.keep_nothing(change.path)
         write(new)
+        _keep_spares(changes)
     except BaseException:
         remove()
         remove_leftovers(new.files)
         raise
     return new
+
+
+def _keep_spares(changes: Sequence[Change]) -> None:
+    """Keep room for disable, confirm and revert, beside what each of them writes."""
+    for change in changes:
+        files.keep_spare(change.path, max(map(len, (change.before or b"", change.after or b""))))
+    record = os.path.getsize(trial_record.RECORD)
+    files.keep_spare(trial_record.RECORD, record)
+    enabled.keep_spare()
 
 
 def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
@@ -144,6 +163,10 @@ def put_back(trial: Trial) -> list[str]:
         _sshd_listens_to_it(problems)
     _end(problems, "not everything could be put back")
     return notes
+
+
+def _folders() -> tuple[str, str]:
+    return pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN)
 
 
 def pam_file_of_sshd() -> str:
@@ -266,6 +289,7 @@ def _end(problems: list[str], failed: str) -> None:
         raise ui.CommandFailed(
             f"{failed}: " + "; ".join(problems), "mend it, then run: totpctl revert"
         )
+    remove_spares()
     remove()
 
 
@@ -282,8 +306,8 @@ def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
     The record of a confirmed trial goes last: until then it says that the originals are no trial.
     """
     found = [files.beside(file.path, files.BEFORE) for file in changed]
-    found.append(files.beside(trial_record.RECORD, files.NEW))
-    for folder in (pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN)):
+    found += [files.beside(trial_record.RECORD, prefix) for prefix in (files.NEW, files.SPARE)]
+    for folder in _folders():
         try:
             names = os.listdir(folder)
         except OSError:
@@ -294,3 +318,19 @@ def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
     for path in found:
         files.remove(path)
     remove()
+    remove_spares()
+
+
+def remove_spares() -> None:
+    """Remove the spares of files that have none of our lines (any more)."""
+    any_on = bool(enabled.services())
+    for path in files.having(files.SPARE, _folders()):
+        try:
+            is_on = blocks.keys_of(path, files.read(path)) is not None
+        except ui.CommandFailed:
+            is_on = True
+        any_on = any_on or is_on
+        if not is_on:
+            files.remove_spare(path)
+    if not any_on:
+        enabled.remove_spares()

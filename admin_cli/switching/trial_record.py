@@ -141,13 +141,16 @@ def remove() -> None:
     for path in (RECORD, FORMER_RECORD):
         if os.path.lexists(path):
             files.remove(path)
+            files.remove_spare(path)
             files.sync_folder(path)
 
 
 def _without_record() -> Trial | None:
     """Return what the originals say of a trial whose record is gone; None where there is none."""
     changed = []
-    for path in files.with_original((pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN))):
+    for path in files.having(
+        files.BEFORE, (pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN))
+    ):
         try:
             content = files.read(path)
             original = files.read(files.beside(path, files.BEFORE)) or None

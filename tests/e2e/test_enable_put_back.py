@@ -326,6 +326,7 @@ def test_without_room_revert_keeps_edits_beside_the_file(small: Machine) -> None
     before = snapshot(small)
     assert 0 == totpctl(small, "enable", "sudo").returncode
     small.run("sh", "-c", f"echo '# edited' >> {PAM_SUDO}")
+    small.run("rm", "/etc/pam.d/.pam_totp-spare.sudo")
     fill(small)
     done = totpctl(small, "revert")
     assert 0 == done.returncode

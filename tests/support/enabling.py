@@ -24,9 +24,10 @@ UsePAM yes
 PASSWORD, CODE = "Password: ", "Verification code: "
 # Everything a change may touch. Inodes too: what is put back is the file itself.
 _SNAPSHOT = """
-cd / && find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f -printf '%p %i %m %u %g %n ' \
+cd / && find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f ! -name '.pam_totp-spare.*' \
+    -printf '%p %i %m %u %g %n ' \
     -exec sha256sum {} ';' | sort
-find var/lib run -name 'unconfirmed*' -o -name '.pam_totp-*'
+find var/lib run ! -name '.pam_totp-spare.*' '(' -name 'unconfirmed*' -o -name '.pam_totp-*' ')'
 """
 
 
@@ -95,8 +96,14 @@ def contents(shown: str) -> list[tuple[str, ...]]:
 
 
 def left_over(machine: Machine) -> list[str]:
-    """Return what a trial keeps for itself, and should not leave behind."""
+    """Return what a trial keeps for itself, and should not leave behind.
+
+    Spares stay as long as something is on.
+    """
+    on = machine.run("grep", "-rlqs", "BEGIN pam_totp", "/etc/pam.d", DROP_IN, check=False)
     names = machine.run("find", "/etc", "/var/lib/pam_totp", "-name", ".pam_totp-*").stdout
+    if on.returncode == 0:
+        names = "\n".join(n for n in names.split() if "/.pam_totp-spare." not in n)
     return [*names.split(), *(p for p in (RECORD, CRON_FILE) if exists(machine, p))]
 
 
