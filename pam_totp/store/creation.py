@@ -7,6 +7,7 @@ import os
 from .. import lock_file, trusted_files
 from ..errors import StoreUnavailable
 from ..sealing import DECOY_KEY, KEY_BYTES
+from . import lasting_files
 from .database import SUFFIXES, Database
 
 TYPE_CHECKING = False
@@ -62,7 +63,15 @@ def _make_empty_file(path: str) -> None:
 
 
 def _refuse_files_of_another_store(path: str) -> None:
-    """SQLite would play the log of a store that was moved away into the new one."""
+    """SQLite would play the log of a store that was moved away into the new one.
+
+    Not one that was merged: what it holds is in that store, and it goes.
+    """
+    if _is_void(f"{path}-wal"):
+        for suffix in ("-wal", "-shm"):
+            if os.path.lexists(path + suffix):
+                trusted_files.check_file(path + suffix)
+                os.unlink(path + suffix)
     for suffix in SUFFIXES:
         if os.path.lexists(path + suffix):
             raise StoreUnavailable(
@@ -72,8 +81,14 @@ def _refuse_files_of_another_store(path: str) -> None:
             )
 
 
+def _is_void(log: str) -> bool:
+    if not os.path.isfile(log) or os.path.islink(log):
+        return False
+    return not lasting_files.has_content(log)
+
+
 def _fill(path: str, sealer: Sealer) -> None:
-    database = Database(path)
+    database = Database(path, lasting=False)
     try:
         database.migrate()
         database.execute(

@@ -6,15 +6,13 @@ import os
 import sqlite3
 
 from .. import trusted_files
-from ..errors import StoreCorrupt, StoreMissing, StoreUnavailable
-from . import schema
+from ..errors import PamTotpError, StoreCorrupt, StoreMissing, StoreUnavailable
+from . import lasting_files, schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
-
-    from ..errors import PamTotpError
 
     DatabaseT = TypeVar("DatabaseT", bound="Database")
     Files = dict[str, tuple[int, int]]
@@ -35,15 +33,21 @@ _RESTORE_HINT = (
     "restore {path} from a backup; failing that, move it away and run: totpctl init, which knows "
     "nobody then"
 )
+_CLOSED = sqlite3.connect(":memory:", check_same_thread=False)
+_CLOSED.close()
 _PAGE_SIZE_AT, _PAGE_COUNT_AT, _HEADER_BYTES = 16, 28, 32  # https://sqlite.org/fileformat.html
 
 
 class Database:
     """A connection. Not to be shared between threads: ``any_thread`` is for one after the other."""
 
-    def __init__(self, path: str, *, any_thread: bool = False) -> None:
-        """Connect to a file that is there. FULL: a commit has reached the disk when it returns."""
+    def __init__(self, path: str, *, any_thread: bool = False, lasting: bool = True) -> None:
+        """Connect to a file that is there. FULL: a commit has reached the disk when it returns.
+
+        ``lasting``: the log and its index stay when the connection closes.
+        """
         self.path = path
+        self._hold = lasting_files.Hold(path) if lasting else None
         try:
             self.connection = sqlite3.connect(
                 uri_of(path, "mode=rw"),
@@ -53,6 +57,8 @@ class Database:
                 check_same_thread=not any_thread,
             )
         except sqlite3.Error as error:
+            if self._hold is not None:
+                self._hold.close(_CLOSED)
             raise explain(error, path) from None
         try:
             self.execute("PRAGMA synchronous = FULL")
@@ -61,8 +67,9 @@ class Database:
             self.execute("PRAGMA secure_delete = ON")
             self.execute("PRAGMA temp_store = MEMORY")
             self.execute("PRAGMA trusted_schema = OFF")
+            self.execute(f"PRAGMA journal_size_limit = {lasting_files.LOG_BYTES}")
         except BaseException:
-            self.connection.close()
+            Database.close(self)
             raise
 
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -81,6 +88,12 @@ class Database:
     def begin(self, mode: str) -> None:
         """Begin a transaction: DEFERRED for a snapshot, IMMEDIATE to be the only writer."""
         self.execute(f"BEGIN {mode}")
+        if mode == "IMMEDIATE":
+            try:  # of a file that cannot be written SQLite begins to read instead, and says nothing
+                self.execute("DELETE FROM meta WHERE 0")
+            except BaseException:
+                self.execute("ROLLBACK")
+                raise
 
     def commit(self) -> None:
         """Make it durable, or roll back and raise."""
@@ -102,7 +115,10 @@ class Database:
         return StoreCorrupt(self.path, problem, _hint(_RESTORE_HINT, self.path))
 
     def close(self) -> None:
-        self.connection.close()
+        if self._hold is None:
+            self.connection.close()
+        else:
+            self._hold.close(self.connection)
 
 
 def open_database(path: str) -> Database:
@@ -161,10 +177,35 @@ def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
         database.migrate()
         # Of a copy made with VACUUM INTO, say: only with WAL does FULL outlast a power cut.
         database.execute("PRAGMA journal_mode = WAL")
+        if lasting_files.is_short(path):
+            set_room_aside(database)
     except BaseException:
-        database.connection.close()
+        Database.close(database)
         raise
     return database
+
+
+def set_room_aside(database: Database) -> None:
+    """Give log and database the blocks that logins will need; as many as there are.
+
+    A disk that is full denies nobody here: the transaction that needs a block says so.
+    """
+    try:
+        Database.begin(database, "IMMEDIATE")
+        try:
+            has_room = lasting_files.fill_up_log(database.path)
+            (free,) = database.execute("PRAGMA freelist_count")
+            if has_room and free < (lasting_files.SPARE_PAGES,):
+                database.execute("CREATE TABLE spare (content)")
+                size = lasting_files.SPARE_BYTES
+                database.execute("INSERT INTO spare VALUES (zeroblob(?))", (size,))
+                database.execute("DROP TABLE spare")
+        except BaseException:
+            Database.roll_back(database)
+            raise
+        Database.commit(database)
+    except (OSError, PamTotpError):
+        pass
 
 
 def uri_of(path: str, parameters: str) -> str:
@@ -191,11 +232,17 @@ def _missing(path: str) -> StoreMissing:
 
 def _is_cut_off(path: str) -> bool:
     """Tell whether the file is shorter than its first page says: SQLite would take the rest for
-    empty. Only without a write-ahead log, from which that rest may still be on its way.
+    empty. Only without a log of pages, from which that rest may still be on its way. Not while
+    this process has it open: its locks would fall.
     """
+    if lasting_files.is_open_here(path):
+        return False
     for _ in range(2):
-        if os.path.lexists(f"{path}-wal"):
-            return False
+        try:
+            if lasting_files.has_content(f"{path}-wal"):
+                return False
+        except FileNotFoundError:
+            pass
         with open(path, "rb") as file:
             header = file.read(_HEADER_BYTES)
             size = os.fstat(file.fileno()).st_size

@@ -11,6 +11,7 @@ import sqlite3
 from .. import trusted_files
 from ..config_values import split_store_url
 from ..records import NamedTuple
+from . import lasting_files
 from .database import name_files, uri_of
 
 
@@ -28,8 +29,9 @@ def people(url: str) -> list[Person]:
     _, path = split_store_url(url)
     trusted_files.check_folder(os.path.dirname(path))
     files = name_files(path)
-    # Without a log the file is the whole store; to open one as a reader would make the log.
-    how = "mode=ro" if {"-wal", "-shm"} <= files.keys() else "immutable=1"
+    # Without a log that holds pages the file is the whole store; a reader would write the index.
+    has_log = {"-wal", "-shm"} <= files.keys() and lasting_files.has_content(f"{path}-wal")
+    how = "mode=ro" if has_log else "immutable=1"
     connection = sqlite3.connect(uri_of(path, how), timeout=0, uri=True)
     try:
         connection.execute("PRAGMA trusted_schema = OFF")

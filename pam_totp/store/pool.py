@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .database import Files
 
-LINGER = 2.0  # seconds: then the write-ahead log is merged and removed, as after a login alone
+LINGER = 2.0  # seconds: then the write-ahead log is merged, as after a login alone
 MAX_IDLE = 8
 
 _CLOSED = sqlite3.connect(":memory:", check_same_thread=False)
@@ -39,8 +39,7 @@ class Pool:
 
         Not while another thread opens or closes: check_files() may read the database, and closing
         it then takes from the other connection its locks (sqlite.org/howtocorrupt.html, section
-        2.2). Of one that is open, the write-ahead log is there, and check_files() keeps its hands
-        off.
+        2.2). Of one that is open here, check_files() keeps its hands off.
         """
         with self._opening:
             files = check_files(path)

@@ -8,7 +8,7 @@ from ..disks import holders_hint
 from ..errors import SealingError, StoreUnavailable
 from ..sealing import DECOY_KEY
 from ..verifier import Authenticator
-from .database import BUSY_TIMEOUT
+from .database import BUSY_TIMEOUT, set_room_aside
 from .rows import AUTHENTICATOR_COLUMNS, binding, is_sound
 from .transactions import pass_by_the_key
 
@@ -70,6 +70,7 @@ def _empty_the_log(database: Database) -> None:
         for _ in range(LOG_ATTEMPTS):
             ((busy, _, _),) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             if not busy:
+                set_room_aside(database)
                 return
             time.sleep(LOG_PAUSE)
     finally:

@@ -127,6 +127,15 @@ class TestCreation:
         left.unlink()
         assert store.create_store(str(path), place.sealer()) is True
 
+    def test_a_store_is_created_beside_a_log_that_was_merged_before_its_store_was_moved(
+        self, place: Place
+    ) -> None:
+        place.enrol("alice")
+        place.store_path.rename(place.folder / "away.db")
+        assert store.create_store(str(place.store_path), place.sealer()) is True
+        with place.open() as opened:
+            assert opened.load("alice") is None
+
     def test_a_link_in_the_place_of_the_unfinished_store_is_not_followed(
         self, place: Place, path: Path
     ) -> None:

@@ -7,11 +7,16 @@ import os
 import pytest
 
 from pam_totp import errors, store, trusted_files
+from pam_totp.store import lasting_files
 from tests.contract.raw import connect
 from tests.contract.sample_records import full_record
 from tests.contract.saving import load, names_in, save
 from tests.faults.processes import Meet, Waiting
 from tests.support.place import Place
+
+
+def files_of(place: Place) -> list[os.stat_result]:
+    return [place.store_path.with_name(n).stat() for n in names_in(place.store_path.parent)]
 
 
 class TestOpening:
@@ -70,7 +75,7 @@ class TestOpening:
             with opened.transaction("alice") as transaction:
                 transaction.save(full_record())
             assert {f"{name}.db", f"{name}.db-wal", f"{name}.db-shm"} == set(names_in(path.parent))
-        assert [f"{name}.db"] == names_in(path.parent)
+        assert {f"{name}.db", f"{name}.db-wal", f"{name}.db-shm"} == set(names_in(path.parent))
 
     def test_a_second_connection_does_not_loosen_what_the_first_of_its_process_holds(
         self, place: Place
@@ -95,6 +100,39 @@ class TestOpening:
         assert full_record() == load(place, "alice")
         assert full_record("bob")._replace(authenticators=()) == load(place, "bob")
 
-    def test_closing_leaves_one_file(self, place: Place) -> None:
+    def test_closing_leaves_the_files_and_a_log_that_holds_nothing(self, place: Place) -> None:
         save(place, "alice")
-        assert ["store.db"] == names_in(place.store_path.parent)
+        assert ["store.db", "store.db-shm", "store.db-wal"] == names_in(place.store_path.parent)
+        assert not lasting_files.has_content(f"{place.store_path}-wal")
+        for suffix in ("-wal", "-shm"):
+            place.store_path.with_name(f"store.db{suffix}").unlink()
+        assert full_record() == load(place, "alice")
+
+    def test_no_login_makes_a_file_or_a_longer_one(self, place: Place) -> None:
+        save(place, "alice")
+        before = [(s.st_ino, s.st_size, s.st_blocks) for s in files_of(place)]
+        for number in range(200):
+            with place.open() as opened, opened.transaction("alice") as transaction:
+                assert transaction.record is not None
+                transaction.save(transaction.record._replace(failures=number))
+        assert before == [(s.st_ino, s.st_size, s.st_blocks) for s in files_of(place)]
+
+    def test_a_killed_process_leaves_a_log_that_counts_and_files_that_stay(
+        self, place: Place
+    ) -> None:
+        save(place, "alice")
+        inodes = [status.st_ino for status in files_of(place)]
+
+        def die(pause: Meet) -> None:
+            with place.open() as opened, opened.transaction("alice") as transaction:
+                transaction.save(full_record()._replace(failures=7))
+            with place.open() as opened, opened.transaction("alice") as transaction:
+                transaction.save(full_record()._replace(failures=8))
+                pause()
+
+        with Waiting(die):
+            pass
+        record = load(place, "alice")
+        assert record is not None
+        assert 7 == record.failures
+        assert inodes == [status.st_ino for status in files_of(place)]

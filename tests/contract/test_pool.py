@@ -18,7 +18,7 @@ from pam_totp.errors import (
     StoreMissing,
 )
 from pam_totp.sealing import generate_key_file
-from pam_totp.store import database, pool, schema
+from pam_totp.store import database, lasting_files, pool, schema
 from pam_totp.store.pool import Pool
 from pam_totp.store.sqlite import SQLiteStore
 from tests.contract.store_contract import StoreContract
@@ -100,7 +100,8 @@ def test_what_nobody_has_used_for_a_while_is_closed_and_the_log_is_merged(
     assert keeper.close_idle()
     assert ["store.db", "store.db-shm", "store.db-wal"] == beside(place)
     assert not keeper.close_idle(linger=0)
-    assert ["store.db"] == beside(place)
+    assert ["store.db", "store.db-shm", "store.db-wal"] == beside(place)
+    assert not lasting_files.has_content(f"{place.store_path}-wal")
 
 
 def test_who_has_given_a_connection_back_holds_nothing(place: Place, keeper: Pool) -> None:
@@ -164,7 +165,8 @@ def test_a_store_whose_log_was_removed_is_opened_anew_and_has_lost_nothing(
         Path(f"{place.store_path}{suffix}").unlink()
     assert [2, 3] == [count_failure(place) for _ in range(2)]
     keeper.close_idle(linger=0)
-    assert ["store.db"] == beside(place)
+    assert ["store.db", "store.db-shm", "store.db-wal"] == beside(place)
+    assert not lasting_files.has_content(f"{place.store_path}-wal")
     with SQLiteStore(database.open_database(str(place.store_path)), place.sealer()) as opened:
         record = opened.load("alice")
         assert [] == opened.check()

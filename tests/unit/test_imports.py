@@ -42,8 +42,16 @@ MAY_IMPORT = {
     "embedding": {"audit", "errors", "reinstalling"},
     "store": {"admission", "config_values", "sealing", "store.pool", "store.sqlite"},
     "store.schema": {"errors"},
-    "store.creation": {"errors", "lock_file", "sealing", "store.database", "trusted_files"},
-    "store.database": {"disks", "errors", "store.schema", "trusted_files"},
+    "store.creation": {
+        "errors",
+        "lock_file",
+        "sealing",
+        "store.database",
+        "store.lasting_files",
+        "trusted_files",
+    },
+    "store.database": {"disks", "errors", "store.lasting_files", "store.schema", "trusted_files"},
+    "store.lasting_files": set(),
     "store.pool": {"errors", "store.database", "store.schema"},
     "store.rows": {"admission", "otp", "verifier"},
     "store.sqlite": {
@@ -55,7 +63,13 @@ MAY_IMPORT = {
         "store.rows",
         "store.transactions",
     },
-    "store.glance": {"config_values", "records", "store.database", "trusted_files"},
+    "store.glance": {
+        "config_values",
+        "records",
+        "store.database",
+        "store.lasting_files",
+        "trusted_files",
+    },
     "store.resealing": {
         "disks",
         "errors",

@@ -6,14 +6,13 @@ import grp
 import os
 import pwd
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from pam_totp import membership
 from pam_totp.admission import EXEMPT, REQUIRED, GroupRule, Groups
 from pam_totp.errors import StoreCorrupt
-from pam_totp.store import is_missing
+from pam_totp.store import is_missing, lasting_files
 from pam_totp.store.database import Database
 from pam_totp.store.sqlite import SQLiteStore
 from pam_totp.verifier import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
@@ -214,7 +213,7 @@ def test_the_directory_is_asked_while_no_store_is_open(
     ask = membership.groups_among
 
     def watch(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
-        open_then.append(Path(f"{door.place.store_path}-wal").exists())
+        open_then.append(lasting_files.is_open_here(str(door.place.store_path)))
         return ask(entry, names)
 
     monkeypatch.setattr(membership, "groups_among", watch)

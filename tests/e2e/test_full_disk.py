@@ -1,0 +1,66 @@
+"""A user without rights takes every inode, then every block, where the store lies."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import hosts
+from tests.support.machine import Account, Machine
+from tests.support.place import ROOT
+
+pytestmark = pytest.mark.root
+
+WWW = "nobody"
+TAKE_INODES = "cd /mnt/tmp; n=0; while : >$n; do n=$((n + 1)); done"
+TAKE_BLOCKS = "cat /dev/zero >/mnt/tmp/0; for n in /mnt/tmp/*; do echo >>$n; done"
+FILE_SYSTEMS = {
+    "tmpfs": "mount -t tmpfs -o size=16m,nr_inodes=64 tmpfs /mnt",
+    "ext4": (
+        "truncate -s 16M /run/disk && mkfs.ext4 -q -F -m 0 -N 64 /run/disk"
+        " && mount -o loop /run/disk /mnt"
+    ),
+}
+
+
+@pytest.fixture(params=[hosts.SPAWNED])
+def host(request: pytest.FixtureRequest) -> str:
+    """A worker for one login: it is the last to close the store each time."""
+    return request.param
+
+
+@pytest.fixture(params=FILE_SYSTEMS)
+def full(request: pytest.FixtureRequest, machine: Machine) -> Machine:
+    """The machine, with the store on a file system on which others can write, and have."""
+    made = machine.run("sh", "-c", FILE_SYSTEMS[request.param], check=False)
+    if made.returncode != 0 and request.param == "ext4":
+        pytest.skip(f"no loop device; tmpfs is tried everywhere: {made.stderr}")
+    assert made.returncode == 0, made
+    machine.run("install", "-d", "-m", "1777", "/mnt/tmp")
+    machine.run("cp", "-a", "/var/lib/pam_totp", "/mnt/")
+    machine.write("/etc/security/pam_totp.conf", "store = /mnt/pam_totp/store.db\n")
+    machine.run("totpctl", "init")
+    machine.use_pam("sudo", (ROOT / "packaging/pam.d/sudo").read_text("utf-8"))
+    for take in (TAKE_INODES, TAKE_BLOCKS):
+        machine.run("sh", "-c", take, user=WWW, check=False)
+    for refused in (": >/mnt/tmp/new", "echo more >>/mnt/tmp/0"):
+        assert machine.run("sh", "-c", refused, check=False).returncode != 0, "there is room"
+    return machine
+
+
+def become_root(machine: Machine, person: Account, code: str) -> int:
+    terminal = machine.spawn("sudo", "-k", "id", "-un", user=person.name)
+    terminal.answer(f"password for {person.name}: ", person.password)
+    terminal.answer("Verification code: ", code)
+    terminal.rest()
+    return terminal.exit_status()
+
+
+def test_nobody_is_denied_for_want_of_an_inode_or_a_block(full: Machine, alice: Account) -> None:
+    assert 0 == become_root(full, alice, alice.code())
+    for _ in range(10):
+        full.run("totpctl", "unlock", alice.name)
+        full.run("totpctl", "suspend", alice.name)
+        full.run("totpctl", "resume", alice.name)
+    assert 0 == become_root(full, alice, alice.recovery_codes[0])
+    assert 0 == become_root(full, alice, alice.recovery_codes[1])
+    assert 9 > int(str(full.state(alice.name)["recovery_codes_left"]))
