@@ -106,7 +106,16 @@ def test_every_authenticator_of_the_user_is_computed_whichever_matches(
     for answer in (code(STEP), code(STEP, OTHER_SECRET), WRONG, Answer(CODE, "12345678")):
         computed.clear()
         verify(record, answer, NOW, POLICY)
-        assert [SECRET] * 3 + [OTHER_SECRET] * 3 == computed
+        assert [SECRET] * 3 + [OTHER_SECRET] * 3 == computed[:6]
+        assert {SECRET} >= set(computed[6:])  # for the log: one of them, whose turn it is
+
+
+def without_sightings(record: UserRecord) -> UserRecord:
+    return record._replace(
+        authenticators=tuple(
+            a._replace(clock_offset=0, clock_sightings=0) for a in record.authenticators
+        )
+    )
 
 
 @given(
@@ -133,6 +142,11 @@ def test_the_verdict_does_not_depend_on_which_authenticator_holds_the_code_or_on
 
     alone = UserRecord("alice", status, authenticators=(authenticators[holder],))
     expected, expected_after = verify(alone, answer, NOW, POLICY)
+    if verdict.outcome == REJECTED:  # whose turn it is to be looked at for the log may differ
+        expected, verdict = (
+            v._replace(authenticator="", clock_offset=0) for v in (expected, verdict)
+        )
+        expected_after, after = without_sightings(expected_after), without_sightings(after)
     assert expected == verdict
     assert expected_after.failures == after.failures
     unchanged = {a for a in record.authenticators if a.id != str(holder)}
