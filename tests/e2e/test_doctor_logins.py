@@ -76,7 +76,11 @@ CASES = [
         f"echo 'auth [success=1 default=ignore] pam_access.so' >>{SUDO}",
         "sudo:5 ([success=1 default=ignore] pam_access.so) can jump beyond the last line",
     ),
-    ("pam-other-code", f"echo 'auth required pam_oath.so' >>{SUDO}", "asks for a code too"),
+    (
+        "pam-other-code pam-module-gone",
+        f"echo 'auth required pam_oath.so' >>{SUDO}",
+        "asks for a code too",
+    ),
     ("pam-other-code-optional", f"echo 'auth optional pam_duo.so' >>{SUDO}", "may ask for a code"),
     ("pam-dead-end", f"sed -i '1i auth requisite pam_deny.so' {SUDO}", "do not succeed"),
     ("pam-dead-end", f"echo 'auth requisite pam_deny.so' >>{SUDO}", "do not succeed"),
@@ -130,7 +134,7 @@ CASES = [
     ("enabled-file", "echo '[]' >/var/lib/pam_totp/enabled.json", "is not what totpctl wrote"),
     ("trial", our_python(TRIAL.format(boot="boot")), "sudo: put back in "),
     ("trial-overdue", our_python(TRIAL.format(boot="'x'")), "was to be put back by now"),
-    ("leftovers", "touch /etc/pam.d/.pam_totp-before.sudo", ".pam_totp-before.sudo was left"),
+    ("leftovers", "touch /etc/pam.d/.pam_totp-before.su", ".pam_totp-before.su was left"),
     # sshd
     ("sshd-refuses", "echo Nonsense yes >>/etc/ssh/sshd_config", "Nonsense"),
     (
