@@ -23,6 +23,7 @@ def init(session: Session) -> None:
     """
     key_path = session.config.sealing_key
     _, store_path = split_store_url(session.config.store)
+    _refuse_an_unmounted_disk(store_path)
     for folder in (os.path.dirname(key_path), os.path.dirname(os.path.dirname(store_path))):
         if not os.path.isdir(folder):
             raise ui.CommandFailed(f"there is no folder {folder}", f"run: mkdir -p {folder}")
@@ -72,6 +73,19 @@ def selftest(_session: Session, host: str, as_json: bool) -> None:
         )
     if not as_json:
         ui.message("selftest passed: codes are checked through libpam as they should be")
+
+
+def _refuse_an_unmounted_disk(store_path: str) -> None:
+    """A new store would know nobody, and lie hidden as soon as the disk of the old one is back."""
+    if os.path.lexists(store_path):
+        return
+    from .checks.store import FSTAB, unmounted_points
+
+    for point in unmounted_points(store_path):
+        raise ui.CommandFailed(
+            f"there is no store {store_path}, and {point} is not mounted",
+            f"run: mount {point}; if it is no longer in use, remove it from {FSTAB}",
+        )
 
 
 def _create_key(path: str, store_path: str) -> bool:

@@ -133,7 +133,12 @@ def key_rotation(facts: Facts) -> Iterator[Found]:
 
 @check("store-volume", NOTE, "a store beside the real one knows nobody, or other people")
 def store_volume(facts: Facts) -> Iterator[Found]:
-    path = facts.store_path
+    for point in unmounted_points(facts.store_path):
+        yield f"{point} is not mounted, and the store lies in it", f"run: mount {point}"
+
+
+def unmounted_points(path: str) -> Iterator[str]:
+    """Yield the mount points above ``path`` that fstab(5) names and where nothing is mounted."""
     try:
         with open(FSTAB, encoding="utf-8", errors="replace") as file:
             entries = [line.split() for line in file if not line.lstrip().startswith("#")]
@@ -145,7 +150,7 @@ def store_volume(facts: Facts) -> Iterator[Found]:
             continue
         point = entry[1].rstrip("/")
         if point and path.startswith(f"{point}/") and point not in mounted:
-            yield f"{point} is not mounted, and the store lies in it", f"run: mount {point}"
+            yield point
 
 
 @check("store-shared", NOTE, "others can use up its blocks and inodes: then nothing can be changed")
