@@ -1,7 +1,8 @@
 """Who can get in without totpctl's help: accounts, passwords, keys, sudo.
 
-shut_out.py  who would be denied once codes are asked for
-birth.py     when a file was made
-accounts.py  who has a shell, a password, keys
-sudoers.py   whom sudo lets become root
+becoming_root.py  who can become root: the one judgement of enable and doctor
+shut_out.py       who would be denied once codes are asked for
+birth.py          when a file was made
+accounts.py       who has a shell, a password, keys
+sudoers.py        whom sudo lets become root
 """

@@ -23,6 +23,7 @@ _MAX_BYTES = 1024 * 1024
 
 # What an account has of something.
 YES, NO, MAYBE = "yes", "no", "maybe"  # MAYBE: a program or a directory decides
+ONE_COMMAND = "one command"  # each of its keys runs one command, and gives no shell
 
 
 class Shadow(NamedTuple):
@@ -110,7 +111,7 @@ def has_expired(entry: pwd.struct_passwd, shadow: Mapping[str, Shadow]) -> bool:
 
 
 def has_key(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> str:
-    """Say whether sshd, with the ``settings`` in force for the account, knows a key of it."""
+    """Return YES, MAYBE, ONE_COMMAND or NO: the keys that sshd knows with ``settings`` in force."""
     if settings.get("pubkeyauthentication", "yes") == "no":
         return NO
     names = settings.get("authorizedkeysfile", ".ssh/authorized_keys").split()
@@ -118,8 +119,9 @@ def has_key(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> str:
     others = ("authorizedkeyscommand", "trustedusercakeys")
     if YES in files:
         return YES
-    maybe = MAYBE in files or any(settings.get(other, "none") != "none" for other in others)
-    return MAYBE if maybe else NO
+    if MAYBE in files or any(settings.get(other, "none") != "none" for other in others):
+        return MAYBE
+    return ONE_COMMAND if ONE_COMMAND in files else NO
 
 
 def _passwd(name: str) -> pwd.struct_passwd | None:
@@ -140,7 +142,7 @@ def _expanded(name: str, entry: pwd.struct_passwd) -> str:
 
 
 def _holds_a_key(path: str, entry: pwd.struct_passwd) -> str:
-    """MAYBE: a key that runs one command only, a file that root may not read, or sshd will not.
+    """MAYBE: a file that root may not read, or sshd will not.
 
     cloud-init gives root a key that says whom to log in as instead, and no shell.
     """
@@ -154,9 +156,11 @@ def _holds_a_key(path: str, entry: pwd.struct_passwd) -> str:
     keys = [line for line in lines if line and not line.startswith(b"#")]
     # StrictModes, which looks at the folders as well
     is_refused = status.st_mode & 0o022 or status.st_uid not in (0, entry.pw_uid)
-    if is_refused or all(b'command="' in key for key in keys):
-        return MAYBE if keys else NO
-    return YES
+    if not keys:
+        return NO
+    if all(b'command="' in key for key in keys):
+        return ONE_COMMAND
+    return MAYBE if is_refused else YES
 
 
 def _own_file(path: str) -> tuple[bytes, os.stat_result]:

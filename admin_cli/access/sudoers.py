@@ -10,7 +10,7 @@ import json
 import os
 import pwd
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pam_totp.errors import PamTotpError
@@ -45,9 +45,43 @@ class Rule(NamedTuple):
         return self.grants and "ALL" in self.commands
 
 
+class Sudo(NamedTuple):
+    """The rules, and what Defaults say of the password that sudo asks for."""
+
+    rules: tuple[Rule, ...] = ()
+    exempt_groups: frozenset[str] = frozenset()  # sudo asks their members for nothing
+    asks_root: bool = False  # for root's password, and root's code: rootpw, targetpw, runaspw
+
+    def asks_password(self, entry: pwd.struct_passwd) -> bool:
+        """Tell whether sudo asks the account for a password before it runs everything."""
+        if self.exempt_groups & accounts.group_names(entry):
+            return False
+        return asks_password(entry, self.rules)
+
+    def with_every_password(self) -> Sudo:
+        """Return the same without a rule or an option that spares anybody the password."""
+        asking = tuple(rule._replace(asks=True) for rule in self.rules if rule.grants)
+        return Sudo(asking, asks_root=self.asks_root)
+
+
 def rules() -> list[Rule]:
     """Return the rules, of which there are none without sudo. Raises NotRead."""
     return rules_of(read())
+
+
+def sudo_of(document: Any) -> Sudo:
+    """Return what read() gave, as far as it decides who becomes root, and by whose password."""
+    options = [
+        option
+        for default in document.get("Defaults", [])
+        if "Binding" not in default
+        for option in default.get("Options", [])
+    ]
+    groups = {str(option["exempt_group"]) for option in options if option.get("exempt_group")}
+    asks_root = any(
+        option.get(name) is True for option in options for name in ("rootpw", "targetpw", "runaspw")
+    )
+    return Sudo(tuple(_rules(document)), frozenset(groups), asks_root)
 
 
 def rules_of(document: Any) -> list[Rule]:
@@ -69,7 +103,7 @@ def read() -> Any:
     raise NotRead(MAIN, f"cvtsudoers cannot read it: {words}", "run: visudo -c")
 
 
-def administrators(entries: Mapping[str, pwd.struct_passwd], known: list[Rule]) -> set[str]:
+def administrators(entries: Mapping[str, pwd.struct_passwd], known: Sequence[Rule]) -> set[str]:
     """Return who may become root by sudo: members of its usual groups, and those rules name.
 
     A rule for single commands makes nobody an administrator, nor does one for ALL people.
@@ -85,7 +119,7 @@ def administrators(entries: Mapping[str, pwd.struct_passwd], known: list[Rule]) 
     return found
 
 
-def asks_password(entry: pwd.struct_passwd, known: list[Rule]) -> bool:
+def asks_password(entry: pwd.struct_passwd, known: Sequence[Rule]) -> bool:
     """Tell whether sudo asks the account for a password before it runs everything.
 
     The last rule that fits counts, as in sudo; Defaults are for rules that say nothing of it,

@@ -21,7 +21,9 @@ from pam_totp.pam_stack import Judgement
 from pam_totp.verifier import UserRecord
 
 from .. import policy, programs, sshd, ui
-from ..access import accounts, sudoers
+from ..access import accounts, becoming_root, sudoers
+from ..access.becoming_root import Judge, Machine, Plan
+from ..access.becoming_root import Policy as AccessPolicy
 from ..session import Session
 from ..sshd import process as sshd_process
 from ..switching import enabled
@@ -132,6 +134,31 @@ class Facts:
         except CannotTell:  # a finding of its own; the usual groups are left
             rules = []
         return sorted(sudoers.administrators(self.people, rules) - {"root"})
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What decides who can become root. Who must wait after wrong codes soon need not."""
+        records = {r.name: r._replace(throttled_until=0) for r in self.records}
+        try:
+            sudo = sudoers.sudo_of(self.sudoers)
+        except CannotTell:  # a finding of its own; the usual groups are left
+            sudo = sudoers.Sudo()
+        named = (user for rule in sudo.rules for user in rule.users if user[:1] not in "%#+")
+        entries = accounts.everybody(("root", *records, *named))
+        policy = AccessPolicy(records, self.group_rules, self.config, self.now)
+        return Machine(entries, accounts.read_shadow(), sudo, policy)
+
+    def judge(self, machine: Machine | None = None) -> Judge:
+        """Return who says who can become root, as things stand, or on ``machine``."""
+        return Judge(machine, self._plan) if machine is not None else self._judge
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.machine, self._plan)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return becoming_root.plan(remote=True)
 
     @property
     def people_to_try(self) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pam_totp import admission, dates, pam_stack, verifier
 
 from .. import policy
-from .facts import Facts
+from ..access import becoming_root
+from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
 from .services import arguments_of
 
@@ -16,13 +17,15 @@ SHOWN = 10  # names in one line
 _DENIED = "they are denied wherever a code is asked for"
 
 
-@check("administrators", WRONG, "nobody is left who could mend anything, but at the console")
+@check("administrators", WRONG, "nobody is left who could fix anything, but at the console")
 def administrators(facts: Facts) -> Iterator[Found]:
-    if not facts.any_asks or not facts.administrators:
+    """Find that nobody can become root who could by sudo: enable judges by the same."""
+    if not facts.any_asks or not facts.machine.administrators - {"root"}:
         return
-    if not any(_gets_in(facts, name) for name in facts.administrators):
-        names = _listed(facts.administrators)
-        yield f"no administrator gets in with a code: {names}", "run: totpctl enroll USER"
+    standings = facts.judge().standings()
+    if standings and all(standing.obstacles for standing in standings):
+        said = "; ".join(map(str, standings[:SHOWN]))
+        yield f"no administrator can become root: {said}", becoming_root.way_out(standings)
 
 
 @check("unenrolled-administrators", WRONG, _DENIED)
@@ -50,7 +53,7 @@ def skipped(facts: Facts) -> Iterator[Found]:
 @check("unenrolled-skip", NOTE, "whoever is not enrolled gets in with the password alone")
 def unenrolled_skip(facts: Facts) -> Iterator[Found]:
     config = facts.config
-    mend = f"edit {facts.config_path}: unenrolled = deny"
+    mend = f"{_enroll_first(facts)}edit {facts.config_path}: unenrolled = deny"
     if config.unenrolled == admission.SKIP and facts.any_asks:
         if not config.unenrolled_until:
             yield "unenrolled = skip, without an end", f"{mend}; or set unenrolled_until"
@@ -62,7 +65,7 @@ def unenrolled_skip(facts: Facts) -> Iterator[Found]:
         if ("unenrolled", admission.SKIP) in arguments_of(line).settings:
             yield (
                 f"PAM file {line.file}, line {line.number}: skips who is not enrolled",
-                ("take nullok and unenrolled=skip out of that line"),
+                f"{_enroll_first(facts)}take nullok and unenrolled=skip out of that line",
             )
 
 
@@ -108,11 +111,12 @@ def guesses_spent(facts: Facts) -> Iterator[Found]:
 
 @check("suspended-administrators", NOTE, _DENIED)
 def suspended(facts: Facts) -> Iterator[Found]:
+    others = any(not standing.obstacles for standing in facts.judge().standings())
     for record in facts.records:
         if record.status == verifier.SUSPENDED and record.name in facts.administrators:
             yield (
                 f"{record.name} may use sudo, and is suspended",
-                (f"run: totpctl resume {record.name}; or take sudo from them"),
+                f"run: totpctl resume {record.name}" + ("; or take sudo from them" * others),
             )
 
 
@@ -167,16 +171,18 @@ def missing_groups(facts: Facts) -> Iterator[Found]:
             )
 
 
-def _gets_in(facts: Facts, name: str) -> bool:
-    kind = facts.admission(name).kind
-    if kind != admission.ASK:
-        return kind in (admission.SKIP, admission.ENROLL)
-    record = facts.record(name)
-    return (
-        record is not None
-        and record.status != verifier.SUSPENDED
-        and record.failures < facts.config.max_failures
-    )
+def _enroll_first(facts: Facts) -> str:
+    """Return what has to come before nobody is skipped any more: else administrators are denied."""
+    try:
+        machine = facts.machine
+    except CannotTell:
+        return ""
+    strict = machine.policy._replace(config=machine.policy.config._replace(unenrolled="deny"))
+    left = facts.judge(machine._replace(policy=strict)).standings()
+    if any(not standing.obstacles for standing in left):
+        return ""
+    first = becoming_root.way_out(left)
+    return f"first {first}; then " if left else ""
 
 
 def _end_of_skip(facts: Facts, name: str) -> str:

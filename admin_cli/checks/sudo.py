@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .. import programs
-from ..access import accounts, sudoers
-from .facts import Facts
+from ..access import accounts, becoming_root, sudoers
+from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
 from .service import PAM_PYTHON
 
 SUDOERS = sudoers.MAIN
 SERVICES = ("sudo", "sudo-i")
 TIMEOUT = 20  # seconds
+SHOWN = 10  # commands in one line
 _NEITHER = "it asks for neither password nor code"
 
 
@@ -68,7 +70,8 @@ def nopasswd_of_services(facts: Facts) -> Iterator[Found]:
 def exempt_group(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
         if option == "exempt_group" and value:
-            yield f"sudoers has exempt_group = {value}", _take_out(option)
+            first = _first(facts, functools.partial(_is_member, str(value)))
+            yield f"sudoers has exempt_group = {value}", first + _take_out(option)
 
 
 @check("sudo-pam-service", WRONG, "sudo goes by that PAM file, and asks for no code")
@@ -149,8 +152,30 @@ def _rules_without_authentication(facts: Facts, *, may_log_in: bool) -> Iterator
         if names and not rule.asks:
             yield (
                 f"sudo asks {', '.join(names)} for nothing before: {', '.join(rule.commands)}",
-                f"find it: grep -rnE 'NOPASSWD|!authenticate' {SUDOERS} {SUDOERS}.d; then: visudo",
+                f"{_first(facts, rule.is_for)}find it: grep -rnE 'NOPASSWD|!authenticate' "
+                f"{SUDOERS} {SUDOERS}.d; then: visudo",
             )
+
+
+def _first(facts: Facts, is_for: Callable[[pwd.struct_passwd], bool]) -> str:
+    """Return what people need before sudo asks them; without it they cannot become root then."""
+    try:
+        machine, before = facts.machine, facts.judge()
+    except CannotTell:  # the store or its key: another finding
+        return ""
+    after = facts.judge(machine._replace(sudo=machine.sudo.with_every_password()))
+    needed = [
+        fix
+        for entry in machine.entries.values()
+        if is_for(entry) and entry.pw_uid != 0 and after.gets_a_shell(entry)
+        if before.sudo_obstacles(entry) == ()
+        for fix in becoming_root.fixes(after.sudo_obstacles(entry) or ())
+    ]
+    return f"first run: {'; '.join(dict.fromkeys(needed[:SHOWN]))}; then " if needed else ""
+
+
+def _is_member(group: str, entry: pwd.struct_passwd) -> bool:
+    return group in accounts.group_names(entry)
 
 
 def _may_log_in(who: str) -> bool:

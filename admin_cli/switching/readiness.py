@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pam_totp import config
 from pam_totp.reinstalling import reinstall_hint
 
 from .. import selftest, sshd, ui
-from ..access import shut_out
+from ..access import becoming_root, shut_out
+from ..access.becoming_root import Standing
 from ..session import Session
 from . import planning
+
+SHOWN = 10  # people of whom the reasons are told
 
 
 def check(
@@ -60,24 +63,38 @@ def _check_configuration(session: Session) -> None:
 def _check_people(
     session: Session, services: Sequence[str], keys: str | None, *, force: bool
 ) -> list[str]:
-    by_ssh, nobody_left, notes = [], [], []
+    by_ssh, notes = [], []
+    stranded: dict[str, tuple[Standing, ...]] = {}
     for service in services:
-        verdict = shut_out.shut_out(service, keys, session)
+        verdict = shut_out.shut_out(service, keys, session, services)
         for person in verdict.denied:
             ui.warning(f"{service} will deny {person.name}, who {person.denied}")
         notes += [note for note in verdict.notes if note not in notes]
         if not verdict.administrators_left:
-            nobody_left.append(service)
+            stranded[service] = verdict.stranded
         if service == planning.SSHD:
             by_ssh = [person.name for person in verdict.people]
     for note in notes:
         ui.warning(note)
-    if nobody_left and not force:
-        raise ui.CheckSaysNo(
-            f"no administrator would get in any more: {', '.join(nobody_left)}",
-            "mend what is named above, for one who may use sudo; or give --force",
-        )
+    if stranded and not force:
+        raise _nobody_left(stranded)
     return by_ssh
+
+
+def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> ui.CheckSaysNo:
+    """Say for each administrator what is in the way of becoming root, and how one of them can."""
+    people: dict[str, Standing] = {}
+    for standings in stranded.values():
+        for standing in standings:
+            known = people.get(standing.name, standing)
+            people[standing.name] = known.behind(standing.obstacles)
+    for standing in list(people.values())[:SHOWN]:
+        what = becoming_root.in_words(standing.obstacles) or "has a way in that is not certain"
+        ui.warning(f"{standing.name} could not become root: {standing.name} {what}")
+    return ui.CheckSaysNo(
+        f"no administrator could become root any more: {', '.join(stranded)}",
+        becoming_root.way_out(people.values()),
+    )
 
 
 def _check_chain() -> None:

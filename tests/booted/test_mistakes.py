@@ -52,7 +52,7 @@ def test_what_cannot_work_is_refused_and_changes_nothing(fresh: Booted) -> None:
     account = fresh.add_account("me", "sudo")
     before = checksums(fresh)
     refused = totpctl(fresh, "enable", "sshd", "sudo", status=6).stderr
-    assert "no administrator would get in any more: sshd, sudo" in refused
+    assert "no administrator could become root any more: sshd, sudo" in refused
     assert "sshd will deny me, who is not enrolled (totpctl enroll me)" in refused
     assert before == checksums(fresh)
 

@@ -6,9 +6,8 @@ import pwd
 
 import pytest
 
-from admin_cli.access import shut_out
 from admin_cli.access.accounts import MAYBE, YES
-from admin_cli.access.shut_out import Policy
+from admin_cli.access.becoming_root import Policy, in_words, ssh_obstacles
 from admin_cli.sshd.access import Ways
 from pam_totp import verifier
 from pam_totp.config import Config
@@ -30,6 +29,14 @@ def alice() -> pwd.struct_passwd:
 @pytest.fixture(autouse=True)
 def _nobody_is_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getgrouplist", lambda name, number: [number])
+
+
+def why_denied(policy: Policy, entry: pwd.struct_passwd, *, password: bool) -> str:
+    return in_words(policy.obstacles(entry, password=password))
+
+
+def why_not_by_ssh(entry: pwd.struct_passwd, ways: Ways, keys: str, policy: Policy) -> str:
+    return in_words(ssh_obstacles(entry, ways, keys, policy))
 
 
 def policy(record: UserRecord | None = None, settings: Config = Config()) -> Policy:  # noqa: B008
@@ -76,7 +83,7 @@ def policy(record: UserRecord | None = None, settings: Config = Config()) -> Pol
 def test_question_for_a_code_lets_in_who_can_answer_it(
     alice: pwd.struct_passwd, record: UserRecord | None, settings: Config, expected: str
 ) -> None:
-    assert expected == policy(record, settings).why_denied(alice, password=False)
+    assert expected == why_denied(policy(record, settings), alice, password=False)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +93,18 @@ def test_question_for_a_code_lets_in_who_can_answer_it(
 def test_who_may_enrol_at_the_login_gets_in_behind_a_password_alone(
     alice: pwd.struct_passwd, record: UserRecord | None, settings: Config
 ) -> None:
-    assert "" == policy(record, settings).why_denied(alice, password=True)
-    assert NOT_ENROLLED == policy(record, settings).why_denied(alice, password=False)
+    assert "" == why_denied(policy(record, settings), alice, password=True)
+    assert NOT_ENROLLED == why_denied(policy(record, settings), alice, password=False)
     quiet = policy(record, settings._replace(quiet=True))
-    assert NOT_ENROLLED == quiet.why_denied(alice, password=True)
+    assert NOT_ENROLLED == why_denied(quiet, alice, password=True)
+
+
+def test_fix_of_a_suspension_comes_with_that_of_what_it_uncovers(
+    alice: pwd.struct_passwd,
+) -> None:
+    suspended = UserRecord("alice", status=verifier.SUSPENDED)
+    expected = "is suspended (totpctl resume alice) and is not enrolled (totpctl enroll alice)"
+    assert expected == why_denied(policy(suspended), alice, password=False)
 
 
 HAS_BOTH = Ways(password=True, key=YES, now=True)
@@ -97,6 +112,7 @@ HAS_KEY = Ways(key=YES, now=True)
 HAS_PASSWORD = Ways(password=True, now=True)
 MAY_HAVE_KEY = Ways(key=MAYBE, now=True)
 ROOT_WITH_KEY = Ways(key=YES, may_type=False, now=True)
+NEITHER = "has neither password nor key (passwd alice)"
 NO_ANSWER = (
     "may not answer sshd's question for a code "
     "(PermitRootLogin prohibit-password: set it to yes, or log in as somebody else)"
@@ -111,14 +127,14 @@ NO_ANSWER = (
         (HAS_PASSWORD, "", "has no key", ""),
         (MAY_HAVE_KEY, "", "has no password (passwd alice)", ""),
         (ROOT_WITH_KEY, NO_ANSWER, NO_ANSWER, ""),
-        (Ways(), *["has neither password nor key"] * 3),
+        (Ways(), NEITHER, "has neither password nor key", NEITHER),
     ],
 )
 def test_enrolled_person_gets_in_with_what_the_form_asks_for(
     alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
 ) -> None:
     forms = ("code", "password+code", "skip")
-    found = [shut_out.why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in forms]
+    found = [why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in forms]
     assert [code, password_and_code, skip] == found
 
 
@@ -126,18 +142,18 @@ def test_enrolled_person_gets_in_with_what_the_form_asks_for(
     ("ways", "code", "password_and_code", "skip"),
     [
         (HAS_BOTH, NOT_ENROLLED, NOT_ENROLLED, ""),
-        (HAS_KEY, NOT_ENROLLED, "has no password (passwd alice)", ""),
-        (HAS_PASSWORD, NOT_ENROLLED, "has no key", NOT_ENROLLED),
+        (HAS_KEY, NOT_ENROLLED, f"has no password (passwd alice) and {NOT_ENROLLED}", ""),
+        (HAS_PASSWORD, NOT_ENROLLED, f"has no key and {NOT_ENROLLED}", NOT_ENROLLED),
     ],
 )
 def test_person_who_is_not_enrolled_gets_in_where_a_key_needs_no_code(
     alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
 ) -> None:
     forms = ("code", "password+code", "skip")
-    found = [shut_out.why_not_by_ssh(alice, ways, keys, policy()) for keys in forms]
+    found = [why_not_by_ssh(alice, ways, keys, policy()) for keys in forms]
     assert [code, password_and_code, skip] == found
 
 
 def test_person_with_a_key_alone_cannot_enrol_at_the_login(alice: pwd.struct_passwd) -> None:
-    assert "" == shut_out.why_not_by_ssh(alice, HAS_BOTH, "code", policy(settings=ENROLL))
-    assert NOT_ENROLLED == shut_out.why_not_by_ssh(alice, HAS_KEY, "code", policy(settings=ENROLL))
+    assert "" == why_not_by_ssh(alice, HAS_BOTH, "code", policy(settings=ENROLL))
+    assert NOT_ENROLLED == why_not_by_ssh(alice, HAS_KEY, "code", policy(settings=ENROLL))

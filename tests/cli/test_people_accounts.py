@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli.access import accounts
-from admin_cli.access.accounts import MAYBE, NO, YES, Shadow
+from admin_cli.access.accounts import MAYBE, NO, ONE_COMMAND, YES, Shadow
 from admin_cli.sshd import access as sshd_access
 
 
@@ -88,7 +88,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI alice\n"
         (f"# the phone\n{KEY}", YES),
         ("# none\n\n", NO),
         ("", NO),
-        (f'no-pty,command="echo log in as debian" {KEY}', MAYBE),
+        (f'no-pty,command="echo log in as debian" {KEY}', ONE_COMMAND),
         (f'command="backup" {KEY}{KEY}', YES),
     ],
 )

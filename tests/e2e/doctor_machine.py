@@ -129,7 +129,7 @@ def clean_machine(clean: Clean) -> Iterator[Doctored]:
         for archive in (product.tree(), clean.files):
             machine.run(*product.UNPACK, "--absolute-names", typed=archive)
         machine.run("sh", "-c", "rm -f /etc/ssh/sshd_config.d/[!0]*; install -d /run/sshd")
-        machine.run("sh", "-c", f"base64 --decode >{SHIM}", typed=_shim())
+        machine.run("sh", "-c", f"base64 --decode >{SHIM}", typed=shim())
         yield machine
 
 
@@ -179,14 +179,17 @@ def assert_found(
 def assert_fixed(machine: Doctored, found: list[dict[str, Any]], **env: str) -> None:
     """Do what doctor says where that is commands alone, and see that the finding is gone.
 
-    A fix that does not fix has sent people looking elsewhere, and locked some out.
+    A fix that does not fix has sent people looking elsewhere, and locked some out. What two
+    findings propose alike is done once.
     """
+    done: set[str] = set()
     for finding in found:
         commands = commands_of(finding["mend"])
         if finding["check"] in NOT_TRIED or not commands:
             continue
-        for command in commands:
+        for command in (command for command in commands if command not in done):
             machine.run("sh", "-c", command)
+        done.update(commands)
         left = [(f["check"], f["problem"]) for f in findings(machine, **env)]
         assert (finding["check"], finding["problem"]) not in left, finding
 
@@ -216,6 +219,11 @@ def as_typed(command: str) -> str:
     return command
 
 
+def secret_of(shown: dict[str, Any]) -> bytes:
+    """Return the secret in what ``totpctl enroll --json`` prints."""
+    return base64.b32decode(shown["secret"])
+
+
 def our_python(script: str) -> str:
     """Return a shell command that runs ``script`` with the installed modules."""
     words = ["/usr/bin/python3", "-c", f"import sys; sys.path.insert(0, {LIBRARY!r})\n{script}"]
@@ -223,7 +231,7 @@ def our_python(script: str) -> str:
 
 
 @functools.cache
-def _shim() -> bytes:
+def shim() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder, "clock.c"), Path(folder, "clock.so")
         source.write_text(_CLOCK, encoding="ascii")

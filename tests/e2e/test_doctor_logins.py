@@ -196,7 +196,7 @@ CASES = [
         + our_python("from admin_cli.switching import enabled; enabled.forget(['sudo-i'])"),
         "/etc/pam.d/sudo-i does not",
     ),
-    ("sudo-other-code", in_sudoers("Defaults rootpw"), "sudoers says rootpw"),
+    ("sudo-other-code administrators", in_sudoers("Defaults rootpw"), "sudoers says rootpw"),
     ("sudo-prompt", in_sudoers("Defaults passprompt_override"), "says passprompt_override"),
     (
         "sudo-path",

@@ -110,7 +110,11 @@ CASES = [
     ("pam-modules", "chmod 777 /usr/lib/*/security/pam_unix.so", "pam_unix.so: is writable by ot"),
     ("sshd-files", "chmod 777 /etc/ssh/sshd_config.d", "/etc/ssh/sshd_config.d: is writable by ot"),
     ("sshd-files", "chown alice /etc/ssh/sshd_config", "/etc/ssh/sshd_config: is owned by uid"),
-    ("empty-password", "passwd -d alice", "alice has an empty password, which sudo accepts"),
+    (
+        "empty-password administrators",  # sshd lets nobody in with an empty password
+        "passwd -d alice",
+        "alice has an empty password, which sudo accepts",
+    ),
     # time
     ("clock-behind", "touch -d '+1 hour' /var/lib/dpkg/status", "but /var/lib/dpkg/status is of"),
     (

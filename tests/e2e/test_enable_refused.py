@@ -85,7 +85,7 @@ def test_without_an_administrator_who_gets_in_it_is_refused(
     assert 6 == done.returncode
     assert "sudo will deny bob, who is not enrolled (totpctl enroll bob)" in done.stderr
     assert "sudo will deny alice, who is suspended (totpctl resume alice)" in done.stderr
-    assert "no administrator would get in any more: sudo" in done.stderr
+    assert "no administrator could become root any more: sudo" in done.stderr
     assert 6 == totpctl(machine, "enable", "sudo", "--dry-run").returncode
     assert untouched == snapshot(machine)
     assert 0 == totpctl(machine, "enable", "sudo", "--force").returncode

@@ -166,6 +166,10 @@ def test_administrator_with_a_key_alone_needs_a_password_for_both(machine: Machi
     machine.give_key("alice")
     assert ["alice"] == look(machine, "sshd", "password+code").left
     machine.run("usermod", "--lock", "alice")
+    found = look(machine, "sshd", "code")
+    assert ({}, []) == (found.denied, found.left), "she gets in, and sudo asks for a password"
+    machine.write("/etc/sudoers.d/alice", "alice ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
+    machine.run("sh", "-c", "echo '@includedir /etc/sudoers.d' >> /etc/sudoers")
     assert ["alice"] == look(machine, "sshd", "code").left
     found = look(machine, "sshd", "password+code")
     assert ({"alice": "has no password (passwd alice)"}, []) == (found.denied, found.left)
