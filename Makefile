@@ -21,6 +21,7 @@ ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions
 FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 FILTER = $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pam_totp.conf
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+PRESETDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system-preset
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/security/pam_totp.conf
 
 # Beside the modules that are there: /usr/lib/<triplet>/security on Debian, lib64 on Fedora.
@@ -60,10 +61,11 @@ install: $(MODULE)
 	    $(PYTHON) -I -m compileall -q -s $(LIBDIR).new -p $(PREFIX)/lib/pam_totp \
 	        $(LIBDIR).new/pam_totp $(LIBDIR).new/admin_cli || exit 1; fi
 	$(PYTHON) -I packaging/put_in_place.py $(LIBDIR).new $(LIBDIR)
-	install -d -m 0755 $(DESTDIR)$(PAMDIR) $(UNITDIR)
+	install -d -m 0755 $(DESTDIR)$(PAMDIR) $(UNITDIR) $(PRESETDIR)
 	install -m 0644 $(MODULE) $(DESTDIR)$(PAMDIR)/.pam_totp.so.new
 	mv -f $(DESTDIR)$(PAMDIR)/.pam_totp.so.new $(DESTDIR)$(PAMDIR)/pam_totp.so
 	install -m 0644 packaging/systemd/* $(UNITDIR)/
+	install -m 0644 packaging/systemd-preset/* $(PRESETDIR)/
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/security
 	install -m 0755 packaging/totpctl $(DESTDIR)$(PREFIX)/sbin/totpctl
 	if [ ! -e $(CONFIG) ]; then install -m 0644 packaging/pam_totp.conf $(CONFIG); fi
@@ -90,6 +92,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl $(DESTDIR)$(PAMDIR)/pam_totp.so
 	rm -f $(BASHDIR)/totpctl $(ZSHDIR)/_totpctl $(FISHDIR)/totpctl.fish
 	for unit in packaging/systemd/*; do rm -f $(UNITDIR)/$${unit##*/}; done
+	rm -f $(PRESETDIR)/80-pam_totp.preset
 	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
 	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done
 

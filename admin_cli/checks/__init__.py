@@ -5,7 +5,7 @@
     listeners.py who listens on a Unix socket
     services.py  the PAM services, and what each does about codes
     pam.py  modules.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py
-    people.py  records.py  service.py    the checks
+    people.py  records.py  service.py  schedule.py    the checks
 
 docs/reference/doctor.md describes each of them.
 """
@@ -21,6 +21,7 @@ from . import (
     passwords,
     people,
     records,
+    schedule,
     service,
     sshd,
     store,
@@ -44,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     *people.CHECKS,
     *records.CHECKS,
     *service.CHECKS,
+    *schedule.CHECKS,
 )
 
 

@@ -9,7 +9,7 @@ import click
 
 from pam_totp.errors import Unavailable
 
-from .. import ui
+from .. import daily_doctor, ui
 from ..session import Session, pass_session
 from . import arming, blocks, files, switch, trial, trial_record
 from .outcome import ChangesLogins
@@ -53,6 +53,7 @@ def confirm(session: Session, yes: bool) -> None:
             )
         switch.keep(session, now)
     ui.message(f"confirmed: {switch.words(now.services)} will go on asking for a code")
+    daily_doctor.announce()
 
 
 @click.command(cls=ChangesLogins)

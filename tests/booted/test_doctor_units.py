@@ -60,12 +60,18 @@ def test_unit_says_what_is_wrong_logs_it_and_fails(enabled: Booted) -> None:
     assert " check=pam-missing " in shown
 
 
-def test_timer_is_off_until_somebody_wants_it_and_then_runs_every_day(fresh: Booted) -> None:
-    asked = ("systemctl", "is-enabled", TIMER)
-    assert "disabled\n" == fresh.run(*asked, check=False).stdout
-    fresh.run("systemctl", "enable", "--now", TIMER)
-    assert "enabled\n" == fresh.run(*asked).stdout
-    assert TIMER in fresh.run("systemctl", "list-timers", "--no-pager").stdout
+def test_timer_runs_every_day_from_the_installation_on_and_doctor_misses_it(
+    enabled: Booted,
+) -> None:
+    assert "enabled\n" == enabled.run("systemctl", "is-enabled", TIMER).stdout
+    assert TIMER in enabled.run("systemctl", "list-timers", "--no-pager").stdout
+    enabled.run("systemctl", "disable", "--now", TIMER)
+    assert f"NOTE   {TIMER} does not run [doctor-timer]" in enabled.run("totpctl", "doctor").stdout
+    enabled.run("systemctl", "enable", "--now", TIMER)
+    assert "doctor-timer" not in enabled.run("totpctl", "doctor").stdout
+
+
+def test_timer_goes_with_the_package(fresh: Booted) -> None:
     fresh.run(f"{SOURCE}/install.sh", "--uninstall", "--purge")
     assert TIMER not in fresh.run("systemctl", "list-timers", "--no-pager").stdout
     assert "" == fresh.run("find", "/etc/systemd/system", "-name", "pam_totp*").stdout
@@ -80,3 +86,45 @@ def test_service_that_fails_at_each_start_is_found(enabled: Booted) -> None:
     done = enabled.run("totpctl", "doctor", "--json", check=False)
     found = [f["problem"] for f in json.loads(done.stdout)["findings"] if f["check"] == "service"]
     assert any(problem.startswith("pam_totp.service has failed (") for problem in found), found
+
+
+# openssh-server as dpkg has unpacked it here, with another version and another PAM file: what a
+# security update is to dpkg.
+_NEXT_OPENSSH = """
+package=openssh-server tree=/root/next
+mkdir -p "$tree/DEBIAN"
+dpkg-query --listfiles "$package" | while IFS= read -r path; do
+    if [ -d "$path" ]; then mkdir -p "$tree$path"; else cp -a "$path" "$tree$path"; fi
+done
+echo '# a line of tomorrow' >>"$tree/etc/pam.d/sshd"
+for file in /var/lib/dpkg/info/"$package".*; do
+    case ${file##*.} in list | md5sums) ;; *) cp -a "$file" "$tree/DEBIAN/${file##*.}" ;; esac
+done
+dpkg-query --status "$package" |
+    sed -e '/^Status:/d' -e 's/^Version: .*/&+next/' \\
+        -e '/^Conffiles:/,/^[^ ]/{/^Conffiles:/d;/^ /d}' \\
+    >"$tree/DEBIAN/control"
+dpkg-deb -Znone --build "$tree" /root/next.deb >/dev/null
+"""
+
+
+def test_update_that_takes_the_code_away_is_told_where_apt_is_watched(fresh: Booted) -> None:
+    fresh.run("sh", "-euc", _NEXT_OPENSSH)
+    fresh.add_user("alice", "sudo")
+    fresh.run("totpctl", "enable", "sshd", "sudo")
+    shown = fresh.run("totpctl", "confirm", "--yes").stderr
+    assert "doctor looks every day, and after package upgrades" in shown
+    install = ("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confnew", "--install")
+    done = fresh.run(*install, "/root/next.deb")
+    said = done.stdout + done.stderr
+    assert "pam_totp" not in fresh.read("/etc/pam.d/sshd")
+    assert "libpam-totp: warning: after this change, logins with a code are" in said
+    assert "WRONG  /etc/pam.d/sshd: it has no pam_totp line [pam-missing]" in said
+    assert 1 == said.count("Processing triggers for libpam-totp")
+    logged = fresh.run("journalctl", "--no-pager", "--facility=authpriv", "--priority=4").stdout
+    assert re.search("event=finding by=.* check=pam-missing ", logged)
+    assert "" == fresh.run("dpkg", "--audit").stdout
+
+    fresh.run("totpctl", "enable", "sshd", "--no-confirm")
+    done = fresh.run(*install, "/root/next.deb")
+    assert "warning" not in done.stdout + done.stderr, "nothing is wrong, and nothing is said"

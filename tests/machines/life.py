@@ -62,7 +62,7 @@ UNITS = {
     "pam_totp-worker@.service": "static",
     "pam_totp-recover@.service": "static",
     "pam_totp-doctor.service": "static",
-    "pam_totp-doctor.timer": "disabled",
+    "pam_totp-doctor.timer": "enabled",
     "pam_totp-revert.service": "disabled",
 }
 
@@ -83,7 +83,7 @@ class LifeOfAServer:
         assert UNITS == units
         assert {"active", "inactive"} == {is_active(bare, unit) for unit in (SOCKET, SERVICE)}
         assert_sound(bare)
-        links = "systemd/system/sockets.target.wants"
+        links = ("systemd/system/sockets.target.wants", "systemd/system/timers.target.wants")
         new = [line for line in checksums(bare).splitlines() if line not in before.splitlines()]
         assert [] == [line for line in new if not line.startswith(links)]
         assert [] == [line for line in before.splitlines() if line not in checksums(bare)]

@@ -146,12 +146,13 @@ def test_socket_is_enabled_and_stays_over_an_upgrade(control: Path) -> None:
     assert "deb-systemd-invoke start 'pam_totp.socket'" in scripts["postinst"]
     assert "deb-systemd-invoke try-restart 'pam_totp.service'" in scripts["postinst"]
     assert "deb-systemd-helper enable 'pam_totp.service'" not in scripts["postinst"]
+    assert "deb-systemd-helper enable 'pam_totp-doctor.timer'" in scripts["postinst"]
     assert "deb-systemd-invoke stop" not in scripts["preinst"]
     assert "deb-systemd-helper enable 'pam_totp-worker.socket'" not in scripts["postinst"]
     stopping = re.findall(
         r'\[ "\$1" = remove \].*\n\s*deb-systemd-invoke stop (.*)', scripts["prerm"]
     )
-    for unit in ("pam_totp.socket", "pam_totp-worker.socket"):
+    for unit in ("pam_totp.socket", "pam_totp-worker.socket", "pam_totp-doctor.timer"):
         assert f"'{unit}'" in " ".join(stopping)
 
 

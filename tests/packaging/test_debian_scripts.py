@@ -145,6 +145,36 @@ def test_key_and_store_are_made_without_a_word(scripts: Scripts) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (0, ""),
+        (6, "libpam-totp: warning: after this change, logins with a code are broken or can be"),
+    ],
+)
+def test_doctor_looks_after_others_were_upgraded_and_apt_goes_on(
+    scripts: Scripts, status: int, shown: str
+) -> None:
+    body = f"""echo totpctl "$@" >>{scripts.said}; echo WRONG something; exit {status}"""
+    scripts.program("totpctl", body)
+    done = scripts.run("postinst", "triggered", "/etc/pam.d /etc/ssh")
+    assert (0, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith(shown)
+    assert (status != 0) == ("WRONG something" in done.stderr)
+    assert ["totpctl doctor --quiet --log"] == scripts.calls()
+
+
+def test_an_upgrade_of_ours_has_doctor_look_when_all_others_are_in_place(scripts: Scripts) -> None:
+    scripts.program("dpkg-trigger", f'echo dpkg-trigger "$@" >>{scripts.said}')
+    declared = (DEBIAN / f"{NAME}.triggers").read_text("utf-8").split()
+    assert 0 == scripts.run("postinst", "configure", "").returncode
+    assert [] == [call for call in scripts.calls() if call.startswith("dpkg-trigger")]
+    assert 0 == scripts.run("postinst", "configure", "0.1").returncode
+    (call,) = (call.split() for call in scripts.calls() if call.startswith("dpkg-trigger"))
+    assert "--no-await" == call[1]
+    assert "interest-noawait" == declared[declared.index(call[2]) - 1]
+
+
+@pytest.mark.parametrize(
     ("script", "words", "called"),
     [
         ("preinst", ["install"], "start pam_totp.service"),

@@ -1,0 +1,40 @@
+"""Whether doctor looks at this machine every day, and how to have it do so.
+
+Without systemd nobody can tell: cron's files are the administrator's own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+from . import programs, ui
+
+TIMER = "pam_totp-doctor.timer"
+TIMEOUT = 20.0  # seconds
+SWITCH_ON = f"run: systemctl enable --now {TIMER}"
+
+
+def is_off() -> bool:
+    """Return whether systemd runs and the timer does not; False where it cannot be told."""
+    if not programs.systemd_runs():
+        return False
+    try:
+        done = programs.run(["systemctl", "is-active", TIMER], timeout=TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() in ("inactive", "failed")
+
+
+def announce() -> None:
+    """Tell whoever has just changed what logins ask for who will notice when that is undone."""
+    if not programs.systemd_runs():
+        ui.message(
+            'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
+        )
+    elif is_off():
+        ui.warning(f"nobody looks every day whether an update takes the code away; {SWITCH_ON}")
+    else:
+        ui.message(
+            "doctor looks every day, and after package upgrades, whether the code is still asked"
+            " for: journalctl -u pam_totp-doctor"
+        )
