@@ -18,6 +18,7 @@ from .service import PAM_PYTHON
 
 SUDOERS = sudoers.MAIN
 SERVICES = ("sudo", "sudo-i")
+_MOUNTS = "/proc/1/mountinfo"
 TIMEOUT = 20  # seconds
 SHOWN = 10  # commands in one line
 _NEITHER = "it asks for neither password nor code"
@@ -49,11 +50,33 @@ def program(facts: Facts) -> Iterator[Found]:
             f"{path} is not setuid root (owner {status.st_uid}, mode {mode})",
             f"run: chown root:root {path}; chmod 4755 {path}",
         )
-    elif os.statvfs(path).f_flag & os.ST_NOSUID:
+    elif _is_nosuid(path):
         yield (
             f"{path} lies on a file system that is mounted with nosuid",
             f"take nosuid out of its options in /etc/fstab: findmnt --target {path}",
         )
+
+
+def _is_nosuid(path: str) -> bool:
+    """Return whether set-user-ID is off where ``path`` lies, for the processes of the machine.
+
+    By the mounts of process 1: systemd shows all of them as nosuid to a unit with
+    NoNewPrivileges=, as doctor's own is.
+    """
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+            mounts = [line.split(" ")[4:6] for line in file]
+    except OSError:
+        return bool(os.statvfs(path).f_flag & os.ST_NOSUID)
+    path = os.path.realpath(path)
+    above = [(point, options) for point, options in mounts if _is_below(path, point)]
+    deepest = max((len(point) for point, _ in above), default=0)
+    last = [options.split(",") for point, options in above if len(point) == deepest][-1:]
+    return any("nosuid" in options for options in last)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
 
 
 @check("sudo-nopasswd", WRONG, f"{_NEITHER}: with that person's login, one is root without a code")

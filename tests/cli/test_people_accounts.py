@@ -56,7 +56,7 @@ def test_shadow_is_read_whatever_is_in_it(
     )
     monkeypatch.setattr(accounts, "SHADOW", str(tmp_path / "shadow"))
     lines = accounts.read_shadow()
-    assert Shadow("$6$x", 10) == lines["alice"]
+    assert Shadow("$6$x", 10, 19000) == lines["alice"]
     assert Shadow("*") == lines["bob"]
     assert accounts.has_expired(alice, lines)
     assert not accounts.has_expired(alice, {"alice": Shadow("$6$x", 1_000_000)})
