@@ -23,10 +23,13 @@ CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one
 SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
 _BUSY, _READ_ONLY, _CANNOT_OPEN = 5, 8, 14
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
+    3: ("may not be used", "look at: ls -l {folder}"),
+    7: ("needs more memory than there is", "look at: free -h"),
     _BUSY: ("is locked by another process for too long", "try again; then see who: {holders}"),
     _READ_ONLY: ("is read-only", "{read_only}"),
     10: ("cannot be read or written", "look at the disk: dmesg; {no_room}"),
     13: ("cannot be written: no space left", "{no_room}"),
+    15: ("could not be locked", "look at the disk: dmesg; {no_room}"),
     _CANNOT_OPEN: ("cannot be opened", "look at: ls -l {folder}; {no_room}"),
 }
 _RESTORE_HINT = (

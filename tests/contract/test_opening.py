@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from pathlib import Path
 
 import pytest
 
 from pam_totp import errors, store, trusted_files
-from pam_totp.store import lasting_files
+from pam_totp.errors import StoreCorrupt, StoreUnavailable
+from pam_totp.store import database, lasting_files
 from tests.contract.raw import connect
 from tests.contract.sample_records import full_record
 from tests.contract.saving import load, names_in, save
@@ -136,3 +139,24 @@ class TestOpening:
         assert record is not None
         assert 7 == record.failures
         assert inodes == [status.st_ino for status in files_of(place)]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_NOMEM, StoreUnavailable),
+        (sqlite3.SQLITE_IOERR_FSYNC, StoreUnavailable),
+        (sqlite3.SQLITE_FULL, StoreUnavailable),
+        (sqlite3.SQLITE_PROTOCOL, StoreUnavailable),
+        (sqlite3.SQLITE_CORRUPT, StoreCorrupt),
+        (sqlite3.SQLITE_NOTADB, StoreCorrupt),
+        (sqlite3.SQLITE_ERROR, StoreCorrupt),
+    ],
+)
+def test_only_a_damaged_store_is_called_damaged(tmp_path: Path, code: int, kind: type) -> None:
+    """For that, the hint is to restore a backup, which may cost enrollments."""
+    error = sqlite3.OperationalError("words of SQLite")
+    error.sqlite_errorcode = code
+    found = database.explain(error, str(tmp_path / "store.db"))
+    assert kind is type(found)
+    assert (kind is StoreCorrupt) == ("backup" in found.hint)

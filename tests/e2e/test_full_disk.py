@@ -14,16 +14,17 @@ WWW = "nobody"
 TAKE_INODES = "cd /mnt/tmp; n=0; while : >$n; do n=$((n + 1)); done"
 TAKE_BLOCKS = "cat /dev/zero >/mnt/tmp/0; for n in /mnt/tmp/*; do echo >>$n; done"
 # The loop device goes with the last mount of it, which goes with the machine.
-EXT4 = """
+LOOP = """
 mknod /dev/loop-control c 10 237
 for n in $(seq 0 63); do mknod /dev/loop$n b 7 $n; done
-truncate -s 16M /run/disk
-mkfs.ext4 -q -F -m 0 -N 64 /run/disk
+truncate -s {size} /run/disk
+{make} /run/disk
 mount -o loop /run/disk /mnt
 """
 FILE_SYSTEMS = {
     "tmpfs": "mount -t tmpfs -o size=16m,nr_inodes=64 tmpfs /mnt",
-    "ext4": EXT4,
+    "ext4": LOOP.format(size="16M", make="mkfs.ext4 -q -F -m 0 -N 64"),
+    "xfs": LOOP.format(size="300M", make="mkfs.xfs -q"),
 }
 
 
@@ -38,13 +39,14 @@ def full(request: pytest.FixtureRequest, machine: Machine) -> Machine:
     """The machine, with the store on a file system on which others can write, and have."""
     machine.run("sh", "-euc", FILE_SYSTEMS[request.param])
     machine.run("install", "-d", "-m", "1777", "/mnt/tmp")
-    machine.run("cp", "-a", "/var/lib/pam_totp", "/mnt/")
     machine.write("/etc/security/pam_totp.conf", "store = /mnt/pam_totp/store.db\n")
+    machine.run("totpctl", "init")
+    machine.run("cp", "-a", "/var/lib/pam_totp/.", "/mnt/pam_totp/")  # over what is there
     machine.run("totpctl", "init")
     machine.use_pam("sudo", (ROOT / "packaging/pam.d/sudo").read_text("utf-8"))
     for take in (TAKE_INODES, TAKE_BLOCKS):
         machine.run("sh", "-c", take, user=WWW, check=False)
-    for refused in (": >/mnt/tmp/new", "head -c 4096 /dev/zero >>/mnt/tmp/0"):
+    for refused in ("head -c 4096 /dev/zero >>/mnt/tmp/0", ": >/mnt/tmp/new"):
         assert machine.run("sh", "-c", refused, check=False).returncode != 0, "there is room"
     return machine
 
