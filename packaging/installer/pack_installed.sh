@@ -27,7 +27,7 @@ list_files() {
         dpkg-query -L "$NAME" | grep -vFx "$CONFIG"
     else
         find "$LIBRARY" /usr/share/doc/pam_totp /usr/sbin/totpctl 2>/dev/null || true
-        find /usr/lib/systemd/system /usr/share/man -name 'pam_totp*' -o -name 'totpctl*'
+        find /usr/lib/systemd /usr/share/man -name '*pam_totp*' -o -name 'totpctl*'
         find /usr/share/bash-completion /usr/share/zsh /usr/share/fish \( -name totpctl -o -name _totpctl \
             -o -name totpctl.fish \) 2>/dev/null || true
         find /usr/lib -path '*/security/pam_totp.so'
@@ -51,7 +51,7 @@ END
 }
 
 copy_scripts() {
-    for script in preinst postinst prerm postrm config templates; do
+    for script in preinst postinst prerm postrm config templates triggers; do
         if path=$(dpkg-query --control-path "$NAME" "$script" 2>/dev/null) && [ -n "$path" ]; then
             cp -p "$path" "$control/$script"
         fi
@@ -72,7 +72,7 @@ write_scripts() {
 #!/bin/sh
 set -e
 /usr/bin/python3 -I -m compileall -q $LIBRARY/pam_totp $LIBRARY/admin_cli || true
-[ ! -d /run/systemd/system ] || systemctl enable -q --now pam_totp.socket || true
+[ ! -d /run/systemd/system ] || systemctl enable -q --now pam_totp.socket pam_totp-doctor.timer || true
 END
     { fill_in ../debian/$NAME.prerm && cat <<END; } >"$control/prerm"
 if [ "\$1" = remove ] && [ -d /run/systemd/system ]; then

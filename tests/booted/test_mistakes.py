@@ -26,8 +26,8 @@ IN_THE_WAY = {
 # What is written to, how much room is left there, and the exit status and words of enable then.
 # Two blocks are enough for the self-test, and for two of three PAM files.
 FOLDERS = {
-    "/etc/pam.d": ("8K", 1, "No space left on device; everything is as it was"),
-    SSHD_FILES: ("0", 1, "No space left on device; everything is as it was"),
+    "/etc/pam.d": ("8K", 1, "now: no file of PAM or sshd was changed"),
+    SSHD_FILES: ("0", 1, "now: no file of PAM or sshd was changed"),
     STATE: ("0", 5, "cannot be read or written"),
 }
 # A small disk of its own for a folder, and nothing free on it.

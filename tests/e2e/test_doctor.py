@@ -16,6 +16,7 @@ pytestmark = pytest.mark.root
 
 NOT_IN_A_TABLE = {
     *("clock", "clock-of-host", "clock-hardware", *ALWAYS),
+    "doctor-timer",  # of systemd: tests/booted/test_doctor_units.py
     *("renumbered", "made-again"),  # of a directory, of a disk that tells births: test_reused_names
 }
 NO_LINE = "printf '@include common-auth\\n' >/etc/pam.d/sudo"

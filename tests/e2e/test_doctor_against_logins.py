@@ -33,6 +33,7 @@ LOCKED = (
     f"{our_python(SLEEPER)} </dev/null >/tmp/locked 2>&1 & "
     "until grep -q locked /tmp/locked; do sleep 0.01; done"
 )
+NO_LOG = f"rm -f {STORE}-wal {STORE}-shm"
 FULL = "dd if=/dev/zero of={0}/fill bs=4k 2>/dev/null"
 PRELOADED = f"install -m 755 {SHIM} /lib/shim.so; echo /lib/shim.so >/etc/ld.so.preload"
 READ_ONLY = "mount --bind {0} {0}; mount -o remount,bind,ro {0}"
@@ -72,11 +73,11 @@ DENIED = {
     f"echo 'sealing_key = /nowhere/key' >>{CONFIG}": ALL,
     "mount -t tmpfs none /var/lib": ALL,
     f"mount -t tmpfs -o mode=700 none {FOLDER}; totpctl init": ALL,
-    # a disk on which nothing can be written
+    # a disk on which nothing can be written; beside the files of a store, a login needs no room
     READ_ONLY.format(FOLDER): ALL,
     READ_ONLY.format(STORE): ALL,
-    f"{DISK.format('64m')}; {FULL.format(FOLDER)} || true": ALL,
-    f"{DISK.format('64m,nr_inodes=20')}; {NO_FILES.format(FOLDER)} 2>/dev/null || true": ALL,
+    f"{DISK.format('64m')}; {NO_LOG}; {FULL.format(FOLDER)} || true": ALL,
+    f"{DISK.format('64m,nr_inodes=20')}; {NO_LOG}; {NO_FILES.format(FOLDER)} 2>/dev/null || true": ALL,
     LOCKED: ALL,
     # programs
     "rm /usr/lib/pam_totp/worker": ALL,

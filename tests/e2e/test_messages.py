@@ -73,7 +73,7 @@ def fail(machine: Machine, times: int, name: str = "alice") -> None:
         "sealer = sealing.read_sealer(settings.sealing_key)\n"
         "with store.open_store(settings.store, sealer) as opened, "
         f"opened.transaction({name!r}) as transaction:\n"
-        f"    transaction.save(transaction.record._replace(failures={times}))\n"
+        f"    transaction.save(transaction.record._replace(failures={times}, untold={times}))\n"
     )
     path = "import sys; sys.path.insert(0, '/usr/lib/pam_totp')\n"
     machine.run("/usr/bin/python3", "-c", path + script)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.store import lasting_files
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Worker
 from tests.support.place import Place, code_now
@@ -152,14 +153,16 @@ def test_a_service_has_room_for_as_many_files_as_it_may(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_service_ends_at_once_and_leaves_nothing(
+def test_an_idle_service_ends_at_once_and_leaves_nothing_in_the_log(
     worker: Worker, place: Place, packet: bytes, number: int
 ) -> None:
     process = worker.listen()
     assert side.PAM_SUCCESS == worker.log_in(packet, code_now()).code
     assert 0 == side.end(process, number)
     assert not worker.socket.exists()
-    assert ["store.db"] == [path.name for path in place.store_path.parent.iterdir()]
+    left = sorted(path.name for path in place.store_path.parent.iterdir())
+    assert ["store.db", "store.db-shm", "store.db-wal"] == left
+    assert not lasting_files.has_content(f"{place.store_path}-wal")
 
 
 def test_who_is_quick_still_logs_in_and_who_types_has_to_come_again(
