@@ -28,7 +28,7 @@ IN_THE_WAY = {
 FOLDERS = {
     "/etc/pam.d": ("8K", 1, "now: no file of PAM or sshd was changed"),
     SSHD_FILES: ("0", 1, "now: no file of PAM or sshd was changed"),
-    STATE: ("0", 5, "cannot be read or written"),
+    STATE: ("0", 1, "now: no file of PAM or sshd was changed"),
 }
 # A small disk of its own for a folder, and nothing free on it.
 _SMALL = """
