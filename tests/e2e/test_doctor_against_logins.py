@@ -37,7 +37,7 @@ NO_LOG = f"rm -f {STORE}-wal {STORE}-shm"
 FULL = "dd if=/dev/zero of={0}/fill bs=4k 2>/dev/null"
 PRELOADED = f"install -m 755 {SHIM} /lib/shim.so; echo /lib/shim.so >/etc/ld.so.preload"
 READ_ONLY = "mount --bind {0} {0}; mount -o remount,bind,ro {0}"
-NO_FILES = "i=0; while touch {0}/$i; do i=$((i+1)); done"
+NO_FILES = "i=0; while touch {0}/$i 2>&-; do i=$((i+1)); done"
 
 # What is done to the machine, and the ways in that then deny the right password and code.
 DENIED = {
@@ -77,7 +77,7 @@ DENIED = {
     READ_ONLY.format(FOLDER): ALL,
     READ_ONLY.format(STORE): ALL,
     f"{DISK.format('64m')}; {NO_LOG}; {FULL.format(FOLDER)} || true": ALL,
-    f"{DISK.format('64m,nr_inodes=20')}; {NO_LOG}; {NO_FILES.format(FOLDER)} 2>/dev/null || true": ALL,
+    f"{DISK.format('64m,nr_inodes=20')}; {NO_LOG}; {NO_FILES.format(FOLDER)} || true": ALL,
     LOCKED: ALL,
     # programs
     "rm /usr/lib/pam_totp/worker": ALL,
