@@ -9,6 +9,7 @@ from pam_totp import config, pam_stack, pam_ways
 from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import Line, NotUnderstood
 
+from ..access import programs
 from ..switching import enabled, pam_file
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
@@ -204,10 +205,17 @@ def other_logins(facts: Facts) -> Iterator[Found]:
     ]
     if facts.asks("sudo"):
         names = [name for name in names if name != "sudo-i"]  # a finding of its own
-    if names:
+    able = [name for name in names if programs.why_no_code(name) is None]
+    if able:
         yield (
-            f"these ask for no code: {', '.join(names)}",
+            f"these ask for no code: {', '.join(able)}",
             "run, for those that should: totpctl enable SERVICE",
+        )
+    unable = [name for name in names if name not in able]
+    if unable:
+        yield (
+            f"these cannot ask for a code: {', '.join(unable)}",
+            "stop those that nobody needs, and close them to the network",
         )
 
 

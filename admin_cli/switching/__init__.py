@@ -3,6 +3,7 @@
 enabling.py      enable, disable
 confirming.py    confirm, revert
 readiness.py     what has to be in order first
+reached.py       which other services come to the changed lines
 planning.py      which files change, and into what
 switch.py        switch on, keep, put back: the steps in their order
 outcome.py       what holds after a command that failed

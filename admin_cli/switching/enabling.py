@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from .. import sshd, ui
 from ..completion import candidates
 from ..session import Session, pass_session
-from . import pam_blocks, planning, readiness, switch, trial, trial_record
+from . import pam_blocks, planning, reached, readiness, switch, trial, trial_record
 from .outcome import ChangesLogins
 from .trial_record import Trial
 
@@ -101,6 +101,8 @@ def enable(
                 f"{switch.words(waiting.services)}: enabled, and not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
+        for sentence in reached.check(changes, services):
+            ui.message(sentence)
         by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
         if dry_run:
             return

@@ -11,6 +11,7 @@ from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
 from .. import sshd, ui
+from ..access import programs
 from ..checks.services import path_of, read_service
 from . import blocks, enabled, files, pam_file
 from .trial import Change
@@ -46,8 +47,10 @@ def check_service(name: str) -> None:
 def on(services: Sequence[str], keys: str | None) -> list[Change]:
     """Return what has to change so that ``services`` ask for a code; [] if they do already.
 
-    Raises ui.CommandFailed where a file is not understood.
+    Raises ui.CommandFailed where a file is not understood, or a code could not work.
     """
+    for service in services:
+        _check_program(service)
     changes = [_pam_file_on(service, keys if service == SSHD else None) for service in services]
     if SSHD in services:
         changes.append(_drop_in_on(keys or ""))
@@ -110,6 +113,15 @@ def diff(change: Change) -> list[str]:
         "/dev/null" if content is None else change.path for content in (change.before, change.after)
     )
     return list(difflib.unified_diff(before, after, old, new, lineterm=""))
+
+
+def _check_program(service: str) -> None:
+    """Raise ui.CommandFailed for a known program that cannot ask for a code after the password."""
+    reason = programs.why_no_code(service)
+    if reason is not None:
+        raise ui.CommandFailed(
+            reason, "leave its PAM file as it is, and enable the services that people log in by"
+        )
 
 
 def _pam_file_on(service: str, keys: str | None) -> Change:
