@@ -115,7 +115,8 @@ class FirstLogin:
             policy, now = self._settings.policy(), int(time.time())
             verdict, changed = verifier.verify(record, answer, now, policy)
             if verdict.outcome == verifier.ACCEPTED:
-                (self._new,) = changed.authenticators
+                (confirmed,) = changed.authenticators
+                self._new = confirmed._replace(last_used_at=None)  # that is for logins with it
                 return True
             if verdict.outcome == verifier.PASSWORD:
                 if self._conversation.is_answered_blindly(messages.THAT_WAS_THE_PASSWORD):

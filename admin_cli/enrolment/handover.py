@@ -35,7 +35,7 @@ def hand_over(
         at = now()
         step = _confirming_step(new, given.code, at, session.config.window)
         if step is not None:
-            return new._replace(last_accepted_step=step, last_used_at=at)
+            return new._replace(last_accepted_step=step)  # no use of it: last_used_at
         offset = clocks.nearest_offset(new, given.code, at)
         if offset is None:
             ui.message("that is not the code that the app should show")

@@ -9,6 +9,7 @@ switch.py        switch on, keep, put back: the steps in their order
 outcome.py       what holds after a command that failed
 trial.py         what waits for a confirmation, and its end
 trial_record.py  the record of it on disk
+uses.py          whether somebody has used a code since
 arming.py        who puts it back in time
 files.py         replace a file of /etc, and keep the original
 blocks.py        our lines in such a file

@@ -7,11 +7,9 @@ from contextlib import ExitStack
 
 import click
 
-from pam_totp.errors import Unavailable
-
 from .. import daily_doctor, ui
 from ..session import Session, pass_session
-from . import arming, blocks, files, switch, trial, trial_record
+from . import arming, blocks, files, switch, trial, trial_record, uses
 from .outcome import ChangesLogins
 
 PATIENCE = 30.0  # seconds that a revert waits for another totpctl
@@ -31,9 +29,9 @@ def confirm(session: Session, yes: bool) -> None:
         raise ui.CommandFailed(
             "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
         )
-    if not _somebody_used_a_code(session, waiting.started):
+    if not uses.somebody_used_a_code(session, waiting.started, waiting.recovery_sets):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
-        ui.warning(f"nobody has logged in with the code of an app since {began}")
+        ui.warning(f"nobody has logged in with a code since {began}")
         ui.confirm("Keep it all the same?", yes=yes)
     with trial.changing(wait=1):
         now = trial_record.pending()
@@ -103,18 +101,3 @@ def _revert(session: Session, *, if_due: bool) -> None:
         return
     if not if_due or waiting.seconds_left() == 0:
         switch.put_back(session, waiting)
-
-
-def _somebody_used_a_code(session: Session, since: int) -> bool:
-    """Tell whether an app that was enrolled before ``since`` (unix time) was used after it.
-
-    All of it may be within a second: then the code that confirmed the enrolment is not enough.
-    """
-    try:
-        with session.open_store() as store:
-            authenticators = [a for record in store.records() for a in record.authenticators]
-    except Unavailable as error:
-        ui.warning(str(error))
-        return False
-    uses = [(a.created_at, a.last_used_at or 0) for a in authenticators]
-    return any(created <= since <= used and created < used for created, used in uses)

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from .. import sshd, ui
 from ..completion import candidates
 from ..session import Session, pass_session
-from . import pam_blocks, planning, reached, readiness, switch, trial, trial_record
+from . import pam_blocks, planning, reached, readiness, switch, trial, trial_record, uses
 from .outcome import ChangesLogins
 from .trial_record import Trial
 
@@ -106,7 +106,8 @@ def enable(
         by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
         if dry_run:
             return
-        new, warnings = switch.on(services, keys, changes, confirm_within, by_ssh)
+        sets = uses.partly_used_sets(session)
+        new, warnings = switch.on(services, keys, changes, confirm_within, by_ssh, sets)
         for name in new.services:
             session.log("enabled", "", service=name, keys=keys if name == planning.SSHD else "")
         if no_confirm:

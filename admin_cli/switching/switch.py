@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from pam_totp.errors import PamTotpError
@@ -24,18 +24,19 @@ def on(
     changes: Sequence[Change],
     seconds: int,
     by_ssh: Sequence[str],
+    recovery_sets: Mapping[str, int] | None = None,
 ) -> tuple[Trial, list[str]]:
     """Carry out ``changes`` as a trial, and return it with what to warn of.
 
     The trial is of those of ``services`` that are changed: the others stay on, however it ends.
-    ``by_ssh``: for whom what sshd does is looked at.
+    ``by_ssh``: for whom what sshd does is looked at. ``recovery_sets``: as Trial has it.
 
     Whatever fails, also Ctrl-C, puts everything back. Raises ui.CommandFailed then.
     """
     with _orderly():
         changed = planning.changed_by(changes, services)
         keys_of_trial = keys if planning.SSHD in changed else None
-        new = trial.begin(changes, changed, keys_of_trial, seconds)
+        new = trial.begin(changes, changed, keys_of_trial, seconds, recovery_sets)
         try:
             warnings = arming.arm(new)
             trial.carry_out(new, changes)

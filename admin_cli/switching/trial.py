@@ -16,7 +16,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -78,11 +78,16 @@ def changing(*, wait: float = 0) -> Iterator[None]:
 
 
 def begin(
-    changes: Sequence[Change], services: Sequence[str], keys: str | None, seconds: int
+    changes: Sequence[Change],
+    services: Sequence[str],
+    keys: str | None,
+    seconds: int,
+    recovery_sets: Mapping[str, int] | None = None,
 ) -> Trial:
     """Make it possible to put everything back; nothing is changed yet.
 
-    Or nothing is left behind. ``seconds``: the time to confirm.
+    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets``: as
+    Trial has it.
     """
     changed = tuple(
         ChangedFile(
@@ -103,6 +108,7 @@ def begin(
         services=tuple(services),
         keys=keys,
         files=changed,
+        recovery_sets=None if recovery_sets is None else dict(recovery_sets),
     )
     try:
         for change in changes:

@@ -59,6 +59,8 @@ class Trial(NamedTuple):
     services: tuple[str, ...]
     keys: str | None  # how keys are treated, where sshd is one of the services
     files: tuple[ChangedFile, ...]
+    # Codes left of each set that was not whole when it began: uses.py. None: not known.
+    recovery_sets: dict[str, int] | None = None
 
     def seconds_left(self) -> float:
         """Return the seconds until it is put back; 0 when that is due."""
@@ -210,6 +212,10 @@ def _understood(document: dict[str, object]) -> Trial:
         raise TypeError
     if not all(SERVICE.fullmatch(service) for service in trial.services):
         raise ValueError
+    if not isinstance(trial.recovery_sets, (dict, type(None))):
+        raise TypeError
+    if not all(type(left) is int for left in (trial.recovery_sets or {}).values()):
+        raise TypeError
     for file in trial.files:
         _check_file(file)
     return trial
