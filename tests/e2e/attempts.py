@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from tests.support.booted import Booted
 from tests.support.machine import CLIENT, SSH_PORT, Account, Machine
 
 WAYS = ("sudo", "sudo-i", "ssh", "ssh-key")
@@ -24,20 +26,22 @@ _SSHD = (
     " -o HostKey=/tmp/host-key"
 )
 _SSH = (
-    f"ssh -F/dev/null -p{SSH_PORT} -oUserKnownHostsFile=/dev/null -oStrictHostKeyChecking=no"
+    "ssh -F/dev/null -p$SSH_PORT -oUserKnownHostsFile=/dev/null -oStrictHostKeyChecking=no"
     " -oLogLevel=ERROR -oNumberOfPasswordPrompts=1"
 )
-_PREPARE = f"""
+_SSHD_OF_OUR_OWN = f"""
 ssh-keygen -q -t ed25519 -N '' -f /tmp/host-key
-setpriv --reuid={CLIENT} --regid=nogroup --clear-groups \\
+install -d /run/sshd
+{_SSHD} -o PerSourcePenalties=no 2>/dev/null || {_SSHD} || true
+"""
+_PREPARE = f"""
+test -e {_KEY} || setpriv --reuid={CLIENT} --regid=nogroup --clear-groups \\
     ssh-keygen -q -t ed25519 -N '' -f {_KEY}
 if install -d -o alice -m 700 /home/alice/.ssh; then
     install -o alice -m 600 {_KEY}.pub /home/alice/.ssh/authorized_keys
 fi
 install -m 755 /dev/stdin /tmp/askpass
 install -d -m 777 {_CODES}
-install -d /run/sshd
-{_SSHD} -o PerSourcePenalties=no 2>/dev/null || {_SSHD} || true
 """
 # One way in, with what is given. What shows that a command ran is no word of any message.
 _GO = f"""
@@ -52,7 +56,7 @@ esac
 _ALL = f"""
 import json, os, subprocess, sys
 def start(name, way, password, codes):
-    given = {{"WAY": way, "GIVEN_PASSWORD": password, "GIVEN_CODES": name}}
+    given = {{"WAY": way, "SSH_PORT": sys.argv[1], "GIVEN_PASSWORD": password, "GIVEN_CODES": name}}
     askpass = "/tmp/askpass"
     given |= {{"SSH_ASKPASS": askpass, "SSH_ASKPASS_REQUIRE": "force", "SUDO_ASKPASS": askpass}}
     path = "{_CODES}/" + name
@@ -79,20 +83,32 @@ FINE = Outcome(frozenset(), frozenset())
 
 
 def try_all(machine: Machine, alice: Account) -> Outcome:
+    """Let alice log in by each way, to an sshd that is started for it."""
+    machine.run("sh", "-c", _SSHD_OF_OUR_OWN)
+    return try_with(machine, alice, [alice.code(), *alice.recovery_codes], SSH_PORT)
+
+
+def try_with(
+    machine: Machine | Booted,
+    alice: Account,
+    of_alice: Iterable[str],
+    port: int,
+    ways: tuple[str, ...] = WAYS,
+) -> Outcome:
     """Let alice log in by each way, all at once, with a code and without.
 
     What is no code is not counted as a guess, and every way has codes of its own.
     """
     machine.run("sh", "-c", _PREPARE, typed=_ASKPASS)
-    codes = iter([alice.code(), *alice.recovery_codes])
+    codes = iter(of_alice)
     tries: list[tuple[str, str, str, list[str]]] = []
-    for way in WAYS:
+    for way in ways:
         tries.append((way, way, alice.password, [next(codes) for _ in range(_CODES_A_WAY)]))
         tries.append((f"{way}-without", way, alice.password, [_NO_CODE] * 9))
-    command = ("/usr/bin/python3", "-I", "-c", _ALL)
+    command = ("/usr/bin/python3", "-I", "-c", _ALL, str(port))
     shown = json.loads(machine.run(*command, typed=json.dumps(tries)).stdout)
     let_in = {name for name, text in shown.items() if "42" in text.splitlines()}
     return Outcome(
-        denied=frozenset(way for way in WAYS if way not in let_in),
-        bypassed=frozenset(way for way in WAYS if f"{way}-without" in let_in),
+        denied=frozenset(way for way in ways if way not in let_in),
+        bypassed=frozenset(way for way in ways if f"{way}-without" in let_in),
     )
