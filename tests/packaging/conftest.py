@@ -1,14 +1,23 @@
-"""Checkouts that are ready for a release."""
+"""What the tests of this folder share: no coverage of trees that go, and checkouts to release."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.packaging.debian_package import tracked_files
 from tests.packaging.releasing import BUILD, NEXT, Clone
+
+
+@pytest.fixture(autouse=True, scope="module")
+def not_measured() -> Iterator[None]:
+    """Keep coverage out of programs that run from trees which are gone after the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COV_CORE_DATAFILE", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
