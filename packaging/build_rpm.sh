@@ -67,7 +67,11 @@ tar -c --null --no-recursion --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0
 set -- --define "_topdir $top" --define "_rpmdir $output" --define "_srcrpmdir $output" \
     --define "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" \
     --define "_buildhost localhost" --define "use_source_date_epoch_as_buildtime 1" \
-    --define "clamp_mtime_to_source_date_epoch 1"
+    --define "build_mtime_policy clamp_to_source_date_epoch"
+# The name of that before rpm 4.20, which warns about it.
+if ! printf '4.20\n%s\n' "$(rpm --version | sed 's/.* //')" | sort -CV; then
+    set -- --define "clamp_mtime_to_source_date_epoch 1" "$@"
+fi
 if [ -z "$(rpm --eval '%{?systemd_post:known}')" ]; then
     # Only a --load takes the place of rpm's own defaults, which are no paths of any distribution.
     set -- --nodeps --load="$PWD/packaging/rpm/macros.elsewhere" "$@"

@@ -67,7 +67,10 @@ def test_rpmlint_finds_nothing_that_has_no_reason(built: Path, tmp_path: Path) -
     for path in (SPEC, ROOT / "packaging" / "pam_files.sh"):
         shutil.copy(path, tmp_path)
     said = run("rpmlint", "-r", RPMLINTRC, *built.glob("*.rpm"), tmp_path / SPEC.name)
-    assert "0 errors, 0 warnings" in said.stdout, said.stdout
+    assert "specfiles checked" in said.stdout, said
+    found = [line for line in said.stdout.splitlines() if re.search(r": [EW]: ", line)]
+    # Its versions do not find the same: a reason may be needed by one of them alone.
+    assert [] == [line for line in found if "unused-rpmlintrc-filter" not in line]
 
 
 def test_the_command_is_never_apart_from_the_module(package: Path, built: Path) -> None:
