@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from .prompts import Place, Prompts
+
 ANSWER_SECONDS = 600.0  # for a person, at one prompt
 
 # Stands for PAM_AUTHTOK where it is known by hearsay: the module says when an answer equals it.
@@ -56,7 +58,10 @@ _Message = Message  # in Handle, Message is the attribute
 
 
 class Handle:
-    """One pam_sm_authenticate call of a peer; ``connection`` is a SOCK_SEQPACKET socket."""
+    """One pam_sm_authenticate call of a peer; ``connection`` is a SOCK_SEQPACKET socket.
+
+    ``prompts`` counts those who wait at theirs; None in a worker of one login.
+    """
 
     PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_ERROR_MSG, PAM_TEXT_INFO = 1, 2, 3, 4
     exception = ConversationError
@@ -65,9 +70,13 @@ class Handle:
     # Never an answer that was typed: that holds no NUL. An absent password is as good as one.
     authtok = _SAME_AS_PASSWORD
 
-    def __init__(self, connection: _socket.socket, request: wire.Request) -> None:
+    def __init__(
+        self, connection: _socket.socket, request: wire.Request, prompts: Prompts | None = None
+    ) -> None:
         self._connection = connection
         self._request = request
+        self._prompts = prompts
+        self._place: Place | None = None
 
     @property
     def password_given(self) -> bool:
@@ -97,6 +106,21 @@ class Handle:
     def env(self) -> dict[str, str]:
         info = self._request.ssh_auth_info
         return {} if info is None else {"SSH_AUTH_INFO_0": info.decode("utf-8", "replace")}
+
+    def take_place(self, name: str) -> Place | None:
+        """Take a place at which a person can be asked; None where nobody counts them.
+
+        Only then, not when the login begins: one that asks nothing needs none.
+        """
+        if self._prompts is not None:
+            items = (self._request.rhost, self._request.ruser, self._request.tty)
+            origin = [(item or b"").decode("utf-8", "replace") for item in items]
+            self._place = self._prompts.enter(name, *origin)
+        return self._place
+
+    def leave_place(self) -> None:
+        if self._prompts is not None and self._place is not None:
+            self._prompts.leave(self._place)
 
     def conversation(self, message: _Message) -> Response:
         """Show ``message`` through the application. Raises ConversationError, UnicodeError."""

@@ -5,6 +5,7 @@ What a host must hand over as ``pamh`` is what pam_python gives, no more than th
     get_user(None) -> str            service, rhost, ruser, tty: str or None
     authtok: str or None (read only) env: a mapping with get(key)
     password_given: bool, where authtok stands for a password that there may not be
+    take_place(user) -> prompts.Place or None, where a service counts those who wait at a prompt
     conversation(Message) -> an object with .resp: str or None
     Message(style, text)             exception: what conversation() raises on failure
     PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_ERROR_MSG, PAM_TEXT_INFO: int
@@ -169,7 +170,21 @@ class _Login:
         self._log("unenrolled", group=admitted.group, reason=admitted.reason, detail=detail)
         return self._enrol(record) if may_enrol else self._ask_and_verify(None)
 
+    def _is_turned_away(self) -> bool:
+        """Tell whether too many logins of this user wait to be asked already."""
+        take_place = getattr(self._pamh, "take_place", None)
+        place = take_place(self._source.user) if take_place else None
+        if place is None or place.may_ask:
+            return False
+        if place.news:
+            self._log("throttled", reason="too many prompts", detail=place.news)
+        if place.may_tell:
+            self._conversation.tell(messages.TOO_MANY_PROMPTS, error=True)
+        return True
+
     def _enrol(self, record: UserRecord | None) -> int:
+        if self._is_turned_away():
+            return PAM_MAXTRIES
         from .first_login import ENROLLED, FirstLogin
 
         # Only now, when the password is known to be right: its time would tell who must enrol.
@@ -234,6 +249,8 @@ class _Login:
 
     def _ask_and_verify(self, record: UserRecord | None) -> int:
         """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""
+        if self._is_turned_away():
+            return PAM_MAXTRIES
         code, rejected = PAM_AUTH_ERR, 0
         name, decoy = self._source.user, record is None
         if self._decoy is not None:

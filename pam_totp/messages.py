@@ -17,7 +17,10 @@ UNAVAILABLE = (
     "Verification codes cannot be checked right now. An administrator finds the reason in the "
     "system log."
 )
-TOO_MANY_PROMPTS = "Too many logins of yours are waiting for a code. Finish or close one of them."
+TOO_MANY_PROMPTS = (
+    "Too many logins of yours are waiting for a code. Finish or close one of them. If they are not "
+    "yours, change your password: somebody may know it."
+)
 PASSWORD_AS_ANSWER = (
     "the password came back as the code: sshd's password method answers every prompt with it; "
     "set 'PasswordAuthentication no' and 'KbdInteractiveAuthentication yes' in sshd_config"

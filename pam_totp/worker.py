@@ -17,7 +17,7 @@ import resource
 import struct
 import sys
 
-from . import audit, config, control_group, embedding, hook, identity, messages, sandbox, wire
+from . import audit, config, control_group, embedding, hook, identity, sandbox, wire
 from .errors import PamTotpError
 from .handle import Handle
 from .records import NamedTuple
@@ -27,8 +27,6 @@ SOCKET = wire.SOCKET
 INHERITED = 3  # the number of an inherited socket; SD_LISTEN_FDS_START
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
-MESSAGE_SECONDS = 2.0  # for the message of a login that has no place
-PAM_SILENT, PAM_MAXTRIES = 0x8000, 11
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +117,7 @@ def serve(
 ) -> None:
     """Serve one login from its request to its result. Never raises; closes ``connection``.
 
-    ``prompts``: where its user has a place, or has not. ``is_sandboxed``: refuse a login whose
+    ``prompts``: counts those who wait at theirs. ``is_sandboxed``: refuse a login whose
     store only another worker can write.
     """
     try:
@@ -151,18 +149,13 @@ def _serve(
     except PamTotpError as error:
         refuse(connection, peer, str(error))
         return
-    name = request.user or b""
-    if prompts is not None and not prompts.enter(name):
-        code = _turn_away(connection, request)
-    else:
-        try:
-            # The first argument is the script's path under pam_python.
-            arguments = ["pam_totp.so", *_arguments(request)]
-            handle = Handle(connection, request)
-            code = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
-        finally:
-            if prompts is not None:
-                prompts.leave(name)
+    handle = Handle(connection, request, prompts)
+    try:
+        # The first argument is the script's path under pam_python.
+        arguments = ["pam_totp.so", *_arguments(request)]
+        code = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
+    finally:
+        handle.leave_place()
     try:
         connection.send(wire.result(code))
     except OSError:
@@ -172,24 +165,6 @@ def _serve(
 
 def _arguments(request: wire.Request) -> list[str]:
     return [argument.decode("utf-8", "replace") for argument in request.arguments]
-
-
-def _turn_away(connection: _socket.socket, request: wire.Request) -> int:
-    """Say that too many logins of this user wait. A refusal would start one more worker."""
-    user, service, rhost, tty = (
-        (value or b"").decode("utf-8", "replace")
-        for value in (request.user, request.service, request.rhost, request.tty)
-    )
-    source = audit.Source(f"{service}:auth", user, rhost, tty)
-    audit.record("throttled", source, reason="too many prompts")
-    if not request.flags & PAM_SILENT:
-        try:
-            connection.settimeout(MESSAGE_SECONDS)
-            connection.send(wire.message(Handle.PAM_ERROR_MSG, messages.TOO_MANY_PROMPTS))
-            connection.recv(wire.MAX_PACKET)
-        except OSError:
-            pass
-    return PAM_MAXTRIES
 
 
 def refuse(connection: _socket.socket, peer: Peer, reason: str, *, log: bool = True) -> None:

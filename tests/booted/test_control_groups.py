@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from pam_totp import prompts
 from tests.booted.logins import (
     PAM_SERVICE,
     SERVICE,
@@ -216,16 +217,16 @@ def test_prompts_of_one_user_are_bounded_and_start_no_worker(
     machine: Booted, bob: Account, users: Iterator[Account]
 ) -> None:
     since = machine.run("date", "+%s").stdout.strip()
-    most = 50
+    most = prompts.MAX_OF_ONE_PLACE
     parked = PARKED % most
     with unit_of_bob(machine, parked):
         wait_until(lambda: sudos(machine) == most)
         time.sleep(3)
-        command = ("pamtester", PAM_SERVICE, "bob", "authenticate")
+        command = ("pamtester", "-I", "ruser=bob", PAM_SERVICE, "bob", "authenticate")
         done = machine.run(*command, typed="1\n", check=False)
         assert "Too many logins of yours are waiting" in done.stdout + done.stderr
         assert log_in(machine, next(users))
     lines = "\n".join(journal(machine, f"--since=@{since}"))
-    assert 'event=throttled user=bob reason="too many prompts"' in lines
+    assert 'event=throttled user=bob ruser=bob reason="too many prompts"' in lines
     assert "pam_totp-worker@" not in lines
     assert "no worker" not in lines

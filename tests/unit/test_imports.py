@@ -96,7 +96,7 @@ MAY_IMPORT = {
     "issuing": {"recovery", "verifier"},
     "picture": set(),
     "control_group": {"errors"},
-    "prompts": set(),
+    "prompts": {"records"},
     "sandbox": {"config", "config_values", "errors"},
     "first_login": {
         "admission",
@@ -147,7 +147,6 @@ MAY_IMPORT = {
         "hook",
         "identity",
         "listening",
-        "messages",
         "records",
         "sandbox",
         "wire",
