@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import grp
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
 
-from pam_totp import admission, identity, membership, store
+from pam_totp import admission, store
 from pam_totp.admission import GroupRule
 
 from . import policy, ui
+from .access import directory
 from .session import Session, now
 
 
@@ -53,11 +53,13 @@ def how_to_end(group: str, rules: Iterable[GroupRule]) -> str:
 
 def _name(group: str, known: Iterable[str]) -> str:
     """Return the name of a group as the directory writes it; a rule may outlast its group."""
-    try:
-        return grp.getgrnam(group).gr_name
-    except (KeyError, ValueError):
-        if group in known:
-            return group
+    found = directory.group(group)
+    if found is not None:
+        return found.name
+    if group in known:
+        return group
+    if directory.problem():
+        raise ui.CommandFailed(f"{group} is not known: {directory.problem()}", directory.HINT)
     raise ui.NoSuchUser(
         f"there is no group {group} on this machine", "check the spelling with: getent group"
     )
@@ -97,10 +99,10 @@ def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove
 
 def _members_with_an_exemption(opened: store.Store, group: str) -> Iterator[str]:
     for record in opened.records():
-        entry = identity.passwd_entry(record.name)
+        entry = directory.person(record.name)
         if entry and admission.is_exempt(record, now()) and _is_member(entry, group):
             yield record.name
 
 
 def _is_member(entry: pwd.struct_passwd, group: str) -> bool:
-    return bool(membership.groups_among(entry, (group,)).member_of)
+    return bool(directory.groups_among(entry, (group,)).member_of)

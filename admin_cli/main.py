@@ -11,6 +11,7 @@ import click
 from pam_totp import __version__, config
 
 from . import doctor, reports, rollout, rotation, setup, state, status, ui
+from .access import directory
 from .enrolment import enroll
 from .session import Session
 from .switching import confirming, enabling
@@ -53,6 +54,7 @@ def totpctl(context: click.Context, config_path: str) -> None:
         context.exit(ui.USAGE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in memory from here on
     os.umask(0o077)  # key and store are nobody else's, and not less than ours, whatever it was
+    directory.forget()
     context.obj = Session(os.path.abspath(config_path))
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import grp
 import pwd
 from collections.abc import Iterable
 
-from pam_totp import admission, dates, identity, membership, verifier
+from pam_totp import admission, dates, identity, verifier
 from pam_totp.admission import Admission, GroupRule
 from pam_totp.config import Config
 from pam_totp.verifier import UserRecord
 
+from .access import directory
 from .session import now
 
 
@@ -18,7 +18,7 @@ def admission_of(
     name: str, record: UserRecord | None, rules: Iterable[GroupRule], settings: Config
 ) -> Admission | None:
     """Return what a login of ``name`` meets, by the file alone; None where there is no account."""
-    entry = identity.passwd_entry(name)
+    entry = directory.person(name)
     if entry is None:
         return None
     return admit(entry, record, tuple(rules), settings, now())
@@ -32,7 +32,7 @@ def admit(
     at: int,
 ) -> Admission:
     """Return what a login of an account meets at unix time ``at``."""
-    groups = membership.groups_among(entry, admission.groups_that_count(rules, settings))
+    groups = directory.groups_among(entry, admission.groups_that_count(rules, settings))
     return admission.admit(record, rules, groups, settings, at, identity.account(entry))
 
 
@@ -72,11 +72,8 @@ def last_day(until: int) -> str:
 
 
 def group_exists(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except (KeyError, ValueError):
-        return False
-    return True
+    """Return whether there is such a group, or may be: a directory that hangs does not say."""
+    return directory.group(name) is not None or bool(directory.problem())
 
 
 def _why(admitted: Admission) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import socket
 import time
 
@@ -16,7 +15,10 @@ from pam_totp.errors import Unavailable
 from pam_totp.verifier import UserRecord
 
 from . import ui
+from .access import directory
 from .completion import candidates
+
+_NO_LOGIN = 2**32 - 1  # what the kernel says where nobody logged in
 
 
 class Session:
@@ -86,27 +88,30 @@ user_argument = click.argument("user", shell_complete=candidates.enrolled)
 
 
 def account_name(user: str) -> str:
-    """Return the canonical name of an account of this machine. Raises ui.NoSuchUser."""
-    try:
-        return pwd.getpwnam(user).pw_name
-    except (KeyError, ValueError):
-        raise ui.NoSuchUser(
-            f"there is no user {user} on this machine",
-            "check the spelling with: totpctl list; getent passwd",
-        ) from None
+    """Return the canonical name of an account of this machine.
+
+    Raises ui.NoSuchUser; ui.CommandFailed where the directory does not say.
+    """
+    entry = directory.person(user)
+    if entry is not None:
+        return entry.pw_name
+    if directory.problem():
+        raise ui.CommandFailed(f"{user} is not known: {directory.problem()}", directory.HINT)
+    raise ui.NoSuchUser(
+        f"there is no user {user} on this machine",
+        "check the spelling with: totpctl list; getent passwd",
+    )
 
 
 def known_name(user: str) -> str:
-    """Like account_name, but an account that is gone may still have its record."""
-    try:
-        return account_name(user)
-    except ui.NoSuchUser:
-        return user
+    """Like account_name, but an account that is not known may still have its record."""
+    entry = directory.person(user)
+    return user if entry is None else entry.pw_name
 
 
 def account_of(name: str) -> Account | None:
     """Return what ties a record to the account ``name``; None if there is no such account."""
-    entry = identity.passwd_entry(name)
+    entry = directory.person(name)
     return None if entry is None else identity.account(entry)
 
 
@@ -139,6 +144,8 @@ def _administrator() -> str:
     """Name who ran the command: the login user that the kernel remembers through sudo and su."""
     try:
         with open("/proc/self/loginuid", encoding="ascii") as file:
-            return pwd.getpwuid(int(file.read())).pw_name
-    except (OSError, ValueError, KeyError, OverflowError):
-        return os.environ.get("SUDO_USER") or str(os.getuid())
+            uid = int(file.read())
+    except (OSError, ValueError):
+        uid = _NO_LOGIN
+    entry = directory.person_of_uid(uid) if uid != _NO_LOGIN else None
+    return entry.pw_name if entry else os.environ.get("SUDO_USER") or str(os.getuid())

@@ -12,6 +12,7 @@ from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
 from . import ui
+from .access import directory
 from .checks import sshd
 from .checks.facts import SSHD, CannotTell, Facts
 from .checks.finding import Finding
@@ -186,6 +187,8 @@ def _show(document: dict[str, Any], now: int) -> None:
     for line in ui.table(headings, [_row(entry) for entry in document["services"]]):
         ui.result(line)
     people, policy = document["people"], document["policy"]
+    if directory.problem():
+        ui.warning(f"{directory.problem()}: only people and groups of the files are counted")
     if people is None or policy is None:
         ui.warning("the store, its key or the configuration cannot be used: see totpctl doctor")
         return

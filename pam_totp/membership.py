@@ -31,7 +31,7 @@ _REAP_SECONDS = 1.0  # a process that a disk or NFS holds does not die; nobody w
 
 def local_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
     """Return what /etc/group alone says of ``names``: who is a member there is one for certain."""
-    ids, own = _read_group_file(entry)
+    ids, own = read_group_file(entry)
     return Groups(tuple(name for name in names if ids.get(_encoded(name)) in own))
 
 
@@ -39,7 +39,7 @@ def groups_among(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
     """Return what file and directory say of ``names``. Takes SECONDS at most, and never raises."""
     if not names:
         return Groups()
-    ids, own = _read_group_file(entry)
+    ids, own = read_group_file(entry)
     deadline = time.monotonic() + SECONDS
     questions: list[_Question] = []
     problem = ""
@@ -73,6 +73,19 @@ def groups_among(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
     )
 
 
+def ask(database: str, key: bytes, deadline: float) -> bytes:
+    """Return the lines of ``key`` in a database of NSS, of everything there where it is empty.
+
+    Raises TimeoutError at ``deadline``, a time of time.monotonic(); OSError or ValueError where
+    getent does not do its work.
+    """
+    question = _Question(database, key)
+    try:
+        return question.answer(deadline)
+    finally:
+        question.close()
+
+
 def _encoded(name: str) -> bytes:
     """Return ``name`` as NSS takes it; empty for what no group can be called."""
     try:
@@ -82,14 +95,14 @@ def _encoded(name: str) -> bytes:
     return b"" if b"\0" in encoded else encoded
 
 
-def _read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[int]]:
+def read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[int]]:
     """Return the numbers of the groups of the file, and those that ``entry`` is a member of."""
     ids: dict[bytes, int] = {}
     own = {entry.pw_gid}
-    if not _files_come_first():
+    if not files_come_first(b"group", b"initgroups"):
         return ids, own
     user = os.fsencode(entry.pw_name)
-    for line in _lines(GROUP_FILE):
+    for line in lines_of(GROUP_FILE):
         fields = line.split(b":")
         if len(fields) != 4 or not fields[2].isdigit() or line[:1] in b"+-#":
             continue
@@ -100,16 +113,16 @@ def _read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[in
     return ids, own
 
 
-def _files_come_first() -> bool:
-    """Tell whether NSS asks /etc/group before anything else, so that its word stands."""
-    for line in _lines(SWITCH_FILE):
+def files_come_first(*databases: bytes) -> bool:
+    """Tell whether NSS asks the files in /etc before anything else, so that their word stands."""
+    for line in lines_of(SWITCH_FILE):
         database, _, services = line.partition(b"#")[0].partition(b":")
-        if database.strip() in (b"group", b"initgroups") and services.split()[:1] != [b"files"]:
+        if database.strip() in databases and services.split()[:1] != [b"files"]:
             return False
     return True
 
 
-def _lines(path: str) -> list[bytes]:
+def lines_of(path: str) -> list[bytes]:
     try:
         with open(path, "rb") as file:
             return file.read().split(b"\n")
@@ -122,11 +135,12 @@ class _Question:
 
     def __init__(self, database: str, key: bytes) -> None:
         self._key = key
+        words = (PROGRAM, database, "--", key) if key else (PROGRAM, database)
         self._answer, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self._child = os.posix_spawn(
                 PROGRAM,
-                [os.fsencode(word) for word in (PROGRAM, database, "--", key)],
+                [os.fsencode(word) for word in words],
                 _ENVIRONMENT,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -144,14 +158,14 @@ class _Question:
 
     def groups_of_user(self, deadline: float) -> set[int]:
         """Return the numbers in the one line that getent always writes. Raises OSError."""
-        line = self._read(deadline)
+        line = self.answer(deadline)
         if not line.startswith(self._key) or not line.endswith(b"\n"):
             raise ValueError("no answer came")
         return set(map(int, line[len(self._key) :].split()))
 
     def id_of_group(self, deadline: float) -> int | None:
         """Return the number of the group, None where there is none. Raises OSError."""
-        fields = self._read(deadline).split(b":")
+        fields = self.answer(deadline).split(b":")
         if len(fields) < 3:
             return None
         # getent takes what strtoul(3) reads for a number: then the name has to be the same.
@@ -159,7 +173,7 @@ class _Question:
             return None
         return int(fields[2])
 
-    def _read(self, deadline: float) -> bytes:
+    def answer(self, deadline: float) -> bytes:
         """Return all that getent writes. Raises TimeoutError, or another OSError."""
         chunks: list[bytes] = []
         left = MAX_BYTES

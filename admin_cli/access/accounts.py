@@ -6,7 +6,6 @@ Sources: passwd(5), shadow(5), sshd_config(5).
 from __future__ import annotations
 
 import errno
-import grp
 import os
 import pwd
 import re
@@ -14,6 +13,8 @@ import stat
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from . import directory
 
 SHADOW = "/etc/shadow"
 ADMIN_GROUPS = ("sudo", "wheel", "admin")
@@ -43,10 +44,10 @@ def everybody(more: Iterable[str] = ()) -> dict[str, pwd.struct_passwd]:
     A directory may know people that it does not list: sssd lists nobody, unless told to.
     """
     found: dict[str, pwd.struct_passwd] = {}
-    for entry in pwd.getpwall():
+    for entry in directory.people():
         found.setdefault(entry.pw_name, entry)
     for name in (*members_of(ADMIN_GROUPS), *more):
-        if name not in found and (known := _passwd(name)) is not None:
+        if name not in found and (known := directory.person(name)) is not None:
             found.setdefault(known.pw_name, known)
     return found
 
@@ -55,26 +56,17 @@ def members_of(names: Iterable[str]) -> set[str]:
     """Return who is listed as a member of one of the groups; primary groups are not seen here."""
     members: set[str] = set()
     for name in names:
-        try:
-            members.update(grp.getgrnam(name).gr_mem)
-        except KeyError:
-            continue
+        found = directory.group(name)
+        members.update(found.members if found is not None else ())
     return members
 
 
 def group_ids(entry: pwd.struct_passwd) -> set[int]:
-    return set(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return directory.group_ids(entry)
 
 
 def group_names(entry: pwd.struct_passwd) -> set[str]:
-    """Return the names of all groups of an account, its primary one too."""
-    names = set()
-    for number in group_ids(entry):
-        try:
-            names.add(grp.getgrgid(number).gr_name)
-        except KeyError:
-            continue
-    return names
+    return directory.group_names(entry)
 
 
 def has_shell(entry: pwd.struct_passwd) -> bool:
@@ -122,13 +114,6 @@ def has_key(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> str:
     if MAYBE in files or any(settings.get(other, "none") != "none" for other in others):
         return MAYBE
     return ONE_COMMAND if ONE_COMMAND in files else NO
-
-
-def _passwd(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        return None
 
 
 def _is_usable(password: str) -> bool:

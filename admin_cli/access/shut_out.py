@@ -13,7 +13,7 @@ from pam_totp.errors import PamTotpError
 
 from .. import session
 from ..sshd.access import Access
-from . import accounts, becoming_root, sudoers
+from . import accounts, becoming_root, directory, sudoers
 from .accounts import NO
 from .becoming_root import ROOT, Judge, Machine, Obstacle, Policy, Standing, in_words
 
@@ -91,6 +91,8 @@ def look(opened: session.Session, notes: list[str]) -> Machine:
         notes.append(f"{error}; as administrators count root and the members of {groups}")
     named = (user for rule in sudo.rules for user in rule.users if user[:1] not in "%#+")
     entries = accounts.everybody((ROOT, *records, *named))
+    if directory.problem():
+        notes.append(f"{directory.problem()}: only people and groups of the files were looked at")
     return Machine(entries, accounts.read_shadow(), sudo, policy)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import Iterator
 
 from pam_totp import pam_stack
 from pam_totp.pam_lines import Line, NotUnderstood
 
 from .. import sshd, ui
-from ..access import accounts
+from ..access import accounts, directory
 from .facts import Facts
 from .finding import WRONG, Found, check
 from .services import path_of
@@ -44,11 +43,9 @@ def _without_password() -> list[str]:
     names = []
     for name, line in accounts.read_shadow().items():
         if line.password == "":
-            try:
-                if accounts.has_shell(pwd.getpwnam(name)):
-                    names.append(name)
-            except KeyError:
-                continue
+            entry = directory.person(name)
+            if entry is not None and accounts.has_shell(entry):
+                names.append(name)
     return names
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pam_totp import admission, dates, pam_stack, verifier
 
 from .. import policy
-from ..access import becoming_root
+from ..access import becoming_root, directory
 from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
 from .services import arguments_of
@@ -15,6 +15,25 @@ from .services import arguments_of
 FEW_RECOVERY_CODES = 4
 SHOWN = 10  # names in one line
 _DENIED = "they are denied wherever a code is asked for"
+
+
+@check("directory", WRONG, "each login waits for it; whom it exempts from codes is asked for one")
+def directory_answers(facts: Facts) -> Iterator[Found]:
+    """Find that the other checks looked at the files alone."""
+    yield from _unseen(facts, directory.HANGS)
+
+
+@check("slow-directory", NOTE, "somebody whom doctor did not look at may be denied, or not asked")
+def directory_is_slow(facts: Facts) -> Iterator[Found]:
+    """Find the same where each answer came in time, but there were too many questions."""
+    yield from _unseen(facts, directory.SLOW)
+
+
+def _unseen(facts: Facts, problem: str) -> Iterator[Found]:
+    for entry in facts.people.values():
+        directory.group_names(entry)
+    if directory.problem() == problem:
+        yield f"{problem}: only people and groups of the files were checked", directory.HINT
 
 
 @check("administrators", WRONG, "nobody is left who could fix anything, but at the console")
@@ -204,6 +223,8 @@ def _listed(names: list[str]) -> str:
 
 
 CHECKS = (
+    directory_answers,
+    directory_is_slow,
     administrators,
     unenrolled,
     enrolment_at_login,

@@ -10,7 +10,7 @@ from pam_totp import admission, identity
 from pam_totp.admission import Account
 from pam_totp.verifier import UserRecord
 
-from ..access import accounts, birth
+from ..access import accounts, birth, directory
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 
@@ -21,7 +21,7 @@ _INHERITED = "a new account of the same name would be asked for the old phone"
 @check("gone-accounts", NOTE, _INHERITED)
 def gone_accounts(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
-        if identity.passwd_entry(record.name) is None:
+        if directory.person(record.name) is None and not directory.problem():
             yield (
                 f"there is a record of {record.name}, but no such account",
                 f"if it is gone for good, run: totpctl remove {record.name}",
@@ -59,7 +59,7 @@ def made_again(facts: Facts) -> Iterator[Found]:
 
 def _with_accounts(facts: Facts) -> Iterator[tuple[UserRecord, pwd.struct_passwd, Account]]:
     for record in facts.records:
-        entry = identity.passwd_entry(record.name)
+        entry = directory.person(record.name)
         if entry is not None:
             yield record, entry, identity.account(entry)
 

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from .. import programs
-from ..access import accounts, becoming_root, sudoers
+from ..access import accounts, becoming_root, directory, sudoers
 from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
 from .service import PAM_PYTHON
@@ -203,11 +203,11 @@ def _is_member(group: str, entry: pwd.struct_passwd) -> bool:
 
 def _may_log_in(who: str) -> bool:
     """Only of a single account that is there can it be said that nobody logs in to it."""
-    try:
-        entry = pwd.getpwuid(int(who[1:])) if who.startswith("#") else pwd.getpwnam(who)
-    except (KeyError, ValueError, OverflowError):
-        return True
-    return accounts.has_shell(entry)
+    if who.startswith("#"):
+        entry = directory.person_of_uid(int(who[1:])) if who[1:].isdecimal() else None
+    else:
+        entry = directory.person(who)
+    return entry is None or accounts.has_shell(entry)
 
 
 def _defaults(facts: Facts) -> Iterator[tuple[str, object]]:

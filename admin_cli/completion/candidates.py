@@ -6,9 +6,7 @@ else, under sudo too, where the completion runs as the user, from the directory.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import re
 import sqlite3
 from collections.abc import Iterable
@@ -20,6 +18,7 @@ from pam_totp.errors import PamTotpError
 from pam_totp.store import glance
 from pam_totp.store.glance import Person
 
+from ..access import directory
 from ..access.accounts import has_shell
 from ..switching import pam_file
 from ..switching.trial_record import SERVICE
@@ -54,7 +53,7 @@ def labels(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def groups(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    names = sorted({entry.gr_name for entry in grp.getgrall()})
+    names = sorted({group.name for group in directory.groups()})
     return _to_choose(names, context, parameter, incomplete)
 
 
@@ -96,7 +95,7 @@ def _names_or_accounts(people: Iterable[Person] | None) -> list[str]:
 
 
 def _accounts() -> list[str]:
-    return sorted({entry.pw_name for entry in pwd.getpwall() if has_shell(entry)})
+    return sorted({entry.pw_name for entry in directory.people() if has_shell(entry)})
 
 
 def _people(context: click.Context) -> list[Person] | None:

@@ -20,12 +20,13 @@ _PROGRAM = """
 import json, pwd, sys
 from pam_totp import audit
 audit.SYSLOG_SOCKET = sys.argv.pop(1)
-people, known = json.loads(sys.argv.pop(1)), pwd.getpwnam
-def getpwnam(name):
+from admin_cli.access import directory
+people, known = json.loads(sys.argv.pop(1)), directory.person
+def person(name):
     if name in people:
         return pwd.struct_passwd((people[name], "x", 4000, 4000, "", "/", "/bin/sh"))
     return known(name)
-pwd.getpwnam = getpwnam
+directory.person = person
 from admin_cli.__main__ import run
 run()
 """

@@ -28,7 +28,7 @@ def alice() -> pwd.struct_passwd:
 
 @pytest.fixture(autouse=True)
 def _nobody_is_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.getgrouplist", lambda name, number: [number])
+    monkeypatch.setattr("admin_cli.access.directory.group_ids", lambda entry: {entry.pw_gid})
 
 
 def why_denied(policy: Policy, entry: pwd.struct_passwd, *, password: bool) -> str:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.support import hosts
 from tests.support.logs import fields
 from tests.support.machine import Account, Machine, Terminal
 
@@ -19,6 +20,7 @@ HANG = """
 #include <errno.h>
 #include <grp.h>
 #include <nss.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +43,29 @@ enum nss_status _nss_hang_initgroups_dyn(const char *user, gid_t group, long *st
     hang();
     *error = ENOENT;
     return NSS_STATUS_UNAVAIL;
+}
+
+enum nss_status _nss_hang_getpwnam_r(const char *name, struct passwd *result, char *buffer,
+                                     size_t size, int *error)
+{
+    (void)name, (void)result, (void)buffer, (void)size;
+    hang();
+    *error = ENOENT;
+    return NSS_STATUS_UNAVAIL;
+}
+
+enum nss_status _nss_hang_setpwent(int stay)
+{
+    (void)stay;
+    hang();
+    return NSS_STATUS_UNAVAIL;
+}
+
+enum nss_status _nss_hang_getpwent_r(struct passwd *result, char *buffer, size_t size, int *error)
+{
+    (void)result, (void)buffer, (void)size;
+    *error = ENOENT;
+    return NSS_STATUS_NOTFOUND;
 }
 
 enum nss_status _nss_hang_getgrnam_r(const char *name, struct group *result, char *buffer,
@@ -115,3 +140,22 @@ def test_whom_the_file_exempts_does_not_wait_for_a_directory(hung: Machine) -> N
     assert time.monotonic() - begin < 4
     line = fields(hung.log.wait_for(":auth)", "event=skipped"))
     assert ("robot", "daemon") == (line["user"], line["group"])
+
+
+@pytest.mark.parametrize("host", [hosts.SPAWNED])
+def test_administrators_are_told_and_do_not_wait_for_each_person(hung: Machine) -> None:
+    """Neither for groups nor for accounts, which both hang here, and each answer for 35 s."""
+    rule(hung, "exempt", "--group", "daemon")
+    hung.write("/etc/pam.d/sudo", "@include common-auth\n" + LINES + "@include common-account\n")
+    hung.run("sed", "-i", "s/^passwd: .*/passwd: files hang/", "/etc/nsswitch.conf")
+    begin = time.monotonic()
+    done = hung.run("totpctl", "doctor", check=False)
+    assert (6, True) == (done.returncode, "[directory]" in done.stdout), done.stdout
+    assert "WRONG  the directory does not answer in time: only people and" in done.stdout
+    assert "no such" not in done.stdout
+    done = hung.run("totpctl", "status")
+    assert "the directory does not answer in time" in done.stderr
+    done = hung.run("totpctl", "enable", "su", "--dry-run", check=False)
+    assert "the directory does not answer in time" in done.stdout + done.stderr
+    assert time.monotonic() - begin < 45
+    assert "" == getents(hung)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.root
 
 NOT_IN_A_TABLE = {
     *("clock", "clock-of-host", "clock-hardware", *ALWAYS),
+    *("directory", "slow-directory"),  # test_directory_hangs, tests/unit/test_directory.py
     "doctor-timer",  # of systemd: tests/booted/test_doctor_units.py
     *("renumbered", "made-again"),  # of a directory, of a disk that tells births: test_reused_names
 }

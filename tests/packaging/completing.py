@@ -31,7 +31,8 @@ audit.SYSLOG_SOCKET = {log!r}
 config.DEFAULT_PATH = {config!r}
 pam_stack.PAM_FOLDERS = ({pam!r},)
 os.geteuid = lambda: {euid}
-pwd.getpwall = lambda: [
+from admin_cli.access import directory
+directory.people = lambda: [
     pwd.struct_passwd((name, "x", 4000, 4000, "", "/", "/bin/sh")) for name in {accounts!r}
 ] + [pwd.struct_passwd(("daemon", "x", 1, 1, "", "/", "/usr/sbin/nologin"))]
 from admin_cli.__main__ import run

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admin_cli.access import directory
 from admin_cli.completion import answering, bash_line
 from admin_cli.main import totpctl
 from pam_totp import config
@@ -33,8 +34,8 @@ def as_root(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(option, "default", str(place.config_path))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(
-        pwd,
-        "getpwall",
+        directory,
+        "people",
         lambda: [
             pwd.struct_passwd(("zoe", "x", 4000, 4000, "", "/", "/bin/sh")),
             pwd.struct_passwd(("daemon", "x", 1, 1, "", "/", "/usr/sbin/nologin")),

@@ -1,0 +1,99 @@
+"""What totpctl asks of a directory: as little as it can, and nothing more of one that hangs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from admin_cli import session, ui
+from admin_cli.access import directory
+from pam_totp import membership
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Files that are asked first, and a getent of one's own."""
+    passwd = "alice:x:1000:1000::/home/alice:/bin/sh\n"
+    (tmp_path / "passwd").write_text(passwd, encoding="utf-8")
+    (tmp_path / "group").write_text("wheel:x:10:alice\nalice:x:1000:\n", encoding="utf-8")
+    switch = "passwd: files sss\ngroup: files sss\n"
+    (tmp_path / "nsswitch.conf").write_text(switch, encoding="utf-8")
+    monkeypatch.setattr(directory, "PASSWD_FILE", str(tmp_path / "passwd"))
+    monkeypatch.setattr(membership, "GROUP_FILE", str(tmp_path / "group"))
+    monkeypatch.setattr(membership, "SWITCH_FILE", str(tmp_path / "nsswitch.conf"))
+    monkeypatch.setattr(membership, "PROGRAM", str(tmp_path / "getent"))
+    monkeypatch.setattr(membership, "SECONDS", 0.5)
+    directory.forget()
+    yield tmp_path
+    directory.forget()
+
+
+def getent(folder: Path, script: str) -> None:
+    """Let ``script`` stand for getent: $1 is the database, $3 the key."""
+    (folder / "getent").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / "getent").chmod(0o755)
+
+
+def test_people_and_groups_of_the_directory_are_found_beside_those_of_the_files(
+    machine: Path,
+) -> None:
+    line = 'echo "$3:x:5000:5000::/:/bin/sh"'
+    getent(
+        machine,
+        f'case $1 in passwd) {line};; group) echo staff:x:20:;; *) echo "$3   20";; esac',
+    )
+    carol = directory.person("carol")
+    assert carol is not None
+    assert (5000, {5000, 20}) == (carol.pw_uid, directory.group_ids(carol))
+    alice = directory.person("alice")
+    assert alice is not None
+    assert {"wheel", "alice", "staff"} == directory.group_names(alice)
+    assert "" == directory.problem()
+
+
+def test_a_directory_that_hangs_is_asked_once(machine: Path) -> None:
+    getent(machine, f"echo >> {machine}/asked; exec sleep 30")
+    begin = time.monotonic()
+    alice = directory.person("alice")
+    assert alice is not None
+    assert {"wheel", "alice"} == directory.group_names(alice)
+    assert [None] * 20 == [directory.person(f"user{number}") for number in range(20)]
+    assert {"alice"} == {entry.pw_name for entry in directory.people()}
+    assert ("staff",) == directory.groups_among(alice, ("wheel", "staff")).unknown
+    assert directory.HANGS == directory.problem()
+    assert "\n" == (machine / "asked").read_text(encoding="utf-8")
+    assert time.monotonic() - begin < 3
+
+
+def test_all_questions_of_a_run_together_take_a_bounded_time(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "SECONDS", 0.6)
+    getent(machine, f"echo >> {machine}/asked; sleep 0.2; exit 2")
+    directory.forget()
+    assert [None] * 20 == [directory.person(f"user{number}") for number in range(20)]
+    assert directory.SLOW == directory.problem()
+    assert len((machine / "asked").read_text(encoding="utf-8")) <= 4
+
+
+def test_people_whom_the_directory_does_not_name_are_not_said_to_be_missing(machine: Path) -> None:
+    getent(machine, "exec sleep 30")
+    assert "bob" == session.known_name("bob")  # the record may be there all the same
+    with pytest.raises(ui.CommandFailed, match="bob is not known") as raised:
+        session.account_name("bob")
+    assert not isinstance(raised.value, ui.NoSuchUser)
+
+
+def test_people_who_are_nowhere_are_said_to_be_missing(machine: Path) -> None:
+    getent(machine, "exit 2")
+    with pytest.raises(ui.NoSuchUser):
+        session.account_name("bob")
+
+
+def test_no_name_is_nobodys(machine: Path) -> None:
+    """For getent it stands for everybody."""
+    getent(machine, "echo bob:x:1001:1001::/:/bin/sh; echo staff:x:20:")
+    assert (None, None) == (directory.person(""), directory.group(""))
