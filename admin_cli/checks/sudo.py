@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pwd
@@ -21,21 +22,74 @@ SERVICES = ("sudo", "sudo-i")
 _MOUNTS = "/proc/1/mountinfo"
 TIMEOUT = 20  # seconds
 SHOWN = 10  # commands in one line
+_INCLUDES = re.compile(r'[@#](includedir|include)\s+"?([^"\s]+)')
 _NEITHER = "it asks for neither password nor code"
 
 
 @check("sudoers", WRONG, "what sudo refuses to read it does not obey; it may refuse everybody")
 def sudoers_errors(facts: Facts) -> Iterator[Found]:
-    """Without -f, visudo also looks at owner and mode of the files, as sudo does."""
+    """With -f, visudo looks at the rules alone: of owner and mode it wants more than sudo."""
     if not facts.asks(*SERVICES) or not os.path.exists(SUDOERS):
         return
     try:
-        done = programs.run(["visudo", "-c"], timeout=TIMEOUT)
+        done = programs.run(["visudo", "-c", "-f", SUDOERS], timeout=TIMEOUT)
     except FileNotFoundError:
         return
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines()
         yield words[0] if words else f"{SUDOERS} is not in order", _sudoers_fix("".join(words[:1]))
+    for path, status in _sudoers_files():
+        problem = _refused(status)
+        if problem:
+            is_folder = stat.S_ISDIR(status.st_mode)
+            mode = "0755" if is_folder else "0440"
+            yield f"{path}: {problem}", f"run: chown root:root {path}; chmod {mode} {path}"
+
+
+@check("sudoers-mode", NOTE, "sudo obeys it; visudo -c, by which other programs go, does not")
+def sudoers_mode(facts: Facts) -> Iterator[Found]:
+    if not facts.asks(*SERVICES):
+        return
+    for path, status in _sudoers_files():
+        mode = stat.S_IMODE(status.st_mode)
+        is_usual = mode == 0o440 and status.st_gid == 0
+        if stat.S_ISREG(status.st_mode) and not is_usual and not _refused(status):
+            yield (
+                f"{path}: mode {mode:04o}, group {status.st_gid}; usual are 0440 and 0",
+                f"run: chown root:root {path}; chmod 0440 {path}",
+            )
+
+
+def _sudoers_files() -> Iterator[tuple[str, os.stat_result]]:
+    """Yield sudoers, and the files and folders that it includes itself: see sudoers(5)."""
+    for path in (SUDOERS, *_included()):
+        with contextlib.suppress(OSError):
+            yield path, os.stat(path)
+
+
+def _included() -> Iterator[str]:
+    with contextlib.suppress(OSError), open(SUDOERS, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            named = _INCLUDES.match(line)
+            if named is None:
+                continue
+            path = os.path.join(os.path.dirname(SUDOERS), named[2])
+            yield path
+            if named[1] == "includedir":
+                names = sorted(os.listdir(path))
+                kept = (name for name in names if "." not in name and not name.endswith("~"))
+                yield from (os.path.join(path, name) for name in kept)
+
+
+def _refused(status: os.stat_result) -> str:
+    """Return why sudo does not read a file or a folder (sudo_check_secure in secure_path.c)."""
+    if status.st_uid != 0:
+        return f"is owned by uid {status.st_uid}, not by root"
+    if status.st_mode & stat.S_IWOTH:
+        return "is writable by others"
+    if status.st_mode & stat.S_IWGRP and status.st_gid != 0:
+        return f"is writable by group {status.st_gid}"
+    return ""
 
 
 @check("sudo-program", WRONG, "sudo runs with its caller's rights: it lets nobody become root")
@@ -157,13 +211,10 @@ def _take_out(option: str) -> str:
 
 def _sudoers_fix(words: str) -> str:
     """Return what helps against a complaint of visudo, which names the file first."""
-    named = re.match(r"(/\S+?):(\d*)", words)
+    named = re.match(r"(/\S+?):", words)
     if named is None:
         return "run: visudo"
-    file = named[1]
-    if named[2]:
-        return f"run: visudo -f {file}"
-    return f"run: chown root:root {file}; chmod 0440 {file}"
+    return f"run: visudo -f {named[1]}"
 
 
 def _rules_without_authentication(facts: Facts, *, may_log_in: bool) -> Iterator[Found]:
@@ -221,6 +272,7 @@ def _defaults(facts: Facts) -> Iterator[tuple[str, object]]:
 
 CHECKS = (
     sudoers_errors,
+    sudoers_mode,
     program,
     nopasswd,
     nopasswd_of_services,

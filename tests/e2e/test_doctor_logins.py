@@ -37,6 +37,11 @@ def in_sudo(*lines: str) -> str:
     return f"printf '{text}' >{SUDO}"
 
 
+RULES = "/etc/sudoers.d/rules"
+INCLUDED = "install -d /etc/sudoers.d; echo '@includedir /etc/sudoers.d' >>/etc/sudoers"
+RULE = f"{INCLUDED}; echo 'Defaults insults' >{RULES}; chmod 440 {RULES}"
+
+
 def in_sudoers(line: str) -> str:
     return f"echo '{line}' >>/etc/sudoers"
 
@@ -176,7 +181,16 @@ CASES = [
     ),
     # sudo
     ("sudoers", in_sudoers("alice ALL=(ALL"), "syntax error"),
-    ("sudoers", "chmod 666 /etc/sudoers", "/etc/sudoers: bad permissions, should be mode 0440"),
+    ("sudoers", "chmod 666 /etc/sudoers", "/etc/sudoers: is writable by others"),
+    ("sudoers", f"{INCLUDED}; chown alice /etc/sudoers.d", "/etc/sudoers.d: is owned by uid"),
+    (
+        "sudoers",
+        f"{RULE}; chgrp alice {RULES}; chmod 464 {RULES}",
+        f"{RULES}: is writable by group",
+    ),
+    ("sudoers-mode", f"{RULE}; chmod 644 {RULES}", f"{RULES}: mode 0644, group 0; usual"),
+    ("sudoers-mode", f"{RULE}; chmod 464 {RULES}", f"{RULES}: mode 0464, group 0; usual"),
+    ("sudoers-mode", f"{RULE}; chgrp alice {RULES}", f"{RULES}: mode 0440, group "),
     ("sudo-program", "chmod u-s /usr/bin/sudo", "/usr/bin/sudo is not setuid root"),
     (
         "sudo-program",
