@@ -179,7 +179,7 @@ class _Login:
         if place.news:
             self._log("throttled", reason="too many prompts", detail=place.news)
         if place.may_tell:
-            self._conversation.tell(messages.TOO_MANY_PROMPTS, error=True)
+            self._conversation.tell_last(messages.TOO_MANY_PROMPTS)
         return True
 
     def _enrol(self, record: UserRecord | None) -> int:

@@ -64,3 +64,15 @@ def test_owner_gets_in_by_sudo_from_elsewhere_and_with_a_key(
     line = fields(served.log.wait_for('reason="too many prompts"'))
     assert ("throttled", "alice", "127.0.0.1") == (line["event"], line["user"], line["rhost"])
     assert f"{opened} logins wait from 127.0.0.1" in line["detail"]
+
+
+def test_sudo_says_why_it_turns_its_own_caller_away(served: Machine, alice: Account) -> None:
+    """sudo shows prompts alone, and would say no more than "Sorry, try again."."""
+    for _ in range(MORE_THAN_ANYBODY_NEEDS):
+        sudo = served.spawn("sudo", "-k", "id", "-un", user="alice")
+        sudo.answer("password for alice: ", alice.password)
+        if sudo.expect_exact([CODE, TURNED_AWAY, "Sorry, try again."]):
+            break
+    assert TURNED_AWAY == sudo.after
+    sudo.answer("Press Enter: ", "")
+    sudo.expect_exact("Sorry, try again.")

@@ -41,7 +41,7 @@ def fill(worker: Worker, crowd: ExitStack, packet: bytes) -> int:
         client = crowd.enter_context(Client(worker.socket))
         client.send(packet)
         received = client.receive()
-        if received[3] != side.MESSAGE or received[4] not in side.PROMPTS:
+        if received[3] != side.MESSAGE or MESSAGE.encode() in received:
             client.socket.close()
             return number
     return MORE_THAN_ANYBODY_NEEDS
@@ -60,6 +60,22 @@ def test_one_address_leaves_places_for_others_and_for_this_machine(
     assert side.PAM_SUCCESS == worker.log_in(asked(place, rhost=OWNER), code_now(1)).code
     worker.log.wait_for("event=throttled", "user=alice", '"too many prompts"', "10 logins wait")
     assert 1 == worker.log.text().count("too many prompts")  # two were turned away
+
+
+def test_reason_comes_in_a_prompt_where_messages_are_not_shown(
+    worker: Worker, place: Place, crowd: ExitStack
+) -> None:
+    place.enrol("alice")
+    by_sudo = asked(place, service=b"sudo", ruser=b"alice", flags=0x8000)  # PAM_SILENT
+    fill(worker, crowd, by_sudo)
+    turned_away = worker.log_in(by_sudo, "")
+    assert (side.PAM_MAXTRIES, 1) == (turned_away.code, turned_away.prompts)
+    (shown,) = turned_away.shown
+    assert shown.startswith(MESSAGE)
+    assert shown.endswith("\nPress Enter: ")
+    place.configure(quiet="yes")
+    unsaid = worker.log_in(by_sudo)
+    assert (side.PAM_MAXTRIES, []) == (unsaid.code, unsaid.shown)
 
 
 def test_login_that_asks_nothing_needs_no_place(
