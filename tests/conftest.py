@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,22 @@ import pytest
 from pam_totp import audit
 from tests.support.logs import LogSocket
 from tests.support.place import Place
+
+
+def pytest_configure() -> None:
+    """Let no test depend on how it was started: from which terminal, in which language, by nohup.
+
+    What this process ignores of signals, and its environment, all programs of the tests inherit.
+    """
+    for name in list(os.environ):
+        if name in ("LANG", "LANGUAGE", "COLUMNS", "LINES", "NO_COLOR") or name.startswith("LC_"):
+            del os.environ[name]
+    os.environ |= {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
