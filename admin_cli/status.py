@@ -13,15 +13,13 @@ from pam_totp.pam_lines import NotUnderstood
 
 from . import ui
 from .access import directory
-from .checks import sshd
-from .checks.facts import SSHD, CannotTell, Facts
-from .checks.finding import Finding
+from .checks.facts import CannotTell, Facts
 from .checks.services import Service
+from .checks.verdicts import OFF, ON, verdict
 from .completion import candidates
 from .session import Session, pass_session
 from .switching import pam_file, planning, trial_record
 
-ON, OFF, BYPASSED, UNCLEAR = "on", "off", "bypassed", "unclear"
 ALWAYS = ("sshd", "sudo")
 SHOWN_NAMES = 8
 _KEYS = {
@@ -72,29 +70,16 @@ def _services(facts: Facts) -> list[str]:
 
 def _service(facts: Facts, name: str) -> dict[str, object]:
     service = facts.service(name)
-    wrong = sshd.faults(facts) if name == SSHD and service.asks else []
+    found = verdict(facts, service)
     return {
         "service": name,
-        "state": _state(facts, service, wrong),
+        "state": found.state,
         "managed": _is_managed(facts, service),
         "hosts": list(service.hosts),
-        "keys": sshd.keys_now(facts) if name == SSHD and service.asks else None,
+        "keys": found.keys,
         "unconfirmed_seconds": _seconds_left(name),
-        "trouble": _trouble(facts, service, wrong),
+        "trouble": found.trouble,
     }
-
-
-def _state(facts: Facts, service: Service, wrong: list[Finding]) -> str:
-    """``wrong`` is what doctor finds in the settings of sshd."""
-    if service.problem is not None:
-        return UNCLEAR
-    if service.judgement is None or not service.judgement.asks:
-        return OFF
-    if service.judgement.bypasses:
-        return BYPASSED
-    if wrong and not sshd.uses_pam(facts):
-        return OFF
-    return BYPASSED if wrong else ON
 
 
 def _is_managed(facts: Facts, service: Service) -> bool:
@@ -103,26 +88,6 @@ def _is_managed(facts: Facts, service: Service) -> bool:
         return True
     asking = {line.file for line in service.lines}
     return bool(asking) and all(pam_file.is_managed(facts.service(f).text) for f in asking)
-
-
-def _trouble(facts: Facts, service: Service, wrong: list[Finding]) -> str | None:
-    """Say what is wrong in a word; doctor says more."""
-    judgement = service.judgement
-    if service.problem is not None:
-        return str(service.problem)
-    if judgement is not None and judgement.nobody_gets_in:
-        return "nobody gets in"
-    if judgement is not None and judgement.key_lines_alone:
-        return "its only pam_totp line has first_factor=key"
-    if judgement is None or not judgement.asks:
-        return "was enabled" if service.name in facts.remembered else None
-    if judgement.bypasses:
-        return "a line of it lets in without a code"
-    if judgement.bad_jumps:
-        return "a jump beyond the last line denies logins"
-    if judgement.needs_other_code:
-        return "another module asks for a code too"
-    return wrong[0].problem if wrong else None
 
 
 def _seconds_left(name: str) -> int | None:

@@ -4,6 +4,7 @@
     facts.py     what they look at, each read once
     listeners.py who listens on a Unix socket
     services.py  the PAM services, and what each does about codes
+    verdicts.py  whether one asks for a code, in a word
     pam.py  modules.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py
     people.py  records.py  service.py  schedule.py    the checks
 

@@ -7,9 +7,14 @@ import os
 from pam_totp import pam_stack
 
 from .. import sshd
-from . import files, pam_file
+from . import files, pam_blocks, pam_file
 
 _BEGIN = "# BEGIN pam_totp"
+
+
+def folders() -> tuple[str, str]:
+    """Return where the files are that enable changes."""
+    return pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN)
 
 
 def keys_of(path: str, content: bytes | None) -> str | None:
@@ -46,6 +51,11 @@ def taken_back(path: str, content: bytes, keys_before: str | None) -> bytes | No
     keys, service = keys_before or None, os.path.basename(path)
     again = pam_file.enabled(service, left, keys=keys, read=pam_stack.read_pam_file)
     return files.bytes_of(again)
+
+
+def keys_alone(pam: bytes) -> bytes:
+    """Return a PAM file of sshd with pam_blocks.keys_alone() before what it says."""
+    return files.bytes_of(pam_blocks.keys_alone(files.text_of(pam)))
 
 
 def _without(path: str, content: bytes) -> bytes:

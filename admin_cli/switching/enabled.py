@@ -18,6 +18,7 @@ from . import files, pam_blocks
 
 PATH = "/var/lib/pam_totp/enabled.json"
 MAX_BYTES = 64 * 1024
+SPARE_SIZE = MAX_BYTES // 16
 
 
 class NotOurs(PamTotpError):
@@ -64,13 +65,13 @@ def remember(services: Iterable[str], keys: str | None) -> None:
 def keep_spare() -> None:
     """Keep room for what remember and forget write, where the folder is there. Raises OSError."""
     if os.path.isdir(os.path.dirname(PATH)):
-        files.keep_spare(PATH, MAX_BYTES // 16)
-        files.keep_spare(_second(), MAX_BYTES // 16)
+        for which in (0, 1):
+            files.keep_spare(PATH, SPARE_SIZE, which)
 
 
 def replenish_spare() -> None:
-    """Keep room for forget, after remember may have used the first spare."""
-    first, second = (files.beside(path, files.SPARE) for path in (PATH, _second()))
+    """Keep room for forget, after remember may have used one of the spares."""
+    first, second = files.spares(PATH)
     if os.path.lexists(second) and not os.path.lexists(first):
         os.rename(second, first)
     else:
@@ -78,12 +79,7 @@ def replenish_spare() -> None:
 
 
 def remove_spares() -> None:
-    for path in (PATH, _second()):
-        files.remove_spare(path)
-
-
-def _second() -> str:
-    return f"{PATH}.second"
+    files.remove_spare(PATH)
 
 
 def forget(services: Iterable[str]) -> None:

@@ -28,8 +28,9 @@ MAX_BYTES = 256 * 1024
 BEFORE = ".pam_totp-before."  # the original
 NEW = ".pam_totp-new."  # not whole yet
 SPARE = ".pam_totp-spare."  # room for a later content, where others have taken all the disk
+SECOND = ".second"  # behind the name of a spare: for a file that is written twice on the way
 EDITED = ".pam_totp-edited."  # edits that there was no room to keep in place
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = 4096  # bytes
 _NO_ATTRIBUTES = (errno.ENOTSUP, errno.ENODATA)
 
@@ -157,27 +158,44 @@ def write_own(path: str, document: object) -> None:
     _put(path, content, like=None, mode=0o600)
 
 
-def keep_spare(path: str, size: int) -> None:
+def keep_spare(path: str, size: int, which: int = 0) -> None:
     """Leave a spare file beside ``path``, with room for ``size`` bytes and what may be added.
 
     Made like the file at ``path``, so that nothing about it needs room later. Raises OSError.
+    ``which``: 0, or 1 for a second one.
     """
-    spare = beside(path, SPARE)
-    room = (size // _BLOCK + 2) * _BLOCK
-    if os.path.isfile(spare) and os.lstat(spare).st_size >= room:
+    if has_spare(path, size, which):
         return
+    spare = spares(path)[which]
     remove(spare)
     try:
         like = path if os.path.lexists(path) else None
-        _write(spare, b"\0" * room, like, mode=0o600)
+        _write(spare, b"\0" * _room(size), like, mode=0o600)
     except BaseException:
         remove(spare)
         raise
     sync_folder(spare)
 
 
+def has_spare(path: str, size: int, which: int = 0) -> bool:
+    """Tell whether keep_spare() has nothing to do."""
+    spare = spares(path)[which]
+    return os.path.isfile(spare) and os.lstat(spare).st_size >= _room(size)
+
+
+def _room(size: int) -> int:
+    return (size // _BLOCK + 2) * _BLOCK
+
+
 def remove_spare(path: str) -> None:
-    remove(beside(path, SPARE))
+    for spare in spares(path):
+        remove(spare)
+
+
+def spares(path: str) -> tuple[str, str]:
+    """Return the names of the spare files beside ``path``; only some files have the second one."""
+    first = beside(path, SPARE)
+    return first, f"{first}{SECOND}"
 
 
 def remove(path: str) -> None:
@@ -204,11 +222,13 @@ def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None
         os.rename(new, path)
     except BaseException as error:
         remove(new)
-        if not (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
             raise
-        if not _write_spare(beside(path, SPARE), content, like, mode):
+        tried = reversed(spares(path))
+        written = next((s for s in tried if _write_spare(s, content, like, mode)), None)
+        if written is None:
             raise
-        os.rename(beside(path, SPARE), path)
+        os.rename(written, path)
     sync_folder(path)
 
 

@@ -2,13 +2,14 @@
 
 On a full or failing disk a command may have done everything, a part, or nothing, and the error
 alone does not tell. So every command that writes files of PAM or sshd is of this class, and the
-files themselves are asked.
+files themselves are asked, by the judgement that status gives.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,7 +19,9 @@ from pam_totp import pam_stack
 from pam_totp.errors import PamTotpError
 
 from .. import sshd, ui
-from ..checks.services import read_service
+from ..checks.facts import SSHD, CannotTell, Facts
+from ..checks.verdicts import OFF, ON, UNCLEAR, Verdict, verdict
+from ..session import Session
 from . import enabled, files, switch, trial_record
 
 ALWAYS = ("sshd", "sudo")
@@ -35,12 +38,12 @@ class ChangesLogins(click.Command):
             raise
         except BaseException as error:
             with switch.undisturbed():
-                for line in what_holds(before):
+                for line in what_holds(before, Facts(ctx.ensure_object(Session))):
                     error.add_note(line)
             raise
 
 
-def what_holds(before: Mapping[str, str]) -> list[str]:
+def what_holds(before: Mapping[str, str], facts: Facts) -> list[str]:
     """Say what has changed since ``before`` (digests by path), and what logins ask for. Raises
     nothing: of a part that cannot be told it says that.
     """
@@ -48,15 +51,17 @@ def what_holds(before: Mapping[str, str]) -> list[str]:
     changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
     lines = [f"changed: {', '.join(changed)}"] if changed else []
     lines += [] if changed else ["now: no file of PAM or sshd was changed"]
-    lines += _told(lambda: _who_asks({os.path.basename(path) for path in changed}))
+    lines += _told(lambda: _who_asks(facts, {os.path.basename(path) for path in changed}))
     return lines + _told(_what_waits)
 
 
 def _told(part: Callable[[], Iterator[str]]) -> list[str]:
     try:
         return list(part())
-    except (OSError, PamTotpError, ValueError) as error:
+    except (OSError, PamTotpError, ValueError, subprocess.SubprocessError) as error:
         return [f"now: it cannot be told, {error}; see: totpctl status"]
+    except CannotTell:
+        return ["now: it cannot be told; see: totpctl status"]
 
 
 def _digests() -> dict[str, str]:
@@ -69,22 +74,41 @@ def _digests() -> dict[str, str]:
     return {path: files.digest_at(path) for path in paths}
 
 
-def _who_asks(changed: set[str]) -> Iterator[str]:
+def _who_asks(facts: Facts, changed: set[str]) -> Iterator[str]:
     try:
         waiting = trial_record.pending()
     except PamTotpError:
         waiting = None  # _what_waits says why
     known = {*ALWAYS, *changed, *enabled.services(), *(waiting.services if waiting else ())}
-    asks: dict[bool, list[str]] = {True: [], False: []}
+    states: dict[str, list[str]] = {ON: [], OFF: []}
+    remarks: list[str] = []
     for name in sorted(known - {os.path.basename(sshd.DROP_IN)}):
-        service = read_service(name)
-        if service.problem is not None:
-            yield f"now: whether {name} asks for a code cannot be told: {service.problem}"
-        elif pam_stack.read_pam_file(name) is not None:
-            asks[service.judgement is not None and service.judgement.asks].append(name)
-    for does, words in ((True, "asked for"), (False, "not asked for")):
-        if asks[does]:
-            yield f"now: by its PAM file, a code is {words} in {', '.join(asks[does])}"
+        service = facts.service(name)
+        if not service.text and service.problem is None:
+            continue  # it has no file
+        found = verdict(facts, service)
+        if found.state in states:
+            states[found.state].append(name)
+        elif found.state == UNCLEAR:
+            remarks.append(f"whether {name} asks for a code cannot be told: {found.trouble}")
+        else:
+            remarks.append(f"{name} may let people in without a code: {found.trouble}")
+        if name == SSHD and service.asks:
+            remarks += _about_keys(found)
+    for state, words in ((ON, "asked for"), (OFF, "not asked for")):
+        if states[state]:
+            yield f"now: a code is {words} in {', '.join(states[state])}"
+    yield from (f"now: {remark}" for remark in remarks)
+
+
+def _about_keys(found: Verdict) -> Iterator[str]:
+    try:
+        sshd.check()
+    except ui.CommandFailed as error:
+        yield f"what sshd asks key logins for cannot be told: {error}"
+    else:
+        if found.keys == "skip" and found.state == ON:
+            yield "sshd asks key logins for no code"
 
 
 def _what_waits() -> Iterator[str]:

@@ -47,11 +47,16 @@ def block(lines: Sequence[str]) -> str:
 
 
 def keys_alone(text: str) -> str:
-    """Return ``text``, which has none of our blocks, with one that asks key logins for nothing.
+    """Return ``text``, with a block before it that asks key logins for nothing.
 
     For the time in which sshd still asks PAM about them, and PAM is to ask for no code any more.
     """
     return block([KEYS_ALONE]) + text
+
+
+def lets_keys_in(text: str) -> bool:
+    """Tell whether keys_alone() made ``text``: a change that was begun, and not finished."""
+    return KEYS_ALONE in generated(text)
 
 
 def disabled(text: str) -> str:

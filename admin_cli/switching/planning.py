@@ -83,6 +83,11 @@ def paths(service: str) -> tuple[str, ...]:
     return (own, sshd.DROP_IN) if service == SSHD else (own,)
 
 
+def paths_on() -> list[str]:
+    """Return the files that are changed for the services that enable has switched on."""
+    return [path for service in sorted(enabled.services()) for path in paths(service)]
+
+
 def changed_by(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
     """Return those of ``services`` that ``changes`` change."""
     changed = {change.path for change in changes}

@@ -10,10 +10,11 @@ from pam_totp.errors import PamTotpError
 
 from .. import sshd, ui
 from ..session import Session
-from . import arming, enabled, files, planning, readiness, trial, trial_record
+from . import arming, enabled, files, planning, readiness, spares, sshd_files, trial, trial_record
 from .trial import Change
 from .trial_record import ChangedFile, Trial
 
+SPARES_WAIT = 5.0  # seconds for another totpctl
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
@@ -101,8 +102,8 @@ def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
 def off(session: Session, services: Sequence[str]) -> set[str]:
     """Take out what enable wrote, and return the services that had something of it.
 
-    sshd hears of it before anything is noted elsewhere: with its old settings it would ask people
-    with keys for a password. So a run that was broken off is finished by the next one.
+    sshd comes last, by sshd_files.without_a_gap(), and hears of it before it is forgotten: so a run
+    that was broken off is finished by the next one.
     """
     with undisturbed():
         paths = {path for name in services for path in planning.paths(name)}
@@ -110,32 +111,39 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         waiting = trial_record.pending()
         left = [file for file in waiting.files if file.path in paths] if waiting else []
         known_on = {path for name in enabled.services() for path in planning.paths(name)}
-        of_sshd = paths & (was_on | known_on | {file.path for file in left})
-        of_sshd &= set(planning.paths(planning.SSHD))
-        # sshd's own file first, and its PAM file when sshd has heard of it.
-        later = {trial.pam_file_of_sshd()} & of_sshd
-        _take_out(services, left, paths - later)
+        of_sshd = paths & set(planning.paths(planning.SSHD))
+        of_sshd = of_sshd if of_sshd & (was_on | known_on | {file.path for file in left}) else set()
+        _take_out(services, left, paths - of_sshd)
         if of_sshd:
-            try:
-                trial.tell_sshd()
-            except (OSError, PamTotpError):
-                _let_keys_in()
-                raise
-        _take_out(services, left, later)
+            _take_out_of_sshd(services, left)
         if waiting is not None:
             _leave(waiting, paths)
         changed = {name for name in services if was_on & set(planning.paths(name))}
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
         enabled.forget(services)
-        trial.remove_spares()
+        spares.remove_unneeded()
         return changed
 
 
-def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[str]) -> None:
+def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> None:
+    try:
+        sshd_files.without_a_gap(
+            sshd_files.pam_taken_back(None),
+            lambda: _take_out(services, left, {sshd.DROP_IN}),
+            lambda: _take_out(services, left, {sshd_files.pam_file()}),
+        )
+    except ui.CommandFailed as error:
+        again = f"then run again: totpctl disable {' '.join(services)}"
+        hint = f"{error.hint}; {again}" if error.hint else again
+        raise ui.CommandFailed(str(error), hint) from None
+
+
+def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[str]) -> list[str]:
     """Take our lines out of those files of ``services`` that are among ``paths``."""
     for file in left:
-        if file.path in paths:
+        # One that asked for a code before the trial would do so again for a moment.
+        if file.path in paths and file.keys_before is None:
             trial.put_file_back(file)
     for change in planning.off(services):
         if change.path not in paths:
@@ -145,15 +153,25 @@ def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[s
             files.sync_folder(change.path)
         else:
             files.replace(change.path, change.after)
+    for file in left:
+        if file.path in paths:
+            files.remove(files.beside(file.path, files.BEFORE))
+    return []
 
 
-def _let_keys_in() -> None:
-    """Let key logins in without PAM's questions, while sshd cannot be told."""
+def keep_missing_spares() -> None:
+    """Keep room for disable where there is none: enabled by an earlier release, or used up.
+
+    Raises nothing: what keeps it from that is for doctor to note.
+    """
     try:
-        for note in trial.let_keys_in(None):
-            ui.message(note)
+        with trial.changing(wait=SPARES_WAIT):
+            for spare in spares.missing(planning.paths_on()):
+                files.keep_spare(*spare)
+                ui.message(f"keeps room for totpctl disable: {spare.name}")
     except (OSError, PamTotpError) as error:
-        ui.warning(str(error))  # sshd's PAM file is as it was: codes are still asked for
+        words = ui.os_error_in_words(error) if isinstance(error, OSError) else str(error)
+        ui.warning(f"totpctl disable may fail on a full disk: {words}")
 
 
 def words(services: Sequence[str]) -> str:

@@ -16,16 +16,16 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from pam_totp import disks, pam_stack
 from pam_totp.errors import PamTotpError
 
 from .. import sshd, ui
-from ..sshd import process as sshd_process
-from . import blocks, enabled, files, pam_blocks, trial_record
+from . import blocks, enabled, files, spares, sshd_files, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"
@@ -128,7 +128,7 @@ def begin(
 def _keep_spares(changes: Sequence[Change]) -> None:
     """Keep room for disable, confirm and revert, beside what each of them writes."""
     for change in changes:
-        files.keep_spare(change.path, max(map(len, (change.before or b"", change.after or b""))))
+        spares.keep_beside(change.path, max(map(len, (change.before or b"", change.after or b""))))
     record = os.path.getsize(trial_record.RECORD)
     files.keep_spare(trial_record.RECORD, record)
     enabled.keep_spare()
@@ -156,55 +156,56 @@ def put_back(trial: Trial) -> list[str]:
     """
     notes: list[str] = []
     problems: list[str] = []
-    about_sshd = sshd.DROP_IN in [file.path for file in trial.files]
-    for file in sorted(trial.files, key=lambda file: file.path != sshd.DROP_IN):
-        try:
-            if about_sshd and file.path == pam_file_of_sshd() and not _sshd_listens_to_it(problems):
-                notes += let_keys_in(file.keys_before)
-            else:
-                notes += put_file_back(file)
-        except (OSError, PamTotpError) as error:
-            problems.append(str(error))
-    if about_sshd and pam_file_of_sshd() not in [file.path for file in trial.files]:
-        _sshd_listens_to_it(problems)
+    of_sshd = {sshd.DROP_IN, sshd_files.pam_file()}
+    of_sshd = of_sshd if sshd.DROP_IN in [file.path for file in trial.files] else set()
+    for file in trial.files:
+        if file.path not in of_sshd:
+            _attempt(partial(put_file_back, file), notes, problems)
+    if of_sshd:
+        files_of_sshd = {file.path: file for file in trial.files if file.path in of_sshd}
+        _attempt(lambda: _put_sshd_back(files_of_sshd), notes, problems)
     _end(problems, "not everything could be put back")
     return notes
 
 
-def _folders() -> tuple[str, str]:
-    return pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN)
-
-
-def pam_file_of_sshd() -> str:
-    return f"{pam_stack.PAM_FOLDERS[0]}/sshd"
-
-
-def _sshd_listens_to_it(problems: list[str]) -> bool:
-    """Tell sshd; add to ``problems`` what keeps it from loading its settings."""
+def _attempt(step: Callable[[], list[str]], notes: list[str], problems: list[str]) -> None:
     try:
-        tell_sshd()
+        notes += step()
     except (OSError, PamTotpError) as error:
-        problems.append(f"{error}; sshd runs with its settings of before until it can reload")
-        return False
-    return True
+        problems.append(str(error))
 
 
-def let_keys_in(keys_before: str | None) -> list[str]:
-    """Let sshd's PAM file ask key logins for nothing, as long as sshd cannot be reloaded.
+def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
+    """Put back sshd's PAM file and drop-in, in an order that leaves no gap."""
+    pam, drop_in = of_sshd.get(sshd_files.pam_file()), of_sshd[sshd.DROP_IN]
+    if pam is not None and pam.keys_before in (None, "skip"):
+        return sshd_files.without_a_gap(
+            _unedited(pam) or sshd_files.pam_taken_back(pam.keys_before),
+            lambda: put_file_back(drop_in),
+            lambda: put_file_back(pam),
+            even_without_room=True,
+        )
+    # Codes were asked for before: whichever settings sshd has, that file answers for keys.
+    notes = put_file_back(pam) if pam is not None else []
+    notes += put_file_back(drop_in)
+    sshd_files.load_it("")
+    return notes
 
-    sshd still sends them to PAM by the settings that it has in memory. With its file of before, PAM
-    would ask them for a password, which they may not have. Where they were asked for a code
-    before, the file stays as it is.
-    """
-    path = pam_file_of_sshd()
-    content = files.read(path)
-    if content is None or keys_before not in (None, "skip"):
-        return []
-    without = pam_blocks.disabled(files.text_of(content))
-    alone = files.bytes_of(pam_blocks.keys_alone(without))
-    if alone != content:
-        files.replace(path, alone)
-    return [f"{path}: key logins are asked for nothing, until sshd can load its settings"]
+
+def _original(file: ChangedFile) -> bytes | None:
+    """Return the original; None where it is gone, or not to be believed, or there was none."""
+    kept = files.beside(file.path, files.BEFORE)
+    if file.before == "" or files.digest_at(kept) != file.before:
+        return None
+    try:
+        return files.read(kept)
+    except ui.CommandFailed:  # others can write its folder by now
+        return None
+
+
+def _unedited(file: ChangedFile) -> bytes | None:
+    """Return the original of a file that nobody has edited since; else None."""
+    return _original(file) if files.digest_at(file.path) == file.written else None
 
 
 def put_file_back(file: ChangedFile) -> list[str]:
@@ -214,11 +215,14 @@ def put_file_back(file: ChangedFile) -> list[str]:
     now = files.digest_at(file.path)
     has_original = file.before != "" and files.digest_at(kept) == file.before
     notes: list[str] = []
+    as_left = {file.written, ""}
+    if has_original and file.path == sshd_files.pam_file():  # or without_a_gap() has been at it
+        as_left.add(files.digest(blocks.keys_alone(_original(file) or b"")))
     if now == file.before:
         pass
     elif now == file.written and not file.before:
         files.remove(file.path)
-    elif now in (file.written, "") and has_original:
+    elif now in as_left and has_original:
         files.put_original_back(file.path)
     elif now != "":
         notes = _put_edited_back(file, has_original=has_original)
@@ -254,6 +258,8 @@ def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
         if has_original:
             files.put_original_back(file.path)
         return [f"{file.path} is as it was before; what was edited since is in {edited}"]
+    if files.digest(left) == file.before:
+        return []  # the edits were in our lines
     return [f"{file.path} was edited since: our lines are gone, the edits are kept"]
 
 
@@ -264,29 +270,34 @@ def take_out_everything() -> list[str]:
     paths = [sshd.DROP_IN]
     folder = pam_stack.PAM_FOLDERS[0]
     paths += [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name[0] != "."]
-    told = False
+    of_sshd = (sshd.DROP_IN, sshd_files.pam_file())
     for path in paths:
-        if path != sshd.DROP_IN and not told:
-            told = True
-            is_loaded = _sshd_listens_to_it(problems)
-        try:
-            content = files.read(path) if os.path.isfile(path) else None
-            if content is None or blocks.keys_of(path, content) is None:
-                continue
-            if path == pam_file_of_sshd() and not is_loaded:
-                notes += let_keys_in(None)
-                continue
-            left = blocks.taken_back(path, content, None)
-            if left is None:
-                files.remove(path)
-                files.sync_folder(path)
-            else:
-                files.replace(path, left)
-            notes.append(f"our lines are gone from {path}")
-        except (OSError, PamTotpError) as error:
-            problems.append(str(error))
+        if path not in of_sshd:
+            _attempt(partial(_take_out, path), notes, problems)
+    _attempt(
+        lambda: sshd_files.without_a_gap(
+            sshd_files.pam_taken_back(None),
+            lambda: _take_out(of_sshd[0]),
+            lambda: _take_out(of_sshd[1]),
+        ),
+        notes,
+        problems,
+    )
     _end(problems, "our lines could not be taken out everywhere")
     return notes
+
+
+def _take_out(path: str) -> list[str]:
+    content = files.read(path) if os.path.isfile(path) else None
+    if content is None or blocks.keys_of(path, content) is None:
+        return []
+    left = blocks.taken_back(path, content, None)
+    if left is None:
+        files.remove(path)
+        files.sync_folder(path)
+    else:
+        files.replace(path, left)
+    return [f"our lines are gone from {path}"]
 
 
 def _end(problems: list[str], failed: str) -> None:
@@ -295,15 +306,8 @@ def _end(problems: list[str], failed: str) -> None:
         raise ui.CommandFailed(
             f"{failed}: " + "; ".join(problems), "mend it, then run: totpctl revert"
         )
-    remove_spares()
+    spares.remove_unneeded()
     remove()
-
-
-def tell_sshd() -> None:
-    """Let sshd load its settings; where it was removed since, there is nobody to tell."""
-    if os.path.exists(sshd_process.program()):
-        sshd.check()
-        sshd.reload()
 
 
 def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
@@ -313,7 +317,7 @@ def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
     """
     found = [files.beside(file.path, files.BEFORE) for file in changed]
     found += [files.beside(trial_record.RECORD, prefix) for prefix in (files.NEW, files.SPARE)]
-    for folder in _folders():
+    for folder in blocks.folders():
         try:
             names = os.listdir(folder)
         except OSError:
@@ -324,19 +328,4 @@ def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
     for path in found:
         files.remove(path)
     remove()
-    remove_spares()
-
-
-def remove_spares() -> None:
-    """Remove the spares of files that have none of our lines (any more)."""
-    any_on = bool(enabled.services())
-    for path in files.having(files.SPARE, _folders()):
-        try:
-            is_on = blocks.keys_of(path, files.read(path)) is not None
-        except ui.CommandFailed:
-            is_on = True
-        any_on = any_on or is_on
-        if not is_on:
-            files.remove_spare(path)
-    if not any_on:
-        enabled.remove_spares()
+    spares.remove_unneeded()

@@ -150,9 +150,7 @@ def remove() -> None:
 def _without_record() -> Trial | None:
     """Return what the originals say of a trial whose record is gone; None where there is none."""
     changed = []
-    for path in files.having(
-        files.BEFORE, (pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN))
-    ):
+    for path in files.having(files.BEFORE, blocks.folders()):
         try:
             content = files.read(path)
             original = files.read(files.beside(path, files.BEFORE)) or None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli import sshd, ui
-from admin_cli.switching import blocks, files, trial, trial_record
+from admin_cli.switching import blocks, files, sshd_files, trial, trial_record
 from admin_cli.switching.trial import Change
 from admin_cli.switching.trial_record import ChangedFile, Damaged, Trial
 from pam_totp import pam_stack
@@ -59,6 +59,10 @@ def begun(*changes: Change, seconds: int = 600) -> Trial:
     new = trial.begin(changes, ("door",), None, seconds)
     trial.carry_out(new, changes)
     return new
+
+
+def refuse(*_: object) -> None:
+    raise ui.CommandFailed("no, says sshd")
 
 
 def names(folder: Path) -> list[str]:
@@ -122,7 +126,7 @@ def test_where_only_our_lines_were_edited_the_file_that_it_was_comes_back(path: 
 def test_where_the_original_is_gone_our_lines_are_taken_out(path: Path) -> None:
     new = begun(on(path))
     (path.parent / ".pam_totp-before.door").unlink()
-    trial.put_back(new)
+    assert [] == trial.put_back(new)
     assert BEFORE == path.read_bytes()
 
 
@@ -168,10 +172,6 @@ def test_a_trial_that_sshd_was_not_told_to_end_goes_on_waiting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = begun(Change(sshd.DROP_IN, None, sshd.drop_in("code").encode()))
-
-    def refuse() -> None:
-        raise ui.CommandFailed("no, says sshd")
-
     with monkeypatch.context() as broken:
         broken.setattr(sshd, "check", refuse)
         with pytest.raises(ui.CommandFailed, match="no, says sshd"):
@@ -180,6 +180,25 @@ def test_a_trial_that_sshd_was_not_told_to_end_goes_on_waiting(
     assert new == trial_record.pending()
     trial.put_back(new)
     assert trial_record.pending() is None
+
+
+def test_line_that_is_there_until_sshd_has_heard_of_it_is_no_edit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = folder / "sshd"
+    door.write_bytes(BEFORE)
+    drop_in = Change(sshd.DROP_IN, None, sshd.drop_in("code").encode())
+    for original_is_there in (True, False):
+        new = begun(on(door), drop_in)
+        with monkeypatch.context() as broken:
+            broken.setattr(sshd_files, "load_it", refuse)
+            with pytest.raises(ui.CommandFailed, match="no, says sshd"):
+                trial.put_back(new)
+        assert b"first_factor=key" in door.read_bytes()
+        if not original_is_there:
+            (folder / ".pam_totp-before.sshd").unlink()
+        assert [] == trial.put_back(new)
+        assert BEFORE == door.read_bytes()
 
 
 # Its time

@@ -64,3 +64,72 @@ def test_sshd_that_could_not_be_told_is_told_by_the_next_run(
     assert is_let_in_by(machine, key)
     assert "pam_totp" not in machine.read("/etc/pam.d/sshd")
     assert [] == enabling.left_over(machine)
+
+
+PAM_SSHD = "/etc/pam.d/sshd"
+OF_SSHD = (PAM_SSHD, "/etc/pam.d/.pam_totp-new.sshd", enabling.DROP_IN)
+
+
+def assert_no_gap(machine: Machine, said: str, words: object) -> None:
+    """Where the PAM file asks for a code, sshd's settings send keys to it; and what is said holds.
+
+    By the files, as a restarted sshd reads them.
+    """
+    pam_asks = "required pam_totp.so" in machine.read(PAM_SSHD)
+    sshd_asks = machine.run("sshd", "-T", "-f", SERVER_CONFIG).stdout
+    keys_ask = "authenticationmethods publickey,keyboard-interactive" in sshd_asks
+    assert not pam_asks or keys_ask, words
+    told = [line for line in said.splitlines() if "a code is asked for in" in line]
+    if any("sshd" in line for line in told):
+        assert (True, True) == (pam_asks, keys_ask), (words, said)
+
+
+@pytest.mark.parametrize("which", ["/etc/pam.d", PAM_SSHD])
+def test_pam_file_that_cannot_be_replaced_leaves_the_code_for_keys_too(
+    machine: Machine, alice: Account, key: str, which: str
+) -> None:
+    assert alice
+    assert 0 == totpctl(machine, "enable", "sshd", "--no-confirm").returncode
+    machine.run("mount", "--bind", which, which)
+    if which != PAM_SSHD:  # to be renamed over, a file that is mounted is busy anyway
+        machine.run("mount", "-o", "remount,bind,ro", which)
+    done = totpctl(machine, "disable", "sshd")
+    assert 1 == done.returncode
+    assert_no_gap(machine, done.stderr, which)
+    assert "a code is asked for in sshd" in done.stderr
+    machine.run("pkill", "-HUP", "-o", "sshd")
+    assert not is_let_in_by(machine, key)
+    machine.run("umount", which)
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert is_let_in_by(machine, key)
+
+
+@pytest.mark.parametrize("end", ["disable", "revert"])
+@pytest.mark.parametrize("fault", ["error=EROFS", "signal=KILL"])
+def test_no_step_that_fails_leaves_keys_in_beside_a_pam_file_that_asks(
+    machine: Machine, end: str, fault: str
+) -> None:
+    how = ("--no-confirm",) if end == "disable" else ()
+    words = ("disable", "sshd") if end == "disable" else ("revert",)
+    for step in range(1, 40):
+        assert 0 == totpctl(machine, "enable", "sshd", *how).returncode
+        strace = ("strace", "-o/dev/null", *(f"-P{path}" for path in OF_SSHD))
+        inject = f"-einject=rename,unlink:{fault}:when={step}+"
+        done = machine.run(*strace, inject, "totpctl", *words, check=False, timeout=60)
+        assert_no_gap(machine, done.stderr, (step, done))
+        again = totpctl(machine, *words)
+        assert 0 == again.returncode, (step, again.stderr)
+        assert "pam_totp" not in machine.read(PAM_SSHD)
+        assert not enabling.exists(machine, enabling.DROP_IN)
+        if done.returncode == 0:
+            return
+    raise AssertionError("it never ended well")
+
+
+def test_status_and_the_last_words_say_alike_that_keys_get_in(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd", "--no-confirm").returncode
+    machine.run("rm", enabling.DROP_IN)
+    assert "bypassed" in totpctl(machine, "status", "sshd").stdout
+    said = totpctl(machine, "confirm").stderr  # which fails: nothing waits
+    assert "a code is asked for in sshd" not in said
+    assert "now: sshd may let people in without a code: " in said
