@@ -6,12 +6,13 @@ import os
 
 import click
 
-from pam_totp import lock_file, sealing, store, trusted_files
+from pam_totp import config, lock_file, sealing, store, trusted_files
 from pam_totp.config_values import split_store_url
 
 from . import selftest as selftest_chain
 from . import ui
 from .session import Session, pass_session
+from .switching.switch import keep_missing_spares
 
 
 @click.command()
@@ -19,7 +20,8 @@ from .session import Session, pass_session
 def init(session: Session) -> None:
     """Create the sealing key and the store.
 
-    Only where they are missing, and never over others. Then checks both.
+    Only where they are missing, and never over others. Then checks both, and makes the spare files
+    that disable and revert need on a full disk, where they are missing.
     """
     key_path = session.config.sealing_key
     _, store_path = split_store_url(session.config.store)
@@ -37,6 +39,8 @@ def init(session: Session) -> None:
     if problems:
         raise ui.CheckSaysNo("; ".join(problems), "restore the store from a backup")
     ui.message("key and store are in order")
+    if session.config_path == config.DEFAULT_PATH:
+        keep_missing_spares()
 
 
 @click.command()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pam_totp.errors import PamTotpError
 
-from ..switching import enabled, trial_record
+from ..switching import enabled, planning, spares, trial_record
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 
@@ -48,4 +48,10 @@ def leftovers(_facts: Facts) -> Iterator[Found]:
         yield f"{path} was left behind", f"run: rm {path}"
 
 
-CHECKS = (trial_overdue, trial, enabled_file, leftovers)
+@check("spare-files", NOTE, "where others fill the disk, disable and revert fail")
+def spare_files(_facts: Facts) -> Iterator[Found]:
+    for spare in spares.missing(planning.paths_on()):
+        yield f"{spare.path}: there is no spare file {spare.name}", "run: totpctl init"
+
+
+CHECKS = (trial_overdue, trial, enabled_file, leftovers, spare_files)

@@ -140,6 +140,7 @@ CASES = [
     ("trial", our_python(TRIAL.format(boot="boot")), "sudo: put back in "),
     ("trial-overdue", our_python(TRIAL.format(boot="'x'")), "was to be put back by now"),
     ("leftovers", "touch /etc/pam.d/.pam_totp-before.su", ".pam_totp-before.su was left"),
+    ("spare-files", "rm /etc/pam.d/.pam_totp-spare.sudo", "sudo: there is no spare file"),
     # sshd
     ("sshd-refuses", "echo Nonsense yes >>/etc/ssh/sshd_config", "Nonsense"),
     (

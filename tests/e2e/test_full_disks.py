@@ -84,6 +84,24 @@ def test_no_room_is_needed_to_disable_within_a_trial_and_after_edits(machine: Ma
         machine.run("sed", "-i", "/# edited/d", path)
 
 
+def test_init_makes_the_spares_that_an_earlier_release_did_not(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", *BOTH, "--no-confirm").returncode
+    find = ("find", *FOLDERS, "-name", ".pam_totp-spare.*")
+    kept = sorted(machine.run(*find).stdout.split())
+    machine.run(*find, "-delete")
+    missing = "there is no spare file /etc/pam.d/.pam_totp-spare.sshd"
+    assert missing in totpctl(machine, "doctor").stdout
+    assert 0 == totpctl(machine, "init").returncode
+    assert kept == sorted(machine.run(*find).stdout.split())
+    assert missing not in totpctl(machine, "doctor").stdout
+    fill(machine)
+    done = totpctl(machine, "disable", *BOTH)
+    assert 0 == done.returncode, done.stderr
+    empty(machine)
+    assert 0 == totpctl(machine, "init").returncode
+    assert [] == enabling.left_over(machine)
+
+
 # In a namespace of its own: the disk goes with the last process in it.
 _ON_EXT4 = """
 set -eu
