@@ -95,7 +95,9 @@ def _seconds_left(name: str) -> int | None:
         pending = trial_record.pending()
     except PamTotpError:
         return None
-    return int(pending.seconds_left()) if pending and name in pending.services else None
+    if pending is None or name not in pending.services:
+        return None
+    return 0 if trial_record.undo_has_begun(pending) else max(1, int(pending.seconds_left()))
 
 
 def _people(facts: Facts) -> dict[str, Any] | None:
@@ -176,7 +178,9 @@ def _until(day: str | None, now: int) -> str:
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     remarks = [entry["trouble"]] if entry["trouble"] else []
-    if entry["unconfirmed_seconds"] is not None:
+    if entry["unconfirmed_seconds"] == 0:
+        remarks.append("to be undone: totpctl revert")
+    elif entry["unconfirmed_seconds"] is not None:
         minutes, seconds = divmod(entry["unconfirmed_seconds"], 60)
         remarks.append(f"put back in {minutes} min {seconds} s, unless confirmed")
     set_up = "by enable" if entry["managed"] else "by hand" if entry["hosts"] else "-"

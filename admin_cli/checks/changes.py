@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 from pam_totp.errors import PamTotpError
 
-from ..switching import enabled, planning, spares, trial_record
-from .facts import Facts
+from .. import sshd, ui
+from ..sshd import process as sshd_process
+from ..switching import blocks, enabled, planning, spares, sshd_files, trial_record
+from .facts import SSHD, Facts
 from .finding import NOTE, WRONG, Found, check
 
 LEFTOVERS = ("/etc/pam.d/.pam_totp-before.*", "/etc/ssh/sshd_config.d/.pam_totp-before.*")
+
+
+@check("undo-unfinished", WRONG, "parts of it ask for no code any more, others still do")
+def undo_unfinished(_facts: Facts) -> Iterator[Found]:
+    """Where revert or disable failed in the middle, mostly as sshd refuses its settings."""
+    pending = trial_record.pending()
+    if pending and pending.seconds_left() > 0 and trial_record.undo_has_begun(pending):
+        again = _then("totpctl revert", pending.services)
+        yield f"{', '.join(pending.services)}: only a part was undone", again
+    elif not pending and blocks.is_half_undone(sshd_files.pam_file()):
+        problem = "sshd: only a part was switched off; key logins are asked for nothing"
+        yield problem, _then(f"totpctl disable {SSHD}", (SSHD,))
+
+
+def _then(command: str, services: Sequence[str]) -> str:
+    """Return how ``command`` is run: where sshd is concerned, after what keeps it from loading."""
+    if SSHD not in services or not os.path.exists(sshd_process.program()):
+        return f"run: {command}"
+    try:
+        sshd.check()
+    except ui.CommandFailed:
+        return f"correct the line that sshd -t names; then run: {command}"
+    return f"run: {command}"
 
 
 @check("enabled-file", NOTE, "nobody notices if an update takes a pam_totp line out")
@@ -25,7 +51,7 @@ def enabled_file(_facts: Facts) -> Iterator[Found]:
 @check("trial", NOTE, "without a confirmation, all is put back as it was")
 def trial(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
-    if pending and pending.seconds_left() > 0:
+    if pending and not trial_record.undo_has_begun(pending):
         minutes, seconds = divmod(int(pending.seconds_left()), 60)
         yield (
             f"{', '.join(pending.services)}: put back in {minutes} min {seconds} s",
@@ -37,7 +63,8 @@ def trial(_facts: Facts) -> Iterator[Found]:
 def trial_overdue(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
     if pending and pending.seconds_left() <= 0:
-        yield f"{', '.join(pending.services)}: was to be put back by now", "run: totpctl revert"
+        again = _then("totpctl revert", pending.services)
+        yield f"{', '.join(pending.services)}: was to be put back by now", again
 
 
 @check("leftovers", NOTE, "they are copies that nobody needs, from a change that was cut off")
@@ -54,4 +81,4 @@ def spare_files(_facts: Facts) -> Iterator[Found]:
         yield f"{spare.path}: there is no spare file {spare.name}", "run: totpctl init"
 
 
-CHECKS = (trial_overdue, trial, enabled_file, leftovers, spare_files)
+CHECKS = (trial_overdue, undo_unfinished, trial, enabled_file, leftovers, spare_files)

@@ -10,7 +10,7 @@ from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import Line, NotUnderstood
 
 from ..access import programs
-from ..switching import enabled, pam_file
+from ..switching import enabled, pam_blocks, pam_file
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 from .services import LOGINS, PAM_PYTHON, Service, arguments_of, path_of
@@ -28,6 +28,8 @@ def missing(facts: Facts) -> Iterator[Found]:
         service = facts.service(name)
         if service.problem or (service.lines and not _has_key_lines_alone(service)):
             continue
+        if pam_blocks.lets_keys_in(service.text):
+            continue  # a finding of its own
         if not service.text:
             yield (
                 f"{service.path}: there is no such file any more",
@@ -41,7 +43,7 @@ def missing(facts: Facts) -> Iterator[Found]:
             what = _KEY_LINES_ALONE
         yield f"{service.path}: {what}", _enable_again(facts, name)
     for service, judgement in facts.judged:
-        if service.name not in facts.remembered:
+        if service.name not in facts.remembered and not pam_blocks.lets_keys_in(service.text):
             for line in judgement.key_lines_alone[:1]:
                 yield f"{service.path}: {_KEY_LINES_ALONE}", _enable_anew(facts, service, line)
 

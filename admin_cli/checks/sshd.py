@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 
 from pam_totp import pam_stack
+from pam_totp.errors import PamTotpError
 from pam_totp.pam_lines import NotUnderstood
 
 from .. import sshd, ui
 from ..sshd import files as sshd_files
 from ..sshd import process as sshd_process
 from ..sshd.drop_in_text import method_lists
-from ..switching import blocks, files
+from ..switching import blocks, files, pam_blocks, trial_record
 from .facts import SSHD as SERVICE
 from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Finding, Found, check
@@ -22,7 +23,9 @@ _KEYS_WHY = "whoever has a key, or stole one, gets in without a code"
 
 @check("sshd-refuses", WRONG, "at its next start, sshd does not start: nobody gets in")
 def refuses(facts: Facts) -> Iterator[Found]:
-    _needs_sshd(facts)
+    """Also where a change of ours is half undone: what it waits for is what sshd refuses."""
+    if not _concerns_us(facts) or not os.path.exists(sshd_process.program()):
+        return
     try:
         sshd.check()
     except ui.CommandFailed as error:
@@ -147,6 +150,16 @@ def _in_force(facts: Facts) -> Mapping[str, str]:
 def _needs_sshd(facts: Facts) -> None:
     if not facts.asks(SERVICE) or not os.path.exists(sshd_process.program()):
         raise CannotTell
+
+
+def _concerns_us(facts: Facts) -> bool:
+    if facts.asks(SERVICE) or pam_blocks.is_managed(facts.service(SERVICE).text):
+        return True
+    try:
+        waiting = trial_record.pending()
+    except PamTotpError:  # a finding of its own
+        waiting = None
+    return (waiting is not None and SERVICE in waiting.services) or os.path.exists(sshd.DROP_IN)
 
 
 def _wanted(facts: Facts) -> str | None:

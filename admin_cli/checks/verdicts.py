@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..switching import pam_blocks
 from . import sshd
 from .facts import SSHD, Facts
 from .finding import Finding
@@ -55,6 +56,8 @@ def _trouble(facts: Facts, service: Service, wrong: list[Finding]) -> str | None
         return str(service.problem)
     if judgement is not None and judgement.nobody_gets_in:
         return "nobody gets in"
+    if pam_blocks.lets_keys_in(service.text):
+        return "being switched off: totpctl doctor says how that is finished"
     if judgement is not None and judgement.key_lines_alone:
         return "its only pam_totp line has first_factor=key"
     if judgement is None or not judgement.asks:

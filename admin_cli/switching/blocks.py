@@ -6,7 +6,7 @@ import os
 
 from pam_totp import pam_stack
 
-from .. import sshd
+from .. import sshd, ui
 from . import files, pam_blocks, pam_file
 
 _BEGIN = "# BEGIN pam_totp"
@@ -30,6 +30,15 @@ def keys_of(path: str, content: bytes | None) -> str | None:
                 return keys
         return ""
     return (pam_file.keys_of(text) or "") if pam_file.is_managed(text) else None
+
+
+def is_half_undone(path: str) -> bool:
+    """Tell whether the file is one of keys_alone(): it was begun to take our lines out."""
+    try:
+        content = files.read(path)
+    except ui.CommandFailed:
+        return False
+    return content is not None and pam_blocks.lets_keys_in(files.text_of(content))
 
 
 def without(path: str, content: bytes) -> bytes | None:

@@ -11,6 +11,7 @@ from .. import daily_doctor, ui
 from ..session import Session, pass_session
 from . import arming, blocks, files, switch, trial, trial_record, uses
 from .outcome import ChangesLogins
+from .trial_record import Trial
 
 PATIENCE = 30.0  # seconds that a revert waits for another totpctl
 
@@ -29,16 +30,18 @@ def confirm(session: Session, yes: bool) -> None:
         raise ui.CommandFailed(
             "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
         )
+    _refuse_what_is_being_undone(waiting)
     if not uses.somebody_used_a_code(session, waiting.started, waiting.recovery_sets):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
         ui.warning(f"nobody has logged in with a code since {began}")
         ui.confirm("Keep it all the same?", yes=yes)
     with trial.changing(wait=1):
         now = trial_record.pending()
-        if now is None or now.id != waiting.id or now.seconds_left() == 0:
+        if now is None or now.id != waiting.id:
             raise ui.CommandFailed(
-                "the time is over: it is put back, or will be in a moment", "see: totpctl status"
+                "the time is over: everything was undone meanwhile", "see: totpctl status"
             )
+        _refuse_what_is_being_undone(now)
         missing = [
             file.path
             for file in now.files
@@ -52,6 +55,16 @@ def confirm(session: Session, yes: bool) -> None:
         switch.keep(session, now)
     ui.message(f"confirmed: {switch.words(now.services)} will go on asking for a code")
     daily_doctor.announce()
+
+
+def _refuse_what_is_being_undone(waiting: Trial) -> None:
+    if not trial_record.undo_has_begun(waiting):
+        return
+    begun = "the time is over" if waiting.seconds_left() == 0 else "the undo has begun"
+    raise ui.CommandFailed(
+        f"{begun}: {switch.words(waiting.services)} can no longer be confirmed",
+        "run: totpctl revert, then totpctl enable again",
+    )
 
 
 @click.command(cls=ChangesLogins)
@@ -85,7 +98,7 @@ def _is_due() -> bool:
         waiting = trial_record.pending()
     except trial_record.Damaged:
         return True
-    return waiting is not None and waiting.seconds_left() == 0
+    return waiting is not None and trial_record.undo_has_begun(waiting)
 
 
 def _revert(session: Session, *, if_due: bool) -> None:
@@ -99,5 +112,5 @@ def _revert(session: Session, *, if_due: bool) -> None:
         if not if_due:
             ui.message("nothing waits for a confirmation; nothing was changed")
         return
-    if not if_due or waiting.seconds_left() == 0:
+    if not if_due or trial_record.undo_has_begun(waiting):
         switch.put_back(session, waiting)

@@ -115,7 +115,7 @@ def _what_waits() -> Iterator[str]:
     waiting = trial_record.pending()
     if waiting is None:
         yield "now: nothing waits for a confirmation"
-    elif waiting.seconds_left():
+    elif not trial_record.undo_has_begun(waiting):
         left = math.ceil(waiting.seconds_left())
         services = ", ".join(waiting.services)
         yield f"now: {services}: undone in {left} s, unless you run: totpctl confirm"

@@ -83,7 +83,7 @@ def put_back(session: Session, waiting: Trial) -> None:
 def put_back_if_due(session: Session) -> None:
     """Do what timer or cron should have done, where they were not there."""
     waiting = trial_record.pending()
-    if waiting is not None and waiting.seconds_left() == 0:
+    if waiting is not None and trial_record.undo_has_begun(waiting):
         put_back(session, waiting)
     if waiting is None:
         trial.remove_leftovers()
@@ -134,9 +134,9 @@ def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> N
             lambda: _take_out(services, left, {sshd_files.pam_file()}),
         )
     except ui.CommandFailed as error:
-        again = f"then run again: totpctl disable {' '.join(services)}"
-        hint = f"{error.hint}; {again}" if error.hint else again
-        raise ui.CommandFailed(str(error), hint) from None
+        first = error.hint or "correct that"
+        again = f"totpctl disable {' '.join(services)}"
+        raise ui.CommandFailed(str(error), f"{first}; then run again: {again}") from None
 
 
 def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[str]) -> list[str]:
@@ -184,7 +184,10 @@ def _leave(waiting: Trial, paths: set[str]) -> None:
     if rest:
         in_rest = {file.path for file in rest}
         services = [n for n in waiting.services if in_rest & set(planning.paths(n))]
+        has_begun = trial_record.undo_has_begun(waiting._replace(files=rest))
         trial_record.write(waiting._replace(files=rest, services=tuple(services)))
+        if has_begun:
+            trial_record.mark_being_undone()
     else:
         trial_record.remove()
         arming.disarm()

@@ -17,7 +17,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -154,6 +154,8 @@ def put_back(trial: Trial) -> list[str]:
     Whatever fails, the rest is done; then ui.CommandFailed is raised, and the trial is still
     there, for the next try.
     """
+    with suppress(OSError):  # what cannot be noted is put back all the same
+        trial_record.mark_being_undone()
     notes: list[str] = []
     problems: list[str] = []
     of_sshd = {sshd.DROP_IN, sshd_files.pam_file()}
@@ -304,7 +306,7 @@ def _end(problems: list[str], failed: str) -> None:
     """Forget the trial; or raise ui.CommandFailed, and leave it for the next try."""
     if problems:
         raise ui.CommandFailed(
-            f"{failed}: " + "; ".join(problems), "mend it, then run: totpctl revert"
+            f"{failed}: " + "; ".join(problems), "correct that, then run: totpctl revert"
         )
     spares.remove_unneeded()
     remove()

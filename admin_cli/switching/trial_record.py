@@ -6,8 +6,8 @@ dot; sshd includes nothing from that folder. Its time runs on the clock that cou
 of the machine, which nobody sets; a restart ends it at once.
 
 Confirming sets the record's mode to 0400, which needs no room on the disk and happens at once or
-not at all. Originals that lie beside our lines with no record at all are a trial whose record was
-lost: it is due, for nobody can tell how much time it had.
+not at all. An undo that has begun sets it to 0700. Originals that lie beside our lines with no
+record at all are a trial whose record was lost: it is due, as nobody can tell what time it had.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 FORMER_RECORD = "/var/lib/pam_totp/unconfirmed.json"  # where earlier builds kept it
 LOST = "lost"  # the id of a trial that has no record any more
 _CONFIRMED = 0o400
+_BEING_UNDONE = 0o700
 MAX_BYTES = 1024 * 1024
 MAX_SECONDS = 24 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}|")
@@ -129,10 +130,31 @@ def write(trial: Trial) -> None:
 
 def mark_confirmed() -> None:
     """Let no trial wait any more, durably; the originals may be removed after this."""
+    _mark(_CONFIRMED)
+
+
+def mark_being_undone() -> None:
+    """Note that the undo has begun: from now on the trial cannot be confirmed. Raises OSError."""
+    _mark(_BEING_UNDONE)
+
+
+def undo_has_begun(trial: Trial) -> bool:
+    """Tell whether ``trial`` is half undone, or due: nobody can confirm it any more."""
+    if trial.seconds_left() == 0:
+        return True
+    try:
+        if stat.S_IMODE(os.lstat(RECORD).st_mode) == _BEING_UNDONE:
+            return True
+    except OSError:
+        pass
+    return any(blocks.is_half_undone(file.path) for file in trial.files)
+
+
+def _mark(mode: int) -> None:
     path = RECORD if os.path.lexists(RECORD) else FORMER_RECORD
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchmod(descriptor, _CONFIRMED)
+        os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
