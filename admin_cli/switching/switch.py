@@ -113,9 +113,13 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         known_on = {path for name in enabled.services() for path in planning.paths(name)}
         of_sshd = paths & set(planning.paths(planning.SSHD))
         of_sshd = of_sshd if of_sshd & (was_on | known_on | {file.path for file in left}) else set()
-        _take_out(services, left, paths - of_sshd)
-        if of_sshd:
-            _take_out_of_sshd(services, left)
+        try:
+            _take_out(services, left, paths - of_sshd)
+            if of_sshd:
+                _take_out_of_sshd(services, left)
+        except (OSError, PamTotpError):
+            _forget_what_is_off(services)
+            raise
         if waiting is not None:
             _leave(waiting, paths)
         changed = {name for name in services if was_on & set(planning.paths(name))}
@@ -124,6 +128,13 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         enabled.forget(services)
         spares.remove_unneeded()
         return changed
+
+
+def _forget_what_is_off(services: Sequence[str]) -> None:
+    """Forget what a run that failed has switched off; sshd, last, is for the next run to finish."""
+    with suppress(OSError, PamTotpError):
+        others = [name for name in services if name != planning.SSHD]
+        enabled.forget([name for name in others if not planning.off([name])])
 
 
 def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> None:

@@ -75,3 +75,19 @@ def test_trial_that_is_half_undone_by_disable_is_not_confirmed_either(machine: M
     assert 0 == totpctl(machine, "disable", "sshd").returncode
     assert "unless confirmed" in totpctl(machine, "status").stdout, "sudo goes on waiting"
     assert 0 == totpctl(machine, "confirm", "--yes").returncode
+
+
+def test_disable_that_sshd_could_not_hear_of_says_what_to_run_again(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd", "sudo", "--no-confirm").returncode
+    machine.run("sh", "-c", BREAK)
+    disabled = totpctl(machine, "disable", "sshd", "sudo")
+    assert 1 == disabled.returncode
+    assert "then run again: totpctl disable sshd sudo\n" in disabled.stderr
+    assert_what_is_left_is_named(machine, "totpctl disable sshd")
+    machine.run("pkill", "-o", "sshd")
+    assert_what_is_left_is_named(machine, "totpctl disable sshd")
+    machine.run("sh", "-c", CORRECT)
+    assert "run: totpctl disable sshd" == findings(machine)["undo-unfinished"][1]
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert not {"undo-unfinished", "sshd-refuses", "pam-missing"} & set(findings(machine))
+    assert [] == enabling.left_over(machine)
