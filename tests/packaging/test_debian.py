@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -202,6 +204,47 @@ def test_nothing_that_a_checkout_names_for_git_is_run(
     again = build(tmp_path / "out", built_in / "packaging" / "build_deb.sh")
     assert not marker.exists()
     assert package.read_bytes() == again.read_bytes()
+
+
+def index_of(listed: list[bytes], blob: bytes) -> bytes:
+    """Make an index by hand, as git would not: gitformat-index(5), version 2."""
+    entries = b""
+    for name in sorted(listed):
+        entry = struct.pack(">10I", *[0] * 6, 0o100644, 0, 0, 1) + blob
+        entry += struct.pack(">H", len(name)) + name
+        entries += entry + b"\0" * (8 - len(entry) % 8)
+    content = struct.pack(">4sII", b"DIRC", 2, len(listed)) + entries
+    return content + hashlib.sha1(content, usedforsecurity=False).digest()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/hostname", "../outside", "a/../../outside", "link/file"]
+)
+def test_index_made_by_hand_leads_nobody_out_of_the_checkout(tmp_path: Path, name: str) -> None:
+    """Root's tar would take what it names into the package."""
+    tree = tmp_path / "tree"
+    (tree / "a" / "b").mkdir(parents=True)
+    (tmp_path / "outside").write_text("of root's\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("of root's\n")
+    (tree / "link").symlink_to(tmp_path / "elsewhere")
+    (tree / "a" / "b" / "..file").write_text("x\n")
+    git = ["git", "-C", tree]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", "a"], check=True)
+    written = subprocess.run(
+        [*git, "hash-object", "-w", "a/b/..file"], capture_output=True, check=True
+    )
+    blob = bytes.fromhex(written.stdout.decode("ascii"))
+    listed = [b"a/b/..file", *([name.encode()] if name else [])]
+    (tree / ".git" / "index").write_bytes(index_of(listed, blob))
+    script = f". '{ROOT}/packaging/tracked_files.sh'; tracked_files"
+    done = subprocess.run(["sh", "-euc", script], cwd=tree, capture_output=True)
+    if not name:
+        assert (0, b"a/b/..file\0") == (done.returncode, done.stdout)
+        return
+    assert (True, b"") == (done.returncode != 0, done.stdout)
+    assert (name if name[0] != "l" else "link").encode() in done.stderr
 
 
 def test_scripts_that_root_runs_start_git_in_one_place_only() -> None:
