@@ -77,7 +77,7 @@ def read_only_hint(path: str) -> str:
     if _in_a_namespace_of_its_own():
         return (
             f"{remount}; if only the service cannot write there: systemctl edit pam_totp.service; "
-            f"write: [Service], then: ReadWritePaths={folder}"
+            f"write: [Service], then: BindPaths={folder}"
         )
     return f"{remount}; if that fails, look at: dmesg"
 

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 
+from . import sandbox
 from .service import BACKLOG, IDLE_SECONDS, CannotListen, Service
 
 
@@ -15,6 +16,7 @@ def serve_activated(descriptor: int) -> None:
     pid, count = os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")
     if (pid, count) != (str(os.getpid()), "1"):
         raise CannotListen("systemd", "handed over no socket", "see pam_totp.socket")
+    sandbox.remember()
     with socket.socket(fileno=descriptor) as listener:
         Service(listener, idle_seconds=IDLE_SECONDS).run()
 

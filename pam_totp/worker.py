@@ -118,7 +118,7 @@ def serve(
     """Serve one login from its request to its result. Never raises; closes ``connection``.
 
     ``prompts``: counts those who wait at theirs. ``is_sandboxed``: refuse a login whose
-    store only another worker can write.
+    files only another worker can see, and write.
     """
     try:
         try:
@@ -145,7 +145,7 @@ def _serve(
         if not peer.is_trusted():
             request = _admit(peer, request)
         if is_sandboxed:
-            sandbox.check_store(_arguments(request))
+            sandbox.check_files(_arguments(request))
     except PamTotpError as error:
         refuse(connection, peer, str(error))
         return

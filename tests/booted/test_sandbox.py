@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from pam_totp import sandbox
 from tests.booted.logins import (
     CODE,
     PAM_SERVICE,
@@ -18,6 +20,7 @@ from tests.booted.logins import (
     journal,
     log_in,
     main_pid,
+    wait_until,
 )
 from tests.support.booted import Booted
 from tests.support.machine import Account
@@ -30,11 +33,31 @@ MOST_EXPOSURE = 2.0  # of 10, in the words of systemd-analyze security
 
 LAUNCHER, WORKER = "pam_totp-worker.socket", "pam_totp-worker@.service"
 INTRUSION = "/usr/bin/python3 -I /usr/local/lib/intruder"
-INTRUDER = """
+# Where daemons of root's, LXD and postfix among them, have a socket outside /run.
+DAEMONS = (
+    "/var/lib/lxd/unix.socket",
+    "/var/spool/postfix/private/local",
+    "/opt/agent/agent.sock",
+    "/srv/agent/agent.sock",
+    "/root/agent.sock",
+    "/home/agent.sock",
+    "/mnt/agent.sock",
+)
+DAEMON = f"""
+import os, socket, time
+kept = []
+for path in {DAEMONS}:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    kept.append(socket.socket(socket.AF_UNIX))
+    kept[-1].bind(path)
+    kept[-1].listen()
+time.sleep(3600)
+"""
+INTRUDER = f"""
 import os, socket, stat
 print("ids", os.getuid(), os.geteuid())
 for path in ("/run/systemd/journal/dev-log", "/run/systemd/private", "/run/dbus/system_bus_socket",
-             "/run/systemd/io.systemd.Manager"):
+             "/run/systemd/io.systemd.Manager", *{DAEMONS}):
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         try:
             socket.socket(socket.AF_UNIX, kind).connect(path)
@@ -54,7 +77,8 @@ for folder in ("/var/lib/pam_totp", "/run", "/run/systemd/system", "/run/systemd
     except OSError:
         print(folder, "no")
 found = []
-for folder, _, names in os.walk("/run"):
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if folder != "/" or name not in ("proc", "sys", "dev")]
     for name in names:
         path = os.path.join(folder, name)
         if stat.S_ISSOCK(os.lstat(path).st_mode):
@@ -105,9 +129,15 @@ def test_recovery_code_works(machine: Booted, alice: Account) -> None:
     assert ["recovery_used", "rejected"] == events_of_the_service(machine, alice)
 
 
-@pytest.mark.parametrize("folder", ["/srv/second", "/etc/codes"])
+@pytest.mark.parametrize(
+    ("folder", "problem"),
+    [
+        ("/srv/second", "second/key/key: is not there in the sandbox"),
+        ("/etc/codes", "codes/store: is read-only in the sandbox"),
+    ],
+)
 def test_store_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_be_written(
-    machine: Booted, folder: str
+    machine: Booted, folder: str, problem: str
 ) -> None:
     machine.run("install", "-d", "-m", "0700", folder, f"{folder}/key")
     settings = f"store = {folder}/store/store.db\nsealing_key = {folder}/key/key\n"
@@ -117,9 +147,9 @@ def test_store_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_be_written(
     assert log_in(machine, alice)
     assert [] == events_of_the_service(machine, alice)
     lines = journal(machine, f"--unit={SERVICE}")
-    assert any(f"{folder}/store: is read-only in the sandbox" in line for line in lines)
+    assert any(problem in line for line in lines)
     for unit in (SERVICE, WORKER):
-        drop_in(machine, unit, f"[Service]\nReadWritePaths=-{folder}\n")
+        drop_in(machine, unit, f"[Service]\nBindPaths=-{folder}\n")
     machine.systemctl("restart", SERVICE)
     assert log_in(machine, bob)
     assert not log_in(machine, bob)
@@ -133,6 +163,9 @@ def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(machine
     """A program of somebody else's in its place: user 0, as it."""
     machine.run("mkdir", "-p", "/run/sudo", "/run/systemd/system")
     machine.write("/usr/local/lib/intruder", INTRUDER)
+    machine.write("/usr/local/lib/daemon", DAEMON)
+    machine.run("systemd-run", "--unit=daemon", "/usr/bin/python3", "/usr/local/lib/daemon")
+    wait_until(lambda: machine.run("test", "-S", DAEMONS[-1], check=False).returncode == 0)
     unit = machine.read(f"{UNITS}/{SERVICE}")
     for before, after in (
         ("ExecStart=/usr/lib/pam_totp/worker --activated", f"ExecStart={INTRUSION}"),
@@ -163,6 +196,27 @@ def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(machine
         "/run/systemd/userdb/",
     )
     assert [path for path in found["sockets"].split() if not path.startswith(known)] == []
+
+
+def test_store_that_is_restored_under_a_running_service_is_the_one_that_counts(
+    machine: Booted, users: Iterator[Account]
+) -> None:
+    """The service still holds the old folder, wherever it was moved to."""
+    folder, alice, bob = "/var/lib/pam_totp", next(users), next(users)
+    machine.run("cp", "-a", folder, f"{folder}.backup")
+    assert log_in(machine, alice)
+    machine.run("mv", folder, f"{folder}.old")
+    machine.run("mv", f"{folder}.backup", folder)
+    time.sleep(sandbox.LOOK_SECONDS)
+    machine.run("totpctl", "suspend", bob.name)
+    assert not log_in(machine, bob)
+    machine.run("totpctl", "resume", bob.name)
+    machine.run("rm", "-rf", f"{folder}.old")
+    assert log_in(machine, bob)
+    assert ["rejected", "accepted"] == events(machine, bob, "--unit=pam_totp-worker@*")
+    machine.systemctl("restart", SERVICE)
+    assert not log_in(machine, bob)
+    assert ["replayed"] == events_of_the_service(machine, bob)
 
 
 def test_user_of_a_record_of_systemd_logs_in(machine: Booted) -> None:

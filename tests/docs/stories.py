@@ -172,9 +172,7 @@ STORIES = {
         },
     ),
     "docs/reference/by-hand.md": Story(enrolled),
-    "docs/reference/configuration.md": Story(
-        enrolled, {"ReadWritePaths": typed("mkdir /etc/pam_totp")}
-    ),
+    "docs/reference/configuration.md": Story(enrolled, {"BindPaths": typed("mkdir /etc/pam_totp")}),
     "docs/reference/doctor.md": Story(enabled),
     "docs/reference/totpctl.md": Story(enabled),
 }

@@ -69,7 +69,7 @@ def test_a_process_that_may_not_see_all_mounts_is_told_of_its_sandbox(
 ) -> None:
     monkeypatch.setattr(disks, "_NAMESPACE", str(tmp_path / "no{}"))
     hint = disks.read_only_hint("/no/such/folder/store.db")
-    assert "ReadWritePaths=/no/such/folder" in hint
+    assert "BindPaths=/no/such/folder" in hint
 
 
 @pytest.mark.parametrize(

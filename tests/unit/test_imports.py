@@ -151,7 +151,7 @@ MAY_IMPORT = {
         "sandbox",
         "wire",
     },
-    "listening": {"service"},
+    "listening": {"sandbox", "service"},
     "service": {"embedding", "errors", "login", "prompts", "store", "worker"},
 }
 PURE = (

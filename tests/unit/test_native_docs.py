@@ -204,7 +204,7 @@ def test_explained_settings_of_the_service_are_there(key: str, seconds: str) -> 
         assert value == seconds
         assert f"after {seconds} seconds" in read("docs/explanation/hosts.md")
     else:
-        assert value == {"ProtectHome": "read-only", "ProtectSystem": "strict"}[key]
+        assert value == {"ProtectHome": "yes", "ProtectSystem": "strict"}[key]
 
 
 # Log lines
@@ -232,10 +232,10 @@ def reasons_of_the_worker() -> set[str]:
     found.update(re.findall(r'log_error\(f"([^"{]+)', text))
     found |= set(re.findall(r'(?:return|reason =) "([^"]+)"', text))
     left = re.search(r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/control_group.py"))
-    shut_off = re.search(r'ShutOff\(\s*folder, "([^"]+)"', read("pam_totp/sandbox.py"))
+    shut_off = re.findall(r'ShutOff\(\s*\w+,\s*"([^"]+)"', read("pam_totp/sandbox.py"))
     assert left is not None
-    assert shut_off is not None
-    return found | {f"{left[1]}: {left[2]}", f"/srv: {shut_off[1]}"}
+    assert len(shut_off) == 3
+    return found | {f"{left[1]}: {left[2]}", *(f"/srv: {problem}" for problem in shut_off)}
 
 
 def test_way_back_explains_every_reason_of_a_failed_worker() -> None:
