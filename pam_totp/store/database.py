@@ -36,6 +36,8 @@ _RESTORE_HINT = (
     "restore {path} from a backup; failing that, move it away and run: totpctl init, which knows "
     "nobody then"
 )
+# SQLite quotes a damaged schema in its words, which need not be UTF-8 then.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _CLOSED = sqlite3.connect(":memory:", check_same_thread=False)
 _CLOSED.close()
 _PAGE_SIZE_AT, _PAGE_COUNT_AT, _HEADER_BYTES = 16, 28, 32  # https://sqlite.org/fileformat.html
@@ -59,7 +61,7 @@ class Database:
                 uri=True,
                 check_same_thread=not any_thread,
             )
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             if self._hold is not None:
                 self._hold.close(_CLOSED)
             raise explain(error, path) from None
@@ -79,13 +81,13 @@ class Database:
         """Return all rows. Raises StoreUnavailable or StoreCorrupt, never sqlite3.Error."""
         try:
             return self.connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise explain(error, self.path) from None
 
     def migrate(self) -> None:
         try:
             schema.migrate(self.connection, self.path)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise explain(error, self.path) from None
 
     def begin(self, mode: str) -> None:
@@ -217,7 +219,7 @@ def uri_of(path: str, parameters: str) -> str:
     return f"file:{escaped}?{parameters}"
 
 
-def explain(error: sqlite3.Error, path: str) -> PamTotpError:
+def explain(error: Exception, path: str) -> PamTotpError:
     """Turn SQLite's words, which may quote values, into ours."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == _CANNOT_OPEN and os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY:

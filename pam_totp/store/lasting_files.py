@@ -188,7 +188,7 @@ def _merge(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.rollback()
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    except sqlite3.Error:  # it stays in the log, which stays too
+    except (sqlite3.Error, UnicodeDecodeError):  # it stays in the log, which stays too
         pass
 
 

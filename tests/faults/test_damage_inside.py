@@ -219,6 +219,15 @@ def flipped_bits(users: Users) -> Iterator[bytes]:
         yield bytes(content)
 
 
+def test_a_schema_that_is_no_text_denies_the_login(place: Place, clock: Clock, news: News) -> None:
+    """SQLite quotes it in what it says, and Python cannot read that."""
+    content = place.store_path.read_bytes()
+    damaged = content.replace(b"STRICT, WITHOUT ROWID", b"STRICT, WITHOUT\xa0ROWID")
+    place.store_path.write_bytes(damaged)
+    assert PAM_AUTHINFO_UNAVAIL == log_in(place, clock.code())
+    assert "is damaged or not a store" in fields(news()[-1])["reason"]
+
+
 DAMAGED_INSIDE = [zeroed_sectors, flipped_bits]
 
 
