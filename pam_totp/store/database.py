@@ -7,7 +7,7 @@ import sqlite3
 
 from .. import trusted_files
 from ..errors import PamTotpError, StoreCorrupt, StoreMissing, StoreUnavailable
-from . import lasting_files, schema
+from . import lasting_files, reserve, schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +112,14 @@ class Database:
         if self.connection.in_transaction:  # SQLite may have done so itself, on a full disk
             self.execute("ROLLBACK")
 
+    def pass_by_the_key(self) -> None:
+        """Have every commit rewrite the page that names the sealing key.
+
+        SQLite plays a write-ahead log into whatever store it lies beside. Of a log that another
+        store left behind, this page then tells that it does not belong here.
+        """
+        self.execute("UPDATE meta SET value = randomblob(8) WHERE key = 'last_write'")
+
     def busy(self) -> StoreUnavailable:
         problem, hint = _PRIMARY_CODES[_BUSY]
         return StoreUnavailable(self.path, problem, _hint(hint, self.path))
@@ -182,35 +190,11 @@ def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
         database.migrate()
         # Of a copy made with VACUUM INTO, say: only with WAL does FULL outlast a power cut.
         database.execute("PRAGMA journal_mode = WAL")
-        if lasting_files.is_short(path):
-            set_room_aside(database)
+        reserve.keep(database)
     except BaseException:
         Database.close(database)
         raise
     return database
-
-
-def set_room_aside(database: Database) -> None:
-    """Give log and database the blocks that logins will need; as many as there are.
-
-    A disk that is full denies nobody here: the transaction that needs a block says so.
-    """
-    try:
-        Database.begin(database, "IMMEDIATE")
-        try:
-            has_room = lasting_files.fill_up_log(database.path)
-            (free,) = database.execute("PRAGMA freelist_count")
-            if has_room and free < (lasting_files.SPARE_PAGES,):
-                database.execute("CREATE TABLE spare (content)")
-                size = lasting_files.SPARE_BYTES
-                database.execute("INSERT INTO spare VALUES (zeroblob(?))", (size,))
-                database.execute("DROP TABLE spare")
-        except BaseException:
-            Database.roll_back(database)
-            raise
-        Database.commit(database)
-    except (OSError, PamTotpError):
-        pass
 
 
 def uri_of(path: str, parameters: str) -> str:

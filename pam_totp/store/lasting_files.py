@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 512 * 1024  # of 4 KiB pages some 120; a log is merged at 64, if nobody reads
 _ROOM = 2  # only where there is this many times as much
-SPARE_PAGES = 16  # of the database, free: rows that grow split a page into two
-SPARE_BYTES = SPARE_PAGES * 4096
+INDEX_BYTES = 32768
+PAGE_BYTES = 4096  # SQLite's default
 
 # https://sqlite.org/walformat.html and os_unix.c
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 _INDEX_HEADER, _DEAD_MAN_SWITCH = 136, 128
-_INDEX_BYTES = 32768
 _HEADER_COPY, _LAST_FRAME_AT, _MERGED_AT, _IS_SET_AT = 48, 16, 96, 12
 _LOG_HEADER = 32
+_DATABASE_HEADER = 100
 
 _lock = _thread.allocate_lock()
 _kept: dict[tuple[int, int], _Files] = {}  # by device and inode of the database
@@ -149,6 +149,51 @@ def fill_up_log(path: str) -> bool:
     return True
 
 
+def extend(path: str, pages: int, more: int) -> int | None:
+    """Give the database at ``path`` blocks for ``more`` pages than its ``pages``, written.
+
+    Return the size before; None where the end of it is still on its way from the log: then others
+    may be writing there. Only inside a transaction that writes. OSError where there is no room.
+    """
+    with _lock:
+        files = _kept.get(_identity(path))
+        if files is None or files.database is None:
+            return None
+        start = at = os.fstat(files.database).st_size
+        if start < pages * PAGE_BYTES:
+            return None
+        end = (pages + more) * PAGE_BYTES
+        try:
+            while at < end:
+                at += os.pwrite(files.database, bytes(end - at), at)
+            os.fsync(files.database)
+        except OSError:
+            os.ftruncate(files.database, start)
+            raise
+        return start
+
+
+def cut(path: str, size: int) -> None:
+    """Take back what extend() did, in the same transaction."""
+    with _lock:
+        files = _kept.get(_identity(path))
+        if files is not None and files.database is not None:
+            os.ftruncate(files.database, size)
+
+
+def header_of(path: str) -> bytes:
+    """Return the header of the database as it is on the disk, without what the log holds.
+
+    By the descriptor that is kept, if there is one: SQLite's locks fall with any that is closed.
+    """
+    with _lock:
+        files = _kept.get(_identity(path))
+        if files is not None and files.database is not None:
+            return os.pread(files.database, _DATABASE_HEADER, 0)
+        with open(path, "rb") as file:
+            return file.read(_DATABASE_HEADER)
+
+
 def _identity(path: str) -> tuple[int, int]:
     status = os.lstat(path)
     return status.st_dev, status.st_ino
@@ -168,7 +213,7 @@ def _set_lock(descriptor: int | None, kind: int, start: int, length: int) -> Non
 def _clear_index(files: _Files, index: str) -> None:
     try:
         files.index = _open(index)
-        if os.fstat(files.index).st_size < _INDEX_BYTES:
+        if os.fstat(files.index).st_size < INDEX_BYTES:
             return
         try:
             _set_lock(files.index, fcntl.F_WRLCK, _DEAD_MAN_SWITCH, 1)

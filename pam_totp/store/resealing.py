@@ -8,9 +8,9 @@ from ..disks import holders_hint
 from ..errors import SealingError, StoreUnavailable
 from ..sealing import DECOY_KEY
 from ..verifier import Authenticator
-from .database import BUSY_TIMEOUT, set_room_aside
+from . import reserve
+from .database import BUSY_TIMEOUT
 from .rows import AUTHENTICATOR_COLUMNS, binding, is_sound
-from .transactions import pass_by_the_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _seal_anew(store: SQLiteStore, sealer: Sealer) -> int:
     decoy_key = sealer.seal(store.decoy_key(), *DECOY_KEY)
     execute("UPDATE meta SET value = ? WHERE key = 'sealing_key_id'", (sealer.key_id,))
     execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('decoy_key', ?)", (decoy_key,))
-    pass_by_the_key(store.database)
+    store.database.pass_by_the_key()
     return len(rows)
 
 
@@ -70,7 +70,7 @@ def _empty_the_log(database: Database) -> None:
         for _ in range(LOG_ATTEMPTS):
             ((busy, _, _),) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             if not busy:
-                set_room_aside(database)
+                reserve.keep(database)
                 return
             time.sleep(LOG_PAUSE)
     finally:

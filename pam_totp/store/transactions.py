@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..verifier import SUSPENDED, Authenticator, UserRecord
+from . import reserve
 from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, user_row
 
 TYPE_CHECKING = False
@@ -58,6 +59,7 @@ class Transaction(_CriticalSection):
     def __init__(self, store: SQLiteStore, name: str, mode: str, *, unseal: bool) -> None:
         super().__init__(store, name, mode)
         self._unseal = unseal
+        self._has_enrolled = False
         self.record = None
 
     def _read(self) -> UserRecord | None:
@@ -66,8 +68,18 @@ class Transaction(_CriticalSection):
             _read_decoy(self._store, self._name)  # as for whoever has no record: see below
         return record
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        if kind is None and self._has_enrolled:
+            reserve.keep(self._database)
+
     def save(self, record: UserRecord | None) -> None:
-        pass_by_the_key(self._database)
+        self._database.pass_by_the_key()
         if record is None:
             self._database.execute("DELETE FROM users WHERE name = ?", (self._name,))
         elif record.name != self._name:
@@ -116,6 +128,7 @@ class Transaction(_CriticalSection):
             raise ValueError("an authenticator cannot be saved without its secret")
         bound_to = binding(self._name, authenticator)
         sealed = self._store.seal(authenticator.secret, *bound_to)
+        self._has_enrolled = True
         self._database.execute(
             f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -201,7 +214,7 @@ class DecoyTransaction(_CriticalSection):
     def save(self, record: UserRecord | None) -> None:
         if record is None:
             raise ValueError("a decoy cannot be removed")
-        pass_by_the_key(self._database)
+        self._database.pass_by_the_key()
         self._database.execute(
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until, guesses_until) "
             "VALUES (?, ?, ?, ?)",
@@ -213,7 +226,7 @@ def change_group_rules(database: Database, name: str, rule: GroupRule | None) ->
     """Make ``rule`` the one of the group ``name``; None: take its rule away. Durable on return."""
     database.begin("IMMEDIATE")
     try:
-        pass_by_the_key(database)
+        database.pass_by_the_key()
         if rule is None:
             database.execute("DELETE FROM group_rules WHERE name = ?", (name,))
         else:
@@ -225,12 +238,3 @@ def change_group_rules(database: Database, name: str, rule: GroupRule | None) ->
         database.roll_back()
         raise
     database.commit()
-
-
-def pass_by_the_key(database: Database) -> None:
-    """Have every commit rewrite the page that names the sealing key.
-
-    SQLite plays a write-ahead log into whatever store it lies beside. Of a log that another
-    store left behind, this page then tells that it does not belong here.
-    """
-    database.execute("UPDATE meta SET value = randomblob(8) WHERE key = 'last_write'")

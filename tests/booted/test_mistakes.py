@@ -33,7 +33,7 @@ FOLDERS = {
 # A small disk of its own for a folder, and nothing free on it.
 _SMALL = """
 cp -a "$1" /tmp/copy
-mount -t tmpfs -o "size=1m,mode=$(stat -c %a "$1")" none "$1"
+mount -t tmpfs -o "size=4m,mode=$(stat -c %a "$1")" none "$1"
 cp -a /tmp/copy/. "$1"
 rm -r /tmp/copy
 """

@@ -91,7 +91,7 @@ CASES = [
     ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: its rotation was broken off"),
     ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "was left by a rotation"),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
-    ("disk", DISK.format("1m"), "KiB left"),
+    ("disk", DISK.format("8m"), "KiB left"),
     ("disk", DISK.format("64m,nr_inodes=50"), "files left"),
     # who can write what decides about logins
     (

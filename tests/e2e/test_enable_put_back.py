@@ -287,7 +287,7 @@ def small(machine: Machine) -> Machine:
     """A machine that has each folder of a trial on a small disk of its own."""
     for folder in FOLDERS:
         machine.run("sh", "-c", f"cp -a {folder} /tmp/kept")
-        machine.run("mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "tmpfs", folder)
+        machine.run("mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", folder)
         machine.run("sh", "-c", f"cp -a /tmp/kept/. {folder}; rm -r /tmp/kept")
     return machine
 

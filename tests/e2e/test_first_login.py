@@ -189,7 +189,7 @@ def test_a_full_disk_keeps_nothing_and_denies(ssh_town: Machine) -> None:
     client = ssh_town.ssh("bob", "-oNumberOfPasswordPrompts=1")
     until_enter(client)
     fill = "mkdir /tmp/s && cp -a /var/lib/pam_totp/. /tmp/s/ && rm -f /tmp/s/store.db-* && "
-    fill += "mount -t tmpfs -o size=400k tmpfs /var/lib/pam_totp && chmod 700 /var/lib/pam_totp && "
+    fill += "mount -t tmpfs -o size=4m tmpfs /var/lib/pam_totp && chmod 700 /var/lib/pam_totp && "
     fill += "cp -a /tmp/s/. /var/lib/pam_totp/ && "
     fill += "{ cat /dev/zero > /var/lib/pam_totp/full 2>/dev/null; true; }"
     ssh_town.run("sh", "-c", fill)

@@ -36,7 +36,7 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
     with enabling.before_enable(prepared.files) as started:
         for folder in FOLDERS:
             started.run("sh", "-c", f"cp -a {folder} /tmp/kept")
-            options = "size=1m,nr_inodes=200,mode=0755"
+            options = "size=4m,nr_inodes=200,mode=0755"
             started.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)
             started.run("sh", "-c", f"cp -a /tmp/kept/. {folder}; rm -r /tmp/kept")
         yield started

@@ -18,7 +18,7 @@ from pam_totp.login import (
     PAM_IGNORE,
     PAM_SUCCESS,
 )
-from pam_totp.store import lasting_files
+from pam_totp.store import reserve
 from pam_totp.verifier import Authenticator, UserRecord
 from tests.faults.damage import PAGE, SECTOR, News, alices_place, sql
 from tests.faults.fake_pam import Clock, log_in
@@ -46,6 +46,7 @@ class Users:
         folder.mkdir()
         self._patch = monkeypatch
         self._patch.setattr(os, "urandom", random.Random(6238).randbytes)
+        self._patch.setattr(reserve, "DECOY_PAGES", 0)  # or nearly all damage is to free pages
         self.place = Place(folder)
         self.place.configure(unenrolled="skip")
         self.names: list[str] = []
@@ -120,7 +121,7 @@ def test_an_enrolled_user_is_not_taken_for_another_when_the_end_of_the_store_is_
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unenrolled: str
 ) -> None:
     """Every time that the store has grown by a page, that page loses its end."""
-    monkeypatch.setattr(lasting_files, "SPARE_PAGES", 0)  # or the last pages are the free ones
+    monkeypatch.setattr(reserve, "keep", lambda _: None)  # or the last pages are the free ones
     users, wrong, tried = Users(tmp_path / "many", monkeypatch), [], 0
     users.place.configure(unenrolled=unenrolled)
     for _ in range(120):

@@ -17,7 +17,7 @@ import pytest
 
 from pam_totp import store
 from pam_totp.login import PAM_AUTH_ERR, PAM_SUCCESS
-from pam_totp.store import schema
+from pam_totp.store import reserve, schema
 from pam_totp.verifier import UserRecord
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting
@@ -235,6 +235,28 @@ def test_a_creation_killed_at_any_step_leaves_a_whole_store_or_none(place: Place
         assert {"store.db", "store.db-shm", "store.db-wal"} == left - {"store.db.lock"}
         states[there] += 1
     assert 2 == len(states)
+
+
+def test_room_that_is_being_set_aside_when_killed_costs_the_store_nothing(
+    place: Place, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a small reserve: as many kills as it has pages are enough."""
+    monkeypatch.setattr(reserve, "DECOY_PAGES", 8)
+    path = str(place.store_path)
+    sqlite3.connect(path).execute("VACUUM").connection.close()
+    assert reserve.lacks_room(path)
+    users = [whole_record(place, name) for name in ("alice", "bob")]
+    sqlite3.connect(path).execute("VACUUM").connection.close()
+
+    def set_aside(pause: Meet) -> str:
+        pause()
+        place.open().close()
+        return "set aside"
+
+    for result, killed in kills(folder, set_aside):
+        assert killed or result == "set aside"
+        assert users == [whole_record(place, name) for name in ("alice", "bob")]
+        assert "" == reserve.lacks_room(path)
 
 
 def test_what_a_killed_login_had_committed_is_not_lost_with_its_process(

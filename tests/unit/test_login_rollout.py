@@ -324,6 +324,8 @@ def test_no_zeroed_sector_turns_who_is_required_into_one_who_is_not_asked(door: 
     whole = door.place.store_path.read_bytes()
     results = set()
     for start in range(0, len(whole), 512):
+        if not any(whole[start : start + 512]):
+            continue  # zeros already, of a free page
         damaged = whole[:start] + bytes(512) + whole[start + 512 :]
         door.place.store_path.write_bytes(damaged)
         for user in ("bob", "carol"):

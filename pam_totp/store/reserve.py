@@ -1,0 +1,139 @@
+"""Free pages kept in the database, so that a login that makes rows longer needs no new block.
+
+A row grows at the first login of a person, or with a wrong code, and then its page may split in
+two. So the reserve has as many free pages as are in use: each can split once, and no row grows by
+so much that its page would have to split twice. On top of these come pages for the rows of all
+decoys: one wrong code of an unknown name adds one.
+
+The reserve is filled up, while the disk has room, by whoever opens the store or enrolls somebody.
+It is filled beyond what is needed, in proportion to it: so that it falls short once in some
+hundred new people, not at each.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import PamTotpError
+from . import lasting_files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .database import Database
+
+DECOY_PAGES = 512  # 65536 rows of up to 22 bytes, in pages that are two thirds full
+_LEAST = 16  # pages: fewer are not worth a transaction
+_COPIES = 2  # of a page that is set aside: one goes through the log
+_PAGE_COUNT_AT, _FREE_COUNT_AT = 28, 36  # https://sqlite.org/fileformat.html#the_database_header
+
+
+def keep(database: Database) -> None:
+    """Give log and database the blocks that logins will need, where some are missing.
+
+    As many as the disk has. A full disk denies nobody here: the transaction that needs a block
+    fails, and says so. Nor does anybody wait here for another writer: the next opening does it.
+    """
+    try:
+        can_grow = _is_short(*_counts(database)) and _fitting(database) >= _LEAST
+        if not (can_grow or lasting_files.is_short(database.path)):
+            return
+        ((patience,),) = database.execute("PRAGMA busy_timeout")
+        database.execute("PRAGMA busy_timeout = 0")
+        try:
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            _fill_up(database)
+        finally:
+            database.execute(f"PRAGMA busy_timeout = {patience}")
+    except (OSError, PamTotpError):
+        pass
+
+
+def lacks_room(path: str) -> str:
+    """Say what of the room for logins is missing on the disk; "" where all of it is there.
+
+    While something is, a full disk denies logins. Whoever opens the store fills it up, if the
+    disk has room: so ask after that. OSError where there is no store.
+    """
+    missing = []
+    for suffix, size in (("-wal", lasting_files.LOG_BYTES), ("-shm", lasting_files.INDEX_BYTES)):
+        try:
+            found = os.stat(path + suffix).st_size
+        except FileNotFoundError:
+            missing.append(f"{path}{suffix} is missing")
+        else:
+            if found < size:
+                missing.append(f"{path}{suffix} has {found // 1024} of {size // 1024} KiB")
+    # What the log holds does not count here: it is less than what _spare() adds.
+    header = lasting_files.header_of(path)
+    pages, free = (
+        int.from_bytes(header[at : at + 4], "big") for at in (_PAGE_COUNT_AT, _FREE_COUNT_AT)
+    )
+    needed = _needed(pages - free)
+    if free < needed:
+        missing.append(f"{path} has {free} of {needed} free pages")
+    return "; ".join(missing)
+
+
+def _needed(pages_in_use: int) -> int:
+    return pages_in_use + DECOY_PAGES
+
+
+def _is_short(pages: int, free: int) -> bool:
+    """Tell whether there is less than what is needed and half of what is kept beyond that."""
+    needed = _needed(pages - free)
+    return free < needed + _spare(needed) // 2
+
+
+def _spare(needed: int) -> int:
+    """Return how many pages are kept beyond ``needed`` where the reserve is filled up."""
+    return needed // 4
+
+
+def _counts(database: Database) -> tuple[int, int]:
+    ((pages,),) = database.execute("PRAGMA page_count")
+    ((free,),) = database.execute("PRAGMA freelist_count")
+    return pages, free
+
+
+def _fitting(database: Database) -> int:
+    """Return how many pages are to be set aside, and can be.
+
+    Pages that are free already pass through the log as well: SQLite takes them first.
+    """
+    pages, free = _counts(database)
+    needed = _needed(pages - free)
+    room = os.statvfs(os.path.dirname(database.path))
+    there = room.f_bavail * room.f_frsize // lasting_files.PAGE_BYTES - free
+    return min(needed + _spare(needed) - free, there // (2 * _COPIES))
+
+
+def _fill_up(database: Database) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    extended = None
+    try:
+        if lasting_files.fill_up_log(database.path):
+            pages, free = _counts(database)
+            more = _fitting(database)
+            if _is_short(pages, free) and more >= _LEAST:
+                # First the blocks, then the pages: a disk that fills up in between would else
+                # leave a log that cannot be merged.
+                extended = lasting_files.extend(database.path, pages, more)
+                if extended is not None:
+                    _add_free_pages(database, free + more)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.connection.in_transaction:
+            if extended is not None:
+                lasting_files.cut(database.path, extended)
+            database.execute("ROLLBACK")
+        raise
+
+
+def _add_free_pages(database: Database, pages: int) -> None:
+    """Have ``pages`` free ones: in a table that holds them, and goes again."""
+    database.pass_by_the_key()
+    database.execute("CREATE TABLE spare (content)")
+    chained = lasting_files.PAGE_BYTES - 4  # each begins with the number of the next
+    size = (pages - 1) * chained  # one more has the row
+    database.execute("INSERT INTO spare VALUES (zeroblob(?))", (size,))
+    database.execute("DROP TABLE spare")

@@ -1,0 +1,143 @@
+"""Room on the disk that logins find, however many people there are: the store takes it before."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pam_totp.errors import StoreUnavailable
+from pam_totp.store import reserve
+from pam_totp.store.database import Database
+from pam_totp.verifier import Authenticator, UserRecord
+from tests.support.place import SECRET, Place
+
+
+def last_write(path: str) -> bytes:
+    connection = sqlite3.connect(path)
+    ((found,),) = connection.execute("SELECT value FROM meta WHERE key = 'last_write'")
+    connection.close()
+    assert isinstance(found, bytes)
+    return found
+
+
+@pytest.fixture
+def path(place: Place) -> str:
+    place.enrol("alice")
+    return str(place.store_path)
+
+
+def vacuum(path: str) -> None:
+    """As another program may: it gives back the free pages, and takes log and index away."""
+    connection = sqlite3.connect(path)
+    connection.execute("VACUUM")
+    connection.close()
+
+
+def test_a_store_that_was_opened_has_room(path: str) -> None:
+    assert "" == reserve.lacks_room(path)
+
+
+def test_a_log_an_index_or_free_pages_that_are_gone_are_named(path: str) -> None:
+    vacuum(path)
+    lacking = reserve.lacks_room(path)
+    assert f"{path}-wal is missing; {path}-shm is missing; {path} has 0 of " in lacking
+
+
+def test_a_log_or_an_index_cut_short_is_named(path: str) -> None:
+    os.truncate(f"{path}-wal", 1024)
+    assert f"{path}-wal has 1 of 512 KiB" == reserve.lacks_room(path)
+    os.unlink(f"{path}-wal")
+    os.truncate(f"{path}-shm", 0)
+    assert f"{path}-wal is missing; {path}-shm has 0 of 32 KiB" == reserve.lacks_room(path)
+
+
+def test_whoever_opens_the_store_makes_what_is_missing(path: str, place: Place) -> None:
+    vacuum(path)
+    place.open().close()
+    assert "" == reserve.lacks_room(path)
+
+
+def test_whoever_enrolls_many_people_at_once_leaves_room_for_all_of_them(place: Place) -> None:
+    with place.open() as store:
+        for number in range(1500):
+            new = Authenticator(os.urandom(16).hex(), "phone", SECRET)
+            with store.transaction(f"user{number}") as transaction:
+                transaction.save(UserRecord(f"user{number}", authenticators=(new,)))
+    assert "" == reserve.lacks_room(str(place.store_path))
+    with place.open() as store:
+        assert [] == store.check()
+
+
+def test_asking_what_is_missing_lets_go_of_no_lock(path: str, place: Place) -> None:
+    """Without its lock, another program takes the log away from under this process."""
+    close_last = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+    with place.open() as opened:
+        opened.load("alice")
+        assert "" == reserve.lacks_room(path)
+        subprocess.run([sys.executable, "-c", close_last, path], check=True)
+        assert os.path.exists(f"{path}-wal")
+
+
+@pytest.mark.parametrize("first_failing", [1, 2])
+def test_a_disk_that_fails_halfway_leaves_the_store_as_it_was(
+    path: str, place: Place, monkeypatch: pytest.MonkeyPatch, first_failing: int
+) -> None:
+    """When the log is made durable, and when the pages are."""
+    vacuum(path)
+    size, calls = os.stat(path).st_size, []
+
+    def fail(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) >= first_failing:
+            raise OSError(errno.EIO, "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        place.open().close()
+    assert first_failing == len(calls)
+    assert size == os.stat(path).st_size
+    with place.open() as store:
+        assert [] == store.check()
+    assert "" == reserve.lacks_room(path)
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE spare", "COMMIT"])
+def test_pages_that_do_not_become_the_databases_are_given_back(
+    path: str, place: Place, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    vacuum(path)
+    size, execute = os.stat(path).st_size, Database.execute
+
+    def fail(database: Database, called: str, *parameters: Any) -> Any:
+        if called.startswith(statement):
+            raise StoreUnavailable(path, "fails", "")
+        return execute(database, called, *parameters)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "execute", fail)
+        place.open().close()
+    assert size == os.stat(path).st_size
+    with place.open() as store:
+        assert [] == store.check()
+    assert "" == reserve.lacks_room(path)
+
+
+def test_room_set_aside_goes_by_the_page_that_names_the_key(path: str, place: Place) -> None:
+    """So that its log, left behind beside another store, is known for a stranger's."""
+    vacuum(path)
+    before = last_write(path)
+    place.open().close()
+    assert "" == reserve.lacks_room(path)
+    assert before != last_write(path)
+
+
+def test_without_a_store_there_is_nothing_to_say(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        reserve.lacks_room(str(tmp_path / "store.db"))
