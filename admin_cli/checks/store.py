@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from pam_totp import config, disks, sealing, trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
+from pam_totp.store import reserve
 
 from ..switching import enabled, files
 from .facts import PROGRAMS, CannotTell, Facts, module_path
@@ -166,6 +167,19 @@ def shared(facts: Facts) -> Iterator[Found]:
         )
 
 
+@check("store-room", NOTE, "without room kept in its files, a full disk denies logins")
+def room(facts: Facts) -> Iterator[Found]:
+    """Find what opening the store does not restore, as the disk has no room for it."""
+    try:
+        facts.open_store().close()
+        missing = reserve.lacks_room(facts.store_path)
+    except (OSError, Unavailable):
+        return  # see store
+    if missing:
+        folder = os.path.dirname(facts.store_path)
+        yield missing, f"{disks.no_room_hint(folder)}; then run: totpctl init"
+
+
 @check("disk", WRONG, f"{_COMMIT}: on a full one, every code is refused")
 def disk(facts: Facts) -> Iterator[Found]:
     folder = os.path.dirname(facts.store_path)
@@ -229,5 +243,6 @@ CHECKS = (
     key_rotation,
     store_volume,
     shared,
+    room,
     disk,
 )

@@ -92,6 +92,7 @@ CASES = [
     ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "was left by a rotation"),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
     ("disk", DISK.format("8m"), "KiB left"),
+    ("disk store-room", f"{SQL} VACUUM; {DISK.format('1m')}", "store.db-wal has 0 of 512"),
     ("disk", DISK.format("64m,nr_inodes=50"), "files left"),
     # who can write what decides about logins
     (
