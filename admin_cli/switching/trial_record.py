@@ -26,7 +26,6 @@ from .. import sshd, ui
 from . import blocks, files, pam_blocks
 
 RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
-FORMER_RECORD = "/var/lib/pam_totp/unconfirmed.json"  # where earlier builds kept it
 LOST = "lost"  # the id of a trial that has no record any more
 _CONFIRMED = 0o400
 _BEING_UNDONE = 0o700
@@ -95,20 +94,18 @@ def pending() -> Trial | None:
 
     Raises Damaged; ui.CommandFailed where the record cannot be read now.
     """
-    for path in (RECORD, FORMER_RECORD):
-        try:
-            mode = stat.S_IMODE(os.lstat(path).st_mode)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            mode = 0  # reading it says what is wrong
-        return None if mode == _CONFIRMED else _read(path)
-    return _without_record()
-
-
-def _read(path: str) -> Trial | None:
     try:
-        content = trusted_files.read_trusted(path, MAX_BYTES, secret=True)
+        mode = stat.S_IMODE(os.lstat(RECORD).st_mode)
+    except FileNotFoundError:
+        return _without_record()
+    except OSError:
+        mode = 0  # reading it says what is wrong
+    return None if mode == _CONFIRMED else _read()
+
+
+def _read() -> Trial | None:
+    try:
+        content = trusted_files.read_trusted(RECORD, MAX_BYTES, secret=True)
     except FileNotFoundError:
         return None
     except InsecureFile as error:
@@ -119,7 +116,7 @@ def _read(path: str) -> Trial | None:
         return _understood(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):
         hint = "take out all lines of pam_totp with: totpctl revert"
-        raise Damaged(f"{path}: is not what totpctl wrote", hint) from None
+        raise Damaged(f"{RECORD}: is not what totpctl wrote", hint) from None
 
 
 def write(trial: Trial) -> None:
@@ -151,8 +148,7 @@ def undo_has_begun(trial: Trial) -> bool:
 
 
 def _mark(mode: int) -> None:
-    path = RECORD if os.path.lexists(RECORD) else FORMER_RECORD
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchmod(descriptor, mode)
         os.fsync(descriptor)
@@ -162,11 +158,10 @@ def _mark(mode: int) -> None:
 
 def remove() -> None:
     """Forget the trial, durably: it is confirmed, or put back."""
-    for path in (RECORD, FORMER_RECORD):
-        if os.path.lexists(path):
-            files.remove(path)
-            files.remove_spare(path)
-            files.sync_folder(path)
+    if os.path.lexists(RECORD):
+        files.remove(RECORD)
+        files.remove_spare(RECORD)
+        files.sync_folder(RECORD)
 
 
 def _without_record() -> Trial | None:

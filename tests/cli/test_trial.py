@@ -417,16 +417,3 @@ def test_a_service_that_is_on_for_good_is_not_of_a_lost_trial(path: Path, folder
     lost = trial_record.pending()
     assert lost is not None
     assert [str(path)] == [file.path for file in lost.files]
-
-
-def test_a_record_in_its_former_place_is_found(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a trial goes on over an upgrade."""
-    new = begun(on(path))
-    former = tmp_path / "var" / "former.json"
-    os.rename(trial_record.RECORD, former)
-    monkeypatch.setattr(trial_record, "FORMER_RECORD", str(former))
-    assert new == trial_record.pending()
-    trial_record.remove()
-    assert not former.exists()
