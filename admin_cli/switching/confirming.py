@@ -7,6 +7,8 @@ from contextlib import ExitStack
 
 import click
 
+from pam_totp.errors import Unavailable
+
 from .. import daily_doctor, ui
 from ..session import Session, pass_session
 from . import arming, blocks, files, switch, trial, trial_record, uses
@@ -31,7 +33,7 @@ def confirm(session: Session, yes: bool) -> None:
             "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
         )
     _refuse_what_is_being_undone(waiting)
-    if not uses.somebody_used_a_code(session, waiting.started, waiting.recovery_sets):
+    if not _somebody_used_a_code(session, waiting):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
         ui.warning(f"nobody has logged in with a code since {began}")
         ui.confirm("Keep it all the same?", yes=yes)
@@ -55,6 +57,17 @@ def confirm(session: Session, yes: bool) -> None:
         switch.keep(session, now)
     ui.message(f"confirmed: {switch.words(now.services)} will go on asking for a code")
     daily_doctor.announce()
+
+
+def _somebody_used_a_code(session: Session, waiting: Trial) -> bool:
+    """Raise Unavailable where no code can be checked now: to confirm would keep everybody out."""
+    try:
+        return uses.somebody_used_a_code(session, waiting.started, waiting.recovery_sets)
+    except Unavailable as error:
+        at = time.strftime("%H:%M:%S", time.localtime(waiting.deadline()))
+        stays = f"nothing is confirmed, and everything is undone at {at}"
+        hint = f"{error.hint}; {stays}" if error.hint else stays
+        raise Unavailable(error.subject, error.problem, hint) from None
 
 
 def _refuse_what_is_being_undone(waiting: Trial) -> None:
