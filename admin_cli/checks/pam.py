@@ -22,7 +22,11 @@ _PASSWORD_STEP = "@include common-auth"  # Debian's
 _KEY_LINES_ALONE = "its only pam_totp line has first_factor=key, and so asks for no code"
 
 
-@check("pam-missing", WRONG, "it was enabled, and now asks for no code: a package update?")
+@check(
+    "pam-missing",
+    WRONG,
+    "it was enabled, and now asks for no code: a package update? If it is meant: totpctl disable",
+)
 def missing(facts: Facts) -> Iterator[Found]:
     for name in facts.remembered:
         service = facts.service(name)

@@ -125,9 +125,29 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         changed = {name for name in services if was_on & set(planning.paths(name))}
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
-        enabled.forget(services)
+        known = enabled.services()
+        noted = {*known, *(waiting.services if waiting is not None else ())}
+        _forget(services)
         spares.remove_unneeded()
+        not_noted = [name for name in services if name in changed and name not in noted]
+        if not_noted:
+            ui.warning(
+                f"{words(not_noted)}: not noted as on in {enabled.PATH}; if its disk is away, run "
+                f"this again when it is back, for doctor: totpctl disable {' '.join(not_noted)}"
+            )
         return changed
+
+
+def _forget(services: Sequence[str]) -> None:
+    try:
+        enabled.forget(services)
+    except (OSError, PamTotpError) as error:
+        reason = ui.os_error_in_words(error) if isinstance(error, OSError) else str(error)
+        raise ui.CommandFailed(
+            f"the lines are taken out, but {enabled.PATH} cannot be written: {reason}",
+            f"correct that, then run again: totpctl disable {' '.join(services)}; until then "
+            "doctor takes it for switched off by mistake",
+        ) from None
 
 
 def _forget_what_is_off(services: Sequence[str]) -> None:

@@ -76,7 +76,8 @@ def test_what_is_wrong_comes_first_in_three_lines(doctored: Machine) -> None:
     done = doctor(doctored)
     assert [
         "WRONG  /etc/pam.d/sudo: it has no pam_totp line [pam-missing]",
-        "       why:  it was enabled, and now asks for no code: a package update?",
+        "       why:  it was enabled, and now asks for no code: a package update? "
+        "If it is meant: totpctl disable",
         "       mend: run: totpctl enable sudo",
     ] == done.stdout.splitlines()[:3]
     assert (6, "totpctl: error: 1 thing is wrong\n") == (done.returncode, done.stderr)
