@@ -11,7 +11,7 @@ from pam_totp.errors import Unavailable
 
 from .. import daily_doctor, ui
 from ..session import Session, pass_session
-from . import arming, blocks, files, switch, trial, trial_record, uses
+from . import arming, blocks, files, planning, switch, trial, trial_record, uses
 from .outcome import ChangesLogins
 from .trial_record import Trial
 
@@ -124,6 +124,9 @@ def _revert(session: Session, *, if_due: bool) -> None:
         arming.disarm()
         if not if_due:
             ui.message("nothing waits for a confirmation; nothing was changed")
+            for name, path in planning.not_noted():
+                ui.warning(f"{path} has lines of totpctl enable, and {name} is not noted as on")
+                ui.message(f"If nobody confirmed them, run: totpctl disable {name}")
         return
     if not if_due or trial_record.undo_has_begun(waiting):
         switch.put_back(session, waiting)

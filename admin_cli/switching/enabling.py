@@ -126,12 +126,15 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
     ui.need_root("change how people log in")
     services = planning.with_companions(service)
     with trial.changing():
+        changes = planning.off(services)
         changed = switch.off(session, services)
     still = planning.still_asked_by(services)
     for name in services:
         if name not in still:
             said = "asks for no code any more" if name in changed else "is off"
             ui.message(f"{name} {said}")
+    for sentence in reached.after_disable(changes, services):
+        ui.message(sentence)
     if still:
         raise ui.CommandFailed(
             "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),

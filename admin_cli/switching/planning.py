@@ -88,6 +88,21 @@ def paths_on() -> list[str]:
     return [path for service in sorted(enabled.services()) for path in paths(service)]
 
 
+def not_noted() -> list[tuple[str, str]]:
+    """Return services, each with its file, that have our lines, and are not in the list of those.
+
+    Where every trace of a trial was removed nothing else is left to tell of it.
+    """
+    known, found = enabled.services(), []
+    folder = pam_stack.PAM_FOLDERS[0]
+    names = [name for name in sorted(os.listdir(folder)) if SERVICE.fullmatch(name)]
+    for name in (name for name in names if name not in known):
+        path = f"{folder}/{name}"
+        if pam_file.is_managed(pam_stack.read_pam_file(name) or ""):
+            found.append((name, path))
+    return found
+
+
 def changed_by(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
     """Return those of ``services`` that ``changes`` change."""
     changed = {change.path for change in changes}

@@ -11,7 +11,7 @@ from pam_totp.pam_lines import INCLUDE, Line
 
 from .. import ui
 from ..access import programs
-from ..checks.services import LOGINS, path_of, read_services
+from ..checks.services import LOGINS, path_of, read_service, read_services
 from .trial import Change
 
 _COMMON = ("common-auth", "system-auth", "base-auth")
@@ -28,6 +28,16 @@ def check(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
             raise _shut_out(name, ways)
         sentences.append(f"also changes: {_what_becomes_of(name, ways)}")
     return sentences
+
+
+def after_disable(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
+    """Return a sentence on each other service that asks for no code any more by ``changes``."""
+    return [
+        f"also changes: {name}, which includes {_service_of(ways[0].module)}; "
+        "it asks for no code any more"
+        for name, ways in _reaching(changes, services).items()
+        if name not in programs.NEVER_AUTHENTICATE and not read_service(name).lines
+    ]
 
 
 def includes(changed: str, name: str) -> list[Line]:

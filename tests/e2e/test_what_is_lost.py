@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Prepared
 from tests.support import enabling
-from tests.support.enabling import totpctl
+from tests.support.enabling import RECORD, totpctl
 from tests.support.machine import Machine
 
 pytestmark = pytest.mark.root
@@ -66,3 +66,33 @@ def test_disable_of_what_was_never_noted_twice_warns_of_nothing(machine: Machine
     assert 0 == totpctl(machine, "enable", "sudo").returncode
     assert "not noted" not in totpctl(machine, "disable", "sudo").stderr
     assert "not noted" not in totpctl(machine, "disable", "sudo").stderr
+
+
+def test_trial_whose_record_is_lost_has_no_time_left_to_confirm_it(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    machine.run("rm", RECORD)
+    shown = totpctl(machine, "status").stdout
+    assert ("to be undone" in shown, "unless confirmed" in shown) == (True, False)
+    done = totpctl(machine, "confirm", "--yes")
+    assert (1, False) == (done.returncode, "nobody has logged in" in done.stderr)
+    assert "can no longer be confirmed" in done.stderr
+
+
+def test_lines_that_nothing_tells_of_any_more_are_named_by_revert(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    machine.run("find", "/etc", "-name", ".pam_totp-*", "-delete")
+    done = totpctl(machine, "revert")
+    assert (0, True) == (done.returncode, "nothing waits" in done.stderr)
+    assert f"{SUDO} has lines of totpctl enable" in done.stderr
+    assert "run: totpctl disable sudo\n" in done.stderr
+    assert 0 == totpctl(machine, "disable", "sudo").returncode
+    assert SUDO not in totpctl(machine, "revert").stderr
+
+
+def test_disable_names_what_else_asks_no_longer(machine: Machine) -> None:
+    machine.use_pam("su", enabling.PASSWORD_STEP)
+    machine.write("/etc/pam.d/su-l", "auth include su\naccount include su\nsession include su\n")
+    assert "su-l" in totpctl(machine, "enable", "su", "--no-confirm", "--force").stderr
+    done = totpctl(machine, "disable", "su")
+    assert 0 == done.returncode
+    assert "also changes: su-l, which includes su; it asks for no code any more" in done.stderr
