@@ -11,7 +11,7 @@ from . import programs, ui
 
 TIMER = "pam_totp-doctor.timer"
 TIMEOUT = 20.0  # seconds
-SWITCH_ON = f"run: systemctl enable --now {TIMER}"
+_ENABLE = f"systemctl enable --now {TIMER}"
 
 
 def is_off() -> bool:
@@ -25,6 +25,19 @@ def is_off() -> bool:
     return done.stdout.strip() in ("inactive", "failed")
 
 
+def switch_on() -> str:
+    """Return the commands that have the timer run: systemd enables nothing that is masked."""
+    try:
+        done = programs.run(["systemctl", "is-enabled", TIMER], timeout=TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return f"run: {_ENABLE}"
+    state = done.stdout.strip()
+    option = {"masked": "", "masked-runtime": "--runtime "}.get(state)
+    return (
+        f"run: {_ENABLE}" if option is None else f"run: systemctl unmask {option}{TIMER}; {_ENABLE}"
+    )
+
+
 def announce() -> None:
     """Tell whoever has just changed what logins ask for who will notice when that is undone."""
     if not programs.systemd_runs():
@@ -32,7 +45,7 @@ def announce() -> None:
             'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
         )
     elif is_off():
-        ui.warning(f"nobody looks every day whether an update takes the code away; {SWITCH_ON}")
+        ui.warning(f"nobody looks every day whether an update takes the code away; {switch_on()}")
     else:
         ui.message(
             "doctor looks every day, and after package upgrades, whether the code is still asked"

@@ -19,6 +19,8 @@ from .finding import NOTE, WRONG, Found, check
 
 PYTHON = "/usr/bin/python3"
 NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
+SOCKET_UNIT = "pam_totp.socket"
+UNITS = (SOCKET_UNIT, "pam_totp-worker.socket", "pam_totp.service")
 TIMEOUT = 20  # seconds
 _DENIED = "every login that needs a code is denied"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
@@ -108,7 +110,9 @@ def worker_socket(facts: Facts) -> Iterator[Found]:
         status = os.lstat(SOCKET)
     except FileNotFoundError:
         return
-    mend = "run: systemctl restart pam_totp.socket" if facts.has_systemd else f"run: rm {SOCKET}"
+    mend = f"run: rm {SOCKET}"
+    if facts.has_systemd:
+        mend = f"run: {_unmask()}systemctl restart pam_totp.socket"
     if not stat.S_ISSOCK(status.st_mode):
         yield f"{SOCKET} is not a socket", mend
     elif status.st_uid != 0:
@@ -146,15 +150,20 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
 def service(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE not in facts.hosts:
         return
-    for unit in ("pam_totp.socket", "pam_totp-worker.socket", "pam_totp.service"):
+    for unit in UNITS:
         states = _unit(unit)
         if states.get("LoadState") == "not-found":
             yield f"{unit} is not installed", reinstall_hint()
+        elif _is_masked(states) and unit != SOCKET_UNIT and is_listening():
+            yield (
+                f"{unit} is masked, and so systemd does not start it",
+                f"run: {_unmask()}systemctl restart {SOCKET_UNIT}",
+            )
         elif states.get("ActiveState") == "failed":
             yield (
                 f"{unit} has failed ({states.get('Result', 'unknown')})",
-                f"look at: journalctl -u {unit}; then run: systemctl reset-failed {unit}; "
-                "systemctl restart pam_totp.socket",
+                f"look at: journalctl -u {unit}; then run: {_unmask()}"
+                f"systemctl reset-failed {unit}; systemctl restart pam_totp.socket",
             )
 
 
@@ -165,7 +174,8 @@ def service_off(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd:
         yield "no worker listens", f"have it started at boot: {WORKER} --listen"
     elif _unit("pam_totp.socket").get("ActiveState") != "failed":
-        yield "pam_totp.socket does not listen", "run: systemctl enable --now pam_totp.socket"
+        fix = f"run: {_unmask()}systemctl enable --now {SOCKET_UNIT}"
+        yield "pam_totp.socket does not listen", fix
 
 
 @check("service-at-boot", NOTE, "after the next boot, each login starts a worker of its own")
@@ -173,8 +183,10 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE not in facts.hosts:
         return
     states = _unit("pam_totp.socket")
-    if states.get("UnitFileState") == "disabled" and states.get("ActiveState") == "active":
-        yield "pam_totp.socket is not enabled", "run: systemctl enable pam_totp.socket"
+    is_off = states.get("UnitFileState") == "disabled" or _is_masked(states)
+    if is_off and states.get("ActiveState") == "active":
+        fix = f"run: {_unmask()}systemctl enable {SOCKET_UNIT}"
+        yield "pam_totp.socket is not enabled", fix
 
 
 def is_listening() -> bool:
@@ -187,6 +199,23 @@ def _unit(name: str) -> dict[str, str]:
     command = ["systemctl", "show", f"--property={properties}", name]
     shown = programs.run(command, timeout=TIMEOUT)
     return dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+
+
+def _is_masked(states: dict[str, str]) -> bool:
+    return states.get("UnitFileState", "").startswith("masked")
+
+
+def _unmask() -> str:
+    """Return what has to come before a start: systemd refuses to start what is masked."""
+    masked: dict[str, list[str]] = {}
+    for unit in UNITS:
+        masked.setdefault(_unit(unit).get("UnitFileState", ""), []).append(unit)
+    commands = (
+        f"systemctl unmask {option}{' '.join(masked[state])}; "
+        for state, option in (("masked", ""), ("masked-runtime", "--runtime "))
+        if state in masked
+    )
+    return "".join(commands)
 
 
 def _does_not_load(path: str) -> str:

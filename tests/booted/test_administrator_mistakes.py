@@ -198,7 +198,12 @@ MISTAKES = (
         "systemctl mask --now pam_totp.socket pam_totp.service",
         NEITHER,
         "service-off",
-        "systemctl unmask pam_totp.socket pam_totp.service; systemctl start pam_totp.socket",
+    ),
+    Mistake(
+        "the socket masked until the next boot",
+        "systemctl mask --runtime --now pam_totp.socket",
+        NEITHER,
+        "service-off",
     ),
     Mistake(
         "the module deleted",
@@ -260,7 +265,9 @@ def mend(machine: Booted, mistake: Mistake, found: list[dict[str, str]]) -> None
     if mistake.way_back:
         machine.run("sh", "-ec", mistake.way_back)
         return
-    for fix in dict.fromkeys(f["mend"] for f in found if f["level"] == "wrong"):
+    checks = mistake.checks.split()
+    named = (f["mend"] for f in found if f["level"] == "wrong" or f["check"] in checks)
+    for fix in dict.fromkeys(named):
         assert fix.startswith("run: "), fix
         machine.run("sh", "-ec", fix.removeprefix("run: "))
         machine.run("totpctl", "confirm", "--yes", check=False)
