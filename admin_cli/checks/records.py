@@ -15,6 +15,7 @@ from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 
 _DAY = 86400  # seconds
+SHOWN = 10  # names in one line
 _INHERITED = "a new account of the same name would be asked for the old phone"
 
 
@@ -49,12 +50,38 @@ def made_again(facts: Facts) -> Iterator[Found]:
     """Find accounts that got the uid of before: Debian gives the last one out again."""
     shadow = accounts.read_shadow()
     for record, entry, account in _with_accounts(facts):
-        same = account.is_local and record.uid == account.uid and admission.grants_something(record)
-        if same and _is_younger(entry, shadow.get(entry.pw_name), record.bound_at):
+        same = account.is_local and record.uid in (None, account.uid)
+        since = record.created_at if record.uid is None else record.bound_at
+        if not same or not admission.grants_something(record):
+            continue
+        if _is_younger(entry, shadow.get(entry.pw_name), since):
             yield (
                 f"home folder and password of {record.name} are younger than the enrollment",
                 _what_to_do(record),
             )
+
+
+@check(
+    "unbound", NOTE, "if such an account is made again, its first code makes the old phone count"
+)
+def unbound(facts: Facts) -> Iterator[Found]:
+    """Find records from before uids were kept. A login that accepts a code notes the uid, too.
+
+    Nothing else does: the account may have been made again before, and nobody could tell.
+    """
+    names = [
+        record.name
+        for record, _, account in _with_accounts(facts)
+        if record.uid is None and account.is_local and admission.grants_something(record)
+    ]
+    if names:
+        more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+        number = "1 record is" if len(names) == 1 else f"{len(names)} records are"
+        yield (
+            f"{number} not bound to the uid of an account: {', '.join(names[:SHOWN])}{more}",
+            "if these accounts still belong to the people who enrolled, run: "
+            f"totpctl rebind {' '.join(names)}",
+        )
 
 
 def _with_accounts(facts: Facts) -> Iterator[tuple[UserRecord, pwd.struct_passwd, Account]]:
@@ -87,4 +114,4 @@ def _is_younger(entry: pwd.struct_passwd, shadow: accounts.Shadow | None, bound_
     return home is not None and above is not None and above <= bound_at < home
 
 
-CHECKS = (gone_accounts, other_account, renumbered, made_again)
+CHECKS = (gone_accounts, other_account, renumbered, made_again, unbound)

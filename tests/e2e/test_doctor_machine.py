@@ -128,6 +128,7 @@ CASES = [
         record("authenticators=(phone._replace(clock_offset=120, clock_sightings=2),)"),
         "alice: ",
     ),
+    ("unbound", record("uid=None"), "1 record is not bound to the uid of an account: alice"),
     # people
     ("administrators suspended-administrators", "totpctl suspend alice", "no administrator"),
     ("unenrolled-administrators", BOB, "not enrolled, though they may use sudo: bob"),
