@@ -41,7 +41,8 @@ def configuration(facts: Facts) -> Iterator[Found]:
 
 @check("permissions", WRONG, "what others can write is not believed: logins are denied")
 def permissions(facts: Facts) -> Iterator[Found]:
-    for path, look in _trusted_by_the_hook(facts):
+    beside = ((path, trusted_files.check_file) for path in _files_of_the_store(facts))
+    for path, look in (*_trusted_by_the_hook(facts), *beside):
         try:
             look(path)
         except InsecureFile as error:
@@ -197,6 +198,19 @@ def disk(facts: Facts) -> Iterator[Found]:
             f"the disk of {folder} has {room.f_ffree} files left",
             f"remove files: df -i {disks.mount_point(folder)}",
         )
+
+
+def _files_of_the_store(facts: Facts) -> Iterator[str]:
+    """Yield all files beside the store: its own, what enable noted, and the rooms kept for them."""
+    try:
+        folder = os.path.dirname(facts.store_path)
+        names = sorted(os.listdir(folder))
+    except (OSError, CannotTell):
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and not os.path.islink(path):
+            yield path
 
 
 def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], object]]]:
