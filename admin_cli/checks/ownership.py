@@ -79,13 +79,13 @@ def _written_by_others(paths: Iterable[str]) -> Iterator[Found]:
         except OSError:  # a link to nothing
             continue
     for problem, fix in folders.items():
-        yield problem, f"{fix}; then read what lies in it: others could change it"
+        yield problem, f"{fix} # then read what lies in it: others could change it"
     for (problem, command), found in files.items():
         shown = ", ".join(found[:SHOWN]) + (
             f" and {len(found) - SHOWN} more" * (len(found) > SHOWN)
         )
         fix = f"{command} {' '.join(found)}" if command.startswith("run: ") else f"look at: {shown}"
-        yield f"{shown}: {problem}", f"{fix}; then read what is in there: others could change it"
+        yield f"{shown}: {problem}", f"{fix} # then read what is in there: others could change it"
 
 
 CHECKS = (pam_files, pam_modules, sshd_settings)
