@@ -140,12 +140,15 @@ def dead_end(facts: Facts) -> Iterator[Found]:
 @check("pam-twice", NOTE, "the second answer has to be the next code: everybody waits for it")
 def asked_twice(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
-        asking = [line for line in service.lines if pam_ways.asks_for_a_code(line)]
-        if len({line.file for line in asking}) > 1:
-            yield (
-                f"{service.name}: {' and '.join(_shown(line) for line in asking)} ask for a code",
-                "take one of them out; pam-auth-update's with: pam-auth-update --disable totp",
-            )
+        if len([line for line in service.lines if pam_ways.asks_for_a_code(line)]) < 2:
+            continue
+        asking = _asked_on_one_way(pam_stack.auth_stack(service.name))
+        if asking:
+            fix = "take one of them out"
+            if len({line.file for line in asking}) > 1:
+                fix += "; pam-auth-update's with: pam-auth-update --disable totp"
+            shown = " and ".join(_shown(line) for line in asking)
+            yield f"{service.name}: {shown} ask for a code", fix
 
 
 @check("pam-exempt", NOTE, "who is exempt, or skipped while not enrolled, is denied there")
@@ -245,6 +248,28 @@ def _has_key_lines_alone(service: Service) -> bool:
 def _mentions_us(service: Service) -> bool:
     active = (line.split("#")[0] for line in service.text.splitlines())
     return any("pam_totp" in line for line in active)
+
+
+def _asked_on_one_way(stack: Stack) -> tuple[Line, ...]:
+    """Return two lines that both ask for a code on a way through ``stack`` that grants."""
+    states: list[tuple[State, tuple[int, ...]]] = [(State(), ())]
+    seen = set()
+    while states:
+        state, asked = states.pop()
+        if (state, asked) in seen:
+            continue
+        seen.add((state, asked))
+        if state.at >= len(stack.entries):
+            if state.granted and len(asked) == 2:
+                return tuple(stack.entries[at].line for at in asked)
+            continue
+        entry = stack.entries[state.at]
+        codes: tuple[str, ...] = ("success", "ignore", "auth_err")
+        if not entry.begins_substack and pam_ways.asks_for_a_code(entry.line):
+            codes, asked = ("success",), (*asked, state.at)[-2:]
+        for code in codes:
+            states.append((pam_dispatch.after(stack.entries, state, code), asked))
+    return ()
 
 
 def _shown(line: Line) -> str:

@@ -94,6 +94,17 @@ CASES = [
         "echo 'auth required pam_totp.so' >>/etc/pam.d/common-auth",
         "common-auth",
     ),
+    ("pam-twice", f"echo 'auth required pam_totp.so' >>{SUDO}", "sudo: /etc/pam.d/sudo:"),
+    (
+        "pam-missing",
+        f"sed -i s/pam_totp.so/pam_ttop.so/ {SUDO}",
+        "names pam_ttop.so in place of pam_totp.so",
+    ),
+    (
+        "pam-missing",
+        f"sed -i s/pam_totp.so/pam-totp.so/ {SUDO}",
+        "names pam-totp.so in place of pam_totp.so",
+    ),
     (
         "pam-exempt",
         f"echo 'exempt_groups = users' >>/etc/security/pam_totp.conf; "
