@@ -7,6 +7,7 @@
     verdicts.py  whether one asks for a code, in a word
     pam.py  modules.py  ownership.py  passwords.py  changes.py  sshd.py  sudo.py  store.py  clock.py
     people.py  records.py  service.py  schedule.py    the checks
+    spelling.py  our module, mistyped
 
 docs/reference/doctor.md describes each of them.
 """

@@ -10,6 +10,7 @@ from pam_totp import pam_dispatch, pam_stack, reinstalling
 from pam_totp.pam_dispatch import Stack, State
 from pam_totp.pam_lines import Line, NotUnderstood
 
+from . import spelling
 from .facts import Facts, module_path
 from .finding import WRONG, Found, check
 from .services import path_of
@@ -107,6 +108,9 @@ def _how_to_get(line: Line) -> str:
             if any(row.endswith(wanted) for row in file):
                 package = os.path.basename(path).removesuffix(".list")
                 return f"run: apt-get install --reinstall {package}"
+    for misspelled in spelling.misspelled(pam_stack.read_pam_file(line.file) or ""):
+        if misspelled.number == line.number:
+            return spelling.fix_of(path_of(line.file), misspelled)
     place = f"line {line.number} out of {path_of(line.file)}"
     return f"install what brings {line.module_name}; or take {place}"
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pam_totp import config, pam_stack, pam_ways
+from pam_totp import config, pam_dispatch, pam_stack, pam_ways
 from pam_totp.errors import PamTotpError
+from pam_totp.pam_dispatch import Stack, State
 from pam_totp.pam_lines import Line, NotUnderstood
 
 from ..access import programs
 from ..switching import enabled, pam_blocks, pam_file
+from . import spelling
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
-from .services import LOGINS, PAM_PYTHON, Service, arguments_of, path_of
+from .services import LOGINS, NATIVE, PAM_PYTHON, Service, arguments_of, path_of
 
 PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
 _OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
@@ -43,6 +45,11 @@ def missing(facts: Facts) -> Iterator[Found]:
             continue
         commented = _OURS_IN_A_COMMENT.search(service.text)
         what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
+        misspelled = next(spelling.misspelled(service.text), None)
+        if misspelled is not None and not service.lines:
+            what = f"line {misspelled.number} names {misspelled.module} in place of {NATIVE}"
+            yield f"{service.path}: {what}", spelling.fix_of(service.path, misspelled)
+            continue
         if service.lines:
             what = _KEY_LINES_ALONE
         yield f"{service.path}: {what}", _enable_again(facts, name)

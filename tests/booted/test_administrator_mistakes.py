@@ -81,7 +81,6 @@ MISTAKES = (
         f"sed -i 's/pam_totp.so/pam_ttop.so/' {SUDO}",
         DENIES,
         "pam-missing",
-        UNDO_SUDO,
     ),
     Mistake(
         "a sufficient module above ours",
@@ -116,7 +115,6 @@ MISTAKES = (
         f"chmod 666 {SUDO}",
         NEITHER,
         "pam-files",
-        f"chmod go-w {SUDO}",
     ),
     Mistake("the store's folder for everybody", f"chmod 777 {FOLDER}", DENIES, "permissions"),
     Mistake(
@@ -124,7 +122,6 @@ MISTAKES = (
         f"chown -R alice {FOLDER}",
         DENIES,
         "permissions",
-        f"chown -R root:root {FOLDER}",
     ),
     Mistake("the key for everybody to read", f"chmod 644 {KEY} {CONFIG}", DENIES, "permissions"),
     Mistake("the key of another backup", f"printf %064d 0 >{KEY}", DENIES, "store", RESTORED),
