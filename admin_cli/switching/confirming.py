@@ -101,6 +101,7 @@ def revert(session: Session, if_due: bool) -> None:
             ui.warning(f"goes on without the lock: {error}")
             _revert(session, if_due=True)
             return
+        switch.finish_confirmation()
         _revert(session, if_due=if_due)
         if trial_record.pending() is None:
             trial.remove_leftovers()

@@ -64,6 +64,14 @@ def keep(session: Session, confirmed: Trial) -> None:
             session.log("confirmed", "", service=name)
 
 
+def finish_confirmation() -> None:
+    """Remember what a confirmation that was cut off had confirmed; only with the lock."""
+    confirmed = trial_record.confirmed()
+    if confirmed is not None:
+        with suppress(OSError, PamTotpError):
+            enabled.remember(confirmed.services, confirmed.keys)
+
+
 def put_back(session: Session, waiting: Trial) -> None:
     """Put everything back as it was before ``waiting``."""
     reason = "revert" if waiting.seconds_left() else "not confirmed in time"
@@ -82,6 +90,7 @@ def put_back(session: Session, waiting: Trial) -> None:
 
 def put_back_if_due(session: Session) -> None:
     """Do what timer or cron should have done, where they were not there."""
+    finish_confirmation()
     waiting = trial_record.pending()
     if waiting is not None and trial_record.undo_has_begun(waiting):
         put_back(session, waiting)

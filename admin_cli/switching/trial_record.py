@@ -103,6 +103,15 @@ def pending() -> Trial | None:
     return None if mode == _CONFIRMED else _read()
 
 
+def confirmed() -> Trial | None:
+    """Return the trial of a confirmation that was cut off: its record is marked and there."""
+    try:
+        is_marked = stat.S_IMODE(os.lstat(RECORD).st_mode) == _CONFIRMED
+        return _read() if is_marked else None
+    except (OSError, PamTotpError):
+        return None
+
+
 def _read() -> Trial | None:
     try:
         content = trusted_files.read_trusted(RECORD, MAX_BYTES, secret=True)

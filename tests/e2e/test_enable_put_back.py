@@ -168,6 +168,8 @@ def test_a_confirmation_that_was_cut_off_is_no_lost_trial(machine: Machine) -> N
     said = totpctl(machine, "revert").stderr
     assert "nothing waits for a confirmation; nothing was changed\n" == said
     assert "pam_totp.so" in machine.read(PAM_SUDO)
+    noted = json.loads(machine.read("/var/lib/pam_totp/enabled.json"))
+    assert {"sshd": "code", "sudo": None} == noted
     assert [] == enabling.left_over(machine)
 
 
