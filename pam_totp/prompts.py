@@ -14,7 +14,8 @@ import time
 
 from .records import NamedTuple
 
-MAX_OF_ONE_PLACE = 10  # an address, 64 bits of an IPv6 address, or a caller on this machine
+MAX_OF_ONE_CALLER = 50  # on this machine, where nobody else is counted with them
+MAX_OF_ONE_PLACE = 10  # an address, or 64 bits of an IPv6 address
 MAX_OF_ONE_NETWORK = 40  # 24 bits of an IPv4 address, 48 bits of an IPv6 address
 MAX_OF_ONE_NAME = 200  # from all addresses together; callers on this machine are not among them
 TELL_SHARE = 2  # for every so many places, one to tell somebody that they are taken
@@ -121,7 +122,7 @@ def groups_of(rhost: str, ruser: str, tty: str) -> tuple[Group, ...]:
     terminal: they can have as many of those as they like. Without a caller it is the terminal.
     """
     if not rhost:
-        return (Group(f"by {ruser}" if ruser else f"at {tty or 'no terminal'}", MAX_OF_ONE_PLACE),)
+        return (Group(f"by {ruser}" if ruser else f"at {tty or 'no terminal'}", MAX_OF_ONE_CALLER),)
     place, network = _networks(rhost)
     groups: tuple[Group, ...] = (Group(f"from {place}", MAX_OF_ONE_PLACE),)
     if network:

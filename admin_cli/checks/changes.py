@@ -11,7 +11,7 @@ from pam_totp.errors import PamTotpError
 from .. import sshd, ui
 from ..sshd import process as sshd_process
 from ..switching import blocks, enabled, planning, spares, sshd_files, trial_record
-from .facts import SSHD, Facts
+from .facts import SSHD, CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
 
 LEFTOVERS = ("/etc/pam.d/.pam_totp-before.*", "/etc/ssh/sshd_config.d/.pam_totp-before.*")
@@ -77,7 +77,11 @@ def leftovers(_facts: Facts) -> Iterator[Found]:
 
 @check("spare-files", NOTE, "where others fill the disk, disable and revert fail")
 def spare_files(_facts: Facts) -> Iterator[Found]:
-    for spare in spares.missing(planning.paths_on()):
+    try:
+        missing = spares.missing(planning.paths_on())
+    except PamTotpError as error:
+        raise CannotTell from error  # files that others can write: a finding of its own
+    for spare in missing:
         yield f"{spare.path}: there is no spare file {spare.name}", "run: totpctl init"
 
 

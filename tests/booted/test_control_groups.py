@@ -217,7 +217,7 @@ def test_prompts_of_one_user_are_bounded_and_start_no_worker(
     machine: Booted, bob: Account, users: Iterator[Account]
 ) -> None:
     since = machine.run("date", "+%s").stdout.strip()
-    most = prompts.MAX_OF_ONE_PLACE
+    most = prompts.MAX_OF_ONE_CALLER
     parked = PARKED % most
     with unit_of_bob(machine, parked):
         wait_until(lambda: sudos(machine) == most)

@@ -88,7 +88,7 @@ def test_result_takes_the_codes_of_a_login_and_no_other() -> None:
 
 def test_every_limit_is_the_one_of_the_code() -> None:
     table = rows(section(PROTOCOL, "## Limits"))
-    assert len(table) == 22
+    assert len(table) == 23
     for what, number, name in table:
         expected = float(number) + ("less 1" in name)
         assert in_c(codes(name)[0]) | in_python(codes(name)[0]) == {expected}, what

@@ -6,6 +6,7 @@ import pytest
 
 from pam_totp import prompts
 from pam_totp.prompts import (
+    MAX_OF_ONE_CALLER,
     MAX_OF_ONE_NAME,
     MAX_OF_ONE_NETWORK,
     MAX_OF_ONE_PLACE,
@@ -87,6 +88,14 @@ def test_on_this_machine_the_caller_counts_and_no_number_of_terminals() -> None:
     assert groups_of("", "bob", "/dev/pts/1") == groups_of("", "bob", "/dev/pts/2")
     assert groups_of("", "bob", "/dev/pts/1") != groups_of("", "alice", "/dev/pts/1")
     assert groups_of("", "", "/dev/tty1") != groups_of("", "", "/dev/tty2")
+
+
+def test_one_caller_on_this_machine_has_so_many_and_no_more() -> None:
+    waiting = Prompts()
+    for _ in range(MAX_OF_ONE_CALLER):
+        assert waiting.enter("alice", *SUDO).may_ask
+    assert not waiting.enter("alice", *SUDO).may_ask
+    assert waiting.enter("alice", "", "bob", "/dev/pts/1").may_ask  # by su
 
 
 def test_caller_that_a_client_names_does_not_count() -> None:
