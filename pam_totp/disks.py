@@ -34,16 +34,8 @@ def mount_points() -> set[str]:
 
 def has_quotas(path: str) -> bool:
     """Tell by its options whether users may take only so much of the file system of ``path``."""
-    point = mount_point(path)
-    try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.rstrip("\n").split(" ") for line in file]
-    except OSError:
-        return False
-    options = [",".join((line[5], line[-1])) for line in lines if _unescaped(line[4]) == point]
-    return bool(options) and not _QUOTAS.isdisjoint(
-        option.partition("=")[0] for option in options[-1].split(",")
-    )
+    of_mount, of_file_system = _options(mount_point(path))
+    return not _QUOTAS.isdisjoint(option.partition("=")[0] for option in of_mount + of_file_system)
 
 
 def no_room_hint(path: str) -> str:
@@ -73,7 +65,11 @@ def read_only_hint(path: str) -> str:
     if not is_read_only:
         names = f"{_quoted(folder)} {_quoted(path)}"
         return f"see whether chattr has made it immutable: lsattr -d {names}"
-    remount = f"run: mount -o remount,rw {_quoted(point)}"
+    of_mount, of_file_system = _options(point)
+    # Without "bind", mount changes the file system too, from 2.39 on in a way an overlay refuses.
+    mount_alone = "ro" in of_mount and "rw" in of_file_system
+    options = "remount,bind,rw" if mount_alone else "remount,rw"
+    remount = f"run: mount -o {options} {_quoted(point)}"
     if _in_a_namespace_of_its_own():
         return (
             f"{remount}; if only the service cannot write there: systemctl edit pam_totp.service; "
@@ -100,6 +96,17 @@ def holders_hint(path: str) -> str:
     """Say how to see which processes have ``path`` open: with what every machine has."""
     pattern = _quoted(f"{path}*")
     return f"find /proc/[0-9]*/fd -lname {pattern}"
+
+
+def _options(point: str) -> tuple[list[str], list[str]]:
+    """Return the options of the last mount at ``point``, and of its file system; [] if unknown."""
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n").split(" ") for line in file]
+        line = [line for line in lines if _unescaped(line[4]) == point][-1]
+    except (OSError, IndexError):
+        return [], []
+    return line[5].split(","), line[-1].split(",")
 
 
 def _in_a_namespace_of_its_own() -> bool:

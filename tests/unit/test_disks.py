@@ -50,12 +50,27 @@ def test_the_place_of_a_bind_mount_is_its_own(
     assert str(there) == disks.mount_point(str(file))
     subprocess.run(["mount", "-o", "remount,bind,ro", there], check=True)
     hint = disks.read_only_hint(str(file))
-    assert hint == f"run: mount -o remount,rw '{there}'; if that fails, look at: dmesg"
+    assert hint == f"run: mount -o remount,bind,rw '{there}'; if that fails, look at: dmesg"
     with pytest.raises(OSError, match="Read-only"):
         file.touch()
     subprocess.run(hint.split(";")[0].removeprefix("run: "), shell=True, check=True)
     file.touch()
     subprocess.run(["umount", there], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("option", ["ro", "bind,ro"])
+def test_a_read_only_file_system_is_told_from_a_read_only_mount_of_it(
+    mounted: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """An overlay lets only its mount be changed: its file system refuses all changes."""
+    monkeypatch.setattr(disks, "_NAMESPACE", "/proc/self/ns/mnt")
+    subprocess.run(["mount", "-o", f"remount,{option}", mounted], check=True)
+    hint = disks.read_only_hint(str(mounted / "store.db"))
+    expected = option.replace("ro", "rw")
+    assert hint == f"run: mount -o remount,{expected} '{mounted}'; if that fails, look at: dmesg"
+    subprocess.run(hint.split(";")[0].removeprefix("run: "), shell=True, check=True)
+    (mounted / "store.db").touch()
 
 
 def test_what_is_not_mounted_read_only_may_be_immutable(tmp_path: Path) -> None:
