@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Prepared
-from tests.support import enabling
+from tests.support import enabling, loop
 from tests.support.enabling import snapshot, totpctl
 from tests.support.machine import Account, Machine
 from tests.support.place import ROOT
@@ -102,14 +100,10 @@ def test_init_makes_the_spares_that_an_earlier_release_did_not(machine: Machine)
     assert [] == enabling.left_over(machine)
 
 
-# In a namespace of its own: the disk goes with the last process in it.
 _ON_EXT4 = """
 set -eu
-truncate -s 4M disk
-mkfs.ext4 -q -N 200 disk
-mkdir mounted
-mount -o loop disk mounted
-PYTHONPATH={root} /usr/bin/python3 - mounted/file <<'END'
+cd /mnt
+PYTHONPATH={root} /usr/bin/python3 - file <<'END'
 import errno, os, sys
 from admin_cli.switching import files
 path = os.path.abspath(sys.argv[1])
@@ -136,16 +130,8 @@ END
 """
 
 
-def test_file_on_an_ext4_of_which_others_took_every_inode_and_block_is_replaced(
-    tmp_path: Path,
-) -> None:
-    script = _ON_EXT4.replace("{root}", str(ROOT))
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert 0 == done.returncode, done.stderr
+def test_file_on_an_ext4_of_which_others_took_every_inode_and_block_is_replaced() -> None:
+    with Machine() as machine:
+        loop.mount(machine, "4M", "mkfs.ext4", "-q", "-N", "200")
+        done = machine.run("sh", "-c", _ON_EXT4.replace("{root}", str(ROOT)), check=False)
+        assert 0 == done.returncode, done.stderr
