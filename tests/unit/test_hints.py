@@ -43,6 +43,7 @@ PROGRAMS = {
     "pam-auth-update": "libpam-runtime",
     "passwd": "passwd",
     "rm": "coreutils",
+    "sed": "sed",
     "ssh-keygen": "openssh-client, which the server needs",
     "ss": "iproute2",
     "sshd": "openssh-server, which the hint is about",
@@ -89,7 +90,10 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for path, text in hints():
         for part in text.split("; "):
-            found += [(path, match.strip()) for match in _COMMAND.findall(part)]
+            # What may have to be run before a command, "...; ", is put in right in front of it.
+            found += [
+                (path, re.sub(rf"^{VALUE}(?=\w)", "", m.strip())) for m in _COMMAND.findall(part)
+            ]
     return [(p, c) for p, c in found if c.split()[0].strip(",") not in _NO_COMMAND]
 
 
