@@ -6,7 +6,7 @@ import os
 
 import click
 
-from pam_totp import config, lock_file, sealing, store, trusted_files
+from pam_totp import config, disks, lock_file, sealing, store, trusted_files
 from pam_totp.config_values import split_store_url
 
 from . import selftest as selftest_chain
@@ -83,12 +83,10 @@ def _refuse_an_unmounted_disk(store_path: str) -> None:
     """A new store would know nobody, and lie hidden as soon as the disk of the old one is back."""
     if os.path.lexists(store_path):
         return
-    from .checks.store import FSTAB, unmounted_points
-
-    for point in unmounted_points(store_path):
+    for point in disks.unmounted_points(store_path):
         raise ui.CommandFailed(
             f"there is no store {store_path}, and {point} is not mounted",
-            f"run: mount {point}; if it is no longer in use, remove it from {FSTAB}",
+            disks.missing_hint(store_path),
         )
 
 

@@ -9,6 +9,7 @@ import errno
 import os
 
 STATE = "/var/lib/pam_totp"  # where a login writes, if the error names no file
+FSTAB = "/etc/fstab"
 _MOUNTS = "/proc/self/mountinfo"
 _NAMESPACE = "/proc/{}/ns/mnt"
 FEW_FILES = 16
@@ -30,6 +31,31 @@ def mount_points() -> set[str]:
             return {_unescaped(line.split(" ")[4]) for line in file}
     except (OSError, IndexError):
         return {"/"}
+
+
+def unmounted_points(path: str) -> list[str]:
+    """Return the mount points at or above ``path`` that fstab(5) names, with nothing mounted."""
+    try:
+        with open(FSTAB, encoding="utf-8", errors="surrogateescape") as file:
+            entries = [line.split() for line in file if not line.lstrip().startswith("#")]
+    except OSError:
+        return []
+    mounted = mount_points()
+    points = []
+    for entry in entries:
+        if len(entry) < 4 or "noauto" in entry[3].split(",") or not entry[1].startswith("/"):
+            continue
+        point = _unescaped(entry[1]).rstrip("/")
+        if point and f"{path}/".startswith(f"{point}/") and point not in mounted:
+            points.append(point)
+    return points
+
+
+def missing_hint(path: str) -> str:
+    """Say what brings a store or its folder back: its disk, where that is not mounted."""
+    for point in unmounted_points(path):
+        return f"run: mount {_quoted(point)}; if it is no longer in use, remove it from {FSTAB}"
+    return "restore it, or mount its disk; on a new machine run: totpctl init"
 
 
 def has_quotas(path: str) -> bool:

@@ -11,7 +11,6 @@ import stat
 
 from .errors import InsecureFile, Unavailable
 
-MISSING_HINT = "restore it, or mount its disk; on a new machine run: totpctl init"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -85,8 +84,10 @@ def _statuses(path: str) -> list[tuple[str, os.stat_result]]:
         try:
             statuses.append((path, os.lstat(path)))
         except OSError as error:
+            from .disks import missing_hint  # no login needs it, but one that fails
+
             problem = os.strerror(error.errno or 0)
-            raise Unavailable(path, problem, MISSING_HINT) from None
+            raise Unavailable(path, problem, missing_hint(path)) from None
         parent = os.path.dirname(path)
         if parent == path:  # "/", or "//", which POSIX keeps apart
             return statuses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 
@@ -16,7 +17,6 @@ from .finding import NOTE, WRONG, Found, check
 
 ENOUGH_BYTES = 16 * 1024 * 1024
 ENOUGH_FILES = 100
-FSTAB = "/etc/fstab"
 PAGE = "/usr/share/doc/pam_totp/docs/howto/back-up.md"
 OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/crash")  # noqa: S108
 _COMMIT = "a code counts only once its use is on the disk"
@@ -135,24 +135,11 @@ def key_rotation(facts: Facts) -> Iterator[Found]:
 
 @check("store-volume", NOTE, "a store beside the real one knows nobody, or other people")
 def store_volume(facts: Facts) -> Iterator[Found]:
-    for point in unmounted_points(facts.store_path):
-        yield f"{point} is not mounted, and the store lies in it", f"run: mount {point}"
-
-
-def unmounted_points(path: str) -> Iterator[str]:
-    """Yield the mount points above ``path`` that fstab(5) names and where nothing is mounted."""
-    try:
-        with open(FSTAB, encoding="utf-8", errors="replace") as file:
-            entries = [line.split() for line in file if not line.lstrip().startswith("#")]
-    except OSError:
-        return
-    mounted = disks.mount_points()
-    for entry in entries:
-        if len(entry) < 4 or "noauto" in entry[3].split(",") or not entry[1].startswith("/"):
-            continue
-        point = entry[1].rstrip("/")
-        if point and path.startswith(f"{point}/") and point not in mounted:
-            yield point
+    if not os.path.lexists(facts.store_path):
+        return  # see store
+    for point in disks.unmounted_points(facts.store_path):
+        fix = f"run: mount {shlex.quote(point)}"
+        yield f"{point} is not mounted, and the store lies in it", fix
 
 
 @check("store-shared", NOTE, "others can use up its blocks and inodes: then nothing can be changed")

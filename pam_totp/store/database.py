@@ -216,7 +216,13 @@ def explain(error: Exception, path: str) -> PamTotpError:
 
 
 def _missing(path: str) -> StoreMissing:
-    return StoreMissing(path, "there is no store", trusted_files.MISSING_HINT)
+    from .. import disks  # no login needs it, but one that fails
+
+    points = disks.unmounted_points(path)
+    problem = (
+        f"there is no store, and {points[0]} is not mounted" if points else "there is no store"
+    )
+    return StoreMissing(path, problem, disks.missing_hint(path))
 
 
 def _is_cut_off(path: str) -> bool:

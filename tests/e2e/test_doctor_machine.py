@@ -242,6 +242,20 @@ def test_store_with_a_disk_of_its_own_is_not_shared(doctored: Doctored) -> None:
     assert "store-shared" not in {found["check"] for found in findings(doctored)}
 
 
+def test_store_whose_disk_is_not_mounted_has_one_fix_everywhere(doctored: Doctored) -> None:
+    doctored.write("/etc/fstab", f"LABEL=v {FOLDER} ext4 nofail 0 2\n")
+    doctored.run("sh", "-c", f"rm {STORE}*")
+    (found,) = (f for f in findings(doctored) if f["check"] == "store")
+    assert f"{STORE}: there is no store, and {FOLDER} is not mounted" == found["problem"]
+    fix = f"run: mount {FOLDER}; if it is no longer in use, remove it from /etc/fstab"
+    assert fix == found["mend"]
+    for command in (("init",), ("enable", "su"), ("list",)):
+        done = doctored.run("totpctl", *command, check=False)
+        assert fix in done.stdout + done.stderr, done
+    doctored.run("sh", "-c", f"rm -r {FOLDER}")
+    assert fix in {f["mend"] for f in findings(doctored)}
+
+
 def test_nobody_listens_to_a_socket_that_is_gone(doctored: Doctored) -> None:
     assert_found(doctored, "", f"{WORKER} rm {SOCKET}", "")
 

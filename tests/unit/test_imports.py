@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "admission": {"messages", "records", "verifier"},
     "audit": {"records"},
     "conversation": {"errors"},
-    "trusted_files": {"errors"},
+    "trusted_files": {"disks", "errors"},
     "lock_file": {"disks", "errors"},
     "sealing": {"errors", "hashes", "trusted_files"},
     "config": {"config_values", "errors", "records", "trusted_files", "verifier"},
