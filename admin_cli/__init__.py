@@ -14,6 +14,7 @@ group_rules.py  the same for the members of a group
 policy.py       what holds at a login, in words
 status.py       status: what is on, and for whom
 doctor.py       doctor; what it looks at is in checks/
+store_room.py   whether the files of the store have the room that logins will need
 daily_doctor.py whether doctor looks every day
 
 enrolment/      enroll, reset, remove, recovery-codes

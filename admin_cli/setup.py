@@ -10,7 +10,7 @@ from pam_totp import config, disks, lock_file, sealing, store, trusted_files
 from pam_totp.config_values import split_store_url
 
 from . import selftest as selftest_chain
-from . import ui
+from . import store_room, ui
 from .session import Session, pass_session
 from .switching.switch import keep_missing_spares
 
@@ -38,7 +38,13 @@ def init(session: Session) -> None:
         problems = opened.check()
     if problems:
         raise ui.CheckSaysNo("; ".join(problems), "restore the store from a backup")
-    ui.message("key and store are in order")
+    shortage = store_room.restore(session.open_store, store_path)
+    if shortage:
+        problem = store_room.problem(shortage, store_path)
+        hint = store_room.hint(shortage, store_path)
+        ui.warning(f"{problem}; until then, a full disk denies logins; {hint}")
+    else:
+        ui.message("key and store are in order")
     if session.config_path == config.DEFAULT_PATH:
         keep_missing_spares()
 

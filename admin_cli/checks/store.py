@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 from pam_totp import config, disks, sealing, trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
-from pam_totp.store import reserve
+from pam_totp.store.reserve import Shortage
 
+from .. import store_room
 from ..switching import enabled, files
 from .facts import PROGRAMS, CannotTell, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
@@ -157,34 +158,56 @@ def shared(facts: Facts) -> Iterator[Found]:
 
 @check("store-room", NOTE, "without room kept in its files, a full disk denies logins")
 def room(facts: Facts) -> Iterator[Found]:
-    """Find what opening the store does not restore, as the disk has no room for it."""
-    try:
-        facts.open_store().close()
-        missing = reserve.lacks_room(facts.store_path)
-    except (OSError, Unavailable):
-        return  # see store
-    if missing:
-        folder = os.path.dirname(facts.store_path)
-        yield missing, f"{disks.no_room_hint(folder)}; then run: totpctl init"
+    """Find what opening the store does not restore although the disk has room for it."""
+    shortage = _shortage(facts)
+    if shortage and shortage.fits:
+        path = facts.store_path
+        yield store_room.problem(shortage, path), store_room.hint(shortage, path)
 
 
-@check("disk", WRONG, f"{_COMMIT}: on a full one, every code is refused")
+@check("disk", WRONG, f"{_COMMIT}: without room for that, every code is refused")
 def disk(facts: Facts) -> Iterator[Found]:
+    """Find a disk that cannot be written, or without room for what logins will come to need.
+
+    A store that has its room needs no more: logins go on when the disk is full.
+    """
     folder = os.path.dirname(facts.store_path)
     try:
-        room = os.statvfs(folder)
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
     except OSError:
         return
-    if room.f_flag & os.ST_RDONLY:
+    if is_read_only:
         yield f"the disk of {folder} is read-only", disks.read_only_hint(folder)
-    if room.f_bfree * room.f_frsize < ENOUGH_BYTES:
-        left = room.f_bfree * room.f_frsize // 1024
-        yield f"the disk of {folder} has {left} KiB left", disks.no_room_hint(folder)
-    elif room.f_files and room.f_ffree < ENOUGH_FILES:
+        return
+    shortage = _shortage(facts)
+    if shortage and not shortage.fits:
+        path = facts.store_path
+        yield store_room.problem(shortage, path), store_room.hint(shortage, path)
+
+
+@check("disk-room", NOTE, "logins go on, but nobody can be enrolled once it is full")
+def disk_room(facts: Facts) -> Iterator[Found]:
+    """Of a small disk of its own, a quarter is enough."""
+    folder = os.path.dirname(facts.store_path)
+    try:
+        left = os.statvfs(folder)
+    except OSError:
+        return
+    if left.f_bfree * left.f_frsize < min(ENOUGH_BYTES, left.f_blocks * left.f_frsize // 4):
+        kib = left.f_bfree * left.f_frsize // 1024
+        yield f"the disk of {folder} has {kib} KiB left", disks.no_room_hint(folder)
+    elif left.f_files and left.f_ffree < ENOUGH_FILES:
         yield (
-            f"the disk of {folder} has {room.f_ffree} files left",
+            f"the disk of {folder} has {left.f_ffree} files left",
             f"remove files: df -i {disks.mount_point(folder)}",
         )
+
+
+def _shortage(facts: Facts) -> Shortage | None:
+    try:
+        return store_room.restore(facts.usable_store, facts.store_path)
+    except OSError:
+        raise CannotTell from None
 
 
 def _files_of_the_store(facts: Facts) -> Iterator[str]:
@@ -246,4 +269,5 @@ CHECKS = (
     shared,
     room,
     disk,
+    disk_room,
 )

@@ -125,6 +125,11 @@ def is_short(path: str) -> bool:
         return False
 
 
+def room_for_log(size: int) -> int:
+    """Return how many bytes have to be free for a log of ``size`` bytes to get its blocks."""
+    return _ROOM * max(LOG_BYTES - size, 0)
+
+
 def fill_up_log(path: str) -> bool:
     """Give the log its blocks, written: to write over them takes none. OSError where that fails.
 
@@ -135,7 +140,7 @@ def fill_up_log(path: str) -> bool:
     try:
         room = os.fstatvfs(descriptor)
         start = at = os.fstat(descriptor).st_size
-        if room.f_bavail * room.f_frsize < _ROOM * (LOG_BYTES - start):
+        if room.f_bavail * room.f_frsize < room_for_log(start):
             return False
         try:
             while at < LOG_BYTES:

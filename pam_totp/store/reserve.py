@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 
 from ..errors import PamTotpError
+from ..records import NamedTuple
 from . import lasting_files
 
 TYPE_CHECKING = False
@@ -48,17 +49,31 @@ def keep(database: Database) -> None:
         pass
 
 
-def lacks_room(path: str) -> str:
-    """Say what of the room for logins is missing on the disk; "" where all of it is there.
+class Shortage(NamedTuple):
+    """Room for logins that is missing in the files of a store: a full disk then denies them."""
 
-    While something is, a full disk denies logins. Whoever opens the store fills it up, if the
-    disk has room: so ask after that. OSError where there is no store.
+    missing: str  # what, and how much of it
+    needed: int  # bytes that have to be free for all of it
+    free: int  # bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether opening the store restores it, in one step or more, with nobody in the way."""
+        return self.needed <= self.free
+
+
+def shortage(path: str) -> Shortage | None:
+    """Return what of the room for logins is missing on the disk; None where all of it is there.
+
+    Whoever opens the store fills it up, if the disk has room: so ask after that. OSError where
+    there is no store.
     """
-    missing = []
+    missing, sizes = [], {}
     for suffix, size in (("-wal", lasting_files.LOG_BYTES), ("-shm", lasting_files.INDEX_BYTES)):
         try:
-            found = os.stat(path + suffix).st_size
+            found = sizes[suffix] = os.stat(path + suffix).st_size
         except FileNotFoundError:
+            sizes[suffix] = 0
             missing.append(f"{path}{suffix} is missing")
         else:
             if found < size:
@@ -69,9 +84,19 @@ def lacks_room(path: str) -> str:
         int.from_bytes(header[at : at + 4], "big") for at in (_PAGE_COUNT_AT, _FREE_COUNT_AT)
     )
     needed = _needed(pages - free)
+    growth = 0
     if free < needed:
         missing.append(f"{path} has {free} of {needed} free pages")
-    return "; ".join(missing)
+        logged = max(lasting_files.LOG_BYTES, sizes["-wal"]) // lasting_files.PAGE_BYTES
+        growth = _room_for(needed, free, logged) * lasting_files.PAGE_BYTES
+    if not missing:
+        return None
+    log = max(lasting_files.LOG_BYTES - sizes["-wal"], 0)
+    index = max(lasting_files.INDEX_BYTES - sizes["-shm"], 0)
+    # The reserve comes last, from what the log has left.
+    room_needed = index + max(lasting_files.room_for_log(sizes["-wal"]), log + growth)
+    room = os.statvfs(os.path.dirname(path))
+    return Shortage("; ".join(missing), room_needed, room.f_bavail * room.f_frsize)
 
 
 def _needed(pages_in_use: int) -> int:
@@ -105,6 +130,16 @@ def _fitting(database: Database) -> int:
     room = os.statvfs(os.path.dirname(database.path))
     there = room.f_bavail * room.f_frsize // lasting_files.PAGE_BYTES - free
     return min(needed + _spare(needed) - free, there // (2 * _COPIES))
+
+
+def _room_for(needed: int, free: int, logged: int) -> int:
+    """Return how many pages of the disk have to be free for the reserve to grow to ``needed``.
+
+    In as many steps as _fitting() takes for it. The log, which has ``logged`` pages, keeps what
+    it grows by until the next login; its frames have headers, for which one more step is added.
+    """
+    growth = needed - free + max(needed - logged, 0)
+    return growth + needed + (2 * _COPIES + 1) * _LEAST
 
 
 def _fill_up(database: Database) -> None:

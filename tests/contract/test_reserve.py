@@ -40,28 +40,34 @@ def vacuum(path: str) -> None:
     connection.close()
 
 
+def missing(path: str) -> str:
+    found = reserve.shortage(path)
+    assert found is not None
+    return found.missing
+
+
 def test_a_store_that_was_opened_has_room(path: str) -> None:
-    assert "" == reserve.lacks_room(path)
+    assert reserve.shortage(path) is None
 
 
 def test_a_log_an_index_or_free_pages_that_are_gone_are_named(path: str) -> None:
     vacuum(path)
-    lacking = reserve.lacks_room(path)
+    lacking = missing(path)
     assert f"{path}-wal is missing; {path}-shm is missing; {path} has 0 of " in lacking
 
 
 def test_a_log_or_an_index_cut_short_is_named(path: str) -> None:
     os.truncate(f"{path}-wal", 1024)
-    assert f"{path}-wal has 1 of 512 KiB" == reserve.lacks_room(path)
+    assert f"{path}-wal has 1 of 512 KiB" == missing(path)
     os.unlink(f"{path}-wal")
     os.truncate(f"{path}-shm", 0)
-    assert f"{path}-wal is missing; {path}-shm has 0 of 32 KiB" == reserve.lacks_room(path)
+    assert f"{path}-wal is missing; {path}-shm has 0 of 32 KiB" == missing(path)
 
 
 def test_whoever_opens_the_store_makes_what_is_missing(path: str, place: Place) -> None:
     vacuum(path)
     place.open().close()
-    assert "" == reserve.lacks_room(path)
+    assert reserve.shortage(path) is None
 
 
 def test_whoever_enrolls_many_people_at_once_leaves_room_for_all_of_them(place: Place) -> None:
@@ -70,7 +76,7 @@ def test_whoever_enrolls_many_people_at_once_leaves_room_for_all_of_them(place: 
             new = Authenticator(os.urandom(16).hex(), "phone", SECRET)
             with store.transaction(f"user{number}") as transaction:
                 transaction.save(UserRecord(f"user{number}", authenticators=(new,)))
-    assert "" == reserve.lacks_room(str(place.store_path))
+    assert reserve.shortage(str(place.store_path)) is None
     with place.open() as store:
         assert [] == store.check()
 
@@ -80,7 +86,7 @@ def test_asking_what_is_missing_lets_go_of_no_lock(path: str, place: Place) -> N
     close_last = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
     with place.open() as opened:
         opened.load("alice")
-        assert "" == reserve.lacks_room(path)
+        assert reserve.shortage(path) is None
         subprocess.run([sys.executable, "-c", close_last, path], check=True)
         assert os.path.exists(f"{path}-wal")
 
@@ -105,7 +111,7 @@ def test_a_disk_that_fails_halfway_leaves_the_store_as_it_was(
     assert size == os.stat(path).st_size
     with place.open() as store:
         assert [] == store.check()
-    assert "" == reserve.lacks_room(path)
+    assert reserve.shortage(path) is None
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE spare", "COMMIT"])
@@ -126,7 +132,7 @@ def test_pages_that_do_not_become_the_databases_are_given_back(
     assert size == os.stat(path).st_size
     with place.open() as store:
         assert [] == store.check()
-    assert "" == reserve.lacks_room(path)
+    assert reserve.shortage(path) is None
 
 
 def test_room_set_aside_goes_by_the_page_that_names_the_key(path: str, place: Place) -> None:
@@ -134,10 +140,10 @@ def test_room_set_aside_goes_by_the_page_that_names_the_key(path: str, place: Pl
     vacuum(path)
     before = last_write(path)
     place.open().close()
-    assert "" == reserve.lacks_room(path)
+    assert reserve.shortage(path) is None
     assert before != last_write(path)
 
 
 def test_without_a_store_there_is_nothing_to_say(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        reserve.lacks_room(str(tmp_path / "store.db"))
+        reserve.shortage(str(tmp_path / "store.db"))

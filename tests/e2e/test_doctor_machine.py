@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
@@ -19,12 +20,16 @@ DISK = (
     f"cp -a {FOLDER} /tmp/s; mount -t tmpfs -o mode=700,size={{}} t {FOLDER}; "
     f"cp -a /tmp/s/. {FOLDER}"
 )
+FULL = f"cat /dev/zero >{FOLDER}/filling || true"
 PAM_PYTHON = f"sed -i 's|pam_totp.so|{HOOK}|' /etc/pam.d/sudo;"
 PAM_PYTHON_FILES = "/lib/security/pam_python.so /usr/lib/*/security/pam_python.so"
 BOB = "useradd -m -s /bin/sh -G sudo bob; echo bob:secret | chpasswd;"
 SQL = (
     "/usr/bin/python3 -c 'import sqlite3, sys; "
     f'store = sqlite3.connect("{STORE}"); store.execute(sys.argv[1]); store.commit()\''
+)
+NO_LOG_AND_LITTLE_ROOM = (
+    f"{SQL} VACUUM; {DISK.format('8m')}; {FULL}; truncate -s -900K {FOLDER}/filling"
 )
 WORKER = "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & sleep 0.5;"
 BOUND = f"""
@@ -91,9 +96,10 @@ CASES = [
     ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: its rotation was broken off"),
     ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "was left by a rotation"),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
-    ("disk", DISK.format("8m"), "KiB left"),
-    ("disk store-room", f"{SQL} VACUUM; {DISK.format('1m')}", "store.db-wal has 0 of 512"),
-    ("disk", DISK.format("64m,nr_inodes=50"), "files left"),
+    ("disk disk-room", NO_LOG_AND_LITTLE_ROOM, "store.db-wal has 0 of 512 KiB; "),
+    ("", DISK.format("8m"), ""),
+    ("disk-room", f"{DISK.format('8m')}; totpctl init; {FULL}", "KiB left"),
+    ("disk-room", DISK.format("64m,nr_inodes=50"), "files left"),
     # who can write what decides about logins
     (
         "pam-files",
@@ -254,6 +260,54 @@ def test_store_whose_disk_is_not_mounted_has_one_fix_everywhere(doctored: Doctor
         assert fix in done.stdout + done.stderr, done
     doctored.run("sh", "-c", f"rm -r {FOLDER}")
     assert fix in {f["mend"] for f in findings(doctored)}
+
+
+def test_init_says_how_much_room_logins_lack_and_that_is_enough(doctored: Doctored) -> None:
+    doctored.run("sh", "-ec", NO_LOG_AND_LITTLE_ROOM)
+    done = doctored.run("totpctl", "init")
+    assert "/store.db has 0 of 5" in done.stderr
+    make_room(doctored, done.stderr, but=1000)
+    done = doctored.run("totpctl", "init")
+    assert "in order" not in done.stderr
+    assert "disk" in {found["check"] for found in findings(doctored)}
+    make_room(doctored, done.stderr)
+    assert "key and store are in order" in doctored.run("totpctl", "init").stderr
+    assert {"disk", "store-room"}.isdisjoint(found["check"] for found in findings(doctored))
+
+
+def make_room(machine: Doctored, said: str, but: int = 0) -> None:
+    """Free as many KiB as init ``said`` have to be free on the disk, ``but`` some."""
+    (named,) = re.findall(r"; (\d+) KiB have to be free", said)
+    left = f"$(df --output=avail -k {FOLDER} | tail -1)"
+    more = f"truncate -s -$(({named} - {but} - {left}))K {FOLDER}/filling"
+    machine.run("sh", "-ec", more)
+
+
+READER = """
+import sqlite3, time
+reader = sqlite3.connect("%s", isolation_level=None)
+reader.execute("BEGIN")
+reader.execute("SELECT * FROM meta").fetchall()
+open("/tmp/reads", "w").close()
+time.sleep(600)
+"""
+GROW = (
+    "PRAGMA wal_autocheckpoint = 0; CREATE TABLE more (content); "
+    "INSERT INTO more VALUES (zeroblob(20000)); DROP TABLE more"
+)
+
+
+def test_room_that_another_process_keeps_from_the_store_is_a_note(doctored: Doctored) -> None:
+    """Whoever reads keeps the end of the store in its log, where no pages can be added to it."""
+    grow = our_python(f"import sqlite3; sqlite3.connect('{STORE}').executescript('{GROW}')")
+    read = f"{our_python(READER % STORE)} </dev/null >/dev/null 2>&1 &"
+    script = f"{SQL} VACUUM; {read} until test -e /tmp/reads; do sleep 0.01; done; {grow}"
+    doctored.run("sh", "-ec", script)
+    found = {f["check"]: f for f in findings(doctored)}
+    assert "note" == found["store-room"]["level"]
+    assert "free pages, though the disk has room" in found["store-room"]["problem"]
+    assert "find /proc" in found["store-room"]["mend"]
+    assert "disk" not in found
 
 
 def test_nobody_listens_to_a_socket_that_is_gone(doctored: Doctored) -> None:

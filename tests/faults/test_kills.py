@@ -244,7 +244,7 @@ def test_room_that_is_being_set_aside_when_killed_costs_the_store_nothing(
     monkeypatch.setattr(reserve, "DECOY_PAGES", 8)
     path = str(place.store_path)
     sqlite3.connect(path).execute("VACUUM").connection.close()
-    assert reserve.lacks_room(path)
+    assert reserve.shortage(path)
     users = [whole_record(place, name) for name in ("alice", "bob")]
     sqlite3.connect(path).execute("VACUUM").connection.close()
 
@@ -256,7 +256,7 @@ def test_room_that_is_being_set_aside_when_killed_costs_the_store_nothing(
     for result, killed in kills(folder, set_aside):
         assert killed or result == "set aside"
         assert users == [whole_record(place, name) for name in ("alice", "bob")]
-        assert "" == reserve.lacks_room(path)
+        assert reserve.shortage(path) is None
 
 
 def test_what_a_killed_login_had_committed_is_not_lost_with_its_process(

@@ -59,7 +59,7 @@ MAY_IMPORT = {
         "trusted_files",
     },
     "store.lasting_files": set(),
-    "store.reserve": {"errors", "store.lasting_files"},
+    "store.reserve": {"errors", "records", "store.lasting_files"},
     "store.pool": {"errors", "store.database", "store.schema"},
     "store.rows": {"admission", "otp", "verifier"},
     "store.sqlite": {
