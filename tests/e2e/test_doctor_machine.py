@@ -248,6 +248,36 @@ def test_store_with_a_disk_of_its_own_is_not_shared(doctored: Doctored) -> None:
     assert "store-shared" not in {found["check"] for found in findings(doctored)}
 
 
+@pytest.mark.parametrize("state", ["masked", "masked-runtime"])
+def test_what_is_masked_is_unmasked_before_it_is_started(doctored: Doctored, state: str) -> None:
+    masked = f"LoadState=masked\\nActiveState=inactive\\nUnitFileState={state}\\n"
+    script = f"install -d /run/pam_totp; {our_python(BOUND)}; chmod 0600 {SOCKET};"
+    doctored.run("sh", "-ec", script + systemd(socket=masked, service=masked))
+    found = {f["check"]: f["mend"] for f in findings(doctored)}
+    option = {"masked": "", "masked-runtime": "--runtime "}[state]
+    unmask = f"run: systemctl unmask {option}pam_totp.socket pam_totp.service; systemctl "
+    assert f"{unmask}restart pam_totp.socket" == found["socket"]
+    assert f"{unmask}enable --now pam_totp.socket" == found["service-off"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        f"chown -R alice {FOLDER}",
+        f"chmod -R 777 {FOLDER}",
+        "sed -i s/pam_totp.so/pam_ttop.so/ /etc/pam.d/sudo",
+        "chmod 666 /etc/pam.d/sudo /etc/pam.d/su",
+    ],
+)
+def test_what_one_run_names_is_all_there_is_to_do(doctored: Doctored, mistake: str) -> None:
+    doctored.run("sh", "-ec", mistake)
+    wrong = [f["mend"] for f in findings(doctored) if f["level"] == "wrong"]
+    for fix in dict.fromkeys(wrong):
+        assert fix.startswith("run: "), fix
+        doctored.run("sh", "-ec", fix.removeprefix("run: "))
+    assert [] == [f for f in findings(doctored) if f["level"] == "wrong"]
+
+
 def test_store_whose_disk_is_not_mounted_has_one_fix_everywhere(doctored: Doctored) -> None:
     doctored.write("/etc/fstab", f"LABEL=v {FOLDER} ext4 nofail 0 2\n")
     doctored.run("sh", "-c", f"rm {STORE}*")
