@@ -130,6 +130,11 @@ def lines_of(path: str) -> list[bytes]:
         return []
 
 
+def reads_as_a_number(name: str) -> bool:
+    """Tell whether getent may take ``name`` for a number, which it reads with strtoul(3)."""
+    return not name.strip("+-0123456789 \t\n\v\f\r")
+
+
 class _Question:
     """A getent that runs: ``close()`` ends it, whatever came of it."""
 
@@ -168,8 +173,7 @@ class _Question:
         fields = self.answer(deadline).split(b":")
         if len(fields) < 3:
             return None
-        # getent takes what strtoul(3) reads for a number: then the name has to be the same.
-        if not self._key.strip(b"+-0123456789 \t\n\v\f\r") and fields[0] != self._key:
+        if reads_as_a_number(os.fsdecode(self._key)) and fields[0] != self._key:
             return None
         return int(fields[2])
 

@@ -16,7 +16,7 @@ from .records import NamedTuple
 
 MAX_OF_ONE_CALLER = 50  # on this machine, where nobody else is counted with them
 MAX_OF_ONE_PLACE = 10  # an address, or 64 bits of an IPv6 address
-MAX_OF_ONE_NETWORK = 40  # 24 bits of an IPv4 address, 48 bits of an IPv6 address
+MAX_OF_ONE_NETWORK = 40  # 24 bits of an IPv4 address, 48 bits of an IPv6 address, or all names
 MAX_OF_ONE_NAME = 200  # from all addresses together; callers on this machine are not among them
 TELL_SHARE = 2  # for every so many places, one to tell somebody that they are taken
 NEWS_SECONDS = 60.0  # one line in the log for each user in so many
@@ -124,22 +124,24 @@ def groups_of(rhost: str, ruser: str, tty: str) -> tuple[Group, ...]:
     if not rhost:
         return (Group(f"by {ruser}" if ruser else f"at {tty or 'no terminal'}", MAX_OF_ONE_CALLER),)
     place, network = _networks(rhost)
-    groups: tuple[Group, ...] = (Group(f"from {place}", MAX_OF_ONE_PLACE),)
-    if network:
-        groups += (Group(f"from {network}", MAX_OF_ONE_NETWORK),)
-    return (*groups, Group("over the network", MAX_OF_ONE_NAME))
+    return (
+        Group(f"from {place}", MAX_OF_ONE_PLACE),
+        Group(f"from {network}", MAX_OF_ONE_NETWORK),
+        Group("over the network", MAX_OF_ONE_NAME),
+    )
 
 
 def _networks(rhost: str) -> tuple[str, str]:
     """Return what one client, and what one customer of a provider, can choose addresses from.
 
-    For a name, as sshd gives it with ``UseDNS yes``, that is not known.
+    A name, as sshd gives it with ``UseDNS yes``, is one of as many as its owner likes: all names
+    are one network.
     """
     text = rhost.partition("%")[0]  # without the interface of a link-local address
     try:
         address = _socket.inet_pton(_socket.AF_INET6 if ":" in text else _socket.AF_INET, text)
     except (OSError, ValueError):
-        return rhost.lower(), ""
+        return rhost.lower(), "hosts known by name"
     if address.startswith(_MAPPED):
         address = address[len(_MAPPED) :]
     if len(address) == 4:

@@ -129,7 +129,7 @@ def person(name: str) -> pwd.struct_passwd | None:
         return known.local_person(name)
     if not name:  # getent would name everybody
         return None
-    if name.isdecimal():  # or take it for a uid
+    if membership.reads_as_a_number(name):  # or take it for a uid
         return next((entry for entry in people() if entry.pw_name == name), None)
     return next(_people(known.lines("passwd", name)), known.local_person(name))
 
@@ -157,7 +157,7 @@ def group(name: str) -> Group | None:
         return known.groups[name]
     if not name:
         return None
-    if name.isdecimal():  # getent would take it for a gid
+    if membership.reads_as_a_number(name):  # getent would take it for a gid
         return next((found for found in groups() if found.name == name), None)
     return next(_groups(known.lines("group", name)), known.groups.get(name))
 

@@ -97,3 +97,12 @@ def test_no_name_is_nobodys(machine: Path) -> None:
     """For getent it stands for everybody."""
     getent(machine, "echo bob:x:1001:1001::/:/bin/sh; echo staff:x:20:")
     assert (None, None) == (directory.person(""), directory.group(""))
+
+
+@pytest.mark.parametrize("name", ["0", "+0", "-0", " 0", "+65534", "\t1000"])
+def test_name_that_getent_reads_as_a_number_names_nobody_else(machine: Path, name: str) -> None:
+    getent(
+        machine, 'case $1 in passwd) echo "root:x:0:0::/root:/bin/sh";; *) echo "root:x:0:";; esac'
+    )
+    assert directory.person(name) is None
+    assert directory.group(name) is None

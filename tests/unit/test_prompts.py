@@ -79,9 +79,16 @@ def test_one_client_is_one_place_however_its_address_is_written(rhost: str, othe
 
 def test_names_that_are_no_address_are_places_too() -> None:
     for rhost in ("UNKNOWN", "a:b", "1.2.3", "h\0st", "höst"):
-        assert [MAX_OF_ONE_PLACE, MAX_OF_ONE_NAME] == [
+        assert [MAX_OF_ONE_PLACE, MAX_OF_ONE_NETWORK, MAX_OF_ONE_NAME] == [
             group.limit for group in groups_of(rhost, "", "")
         ]
+
+
+def test_names_without_end_take_the_places_of_one_network() -> None:
+    """Whoever owns a zone of the DNS has as many as they like, where sshd looks names up."""
+    waiting = Prompts()
+    assert MAX_OF_ONE_NETWORK == fill(waiting, *(f"h{number}.evil.example" for number in range(9)))
+    assert waiting.enter("alice", *OWNER).may_ask
 
 
 def test_on_this_machine_the_caller_counts_and_no_number_of_terminals() -> None:
