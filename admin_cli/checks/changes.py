@@ -22,7 +22,7 @@ def undo_unfinished(_facts: Facts) -> Iterator[Found]:
     """Where revert or disable failed in the middle, mostly as sshd refuses its settings."""
     pending = trial_record.pending()
     if pending and pending.seconds_left() > 0 and trial_record.undo_has_begun(pending):
-        again = _then("totpctl revert", pending.services)
+        again = _then(trial_record.command_to_finish(pending), pending.services)
         yield f"{', '.join(pending.services)}: only a part was undone", again
     elif not pending and blocks.is_half_undone(sshd_files.pam_file()):
         problem = "sshd: only a part was switched off; key logins are asked for nothing"

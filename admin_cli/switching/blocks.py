@@ -41,6 +41,15 @@ def is_half_undone(path: str) -> bool:
     return content is not None and pam_blocks.lets_keys_in(files.text_of(content))
 
 
+def is_half_disabled(path: str) -> bool:
+    """Tell whether keys_alone() stands before a file that has none of our lines otherwise."""
+    try:
+        content = files.read(path)
+    except ui.CommandFailed:
+        return False
+    return content is not None and content == keys_alone(_without(path, content))
+
+
 def without(path: str, content: bytes) -> bytes | None:
     """Return ``content`` without our lines; None where no file is left to keep.
 

@@ -121,4 +121,6 @@ def _what_waits() -> Iterator[str]:
         yield f"now: {services}: undone in {left} s, unless you run: totpctl confirm"
     else:
         services = ", ".join(waiting.services)
-        yield f"now: {services}: still to be undone; it is tried again, or run: totpctl revert"
+        finish = trial_record.command_to_finish(waiting)
+        what = "undone; it is tried again, or" if finish == "totpctl revert" else "finished;"
+        yield f"now: {services}: still to be {what} run: {finish}"

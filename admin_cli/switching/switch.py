@@ -131,6 +131,9 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
             raise
         if waiting is not None:
             _leave(waiting, paths)
+            # Not before: of a run that was broken off, revert needs them.
+            for file in left:
+                files.remove(files.beside(file.path, files.BEFORE))
         changed = {name for name in services if was_on & set(planning.paths(name))}
         for name in (name for name in services if name in changed):
             session.log("disabled", "", service=name)
@@ -183,7 +186,7 @@ def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[s
     """Take our lines out of those files of ``services`` that are among ``paths``."""
     for file in left:
         # One that asked for a code before the trial would do so again for a moment.
-        if file.path in paths and file.keys_before is None:
+        if file.path in paths and file.keys_before is None and not trial.is_lost(file):
             trial.put_file_back(file)
     for change in planning.off(services):
         if change.path not in paths:
@@ -193,9 +196,6 @@ def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[s
             files.sync_folder(change.path)
         else:
             files.replace(change.path, change.after)
-    for file in left:
-        if file.path in paths:
-            files.remove(files.beside(file.path, files.BEFORE))
     return []
 
 

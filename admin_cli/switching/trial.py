@@ -197,7 +197,7 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
 def _original(file: ChangedFile) -> bytes | None:
     """Return the original; None where it is gone, or not to be believed, or there was none."""
     kept = files.beside(file.path, files.BEFORE)
-    if file.before == "" or files.digest_at(kept) != file.before:
+    if not _has_original(file):
         return None
     try:
         return files.read(kept)
@@ -210,12 +210,23 @@ def _unedited(file: ChangedFile) -> bytes | None:
     return _original(file) if files.digest_at(file.path) == file.written else None
 
 
+def _has_original(file: ChangedFile) -> bool:
+    kept = files.beside(file.path, files.BEFORE)
+    return file.before != "" and file.before == files.digest_at(kept)
+
+
+def is_lost(file: ChangedFile) -> bool:
+    """Tell whether the file is gone, and so is what was there before."""
+    is_gone = file.before != "" and files.digest_at(file.path) == ""
+    return is_gone and not _has_original(file)
+
+
 def put_file_back(file: ChangedFile) -> list[str]:
     """Put one file back, and take its second name away; return what is worth knowing."""
     files.remove(files.beside(file.path, files.NEW))
     kept = files.beside(file.path, files.BEFORE)
     now = files.digest_at(file.path)
-    has_original = file.before != "" and files.digest_at(kept) == file.before
+    has_original = _has_original(file)
     notes: list[str] = []
     as_left = {file.written, ""}
     if has_original and file.path == sshd_files.pam_file():  # or without_a_gap() has been at it
@@ -228,11 +239,23 @@ def put_file_back(file: ChangedFile) -> list[str]:
         files.put_original_back(file.path)
     elif now != "":
         notes = _put_edited_back(file, has_original=has_original)
+    elif file.path == sshd.DROP_IN and file.keys_before is not None:
+        notes = _write_drop_in(file.keys_before)
     else:
-        notes = [f"{file.path} is gone, and so is what was there before"]
+        raise ui.CommandFailed(
+            f"{file.path} is gone, and so is what was there before; restore it from a backup"
+        )
     files.remove(kept)
     files.sync_folder(file.path)
     return notes
+
+
+def _write_drop_in(keys_before: str) -> list[str]:
+    """Let sshd ask PAM about keys as before, where the drop-in and its original are both gone."""
+    content = blocks.taken_back(sshd.DROP_IN, b"", keys_before)
+    assert content is not None
+    files.replace(sshd.DROP_IN, content)
+    return [f"{sshd.DROP_IN} was gone, and so was what was there before: it is written anew"]
 
 
 def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:

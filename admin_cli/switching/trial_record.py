@@ -156,6 +156,17 @@ def undo_has_begun(trial: Trial) -> bool:
     return any(blocks.is_half_undone(file.path) for file in trial.files)
 
 
+def command_to_finish(trial: Trial) -> str:
+    """Return the command that was broken off, of a trial whose undo has begun.
+
+    Where our lines were there before the trial, revert keeps some of them: then it was disable.
+    """
+    was_on = [file.path for file in trial.files if file.keys_before is not None]
+    half = [path for path in was_on if blocks.is_half_disabled(path)]
+    names = [os.path.basename(path) for path in half]
+    return f"totpctl disable {' '.join(names)}" if names else "totpctl revert"
+
+
 def _mark(mode: int) -> None:
     descriptor = os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

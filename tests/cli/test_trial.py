@@ -417,3 +417,15 @@ def test_a_service_that_is_on_for_good_is_not_of_a_lost_trial(path: Path, folder
     lost = trial_record.pending()
     assert lost is not None
     assert [str(path)] == [file.path for file in lost.files]
+
+
+def test_a_file_that_is_gone_with_its_original_keeps_the_trial(path: Path) -> None:
+    new = begun(on(path))
+    path.unlink()
+    (path.parent / ".pam_totp-before.door").unlink()
+    with pytest.raises(ui.CommandFailed, match="is gone, and so is what was there before"):
+        trial.put_back(new)
+    assert trial_record.pending() is not None
+    path.write_bytes(BEFORE)
+    assert [] == trial.put_back(new)
+    assert trial_record.pending() is None

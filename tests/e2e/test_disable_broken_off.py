@@ -133,3 +133,68 @@ def test_status_and_the_last_words_say_alike_that_keys_get_in(machine: Machine) 
     said = totpctl(machine, "confirm").stderr  # which fails: nothing waits
     assert "a code is asked for in sshd" not in said
     assert "now: sshd may let people in without a code: " in said
+
+
+def assert_keys_need_a_code_again(machine: Machine, key: str, words: object) -> None:
+    """A revert gave back what was there before the trial: keys with a code."""
+    settings = machine.run("sshd", "-T", "-f", SERVER_CONFIG).stdout
+    assert "authenticationmethods publickey,keyboard-interactive" in settings, words
+    assert "required pam_totp.so" in machine.read(PAM_SSHD), words
+    assert not is_let_in_by(machine, key), words
+    assert [] == enabling.left_over(machine), words
+
+
+@pytest.mark.parametrize("keys", ["password+code", "skip"])
+def test_revert_after_a_disable_that_sshd_could_not_hear_of_asks_keys_for_a_code_again(
+    machine: Machine, key: str, keys: str
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=code", "--no-confirm").returncode
+    assert 0 == totpctl(machine, "enable", "sshd", f"--keys={keys}").returncode
+    machine.run("sh", "-c", f"echo Bogus yes >>{SERVER_CONFIG}")
+    done = totpctl(machine, "disable", "sshd")
+    assert 1 == done.returncode
+    assert "still to be finished; run: totpctl disable sshd" in done.stderr
+    assert "run: totpctl disable sshd" in totpctl(machine, "doctor").stdout
+    machine.run("sed", "-i", "/Bogus/d", SERVER_CONFIG)
+    reverted = totpctl(machine, "revert")
+    assert 0 == reverted.returncode, reverted.stderr
+    assert_keys_need_a_code_again(machine, key, reverted.stderr)
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert is_let_in_by(machine, key)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        ("unlink", "/etc/pam.d/.pam_totp-before.sshd", 1),
+        ("rename", "/etc/pam.d/.pam_totp-new.sshd", 2),
+    ],
+)
+def test_revert_after_a_disable_that_was_killed_is_whole(
+    machine: Machine, key: str, at: tuple[str, str, int]
+) -> None:
+    call, path, number = at
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=code", "--no-confirm").returncode
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=password+code").returncode
+    inject = f"-einject={call}:signal=KILL:when={number}"
+    command = ("strace", "-o/dev/null", f"-P{path}", inject, "totpctl", "disable", "sshd")
+    assert 0 != machine.run(*command, check=False, timeout=60).returncode
+    reverted = totpctl(machine, "revert")
+    assert 0 == reverted.returncode, reverted.stderr
+    if enabling.exists(machine, enabling.DROP_IN):
+        assert_keys_need_a_code_again(machine, key, reverted.stderr)
+    else:  # disable had nothing left to do but to tidy up
+        assert "everything is as it was" not in reverted.stderr
+        assert "pam_totp" not in machine.read(PAM_SSHD)
+
+
+def test_revert_writes_the_drop_in_that_is_lost_with_its_original(
+    machine: Machine, key: str
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=code", "--no-confirm").returncode
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=password+code").returncode
+    folder, _, name = enabling.DROP_IN.rpartition("/")
+    machine.run("rm", enabling.DROP_IN, f"{folder}/.pam_totp-before.{name}")
+    reverted = totpctl(machine, "revert")
+    assert (0, True) == (reverted.returncode, "it is written anew" in reverted.stderr)
+    assert_keys_need_a_code_again(machine, key, reverted.stderr)
