@@ -49,7 +49,7 @@ class Session:
         return self.config.issuer or socket.gethostname()
 
     def open_store(self) -> store.Store:
-        return decision.open_configured(self.config)
+        return decision.open_configured(self.config, administers=True)
 
     def load(self, user: str) -> UserRecord:
         """Return the record of an enrolled user. Raises ui.NoSuchUser."""

@@ -46,9 +46,12 @@ class TurnToHash:
         _hashing.release()
 
 
-def open_configured(settings: Config) -> Store:
-    """Open the store that ``settings`` name, with their key. Raises Unavailable."""
-    return open_store(settings.store, read_sealer(settings.sealing_key))
+def open_configured(settings: Config, *, administers: bool = False) -> Store:
+    """Open the store that ``settings`` name, with their key. Raises Unavailable.
+
+    ``administers``: see store.open_store.
+    """
+    return open_store(settings.store, read_sealer(settings.sealing_key), administers=administers)
 
 
 def verify(

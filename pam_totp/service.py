@@ -104,7 +104,7 @@ class Service:
         while self._connections and time.monotonic() < end:
             time.sleep(0.02)
         self._pool.writer.acquire(timeout=GRACE_SECONDS)  # no transaction is cut off
-        self._pool.close_idle(linger=0)
+        self._pool.close_idle(linger=0, patience=GRACE_SECONDS)
 
     def _add_acceptor(self) -> bool:
         with self._lock:

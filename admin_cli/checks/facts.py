@@ -62,7 +62,7 @@ class Facts:
         return split_store_url(self.config.store)[1]
 
     def open_store(self) -> store.Store:
-        return decision.open_configured(self.config)
+        return decision.open_configured(self.config, administers=True)
 
     def usable_store(self) -> store.Store:
         try:

@@ -101,13 +101,17 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
-def open_store(url: str, sealer: Sealer) -> Store:
-    """Open the store that ``url`` names, checking that its files may be believed."""
+def open_store(url: str, sealer: Sealer, *, administers: bool = False) -> Store:
+    """Open the store that ``url`` names, checking that its files may be believed.
+
+    ``administers``: set aside all the room that logins will need, which may take seconds. A login
+    sets aside some of it at most.
+    """
     scheme, path = split_store_url(url)
     assert scheme == "sqlite"
     from .sqlite import SQLiteStore
 
-    return SQLiteStore.open(path, sealer)
+    return SQLiteStore.open(path, sealer, administers=administers)
 
 
 def create_store(url: str, sealer: Sealer) -> bool:

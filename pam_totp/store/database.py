@@ -52,6 +52,7 @@ class Database:
         ``lasting``: the log and its index stay when the connection closes.
         """
         self.path = path
+        self.administers = False  # see open_database()
         self._hold = lasting_files.Hold(path) if lasting else None
         try:
             self.connection = sqlite3.connect(
@@ -120,6 +121,15 @@ class Database:
         """
         self.execute("UPDATE meta SET value = randomblob(8) WHERE key = 'last_write'")
 
+    def extend(self, pages: int, more: int) -> int | None:
+        """See lasting_files.Hold.extend: None without a hold."""
+        return None if self._hold is None else self._hold.extend(pages, more)
+
+    def cut(self, size: int) -> None:
+        """See lasting_files.Hold.cut."""
+        if self._hold is not None:
+            self._hold.cut(size)
+
     def busy(self) -> StoreUnavailable:
         problem, hint = _PRIMARY_CODES[_BUSY]
         return StoreUnavailable(self.path, problem, _hint(hint, self.path))
@@ -134,10 +144,20 @@ class Database:
             self._hold.close(self.connection)
 
 
-def open_database(path: str) -> Database:
-    """Open a store's file, if it may be believed, in the schema of this release."""
+def open_database(path: str, *, administers: bool = False) -> Database:
+    """Open a store's file, if it may be believed, in the schema of this release.
+
+    ``administers``: fill the reserve up, however large it is; not in the way of a login.
+    """
     check_files(path)
-    return connect(path, Database)
+    database = connect(path, Database)
+    database.administers = administers
+    try:
+        reserve.keep(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def check_files(path: str) -> Files:
@@ -190,7 +210,6 @@ def connect(path: str, make: Callable[[str], DatabaseT]) -> DatabaseT:
         database.migrate()
         # Of a copy made with VACUUM INTO, say: only with WAL does FULL outlast a power cut.
         database.execute("PRAGMA journal_mode = WAL")
-        reserve.keep(database)
     except BaseException:
         Database.close(database)
         raise

@@ -97,6 +97,41 @@ class Hold:
                 connection.close()
                 _forget(key)
 
+    def extend(self, pages: int, more: int) -> int | None:
+        """Give the database blocks for ``more`` pages than its ``pages``, written.
+
+        Return the size before; None where the end of it is still on its way from the log: then
+        others may be writing there. Only inside a transaction that writes. OSError where there is
+        no room. Nobody else who opens or closes waits for it: the descriptor stays while this
+        connection does.
+        """
+        descriptor = self._database()
+        if descriptor is None:
+            return None
+        start = at = os.fstat(descriptor).st_size
+        if start < pages * PAGE_BYTES:
+            return None
+        end = (pages + more) * PAGE_BYTES
+        try:
+            while at < end:
+                at += os.pwrite(descriptor, bytes(end - at), at)
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, start)
+            raise
+        return start
+
+    def cut(self, size: int) -> None:
+        """Take back what extend() did, in the same transaction."""
+        descriptor = self._database()
+        if descriptor is not None:
+            os.ftruncate(descriptor, size)
+
+    def _database(self) -> int | None:
+        with _lock:
+            files = None if self._key is None else _kept.get(self._key)
+            return None if files is None else files.database
+
 
 def is_open_here(path: str) -> bool:
     """Tell whether this process has a connection to the database at ``path``."""
@@ -152,38 +187,6 @@ def fill_up_log(path: str) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def extend(path: str, pages: int, more: int) -> int | None:
-    """Give the database at ``path`` blocks for ``more`` pages than its ``pages``, written.
-
-    Return the size before; None where the end of it is still on its way from the log: then others
-    may be writing there. Only inside a transaction that writes. OSError where there is no room.
-    """
-    with _lock:
-        files = _kept.get(_identity(path))
-        if files is None or files.database is None:
-            return None
-        start = at = os.fstat(files.database).st_size
-        if start < pages * PAGE_BYTES:
-            return None
-        end = (pages + more) * PAGE_BYTES
-        try:
-            while at < end:
-                at += os.pwrite(files.database, bytes(end - at), at)
-            os.fsync(files.database)
-        except OSError:
-            os.ftruncate(files.database, start)
-            raise
-        return start
-
-
-def cut(path: str, size: int) -> None:
-    """Take back what extend() did, in the same transaction."""
-    with _lock:
-        files = _kept.get(_identity(path))
-        if files is not None and files.database is not None:
-            os.ftruncate(files.database, size)
 
 
 def header_of(path: str) -> bytes:

@@ -11,7 +11,7 @@ import sqlite3
 import time
 
 from ..errors import PamTotpError
-from . import schema
+from . import reserve, schema
 from .database import BUSY_TIMEOUT, Database, check_files, connect, name_files
 
 TYPE_CHECKING = False
@@ -34,12 +34,13 @@ class Pool:
         self._lock = _thread.allocate_lock()  # of what follows
         self._idle: list[PooledDatabase] = []
 
-    def open(self, path: str) -> Database:
+    def open(self, path: str, *, administers: bool = False) -> Database:
         """See database.open_database: the same checks, each time.
 
         Not while another thread opens or closes: check_files() may read the database, and closing
         it then takes from the other connection its locks (sqlite.org/howtocorrupt.html, section
-        2.2). Of one that is open here, check_files() keeps its hands off.
+        2.2). Of one that is open here, check_files() keeps its hands off. The reserve is filled
+        after that: nobody waits here for it.
         """
         with self._opening:
             files = check_files(path)
@@ -49,8 +50,15 @@ class Pool:
                 with self._opening:
                     database = connect(path, lambda path: PooledDatabase(path, self))
                     database.files = name_files(path)
+                database.administers = administers
+                try:
+                    reserve.keep(database)
+                except BaseException:
+                    self._disconnect(database)
+                    raise
                 return database
             if database.is_current(files):
+                database.administers = administers
                 return database
             self._disconnect(database)
 
@@ -62,15 +70,23 @@ class Pool:
                 return
         self._disconnect(database)
 
-    def close_idle(self, linger: float = LINGER) -> bool:
-        """Close what nobody has used for ``linger`` seconds; tell whether some are left."""
+    def close_idle(self, linger: float = LINGER, patience: float = 0.0) -> bool:
+        """Close what nobody has used for ``linger`` seconds; return whether some are left.
+
+        Wait no more than ``patience`` seconds for others who open or close: all are left then.
+        """
         before = time.monotonic() - linger
-        with self._lock:
-            old = [database for database in self._idle if database.idle_since <= before]
-            self._idle = [database for database in self._idle if database.idle_since > before]
-            left = bool(self._idle)
-        for database in old:
-            self._disconnect(database)
+        if not self._opening.acquire(timeout=patience):
+            return bool(self._idle)
+        try:
+            with self._lock:
+                old = [database for database in self._idle if database.idle_since <= before]
+                self._idle = [database for database in self._idle if database.idle_since > before]
+                left = bool(self._idle)
+            for database in old:
+                database.disconnect()
+        finally:
+            self._opening.release()
         return left
 
     def _disconnect(self, database: PooledDatabase) -> None:

@@ -5,14 +5,19 @@ two. So the reserve has as many free pages as are in use: each can split once, a
 so much that its page would have to split twice. On top of these come pages for the rows of all
 decoys: one wrong code of an unknown name adds one.
 
-The reserve is filled up, while the disk has room, by whoever opens the store or enrolls somebody.
-It is filled beyond what is needed, in proportion to it: so that it falls short once in some
-hundred new people, not at each.
+The reserve is filled up, while the disk has room, when the store is opened and when somebody is
+enrolled. It is filled beyond what is needed, in proportion to it: so that it falls short once in
+some hundred new people, not at each.
+
+SQLite takes free pages first, so each filling writes the whole reserve to the log, and keeps other
+writers out meanwhile: seconds, with a hundred thousand people. Logins therefore write a bounded
+number of pages. A larger reserve is filled by totpctl; doctor does it once a day.
 """
 
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import PamTotpError
 from ..records import NamedTuple
@@ -24,29 +29,44 @@ if TYPE_CHECKING:
 
 DECOY_PAGES = 512  # 65536 rows of up to 22 bytes, in pages that are two thirds full
 _LEAST = 16  # pages: fewer are not worth a transaction
+LOGIN_GROWTH = 256  # pages that a login adds at most
+LOGIN_PAGES = 2048  # of a reserve that a login fills: 8 MiB go through the log
+LOGIN_PAUSE = 10.0  # seconds, after a login that tried in vain
 _COPIES = 2  # of a page that is set aside: one goes through the log
 _PAGE_COUNT_AT, _FREE_COUNT_AT = 28, 36  # https://sqlite.org/fileformat.html#the_database_header
+
+_not_before: dict[str, float] = {}  # when logins of this process may try again, by path
 
 
 def keep(database: Database) -> None:
     """Give log and database the blocks that logins will need, where some are missing.
 
     As many as the disk has. A full disk denies nobody here: the transaction that needs a block
-    fails, and says so. Nor does anybody wait here for another writer: the next opening does it.
+    fails, and says so. Nor does anybody wait here for another writer: a later opening does it.
     """
+    is_login = not database.administers
+    if is_login and time.monotonic() < _not_before.get(database.path, 0.0):
+        return
     try:
-        can_grow = _is_short(*_counts(database)) and _fitting(database) >= _LEAST
-        if not (can_grow or lasting_files.is_short(database.path)):
-            return
-        ((patience,),) = database.execute("PRAGMA busy_timeout")
-        database.execute("PRAGMA busy_timeout = 0")
-        try:
-            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            _fill_up(database)
-        finally:
-            database.execute(f"PRAGMA busy_timeout = {patience}")
+        is_done = _keep(database)
     except (OSError, PamTotpError):
-        pass
+        is_done = False
+    if is_login and not is_done:
+        _not_before[database.path] = time.monotonic() + LOGIN_PAUSE
+
+
+def _keep(database: Database) -> bool:
+    """Return whether nothing more is to be done, or something was."""
+    can_grow = _is_short(*_counts(database)) and _fitting(database) >= _LEAST
+    if not (can_grow or lasting_files.is_short(database.path)):
+        return True
+    ((patience,),) = database.execute("PRAGMA busy_timeout")
+    database.execute("PRAGMA busy_timeout = 0")
+    try:
+        database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return _fill_up(database)
+    finally:
+        database.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 class Shortage(NamedTuple):
@@ -58,14 +78,14 @@ class Shortage(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether opening the store restores it, in one step or more, with nobody in the way."""
+        """Whether totpctl restores it, in one step or more, with nobody in the way."""
         return self.needed <= self.free
 
 
 def shortage(path: str) -> Shortage | None:
     """Return what of the room for logins is missing on the disk; None where all of it is there.
 
-    Whoever opens the store fills it up, if the disk has room: so ask after that. OSError where
+    An administrator's opening fills it up, if the disk has room: so ask after that. OSError where
     there is no store.
     """
     missing, sizes = [], {}
@@ -129,7 +149,10 @@ def _fitting(database: Database) -> int:
     needed = _needed(pages - free)
     room = os.statvfs(os.path.dirname(database.path))
     there = room.f_bavail * room.f_frsize // lasting_files.PAGE_BYTES - free
-    return min(needed + _spare(needed) - free, there // (2 * _COPIES))
+    fitting = min(needed + _spare(needed) - free, there // (2 * _COPIES))
+    if database.administers:
+        return fitting
+    return min(fitting, LOGIN_GROWTH, LOGIN_PAGES - free)
 
 
 def _room_for(needed: int, free: int, logged: int) -> int:
@@ -142,26 +165,31 @@ def _room_for(needed: int, free: int, logged: int) -> int:
     return growth + needed + (2 * _COPIES + 1) * _LEAST
 
 
-def _fill_up(database: Database) -> None:
+def _fill_up(database: Database) -> bool:
+    """Return whether log and reserve have what they can have now."""
     database.execute("BEGIN IMMEDIATE")
     extended = None
     try:
-        if lasting_files.fill_up_log(database.path):
+        is_done = lasting_files.fill_up_log(database.path)
+        if is_done:
             pages, free = _counts(database)
             more = _fitting(database)
             if _is_short(pages, free) and more >= _LEAST:
                 # First the blocks, then the pages: a disk that fills up in between would else
                 # leave a log that cannot be merged.
-                extended = lasting_files.extend(database.path, pages, more)
+                extended = database.extend(pages, more)
                 if extended is not None:
                     _add_free_pages(database, free + more)
+                else:
+                    is_done = False
         database.execute("COMMIT")
     except BaseException:
         if database.connection.in_transaction:
             if extended is not None:
-                lasting_files.cut(database.path, extended)
+                database.cut(extended)
             database.execute("ROLLBACK")
         raise
+    return is_done
 
 
 def _add_free_pages(database: Database, pages: int) -> None:

@@ -31,7 +31,7 @@ class SQLiteStore:
     that writes, no rotation can overtake that.
     """
 
-    connect: Callable[[str], Database] = staticmethod(open_database)
+    connect: Callable[..., Database] = staticmethod(open_database)
 
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self.database = database
@@ -40,9 +40,9 @@ class SQLiteStore:
         self._decoy_key = b""  # opened when it is needed; it is the same under every sealing key
 
     @classmethod
-    def open(cls, path: str, sealer: Sealer) -> SQLiteStore:
+    def open(cls, path: str, sealer: Sealer, *, administers: bool = False) -> SQLiteStore:
         """Open an existing store, migrating it if this release has a newer schema."""
-        database = cls.connect(path)
+        database = cls.connect(path, administers=administers)
         try:
             return cls(database, sealer)
         except BaseException:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,7 +22,7 @@ from pam_totp.errors import (
     StoreMissing,
 )
 from pam_totp.sealing import generate_key_file
-from pam_totp.store import database, lasting_files, pool, schema
+from pam_totp.store import database, lasting_files, pool, reserve, schema
 from pam_totp.store.pool import Pool
 from pam_totp.store.sqlite import SQLiteStore
 from tests.contract.store_contract import StoreContract
@@ -102,6 +106,66 @@ def test_what_nobody_has_used_for_a_while_is_closed_and_the_log_is_merged(
     assert not keeper.close_idle(linger=0)
     assert ["store.db", "store.db-shm", "store.db-wal"] == beside(place)
     assert not lasting_files.has_content(f"{place.store_path}-wal")
+
+
+@contextlib.contextmanager
+def opening_held_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> Iterator[None]:
+    """Open in another thread, whose call of ``name`` in ``module`` waits meanwhile."""
+    real, arrived, go_on = getattr(module, name), threading.Event(), threading.Event()
+
+    def wait(*arguments: object) -> object:
+        if threading.current_thread() is opener:
+            arrived.set()
+            assert go_on.wait(30)
+        return real(*arguments)
+
+    monkeypatch.setattr(module, name, wait)
+    opener = threading.Thread(target=lambda: place.open(administers=False).close(), daemon=True)
+    opener.start()
+    assert arrived.wait(30)
+    try:
+        yield
+    finally:
+        go_on.set()
+        opener.join(30)
+
+
+def result_of(called: Callable[[], object]) -> object:
+    """Call it in a thread; fail where it has to wait for another one."""
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(called()), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert results, "still waits"
+    return results[0]
+
+
+def test_closing_what_is_idle_does_not_wait_for_an_opening(
+    place: Place, keeper: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread of a service closes, and has to tell the watchdog that it lives."""
+    place.enrol("alice")
+    first = place.open()
+    with opening_held_up(place, monkeypatch, pool, "connect"):
+        first.close()
+        assert result_of(lambda: keeper.close_idle(linger=0)) is True
+    assert not keeper.close_idle(linger=0)
+
+
+def test_nobody_waits_for_a_login_that_fills_the_reserve(
+    place: Place, keeper: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.enrol("alice")
+    first = place.open()
+    with opening_held_up(place, monkeypatch, reserve, "keep"):
+        second = result_of(place.open)
+        assert isinstance(second, SQLiteStore)
+        assert second.load("alice")
+        first.close()
+        assert result_of(lambda: keeper.close_idle(linger=0)) is False
+        second.close()
 
 
 def test_who_has_given_a_connection_back_holds_nothing(place: Place, keeper: Pool) -> None:

@@ -7,13 +7,15 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pam_totp.errors import StoreUnavailable
-from pam_totp.store import reserve
+from pam_totp.store import lasting_files, reserve
 from pam_totp.store.database import Database
 from pam_totp.verifier import Authenticator, UserRecord
 from tests.support.place import SECRET, Place
@@ -70,8 +72,11 @@ def test_whoever_opens_the_store_makes_what_is_missing(path: str, place: Place) 
     assert reserve.shortage(path) is None
 
 
-def test_whoever_enrolls_many_people_at_once_leaves_room_for_all_of_them(place: Place) -> None:
-    with place.open() as store:
+@pytest.mark.parametrize("administers", [True, False], ids=["by totpctl", "at logins"])
+def test_enrolling_many_people_at_once_leaves_room_for_all_of_them(
+    place: Place, administers: bool
+) -> None:
+    with place.open(administers=administers) as store:
         for number in range(1500):
             new = Authenticator(os.urandom(16).hex(), "phone", SECRET)
             with store.transaction(f"user{number}") as transaction:
@@ -79,6 +84,49 @@ def test_whoever_enrolls_many_people_at_once_leaves_room_for_all_of_them(place: 
     assert reserve.shortage(str(place.store_path)) is None
     with place.open() as store:
         assert [] == store.check()
+
+
+def test_a_login_writes_a_bounded_number_of_pages_however_many_are_missing(
+    path: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reserve, "DECOY_PAGES", 6000)
+    frame = lasting_files.PAGE_BYTES + 24
+    most = (reserve.LOGIN_PAGES + 3 * reserve.LOGIN_GROWTH) * frame  # with roots and trunk pages
+    sizes = [os.stat(path).st_size]
+    for _ in range(reserve.LOGIN_PAGES // reserve.LOGIN_GROWTH + 2):
+        with place.open(administers=False):
+            assert most > os.stat(f"{path}-wal").st_size
+        sizes.append(os.stat(path).st_size)
+    growths = [after - before for before, after in pairwise(sizes)]
+    assert reserve.LOGIN_GROWTH * lasting_files.PAGE_BYTES == max(growths)
+    assert [0, 0] == growths[-2:]
+    assert "free pages" in missing(path)
+    place.open().close()
+    assert reserve.shortage(path) is None
+
+
+def test_a_login_that_tried_in_vain_has_the_next_ones_wait(
+    path: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vacuum(path)
+    calls = []
+
+    def fail(descriptor: int) -> None:
+        calls.append(descriptor)
+        raise OSError(errno.EIO, "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        for _ in range(3):
+            place.open(administers=False).close()
+        assert 1 == len(calls)
+        patched.setattr(reserve.time, "monotonic", lambda: time.monotonic_ns() / 1e9 + 11)
+        place.open(administers=False).close()
+        assert 2 == len(calls)
+        place.open().close()
+        assert 3 == len(calls), "totpctl tries at once"
+    place.open().close()
+    assert reserve.shortage(path) is None
 
 
 def test_asking_what_is_missing_lets_go_of_no_lock(path: str, place: Place) -> None:

@@ -39,8 +39,15 @@ def enrol_one_by_one(place: Place) -> None:
 
 
 def enrol_in_one_run(place: Place) -> None:
-    """As an import does, or a service that many people enroll at."""
-    with place.open() as store:
+    _enrol_all(place, administers=True)
+
+
+def enrol_at_logins(place: Place) -> None:
+    _enrol_all(place, administers=False)
+
+
+def _enrol_all(place: Place, *, administers: bool) -> None:
+    with place.open(administers=administers) as store:
         for number in range(PEOPLE):
             name = f"user{number}"
             new = Authenticator(os.urandom(16).hex(), "phone", SECRET)
@@ -49,7 +56,7 @@ def enrol_in_one_run(place: Place) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("enrol", [enrol_one_by_one, enrol_in_one_run])
+@pytest.mark.parametrize("enrol", [enrol_one_by_one, enrol_in_one_run, enrol_at_logins])
 def test_nobody_is_denied_for_want_of_a_block_however_many_people_there_are(
     disk: Path, clock: Clock, enrol: Callable[[Place], None]
 ) -> None:

@@ -40,8 +40,8 @@ class Place:
     def sealer(self) -> sealing.Sealer:
         return sealing.read_sealer(str(self.key_path))
 
-    def open(self) -> store.Store:
-        return store.open_store(str(self.store_path), self.sealer())
+    def open(self, *, administers: bool = True) -> store.Store:
+        return store.open_store(str(self.store_path), self.sealer(), administers=administers)
 
     def enrol(
         self,

@@ -60,7 +60,7 @@ MAY_IMPORT = {
     },
     "store.lasting_files": set(),
     "store.reserve": {"errors", "records", "store.lasting_files"},
-    "store.pool": {"errors", "store.database", "store.schema"},
+    "store.pool": {"errors", "store.database", "store.reserve", "store.schema"},
     "store.rows": {"admission", "otp", "verifier"},
     "store.sqlite": {
         "errors",
