@@ -55,7 +55,7 @@ What brings a login to the hook from another process, for pam_totp.so:
     listening.py      the socket that it listens on
     prompts.py        how many logins of one user may wait
     control_group.py  out of the reach of a caller who freezes their programs
-    sandbox.py        whether the unit shows the store and key, and lets the store be written
+    sandbox.py        whether the unit lets the store be written, and shows key and name services
     handle.py         pam_python's pamh, over a socket
 
 What few logins need: an answer that is not ASCII; rules for groups:

@@ -142,12 +142,14 @@ def _serve(
         return
     try:
         request = wire.parse_request(packet)
+        if is_sandboxed:
+            sandbox.check_name_services()
         if not peer.is_trusted():
             request = _admit(peer, request)
         if is_sandboxed:
             sandbox.check_files(_arguments(request))
     except PamTotpError as error:
-        refuse(connection, peer, str(error))
+        refuse(connection, peer, str(error), hint=error.hint)
         return
     handle = Handle(connection, request, prompts)
     try:
@@ -167,10 +169,12 @@ def _arguments(request: wire.Request) -> list[str]:
     return [argument.decode("utf-8", "replace") for argument in request.arguments]
 
 
-def refuse(connection: _socket.socket, peer: Peer, reason: str, *, log: bool = True) -> None:
+def refuse(
+    connection: _socket.socket, peer: Peer, reason: str, *, hint: str = "", log: bool = True
+) -> None:
     """Close ``connection`` with a reason; a module of root will start a worker of its own."""
     if log:
-        _log(peer, reason)
+        _log(peer, reason, hint)
     try:
         connection.settimeout(0)
         connection.send(wire.refused(reason))
@@ -207,5 +211,5 @@ def log_error(reason: str, **fields: object) -> None:
     audit.record("error", audit.Source("worker"), reason=reason, **fields)
 
 
-def _log(peer: Peer, reason: str) -> None:
-    log_error(reason, peer_uid=peer.uid, peer_pid=peer.pid)
+def _log(peer: Peer, reason: str, hint: str = "") -> None:
+    log_error(reason, peer_uid=peer.uid, peer_pid=peer.pid, hint=hint)

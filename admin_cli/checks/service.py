@@ -9,6 +9,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 
+from pam_totp import sandbox
 from pam_totp.reinstalling import missing_module_hint, reinstall_hint
 from pam_totp.wire import SOCKET
 
@@ -189,13 +190,30 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
         yield "pam_totp.socket is not enabled", fix
 
 
+@check("name-service", NOTE, "each login starts a worker of its own, without a sandbox")
+def name_service(facts: Facts) -> Iterator[Found]:
+    if not facts.has_systemd or NATIVE not in facts.hosts:
+        return
+    environment = _unit("pam_totp.service").get("Environment", "").split()
+    bound = (value.partition("=") for value in environment)
+    values = {key.strip('"'): value.strip('"') for key, _, value in bound}
+    hidden = sandbox.hidden_name_services(values.get(sandbox.BOUND_SERVICES, ""))
+    if hidden:
+        names = ",".join(hidden)
+        yield (
+            f"{sandbox.SWITCH_FILE} names services of users and groups that may not work in the "
+            f"sandbox of pam_totp.service: {names}",
+            sandbox.name_service_hint(names),
+        )
+
+
 def is_listening() -> bool:
     """Tell without connecting, which would start the service."""
     return listeners.is_listening(SOCKET)
 
 
 def _unit(name: str) -> dict[str, str]:
-    properties = "LoadState,ActiveState,UnitFileState,Result"
+    properties = "LoadState,ActiveState,UnitFileState,Result,Environment"
     command = ["systemctl", "show", f"--property={properties}", name]
     shown = programs.run(command, timeout=TIMEOUT)
     return dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
@@ -260,4 +278,5 @@ CHECKS = (
     service,
     service_off,
     service_at_boot,
+    name_service,
 )

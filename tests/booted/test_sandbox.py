@@ -159,6 +159,25 @@ def test_store_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_be_written(
     assert ["accepted"] == events(machine, carol, "--unit=pam_totp-worker@*")
 
 
+def test_name_service_of_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_work(
+    machine: Booted, users: Iterator[Account]
+) -> None:
+    alice, bob, carol = (next(users) for _ in range(3))
+    machine.run("sed", "-i", "s/^passwd:.*/& vas4/", "/etc/nsswitch.conf")
+    assert log_in(machine, alice)
+    assert [] == events_of_the_service(machine, alice)
+    lines = journal(machine, f"--unit={SERVICE}")
+    assert any("may not work in the sandbox: vas4" in line for line in lines)
+    for unit in (SERVICE, WORKER):
+        drop_in(machine, unit, f"[Service]\nEnvironment={sandbox.BOUND_SERVICES}=vas4\n")
+    machine.systemctl("restart", SERVICE)
+    assert log_in(machine, bob)
+    assert ["accepted"] == events_of_the_service(machine, bob)
+    machine.systemctl("stop", SOCKET, SERVICE)
+    assert log_in(machine, carol)
+    assert ["accepted"] == events(machine, carol, "--unit=pam_totp-worker@*")
+
+
 def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(machine: Booted) -> None:
     """A program of somebody else's in its place: user 0, as it."""
     machine.run("mkdir", "-p", "/run/sudo", "/run/systemd/system")

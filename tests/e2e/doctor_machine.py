@@ -86,6 +86,7 @@ NOT_TRIED = {
         "store-volume",
         "service",
         "service-at-boot",
+        "name-service",
         "socket-mode",
     ),
     *("trial", "key-rotation"),

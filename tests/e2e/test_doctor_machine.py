@@ -226,6 +226,11 @@ CASES = [
     ("service", systemd(socket=GONE, service=GOOD), "pam_totp.socket is not installed"),
     ("service", systemd(socket=GOOD, workers=FAILED), "pam_totp-worker.socket has failed"),
     ("service-at-boot", systemd(socket=DISABLED, service=GOOD), "is not enabled"),
+    (
+        "name-service",
+        f"{systemd(socket=GOOD, service=GOOD)} sed -i 's/^passwd:.*/& vas4/' /etc/nsswitch.conf",
+        "sandbox of pam_totp.service: vas4",
+    ),
 ]
 
 

@@ -232,9 +232,9 @@ def reasons_of_the_worker() -> set[str]:
     found.update(re.findall(r'log_error\(f"([^"{]+)', text))
     found |= set(re.findall(r'(?:return|reason =) "([^"]+)"', text))
     left = re.search(r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/control_group.py"))
-    shut_off = re.findall(r'ShutOff\(\s*\w+,\s*"([^"]+)"', read("pam_totp/sandbox.py"))
+    shut_off = re.findall(r'ShutOff\(\s*\w+,\s*f?"([^"{]+)', read("pam_totp/sandbox.py"))
     assert left is not None
-    assert len(shut_off) == 3
+    assert len(shut_off) == 4
     return found | {f"{left[1]}: {left[2]}", *(f"/srv: {problem}" for problem in shut_off)}
 
 

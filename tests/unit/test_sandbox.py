@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pam_totp import sandbox
-from tests.support.place import Place
+from pam_totp import sandbox, wire, worker
+from tests.native import worker_side as side
+from tests.support.place import ROOT, Place
 
 # mount, its parent, device, what it shows, where
 LINE = "36 35 98:0 {shown} {at} rw,noatime master:1 - ext4 /dev/root rw\n"
@@ -18,6 +21,27 @@ LINE = "36 35 98:0 {shown} {at} rw,noatime master:1 - ext4 /dev/root rw\n"
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "_roots", None)
     monkeypatch.setattr(sandbox, "_looked_at", 0.0)
+    monkeypatch.setattr(sandbox, "_named", None)
+
+
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """nsswitch.conf of a machine that has neither nscd nor nslcd."""
+    path = tmp_path / "nsswitch.conf"
+    monkeypatch.setattr(sandbox, "SWITCH_FILE", str(path))
+    for name in ("_NSLCD", "_NSCD_SOCKET", "_NSCD_FILE"):
+        monkeypatch.setattr(sandbox, name, str(tmp_path / name))
+    monkeypatch.delenv(sandbox.BOUND_SERVICES, raising=False)
+    return path
+
+
+@pytest.fixture
+def nscd(tmp_path: Path) -> Iterator[Path]:
+    """A socket where nscd's is; its nscd.conf is still to be written."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "_NSCD_SOCKET"))
+        listener.listen()
+        yield tmp_path / "_NSCD_FILE"
 
 
 @pytest.fixture
@@ -80,3 +104,116 @@ def test_mounts_that_cannot_be_read_stop_no_service(
 
 def test_path_from_nowhere_is_left_to_the_login() -> None:
     sandbox.check_files(["config=no/such/file"])
+
+
+KNOWN = [
+    "",
+    "passwd: files systemd\ngroup: files [SUCCESS=merge] systemd\n",
+    "passwd:compat\ngroup:\tcompat # centrifydc\n# passwd: vas4\n",
+    "passwd: db files\ngroup: db [!NOTFOUND=return UNAVAIL=continue] files\n",
+    "passwd: sss files extrausers winbind cache\ngroup: files altfiles\n",
+    "passwd: files\nhosts: files mdns4_minimal [NOTFOUND=return] dns\nnetgroup: nis\n",
+]
+HIDDEN = [
+    ("passwd: files centrifydc\ngroup: files\n", "centrifydc"),
+    ("passwd: files\ngroup: files vas4\n", "vas4"),
+    ("passwd: files [NOTFOUND=continue]lsass [UNAVAIL=return]\n", "lsass"),
+    ("passwd: compat\npasswd_compat: nis\ngroup: compat\n", "nis"),
+    ("  passwd : files ldap # of libnss-ldap\n", "ldap"),
+]
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_name_services_that_the_units_are_made_for_are_no_reason(switch: Path, text: str) -> None:
+    switch.write_text(text)
+    sandbox.check_name_services()
+
+
+def test_without_nsswitch_conf_there_are_files_alone(switch: Path) -> None:
+    assert not switch.exists()
+    sandbox.check_name_services()
+
+
+@pytest.mark.parametrize(("text", "name"), HIDDEN)
+def test_other_name_service_is_left_to_another_worker(switch: Path, text: str, name: str) -> None:
+    switch.write_text(text)
+    for _ in range(2):
+        with pytest.raises(sandbox.ShutOff, match=rf"in the sandbox: {name}$") as caught:
+            sandbox.check_name_services()
+        assert f"{sandbox.BOUND_SERVICES}={name}" in caught.value.hint
+
+
+def test_nsswitch_conf_is_read_once_for_each_change(
+    switch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch.write_text("passwd: files\n")
+    sandbox.check_name_services()
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", lambda *_, **__: pytest.fail("it was read again"))
+        sandbox.check_name_services()
+    switch.write_text("passwd: files lsass\n")
+    with pytest.raises(sandbox.ShutOff):
+        sandbox.check_name_services()
+
+
+def test_name_service_that_a_drop_in_names_is_no_reason(
+    switch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch.write_text("passwd: files vas4 lsass\n")
+    monkeypatch.setenv(sandbox.BOUND_SERVICES, "vas4")
+    with pytest.raises(sandbox.ShutOff, match=r"sandbox: lsass$"):
+        sandbox.check_name_services()
+    monkeypatch.setenv(sandbox.BOUND_SERVICES, "vas4,lsass")
+    sandbox.check_name_services()
+
+
+def test_ldap_of_nslcd_is_no_reason(switch: Path, tmp_path: Path) -> None:
+    switch.write_text("passwd: files ldap\n")
+    (tmp_path / "_NSLCD").mkdir()
+    sandbox.check_name_services()
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("enable-cache\tpasswd\tyes\nenable-cache group yes\n", True),
+        ("enable-cache passwd no # sssd\nenable-cache group yes\n", False),
+        ("enable-cache passwd yes\n#enable-cache group yes\n", False),
+    ],
+)
+def test_nscd_asks_for_the_sandbox(switch: Path, nscd: Path, text: str, *, answers: bool) -> None:
+    switch.write_text("passwd: files nis\n")
+    nscd.write_text(text)
+    assert ([] if answers else ["nis"]) == sandbox.hidden_name_services("")
+
+
+def test_nscd_that_has_died_does_not(switch: Path, nscd: Path, tmp_path: Path) -> None:
+    switch.write_text("passwd: files nis\n")
+    nscd.write_text("enable-cache passwd yes\nenable-cache group yes\n")
+    path = tmp_path / "_NSCD_SOCKET"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert ["nis"] == sandbox.hidden_name_services("")
+
+
+@pytest.mark.parametrize("is_sandboxed", [True, False])
+def test_worker_in_the_sandbox_leaves_the_login_to_another(
+    switch: Path, place: Place, *, is_sandboxed: bool
+) -> None:
+    switch.write_text("passwd: files centrifydc\n")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send(side.request(arguments=side.of_place(place.config_path)))
+        ours.shutdown(socket.SHUT_WR)
+        worker.serve(theirs, worker.peer_of(theirs), is_sandboxed=is_sandboxed)
+        answer = ours.recv(wire.MAX_PACKET)
+    assert is_sandboxed == (b"centrifydc" in answer)
+
+
+def test_units_show_where_glibc_keeps_its_databases() -> None:
+    """nss_db(5): /var/db, but on Debian."""
+    for unit in ("pam_totp.service", "pam_totp-worker@.service"):
+        text = (ROOT / "packaging" / "systemd" / unit).read_text("utf-8")
+        lines = [line for line in text.splitlines() if line.startswith("BindReadOnlyPaths=")]
+        assert {"-/var/db", "-/var/lib/misc"} <= set(" ".join(lines).split())
