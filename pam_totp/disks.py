@@ -124,6 +124,14 @@ def holders_hint(path: str) -> str:
     return f"find /proc/[0-9]*/fd -lname {pattern}"
 
 
+def is_file_system_read_only(path: str) -> bool:
+    """Return whether the file system itself is read-only: not one of its mounts, as in a sandbox.
+
+    So it is after an error (errors=remount-ro). Unknown is no.
+    """
+    return "ro" in _options(mount_point(path))[1]
+
+
 def _options(point: str) -> tuple[list[str], list[str]]:
     """Return the options of the last mount at ``point``, and of its file system; [] if unknown."""
     try:

@@ -101,6 +101,11 @@ def check_files(arguments: Sequence[str]) -> None:
     except (PamTotpError, OSError, ValueError):
         return  # the login finds out, and says why
     if is_shut_off:
+        from . import disks  # no other login needs it
+
+        if disks.is_file_system_read_only(folder):  # no drop-in would help
+            hint = "look at: dmesg; then remount it"
+            raise ShutOff(folder, "is on a file system that is read-only", hint)
         raise ShutOff(folder, "is read-only in the sandbox", _drop_in(folder))
     if _was_moved(folder):
         raise ShutOff(

@@ -106,7 +106,7 @@ MAY_IMPORT = {
     "picture": set(),
     "control_group": {"errors"},
     "prompts": {"records"},
-    "sandbox": {"config", "config_values", "errors"},
+    "sandbox": {"config", "config_values", "disks", "errors"},
     "first_login": {
         "admission",
         "clock_skew",

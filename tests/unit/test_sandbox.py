@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import sandbox, wire, worker
+from pam_totp import disks, sandbox, wire, worker
 from tests.native import worker_side as side
 from tests.support.place import ROOT, Place
 
 # mount, its parent, device, what it shows, where
 LINE = "36 35 98:0 {shown} {at} rw,noatime master:1 - ext4 /dev/root rw\n"
+READ_ONLY = "36 35 98:0 / {at} {mount},noatime master:1 - ext4 /dev/root {file_system},errors=x\n"
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,33 @@ def test_mounts_that_cannot_be_read_stop_no_service(
 
 def test_path_from_nowhere_is_left_to_the_login() -> None:
     sandbox.check_files(["config=no/such/file"])
+
+
+@pytest.mark.parametrize(
+    ("file_system", "problem"),
+    [("ro", "is on a file system that is read-only"), ("rw", "is read-only in the sandbox")],
+)
+def test_file_system_that_is_read_only_is_not_taken_for_the_sandbox(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    file_system: str,
+    problem: str,
+) -> None:
+    """errors=remount-ro: no drop-in would help."""
+    folder = os.path.dirname(place.store_path)
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        LINE.format(shown="/", at="/")
+        + READ_ONLY.format(at=os.path.realpath(folder), mount="ro", file_system=file_system)
+    )
+    monkeypatch.setattr(disks, "_MOUNTS", str(mounts))
+    flags = os.ST_RDONLY
+    facts = os.statvfs_result((4096, 4096, 9, 9, 9, 9, 9, 9, flags, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: facts)
+    with pytest.raises(sandbox.ShutOff, match=problem) as caught:
+        sandbox.check_files(arguments(place))
+    assert (file_system == "rw") == ("BindPaths=" in caught.value.hint)
 
 
 KNOWN = [
