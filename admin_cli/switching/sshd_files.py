@@ -22,7 +22,7 @@ def without_a_gap(
     drop_in: Callable[[], list[str]],
     pam: Callable[[], list[str]],
     *,
-    even_without_room: bool = False,
+    by_renames_alone: bool = False,
 ) -> list[str]:
     """Take our lines out of sshd's two files by ``drop_in`` and ``pam``; return their notes.
 
@@ -32,19 +32,29 @@ def without_a_gap(
     of before first, PAM would ask key logins for a password, which they may not have.
     ``pam_before``: what it is to say in the end, and says behind that meanwhile.
 
-    ``even_without_room``: for the automatic undo, which may have lost its spare files and needs
-    renames alone.
+    ``by_renames_alone``: for the automatic undo, which goes on where the first step cannot be
+    written, for whatever reason: the originals still take the places of what was changed. Where
+    the PAM file's cannot, sshd has its settings of before all the same, and what holds is said.
     """
+    first_failed: OSError | PamTotpError | None = None
     try:
         _let_keys_in(pam_before)
-        meanwhile = "key logins are asked for nothing"
-    except OSError as error:
-        if not (even_without_room and error.errno in files.NO_ROOM):
+    except (OSError, PamTotpError) as error:
+        if not by_renames_alone:
             raise
-        meanwhile = "codes are still asked for"
+        first_failed = error
     notes = drop_in()
-    load_it(meanwhile)
-    return notes + pam()
+    load_it("codes are still asked for" if first_failed else "key logins are asked for nothing")
+    try:
+        return notes + pam()
+    except (OSError, PamTotpError) as error:
+        if first_failed is None:
+            raise
+        raise ui.CommandFailed(
+            f"{error}; sshd has its settings of before, so key logins are asked for no code; "
+            "other logins still are",
+            getattr(error, "hint", ""),
+        ) from None
 
 
 def pam_file() -> str:

@@ -185,12 +185,21 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
             _unedited(pam) or sshd_files.pam_taken_back(pam.keys_before),
             lambda: put_file_back(drop_in),
             lambda: put_file_back(pam),
-            even_without_room=True,
+            by_renames_alone=True,
         )
-    # Codes were asked for before: whichever settings sshd has, that file answers for keys.
-    notes = put_file_back(pam) if pam is not None else []
-    notes += put_file_back(drop_in)
-    sshd_files.load_it("")
+    # Codes were asked for before: whichever settings sshd has, that file answers for keys. And
+    # where it cannot be put back, sshd's settings of before send no key past it.
+    notes: list[str] = []
+    problems: list[str] = []
+    for file in (pam, drop_in):
+        if file is not None:
+            _attempt(partial(put_file_back, file), notes, problems)
+    try:
+        sshd_files.load_it("")
+    except ui.CommandFailed as error:
+        problems.append(str(error))
+    if problems:
+        raise ui.CommandFailed("; ".join(problems))
     return notes
 
 

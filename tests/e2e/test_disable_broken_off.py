@@ -198,3 +198,49 @@ def test_revert_writes_the_drop_in_that_is_lost_with_its_original(
     reverted = totpctl(machine, "revert")
     assert (0, True) == (reverted.returncode, "it is written anew" in reverted.stderr)
     assert_keys_need_a_code_again(machine, key, reverted.stderr)
+
+
+@pytest.mark.parametrize("error", ["EIO", "EACCES", "EBUSY", "ENOMEM", "EMFILE"])
+def test_undo_that_cannot_write_puts_the_originals_back_all_the_same(
+    machine: Machine, error: str
+) -> None:
+    before = enabling.snapshot(machine)
+    assert 0 == totpctl(machine, "enable", "sshd").returncode
+    inject = f"-einject=openat:error={error}"
+    strace = ("strace", "-o/dev/null", "-P/etc/pam.d/.pam_totp-new.sshd", inject)
+    done = machine.run(*strace, "totpctl", "revert", check=False, timeout=60)
+    assert 0 == done.returncode, done.stderr
+    assert before == enabling.snapshot(machine)
+
+
+def test_undo_puts_sshds_settings_back_where_its_pam_file_cannot_be(
+    machine: Machine, key: str
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd").returncode
+    machine.run("mount", "--bind", PAM_SSHD, PAM_SSHD)
+    for _ in range(2):
+        done = totpctl(machine, "revert")
+        assert (1, True) == (done.returncode, "key logins are asked for no code" in done.stderr)
+        assert "a code is asked for in sshd" not in done.stderr
+        assert not enabling.exists(machine, enabling.DROP_IN)
+        assert is_let_in_by(machine, key)
+    machine.run("umount", PAM_SSHD)
+    assert 0 == totpctl(machine, "revert").returncode
+    assert "pam_totp" not in machine.read(PAM_SSHD)
+    assert [] == enabling.left_over(machine)
+
+
+def test_undo_sends_keys_to_pam_again_where_the_pam_file_cannot_be_put_back(
+    machine: Machine, key: str
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=code", "--no-confirm").returncode
+    assert 0 == totpctl(machine, "enable", "sshd", "--keys=skip").returncode
+    assert is_let_in_by(machine, key)
+    machine.run("mount", "--bind", PAM_SSHD, PAM_SSHD)
+    done = totpctl(machine, "revert")
+    assert (1, True) == (done.returncode, "not everything could be put back" in done.stderr)
+    assert not is_let_in_by(machine, key)
+    machine.run("umount", PAM_SSHD)
+    done = totpctl(machine, "revert")
+    assert 0 == done.returncode
+    assert_keys_need_a_code_again(machine, key, done.stderr)
