@@ -48,6 +48,25 @@ def enabled_file(_facts: Facts) -> Iterator[Found]:
         yield str(error), error.hint
 
 
+@check("not-noted", NOTE, "nobody notices if an update takes a pam_totp line out")
+def not_noted(_facts: Facts) -> Iterator[Found]:
+    """Where confirm was cut off, or the list was lost. What waits is noted once it is confirmed."""
+    try:
+        enabled.remembered()
+    except PamTotpError:
+        return  # enabled_file says so
+    if enabled.is_away():
+        return  # the checks of the store say so
+    pending, confirmed = trial_record.pending(), trial_record.confirmed()
+    to_come = pending.services if pending else ()
+    for name, path in planning.not_noted():
+        if name in to_come or blocks.is_half_undone(path):
+            continue
+        is_cut_off = confirmed is not None and name in confirmed.services
+        again = "totpctl confirm" if is_cut_off else f"totpctl enable {name}"
+        yield f"{path} has lines of totpctl enable, and {name} is not noted as on", f"run: {again}"
+
+
 @check("trial", NOTE, "without a confirmation, all is put back as it was")
 def trial(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
@@ -71,8 +90,9 @@ def trial_overdue(_facts: Facts) -> Iterator[Found]:
 def leftovers(_facts: Facts) -> Iterator[Found]:
     if trial_record.pending():
         return
+    is_cut_off = trial_record.confirmed() is not None
     for path in sorted(path for pattern in LEFTOVERS for path in glob.glob(pattern)):
-        yield f"{path} was left behind", f"run: rm {path}"
+        yield f"{path} was left behind", f"run: {'totpctl confirm' if is_cut_off else f'rm {path}'}"
 
 
 @check("spare-files", NOTE, "where others fill the disk, disable and revert fail")
@@ -85,4 +105,4 @@ def spare_files(_facts: Facts) -> Iterator[Found]:
         yield f"{spare.path}: there is no spare file {spare.name}", "run: totpctl init"
 
 
-CHECKS = (trial_overdue, undo_unfinished, trial, enabled_file, leftovers, spare_files)
+CHECKS = (trial_overdue, undo_unfinished, trial, enabled_file, not_noted, leftovers, spare_files)

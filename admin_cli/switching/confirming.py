@@ -29,9 +29,8 @@ def confirm(session: Session, yes: bool) -> None:
     ui.need_root("change how people log in")
     waiting = trial_record.pending()
     if waiting is None:
-        raise ui.CommandFailed(
-            "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
-        )
+        _finish_what_was_cut_off(session)
+        return
     _refuse_what_is_being_undone(waiting)
     if not _somebody_used_a_code(session, waiting):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
@@ -55,7 +54,24 @@ def confirm(session: Session, yes: bool) -> None:
                 "run: totpctl revert, then totpctl enable again",
             )
         switch.keep(session, now)
-    ui.message(f"confirmed: {switch.words(now.services)} will go on asking for a code")
+    _tell_confirmed(now)
+
+
+def _finish_what_was_cut_off(session: Session) -> None:
+    """Finish an earlier confirmation. Raises ui.CommandFailed where there is none."""
+    finished = None
+    if trial_record.confirmed() is not None:
+        with trial.changing(wait=1):
+            finished = switch.finish_confirmation(session)
+    if finished is None:
+        raise ui.CommandFailed(
+            "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
+        )
+    _tell_confirmed(finished)
+
+
+def _tell_confirmed(confirmed: Trial) -> None:
+    ui.message(f"confirmed: {switch.words(confirmed.services)} will go on asking for a code")
     daily_doctor.announce()
 
 
@@ -101,7 +117,12 @@ def revert(session: Session, if_due: bool) -> None:
             ui.warning(f"goes on without the lock: {error}")
             _revert(session, if_due=True)
             return
-        switch.finish_confirmation()
+        try:
+            switch.finish_confirmation(session)
+        except ui.CommandFailed:
+            if if_due:  # nothing is due; the next run tries again, and doctor tells of it
+                return
+            raise
         _revert(session, if_due=if_due)
         if trial_record.pending() is None:
             trial.remove_leftovers()

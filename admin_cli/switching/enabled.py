@@ -50,6 +50,14 @@ def remembered() -> dict[str, str | None]:
     )
 
 
+def is_away() -> bool:
+    """Tell whether nothing at all lies where the list is: its disk is not mounted, it seems."""
+    try:
+        return not os.listdir(os.path.dirname(PATH))
+    except OSError:
+        return True
+
+
 def services() -> set[str]:
     """Return the services as far as they are known: none where the file is not to be believed."""
     return set(_known())

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from .. import sshd, ui
 from ..completion import candidates
 from ..session import Session, pass_session
-from . import pam_blocks, planning, reached, readiness, switch, trial, trial_record, uses
+from . import enabled, pam_blocks, planning, reached, readiness, switch, trial, trial_record, uses
 from .outcome import ChangesLogins
 from .trial_record import Trial
 
@@ -87,6 +87,8 @@ def enable(
         waiting = trial_record.pending()
         changes = planning.on(services, keys)
         if not changes:
+            if waiting is None and not dry_run:
+                _note_where_the_list_was_lost(services, keys)
             _tell_no_change(services, keys, waiting)
             if planning.SSHD in services and not dry_run:
                 readiness.check_sshd_in_force(str(keys), [])
@@ -141,6 +143,11 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
             "take that line out with an editor; or, if enable wrote it, name the file: "
             "totpctl disable FILE",
         )
+
+
+def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -> None:
+    if set(services) - enabled.services() and not enabled.is_away():
+        enabled.remember(services, keys)
 
 
 def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:

@@ -113,7 +113,11 @@ def _about_keys(found: Verdict) -> Iterator[str]:
 
 def _what_waits() -> Iterator[str]:
     waiting = trial_record.pending()
-    if waiting is None:
+    confirmed = trial_record.confirmed()
+    if confirmed is not None:
+        services = ", ".join(confirmed.services)
+        yield f"now: {services}: confirmed; to finish that, run: totpctl confirm"
+    elif waiting is None:
         yield "now: nothing waits for a confirmation"
     elif not trial_record.undo_has_begun(waiting):
         left = math.ceil(waiting.seconds_left())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -52,24 +53,51 @@ def on(
 
 
 def keep(session: Session, confirmed: Trial) -> None:
-    """Let a trial be for good."""
+    """Let a trial be for good. Raises ui.CommandFailed where that cannot be finished now."""
     with undisturbed():
         trial_record.mark_confirmed()
-        trial.remove_leftovers()
-        arming.disarm()
-        enabled.remember(confirmed.services, confirmed.keys)
-        with suppress(OSError):
-            enabled.replenish_spare()
-        for name in confirmed.services:
-            session.log("confirmed", "", service=name)
+        _finish(session, confirmed)
 
 
-def finish_confirmation() -> None:
-    """Remember what a confirmation that was cut off had confirmed; only with the lock."""
+def finish_confirmation(session: Session) -> Trial | None:
+    """Finish a confirmation that was cut off, and return its trial; only with the lock.
+
+    None where there is none. Raises ui.CommandFailed where it cannot be finished now either: its
+    record has to stay until then.
+    """
     confirmed = trial_record.confirmed()
-    if confirmed is not None:
-        with suppress(OSError, PamTotpError):
-            enabled.remember(confirmed.services, confirmed.keys)
+    if confirmed is None:
+        return None
+    if os.path.isdir(os.path.dirname(enabled.PATH)) and enabled.is_away():
+        raise _not_noted(confirmed, "its disk is away")  # begin() left spares there
+    with undisturbed():
+        _finish(session, confirmed)
+    return confirmed
+
+
+def _not_noted(confirmed: Trial, reason: str) -> ui.CommandFailed:
+    return ui.CommandFailed(
+        f"{words(confirmed.services)}: confirmed, but not noted in {enabled.PATH}: {reason}",
+        "correct that, then run: totpctl confirm; until then doctor does not notice if an "
+        "update takes a pam_totp line out",
+    )
+
+
+def _finish(session: Session, confirmed: Trial) -> None:
+    """Remember what was confirmed, and only then forget the trial."""
+    try:
+        # One that was disabled since the confirmation was cut off is on no more.
+        on_now = [name for name in confirmed.services if planning.off([name])]
+        enabled.remember(on_now, confirmed.keys)
+    except (OSError, PamTotpError) as error:
+        reason = ui.os_error_in_words(error) if isinstance(error, OSError) else str(error)
+        raise _not_noted(confirmed, reason) from None
+    with suppress(OSError):
+        enabled.replenish_spare()
+    for name in on_now:
+        session.log("confirmed", "", service=name)
+    arming.disarm()
+    trial.remove_leftovers()
 
 
 def put_back(session: Session, waiting: Trial) -> None:
@@ -90,7 +118,7 @@ def put_back(session: Session, waiting: Trial) -> None:
 
 def put_back_if_due(session: Session) -> None:
     """Do what timer or cron should have done, where they were not there."""
-    finish_confirmation()
+    finish_confirmation(session)
     waiting = trial_record.pending()
     if waiting is not None and trial_record.undo_has_begun(waiting):
         put_back(session, waiting)
@@ -139,6 +167,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
             session.log("disabled", "", service=name)
         known = enabled.services()
         noted = {*known, *(waiting.services if waiting is not None else ())}
+        noted |= _confirmed_but_not_noted()
         _forget(services)
         spares.remove_unneeded()
         not_noted = [name for name in services if name in changed and name not in noted]
@@ -148,6 +177,13 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
                 f"this again when it is back, for doctor: totpctl disable {' '.join(not_noted)}"
             )
         return changed
+
+
+def _confirmed_but_not_noted() -> set[str]:
+    with suppress(OSError, PamTotpError):
+        confirmed = trial_record.confirmed()
+        return set(confirmed.services if confirmed is not None else ())
+    return set()
 
 
 def _forget(services: Sequence[str]) -> None:

@@ -361,5 +361,7 @@ def remove_leftovers(changed: Sequence[ChangedFile] = ()) -> None:
         ]
     for path in found:
         files.remove(path)
+    for folder in filter(os.path.isdir, blocks.folders()):
+        files.sync_folder(f"{folder}/.")
     remove()
     spares.remove_unneeded()

@@ -104,11 +104,14 @@ def pending() -> Trial | None:
 
 
 def confirmed() -> Trial | None:
-    """Return the trial of a confirmation that was cut off: its record is marked and there."""
+    """Return the trial of a confirmation that was cut off: its record is marked and there.
+
+    Raises OSError or ui.CommandFailed where the record cannot be read now.
+    """
     try:
         is_marked = stat.S_IMODE(os.lstat(RECORD).st_mode) == _CONFIRMED
         return _read() if is_marked else None
-    except (OSError, PamTotpError):
+    except (FileNotFoundError, Damaged):
         return None
 
 

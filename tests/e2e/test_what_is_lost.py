@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -96,3 +97,82 @@ def test_disable_names_what_else_asks_no_longer(machine: Machine) -> None:
     done = totpctl(machine, "disable", "su")
     assert 0 == done.returncode
     assert "also changes: su-l, which includes su; it asks for no code any more" in done.stderr
+
+
+def checks_found(machine: Machine) -> dict[str, str]:
+    """Return the fix by check."""
+    found = json.loads(totpctl(machine, "doctor", "--json").stdout)["findings"]
+    return {finding["check"]: finding["mend"] for finding in found}
+
+
+def kill_confirm(machine: Machine) -> None:
+    """End confirm at the moment when the list is to be put in place."""
+    at = (f"-P{STATE}/.pam_totp-new.enabled.json", "-etrace=rename")
+    strace = ("strace", "-o/dev/null", *at, "-einject=rename:signal=KILL")
+    done = machine.run(*strace, "totpctl", "confirm", "--yes", check=False, timeout=60)
+    assert 0 != done.returncode
+
+
+def assert_confirmation_is_finished(machine: Machine) -> None:
+    """A line that goes missing is noticed, and nothing is left behind."""
+    assert {"sudo": None} == json.loads(machine.read(f"{STATE}/enabled.json"))
+    assert not {"not-noted", "leftovers", "pam-missing"} & set(checks_found(machine))
+    assert [] == enabling.left_over(machine)
+    machine.use_pam("sudo", enabling.PASSWORD_STEP)
+    assert "pam-missing" in checks_found(machine)
+
+
+def test_confirmation_that_could_not_be_noted_is_finished_by_the_next_one(
+    machine: Machine,
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    machine.run("mount", "--bind", STATE, STATE)
+    machine.run("mount", "-o", "remount,bind,ro", STATE)
+    for _ in range(2):
+        done = totpctl(machine, "confirm", "--yes")
+        assert (1, True) == (done.returncode, "confirmed, but not noted in" in done.stderr)
+        assert "to finish that, run: totpctl confirm" in done.stderr
+    assert 1 == totpctl(machine, "revert").returncode
+    assert 0 == totpctl(machine, "revert", "--if-due").returncode
+    assert 1 == totpctl(machine, "enable", "su", "--force").returncode
+    assert "pam_totp.so" in machine.read(SUDO)
+    assert "run: totpctl confirm" == checks_found(machine)["not-noted"]
+    machine.run("umount", STATE)
+    done = totpctl(machine, "confirm")
+    assert (0, True) == (done.returncode, "confirmed: sudo will go on" in done.stderr)
+    assert "nothing waits" in totpctl(machine, "confirm").stderr
+    assert_confirmation_is_finished(machine)
+
+
+@pytest.mark.parametrize("end", ["confirm", "revert"])
+def test_confirmation_that_was_killed_before_it_was_noted_is_finished(
+    machine: Machine, end: str
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    kill_confirm(machine)
+    hide_state(machine)
+    assert 1 == totpctl(machine, "confirm").returncode
+    assert "not-noted" not in checks_found(machine)
+    machine.run("umount", STATE)
+    assert "run: totpctl confirm" == checks_found(machine)["not-noted"]
+    assert 0 == totpctl(machine, end).returncode
+    assert_confirmation_is_finished(machine)
+
+
+def test_disable_after_a_confirmation_that_was_cut_off_is_not_noted_as_on(
+    machine: Machine,
+) -> None:
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    kill_confirm(machine)
+    assert "not noted" not in totpctl(machine, "disable", "sudo").stderr
+    assert 0 == totpctl(machine, "revert").returncode
+    assert not {"not-noted", "pam-missing"} & set(checks_found(machine))
+    assert [] == enabling.left_over(machine)
+
+
+def test_service_that_the_lost_list_does_not_name_is_noted_by_enable(machine: Machine) -> None:
+    assert 0 == totpctl(machine, "enable", "sudo", "--no-confirm").returncode
+    machine.run("rm", f"{STATE}/enabled.json")
+    assert "run: totpctl enable sudo" == checks_found(machine)["not-noted"]
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    assert_confirmation_is_finished(machine)
