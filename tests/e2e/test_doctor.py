@@ -18,6 +18,7 @@ NOT_IN_A_TABLE = {
     *("clock", "clock-of-host", "clock-hardware", *ALWAYS),
     *("directory", "slow-directory"),  # test_directory_hangs, tests/unit/test_directory.py
     "undo-unfinished",  # of a trial that sshd's settings keep from its end: test_half_undone
+    "not-noted",  # of a confirmation that was cut off: test_what_is_lost
     "store-room",  # of another process: test_doctor_machine
     "doctor-timer",  # of systemd: tests/booted/test_doctor_units.py
     *("renumbered", "made-again"),  # of a directory, of a disk that tells births: test_reused_names
