@@ -65,6 +65,9 @@ def keys(facts: Facts) -> Iterator[Found]:
     if _wanted(facts):
         return
     mend = "run: totpctl enable sshd; or with --keys skip, if that is meant"
+    service = facts.service(SERVICE)
+    if not pam_blocks.is_managed(service.text):  # enable refuses lines that somebody wrote by hand
+        mend = f"take the pam_totp lines out of {service.path}; then {mend}"
     if sshd.keys_in_force(in_force) == "skip":
         yield "sshd asks for no code where somebody comes with a key", mend
     elif sshd.has_match_blocks():

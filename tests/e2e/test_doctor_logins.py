@@ -24,6 +24,7 @@ trial_record.write(trial_record.Trial("1", 0, 600, {boot}, now, ("sudo",), None,
 """
 BY_HAND = """
 rm /var/lib/pam_totp/enabled.json /etc/ssh/sshd_config.d/00-pam_totp.conf
+sed -i '/^# BEGIN pam_totp/d; /^# END pam_totp/d; /^# keys: /d' /etc/pam.d/sshd /etc/pam.d/sudo*
 cat >>/etc/ssh/sshd_config <<'END'
 UsePAM yes
 KbdInteractiveAuthentication yes
