@@ -69,3 +69,18 @@ def test_nobody_is_denied_for_want_of_an_inode_or_a_block(full: Machine, alice: 
     assert 0 == become_root(full, alice, alice.recovery_codes[0])
     assert 0 == become_root(full, alice, alice.recovery_codes[1])
     assert 9 > int(str(full.state(alice.name)["recovery_codes_left"]))
+
+
+def test_store_on_btrfs_is_written_over_and_takes_no_new_block(machine: Machine) -> None:
+    loop.mount(machine, "256M", "mkfs.btrfs", "-q")
+    machine.run("install", "-d", "-m", "1777", "/mnt/tmp")
+    machine.write("/etc/security/pam_totp.conf", "store = /mnt/pam_totp/store.db\n")
+    machine.run("totpctl", "init")
+    carol = machine.enrol("carol")
+    for name in ("store.db", "store.db-wal"):
+        assert "C" in machine.run("lsattr", f"/mnt/pam_totp/{name}").stdout.split()[0]
+    machine.use_pam("sudo", (ROOT / "packaging/pam.d/sudo").read_text("utf-8"))
+    machine.run("sh", "-c", "cat /dev/zero >/mnt/tmp/0", user=WWW, check=False)
+    assert machine.run("sh", "-c", "head -c 65536 /dev/zero >/mnt/tmp/1", check=False).returncode
+    assert 0 == become_root(machine, carol, carol.recovery_codes[0])
+    assert 0 == become_root(machine, carol, carol.recovery_codes[1])
