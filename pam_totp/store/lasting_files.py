@@ -108,17 +108,10 @@ class Hold:
         descriptor = self._database()
         if descriptor is None:
             return None
-        start = at = os.fstat(descriptor).st_size
+        start = os.fstat(descriptor).st_size
         if start < pages * PAGE_BYTES:
             return None
-        end = (pages + more) * PAGE_BYTES
-        try:
-            while at < end:
-                at += os.pwrite(descriptor, bytes(end - at), at)
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, start)
-            raise
+        _write_zeros(descriptor, start, (pages + more) * PAGE_BYTES)
         return start
 
     def cut(self, size: int) -> None:
@@ -174,19 +167,25 @@ def fill_up_log(path: str) -> bool:
     descriptor = os.open(f"{path}-wal", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         room = os.fstatvfs(descriptor)
-        start = at = os.fstat(descriptor).st_size
+        start = os.fstat(descriptor).st_size
         if room.f_bavail * room.f_frsize < room_for_log(start):
             return False
-        try:
-            while at < LOG_BYTES:
-                at += os.pwrite(descriptor, bytes(LOG_BYTES - at), at)
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, start)
-            raise
+        _write_zeros(descriptor, start, LOG_BYTES)
     finally:
         os.close(descriptor)
     return True
+
+
+def _write_zeros(descriptor: int, start: int, end: int) -> None:
+    """Write a file on from ``start``, its end, to ``end``, durably; or cut it again, and raise."""
+    at = start
+    try:
+        while at < end:
+            at += os.pwrite(descriptor, bytes(end - at), at)
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, start)
+        raise
 
 
 def header_of(path: str) -> bytes:

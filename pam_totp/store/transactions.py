@@ -46,11 +46,15 @@ class _CriticalSection:
     ) -> None:
         if kind is None:
             self._database.commit()
+            self._committed()
         else:
             self._database.roll_back()
 
     def _read(self) -> UserRecord | None:
         raise NotImplementedError
+
+    def _committed(self) -> None:
+        """Do what has to wait until the transaction is durable."""
 
 
 class Transaction(_CriticalSection):
@@ -68,14 +72,8 @@ class Transaction(_CriticalSection):
             _read_decoy(self._store, self._name)  # as for whoever has no record: see below
         return record
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, traceback)
-        if kind is None and self._has_enrolled:
+    def _committed(self) -> None:
+        if self._has_enrolled:
             reserve.keep(self._database)
 
     def save(self, record: UserRecord | None) -> None:
