@@ -4,6 +4,7 @@ main.py         the command line: the group and its global options
 ui.py           every rule of output, errors and exit codes
 session.py      configuration, key and store of one run
 programs.py     run another program, without the caller's environment
+units.py        what systemd says of units
 setup.py        init, selftest
 rotation.py     rotate-key
 selftest.py     the installed chain, tried through libpam

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import subprocess
 
-from . import programs, ui
+from . import programs, ui, units
 
 TIMER = "pam_totp-doctor.timer"
-TIMEOUT = 20.0  # seconds
-_ENABLE = f"systemctl enable --now {TIMER}"
 
 
 def is_off() -> bool:
@@ -19,7 +17,7 @@ def is_off() -> bool:
     if not programs.systemd_runs():
         return False
     try:
-        done = programs.run(["systemctl", "is-active", TIMER], timeout=TIMEOUT)
+        done = programs.run(["systemctl", "is-active", TIMER], timeout=units.TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.stdout.strip() in ("inactive", "failed")
@@ -28,14 +26,10 @@ def is_off() -> bool:
 def switch_on() -> str:
     """Return the commands that have the timer run: systemd enables nothing that is masked."""
     try:
-        done = programs.run(["systemctl", "is-enabled", TIMER], timeout=TIMEOUT)
+        first = units.unmask(units.show([TIMER]))
     except (OSError, subprocess.TimeoutExpired):
-        return f"run: {_ENABLE}"
-    state = done.stdout.strip()
-    option = {"masked": "", "masked-runtime": "--runtime "}.get(state)
-    return (
-        f"run: {_ENABLE}" if option is None else f"run: systemctl unmask {option}{TIMER}; {_ENABLE}"
-    )
+        first = ""
+    return f"run: {first}systemctl enable --now {TIMER}"
 
 
 def announce() -> None:

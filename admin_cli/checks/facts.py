@@ -20,18 +20,21 @@ from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement
 from pam_totp.verifier import UserRecord
 
-from .. import policy, programs, sshd, ui
+from .. import policy, programs, sshd, ui, units
 from ..access import accounts, becoming_root, sudoers
 from ..access.becoming_root import Judge, Machine, Plan
 from ..access.becoming_root import Policy as AccessPolicy
 from ..session import Session
 from ..sshd import process as sshd_process
 from ..switching import enabled
+from ..units import Properties
 from .services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
 
 SSHD = "sshd"
 PROGRAMS = "/usr/lib/pam_totp"
 WORKER = f"{PROGRAMS}/worker"
+SOCKET_UNIT = "pam_totp.socket"
+UNITS = (SOCKET_UNIT, "pam_totp-worker.socket", "pam_totp.service")
 PEOPLE_TRIED = 50  # sshd -T takes a hundredth of a second each
 
 
@@ -245,6 +248,11 @@ class Facts:
     @property
     def has_systemd(self) -> bool:
         return programs.systemd_runs()
+
+    @cached_property
+    def units(self) -> dict[str, Properties]:
+        """What systemd, which runs, says of ours. OSError or TimeoutExpired where it does not."""
+        return units.show(UNITS)
 
 
 def module_folders() -> list[str]:

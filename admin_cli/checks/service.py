@@ -13,15 +13,13 @@ from pam_totp import sandbox
 from pam_totp.reinstalling import missing_module_hint, reinstall_hint
 from pam_totp.wire import SOCKET
 
-from .. import programs
+from .. import programs, units
 from . import listeners
-from .facts import WORKER, Facts, module_path
+from .facts import SOCKET_UNIT, WORKER, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
 
 PYTHON = "/usr/bin/python3"
 NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
-SOCKET_UNIT = "pam_totp.socket"
-UNITS = (SOCKET_UNIT, "pam_totp-worker.socket", "pam_totp.service")
 TIMEOUT = 20  # seconds
 _DENIED = "every login that needs a code is denied"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
@@ -111,15 +109,18 @@ def worker_socket(facts: Facts) -> Iterator[Found]:
         status = os.lstat(SOCKET)
     except FileNotFoundError:
         return
+    if not stat.S_ISSOCK(status.st_mode):
+        problem = f"{SOCKET} is not a socket"
+    elif status.st_uid != 0:
+        problem = f"{SOCKET} is owned by uid {status.st_uid}, not by root"
+    elif not is_listening():
+        problem = f"nobody listens on {SOCKET}"
+    else:
+        return
     mend = f"run: rm {SOCKET}"
     if facts.has_systemd:
-        mend = f"run: {_unmask()}systemctl restart pam_totp.socket"
-    if not stat.S_ISSOCK(status.st_mode):
-        yield f"{SOCKET} is not a socket", mend
-    elif status.st_uid != 0:
-        yield f"{SOCKET} is owned by uid {status.st_uid}, not by root", mend
-    elif not is_listening():
-        yield f"nobody listens on {SOCKET}", mend
+        mend = f"run: {units.unmask(facts.units)}systemctl restart {SOCKET_UNIT}"
+    yield problem, mend
 
 
 @check("socket-mode", WRONG, "who may use the socket is not who pam_totp.conf lets in")
@@ -151,19 +152,18 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
 def service(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE not in facts.hosts:
         return
-    for unit in UNITS:
-        states = _unit(unit)
+    for unit, states in facts.units.items():
         if states.get("LoadState") == "not-found":
             yield f"{unit} is not installed", reinstall_hint()
-        elif _is_masked(states) and unit != SOCKET_UNIT and is_listening():
+        elif units.is_masked(states) and unit != SOCKET_UNIT and is_listening():
             yield (
                 f"{unit} is masked, and so systemd does not start it",
-                f"run: {_unmask()}systemctl restart {SOCKET_UNIT}",
+                f"run: {units.unmask(facts.units)}systemctl restart {SOCKET_UNIT}",
             )
         elif states.get("ActiveState") == "failed":
             yield (
                 f"{unit} has failed ({states.get('Result', 'unknown')})",
-                f"look at: journalctl -u {unit}; then run: {_unmask()}"
+                f"look at: journalctl -u {unit}; then run: {units.unmask(facts.units)}"
                 f"systemctl reset-failed {unit}; systemctl restart pam_totp.socket",
             )
 
@@ -174,8 +174,8 @@ def service_off(facts: Facts) -> Iterator[Found]:
         return
     if not facts.has_systemd:
         yield "no worker listens", f"have it started at boot: {WORKER} --listen"
-    elif _unit("pam_totp.socket").get("ActiveState") != "failed":
-        fix = f"run: {_unmask()}systemctl enable --now {SOCKET_UNIT}"
+    elif facts.units[SOCKET_UNIT].get("ActiveState") != "failed":
+        fix = f"run: {units.unmask(facts.units)}systemctl enable --now {SOCKET_UNIT}"
         yield "pam_totp.socket does not listen", fix
 
 
@@ -183,10 +183,10 @@ def service_off(facts: Facts) -> Iterator[Found]:
 def service_at_boot(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE not in facts.hosts:
         return
-    states = _unit("pam_totp.socket")
-    is_off = states.get("UnitFileState") == "disabled" or _is_masked(states)
+    states = facts.units[SOCKET_UNIT]
+    is_off = states.get("UnitFileState") == "disabled" or units.is_masked(states)
     if is_off and states.get("ActiveState") == "active":
-        fix = f"run: {_unmask()}systemctl enable {SOCKET_UNIT}"
+        fix = f"run: {units.unmask(facts.units)}systemctl enable {SOCKET_UNIT}"
         yield "pam_totp.socket is not enabled", fix
 
 
@@ -194,7 +194,7 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
 def name_service(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE not in facts.hosts:
         return
-    environment = _unit("pam_totp.service").get("Environment", "").split()
+    environment = facts.units["pam_totp.service"].get("Environment", "").split()
     bound = (value.partition("=") for value in environment)
     values = {key.strip('"'): value.strip('"') for key, _, value in bound}
     hidden = sandbox.hidden_name_services(values.get(sandbox.BOUND_SERVICES, ""))
@@ -210,30 +210,6 @@ def name_service(facts: Facts) -> Iterator[Found]:
 def is_listening() -> bool:
     """Tell without connecting, which would start the service."""
     return listeners.is_listening(SOCKET)
-
-
-def _unit(name: str) -> dict[str, str]:
-    properties = "LoadState,ActiveState,UnitFileState,Result,Environment"
-    command = ["systemctl", "show", f"--property={properties}", name]
-    shown = programs.run(command, timeout=TIMEOUT)
-    return dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
-
-
-def _is_masked(states: dict[str, str]) -> bool:
-    return states.get("UnitFileState", "").startswith("masked")
-
-
-def _unmask() -> str:
-    """Return what has to come before a start: systemd refuses to start what is masked."""
-    masked: dict[str, list[str]] = {}
-    for unit in UNITS:
-        masked.setdefault(_unit(unit).get("UnitFileState", ""), []).append(unit)
-    commands = (
-        f"systemctl unmask {option}{' '.join(masked[state])}; "
-        for state, option in (("masked", ""), ("masked-runtime", "--runtime "))
-        if state in masked
-    )
-    return "".join(commands)
 
 
 def _does_not_load(path: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from admin_cli import units
 from admin_cli.checks import listeners, service
 from admin_cli.sshd import command as sshd_command
 from admin_cli.sshd import process as sshd_process
@@ -27,7 +28,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_path_of_the_caller_leads_to_no_program(said: Path) -> None:
-    for ask in (lambda: sshd_process._systemctl("is-active", "x"), lambda: service._unit("x")):
+    for ask in (lambda: sshd_process._systemctl("is-active", "x"), lambda: units.show(["x"])):
         try:
             ask()
         except FileNotFoundError:  # no systemd here at all

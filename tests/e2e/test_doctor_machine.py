@@ -61,7 +61,8 @@ def systemd(**units: str) -> str:
     """Pretend that systemd runs, and says this of each unit."""
     names = {name: f"pam_totp.{name}" for name in units} | {"workers": "pam_totp-worker.socket"}
     cases = "".join(f"{names[name]}) printf '{text}' ;; " for name, text in units.items())
-    fake = f'#!/bin/sh\nfor unit; do :; done\ncase "$unit" in {cases} esac\n'
+    others = "show | is-* | -*) continue ;; *) printf 'LoadState=loaded\\n' ;;"
+    fake = f'#!/bin/sh\nfor unit; do case "$unit" in {cases}{others} esac; echo; done\n'
     return (
         "install -d /run/systemd/system; cat >/usr/sbin/systemctl <<'END'\n"
         f"{fake}END\nchmod 755 /usr/sbin/systemctl;"
