@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pam_totp.errors import PamTotpError
@@ -13,6 +13,7 @@ from .facts import CannotTell, Facts
 
 WRONG, NOTE = "wrong", "note"  # logins are broken or bypassed; or somebody may want to know
 LEVELS = (WRONG, NOTE)  # the worst first
+SHOWN = 10  # names in one line
 
 Found = tuple[str, str]  # what is wrong, and the mend
 
@@ -54,6 +55,12 @@ class Check(NamedTuple):
 
     def _failed(self, problem: str, mend: str) -> Finding:
         return Finding(self.name, WRONG, f"this could not be checked: {problem}", self.why, mend)
+
+
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """Return as many as fit into a line, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def check(name: str, level: str, why: str) -> Callable[[Callable[[Facts], Iterable[Found]]], Check]:

@@ -15,7 +15,7 @@ from pam_totp.errors import InsecureFile, Unavailable
 from .. import sshd
 from ..sshd import files as sshd_files
 from .facts import Facts, module_path
-from .finding import WRONG, Found, check
+from .finding import WRONG, Found, check, listed
 from .services import NATIVE
 
 SHOWN = 5  # files in one line
@@ -81,9 +81,7 @@ def _written_by_others(paths: Iterable[str]) -> Iterator[Found]:
     for problem, fix in folders.items():
         yield problem, f"{fix} # then read what lies in it: others could change it"
     for (problem, command), found in files.items():
-        shown = ", ".join(found[:SHOWN]) + (
-            f" and {len(found) - SHOWN} more" * (len(found) > SHOWN)
-        )
+        shown = listed(found, SHOWN)
         fix = f"{command} {' '.join(found)}" if command.startswith("run: ") else f"look at: {shown}"
         yield f"{shown}: {problem}", f"{fix} # then read what is in there: others could change it"
 

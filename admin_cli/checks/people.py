@@ -9,11 +9,10 @@ from pam_totp import admission, dates, pam_stack, verifier
 from .. import policy
 from ..access import becoming_root, directory
 from .facts import CannotTell, Facts
-from .finding import NOTE, WRONG, Found, check
+from .finding import NOTE, SHOWN, WRONG, Found, check, listed
 from .services import arguments_of
 
 FEW_RECOVERY_CODES = 4
-SHOWN = 10  # names in one line
 _DENIED = "they are denied wherever a code is asked for"
 
 
@@ -54,7 +53,7 @@ def unenrolled(facts: Facts) -> Iterator[Found]:
     names = [n for n in names if facts.admission(n).reason not in others]
     if names and facts.any_asks:
         yield (
-            f"not enrolled, though they may use sudo: {_listed(names)}",
+            f"not enrolled, though they may use sudo: {listed(names)}",
             (f"run: totpctl enroll {names[0]}"),
         )
 
@@ -64,7 +63,7 @@ def skipped(facts: Facts) -> Iterator[Found]:
     names = [n for n in facts.administrators if facts.admission(n).kind == admission.SKIP]
     if names and facts.any_asks:
         yield (
-            f"asked for no code, though they may use sudo: {_listed(names)}",
+            f"asked for no code, though they may use sudo: {listed(names)}",
             _end_of_skip(facts, names[0]),
         )
 
@@ -149,7 +148,7 @@ def recovery_codes(facts: Facts) -> Iterator[Found]:
         ]
         if names:
             codes = f"{left or 'no'} recovery code{'s' * (left != 1)} left"
-            yield f"{codes}: {_listed(names)}", f"run: totpctl recovery-codes {names[0]}"
+            yield f"{codes}: {listed(names)}", f"run: totpctl recovery-codes {names[0]}"
 
 
 @check("exemption-ended", NOTE, "it counts no more: what holds for others holds for them")
@@ -215,11 +214,6 @@ def _end_of_skip(facts: Facts, name: str) -> str:
     elif admitted.reason == admission.EXEMPT_GROUP:
         steps.append(f"run: totpctl exempt --remove --group {admitted.group}")
     return "; then ".join(steps)
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 CHECKS = (

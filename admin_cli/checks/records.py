@@ -12,10 +12,9 @@ from pam_totp.verifier import UserRecord
 
 from ..access import accounts, birth, directory
 from .facts import Facts
-from .finding import NOTE, WRONG, Found, check
+from .finding import NOTE, WRONG, Found, check, listed
 
 _DAY = 86400  # seconds
-SHOWN = 10  # names in one line
 _INHERITED = "a new account of the same name would be asked for the old phone"
 
 
@@ -75,10 +74,9 @@ def unbound(facts: Facts) -> Iterator[Found]:
         if record.uid is None and account.is_local and admission.grants_something(record)
     ]
     if names:
-        more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
         number = "1 record is" if len(names) == 1 else f"{len(names)} records are"
         yield (
-            f"{number} not bound to the uid of an account: {', '.join(names[:SHOWN])}{more}",
+            f"{number} not bound to the uid of an account: {listed(names)}",
             "if these accounts still belong to the people who enrolled, run: "
             f"totpctl rebind {' '.join(names)}",
         )
