@@ -18,9 +18,10 @@ from pam_totp.config_values import split_store_url
 from pam_totp.errors import PamTotpError, Unavailable
 from pam_totp.pam_lines import Line
 from pam_totp.pam_stack import Judgement
+from pam_totp.store.reserve import Shortage
 from pam_totp.verifier import UserRecord
 
-from .. import policy, programs, sshd, ui, units
+from .. import policy, programs, sshd, store_room, ui, units
 from ..access import accounts, becoming_root, sudoers
 from ..access.becoming_root import Judge, Machine, Plan
 from ..access.becoming_root import Policy as AccessPolicy
@@ -71,6 +72,14 @@ class Facts:
         try:
             return self.open_store()
         except Unavailable:
+            raise CannotTell from None
+
+    @cached_property
+    def shortage(self) -> Shortage | None:
+        """The room for logins that the store still lacks after it was opened."""
+        try:
+            return store_room.restore(self.usable_store, self.store_path)
+        except OSError:
             raise CannotTell from None
 
     @cached_property

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 from pam_totp import config, disks, sealing, trusted_files
 from pam_totp.errors import InsecureFile, Unavailable
-from pam_totp.store.reserve import Shortage
 
 from .. import store_room
 from ..switching import enabled, files
@@ -159,7 +158,7 @@ def shared(facts: Facts) -> Iterator[Found]:
 @check("store-room", NOTE, "without room kept in its files, a full disk denies logins")
 def room(facts: Facts) -> Iterator[Found]:
     """Find what opening the store does not restore although the disk has room for it."""
-    shortage = _shortage(facts)
+    shortage = facts.shortage
     if shortage and shortage.fits:
         path = facts.store_path
         yield store_room.problem(shortage, path), store_room.hint(shortage, path)
@@ -179,7 +178,7 @@ def disk(facts: Facts) -> Iterator[Found]:
     if is_read_only:
         yield f"the disk of {folder} is read-only", disks.read_only_hint(folder)
         return
-    shortage = _shortage(facts)
+    shortage = facts.shortage
     if shortage and not shortage.fits:
         path = facts.store_path
         yield store_room.problem(shortage, path), store_room.hint(shortage, path)
@@ -201,13 +200,6 @@ def disk_room(facts: Facts) -> Iterator[Found]:
             f"the disk of {folder} has {left.f_ffree} files left",
             f"remove files: df -i {disks.mount_point(folder)}",
         )
-
-
-def _shortage(facts: Facts) -> Shortage | None:
-    try:
-        return store_room.restore(facts.usable_store, facts.store_path)
-    except OSError:
-        raise CannotTell from None
 
 
 def _files_of_the_store(facts: Facts) -> Iterator[str]:
