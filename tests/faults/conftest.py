@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,14 +47,21 @@ def news(log: LogSocket) -> Callable[[], list[str]]:
     return new_lines
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB, mounted as long as the test runs. Needs root."""
+@contextlib.contextmanager
+def disk_of(size: str, tmp_path: Path) -> Iterator[Path]:
+    """A disk of ``size``, as mount(8) takes it for tmpfs, while it is in use. Needs root."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    options = "size=256k,mode=0755"
+    options = f"size={size},mode=0755"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB, mounted as long as the test runs. Needs root."""
+    with disk_of("256k", tmp_path) as folder:
+        yield folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from pam_totp.login import PAM_AUTH_ERR, PAM_SUCCESS
 from pam_totp.verifier import Authenticator, UserRecord
+from tests.faults.conftest import disk_of
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.test_disk import fill
 from tests.support.place import SECRET, Place
@@ -23,14 +23,8 @@ STRANGERS = 2500
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 24 MiB. Needs root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = "size=24m,mode=0755"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
-    try:
+    with disk_of("24m", tmp_path) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def enrol_one_by_one(place: Place) -> None:
