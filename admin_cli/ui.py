@@ -167,6 +167,10 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     return stopped if isinstance(stopped, int) else DONE
 
 
+def error_in_words(error: OSError | PamTotpError) -> str:
+    return os_error_in_words(error) if isinstance(error, OSError) else str(error)
+
+
 def os_error_in_words(error: OSError) -> str:
     place = _place(error)
     where = f"{place}: " if place else ""

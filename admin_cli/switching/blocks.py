@@ -34,19 +34,13 @@ def keys_of(path: str, content: bytes | None) -> str | None:
 
 def is_half_undone(path: str) -> bool:
     """Tell whether the file is one of keys_alone(): it was begun to take our lines out."""
-    try:
-        content = files.read(path)
-    except ui.CommandFailed:
-        return False
+    content = _if_believed(path)
     return content is not None and pam_blocks.lets_keys_in(files.text_of(content))
 
 
 def is_half_disabled(path: str) -> bool:
     """Tell whether keys_alone() stands before a file that has none of our lines otherwise."""
-    try:
-        content = files.read(path)
-    except ui.CommandFailed:
-        return False
+    content = _if_believed(path)
     return content is not None and content == keys_alone(_without(path, content))
 
 
@@ -74,6 +68,13 @@ def taken_back(path: str, content: bytes, keys_before: str | None) -> bytes | No
 def keys_alone(pam: bytes) -> bytes:
     """Return a PAM file of sshd with pam_blocks.keys_alone() before what it says."""
     return files.bytes_of(pam_blocks.keys_alone(files.text_of(pam)))
+
+
+def _if_believed(path: str) -> bytes | None:
+    try:
+        return files.read(path)
+    except ui.CommandFailed:
+        return None
 
 
 def _without(path: str, content: bytes) -> bytes:

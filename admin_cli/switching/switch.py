@@ -90,8 +90,7 @@ def _finish(session: Session, confirmed: Trial) -> None:
         on_now = [name for name in confirmed.services if planning.off([name])]
         enabled.remember(on_now, confirmed.keys)
     except (OSError, PamTotpError) as error:
-        reason = ui.os_error_in_words(error) if isinstance(error, OSError) else str(error)
-        raise _not_noted(confirmed, reason) from None
+        raise _not_noted(confirmed, ui.error_in_words(error)) from None
     with suppress(OSError):
         enabled.replenish_spare()
     for name in on_now:
@@ -190,7 +189,7 @@ def _forget(services: Sequence[str]) -> None:
     try:
         enabled.forget(services)
     except (OSError, PamTotpError) as error:
-        reason = ui.os_error_in_words(error) if isinstance(error, OSError) else str(error)
+        reason = ui.error_in_words(error)
         raise ui.CommandFailed(
             f"the lines are taken out, but {enabled.PATH} cannot be written: {reason}",
             f"correct that, then run again: totpctl disable {' '.join(services)}; until then "
@@ -246,8 +245,7 @@ def keep_missing_spares() -> None:
                 files.keep_spare(*spare)
                 ui.message(f"keeps room for totpctl disable: {spare.name}")
     except (OSError, PamTotpError) as error:
-        words = ui.os_error_in_words(error) if isinstance(error, OSError) else str(error)
-        ui.warning(f"totpctl disable may fail on a full disk: {words}")
+        ui.warning(f"totpctl disable may fail on a full disk: {ui.error_in_words(error)}")
 
 
 def words(services: Sequence[str]) -> str:
