@@ -8,12 +8,30 @@ from __future__ import annotations
 import errno
 import os
 
+from .records import NamedTuple
+
 STATE = "/var/lib/pam_totp"  # where a login writes, if the error names no file
 FSTAB = "/etc/fstab"
 _MOUNTS = "/proc/self/mountinfo"
 _NAMESPACE = "/proc/{}/ns/mnt"
 FEW_FILES = 16
 _QUOTAS = {"quota", "usrquota", "usrjquota", "uquota", "prjquota", "pquota"}
+
+
+class Mount(NamedTuple):
+    """Which folder of a file system is shown at ``point``: one line of proc_pid_mountinfo(5)."""
+
+    folder: str  # as the kernel escapes it; of one that was deleted, with //deleted behind it
+    point: str
+    options: list[str]
+    file_system_options: list[str]
+
+
+def mounts(file: str = "") -> list[Mount]:
+    """Return the mounts that this process sees, or those of ``file``, in their order. OSError."""
+    with open(file or _MOUNTS, encoding="utf-8", errors="surrogateescape") as lines:
+        fields = [line.rstrip("\n").split(" ") for line in lines]
+    return [Mount(f[3], _unescaped(f[4]), f[5].split(","), f[-1].split(",")) for f in fields]
 
 
 def mount_point(path: str) -> str:
@@ -27,8 +45,7 @@ def mount_point(path: str) -> str:
 
 def mount_points() -> set[str]:
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            return {_unescaped(line.split(" ")[4]) for line in file}
+        return {mount.point for mount in mounts()}
     except (OSError, IndexError):
         return {"/"}
 
@@ -135,12 +152,10 @@ def is_file_system_read_only(path: str) -> bool:
 def _options(point: str) -> tuple[list[str], list[str]]:
     """Return the options of the last mount at ``point``, and of its file system; [] if unknown."""
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.rstrip("\n").split(" ") for line in file]
-        line = [line for line in lines if _unescaped(line[4]) == point][-1]
+        last = [mount for mount in mounts() if mount.point == point][-1]
     except (OSError, IndexError):
         return [], []
-    return line[5].split(","), line[-1].split(",")
+    return last.options, last.file_system_options
 
 
 def _in_a_namespace_of_its_own() -> bool:

@@ -36,7 +36,6 @@ _NSCD_SOCKET, _NSCD_FILE = "/run/nscd/socket", "/etc/nscd.conf"
 _named: tuple[tuple[int, ...], tuple[str, ...]] | None = None  # as of a state of SWITCH_FILE
 
 _SHOWN = "/etc"
-_MOUNTS = "/proc/self/mountinfo"
 _roots: dict[str, str] | None = None
 _looked_at = 0.0
 
@@ -203,9 +202,9 @@ def _mounted() -> dict[str, str]:
     A folder that was moved, or deleted, is shown under its new name: proc_pid_mountinfo(5). Nothing
     is known where it cannot be read: that denies nobody.
     """
+    from . import disks
+
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            fields = [line.split(" ", 5) for line in file]
+        return {mount.point: mount.folder for mount in disks.mounts()}
     except OSError:
         return {}
-    return {field[4]: field[3] for field in fields}

@@ -11,6 +11,8 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 
+from pam_totp import disks
+
 from .. import programs
 from ..access import accounts, becoming_root, directory, sudoers
 from .facts import CannotTell, Facts
@@ -118,14 +120,13 @@ def _is_nosuid(path: str) -> bool:
     NoNewPrivileges=, as doctor's own is.
     """
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            mounts = [line.split(" ")[4:6] for line in file]
+        mounts = disks.mounts(_MOUNTS)
     except OSError:
         return bool(os.statvfs(path).f_flag & os.ST_NOSUID)
     path = os.path.realpath(path)
-    above = [(point, options) for point, options in mounts if _is_below(path, point)]
-    deepest = max((len(point) for point, _ in above), default=0)
-    last = [options.split(",") for point, options in above if len(point) == deepest][-1:]
+    above = [mount for mount in mounts if _is_below(path, mount.point)]
+    deepest = max((len(mount.point) for mount in above), default=0)
+    last = [mount.options for mount in above if len(mount.point) == deepest][-1:]
     return any("nosuid" in options for options in last)
 
 

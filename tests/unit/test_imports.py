@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "sealing": {"errors", "hashes", "trusted_files"},
     "config": {"config_values", "errors", "records", "trusted_files", "verifier"},
     "config_values": {"dates"},
-    "disks": set(),
+    "disks": {"records"},
     "reinstalling": set(),
     "embedding": {"audit", "errors", "reinstalling"},
     "store": {"admission", "config_values", "sealing", "store.pool", "store.sqlite"},

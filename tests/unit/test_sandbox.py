@@ -82,7 +82,7 @@ def test_folder_that_was_moved_is_left_to_another_worker(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, now: str
 ) -> None:
     mounts = tmp_path / "mountinfo"
-    monkeypatch.setattr(sandbox, "_MOUNTS", str(mounts))
+    monkeypatch.setattr(disks, "_MOUNTS", str(mounts))
     at = os.path.dirname(place.store_path)
     mounts.write_text(LINE.format(shown="/", at="/") + LINE.format(shown="/store", at=at))
     sandbox.remember()
@@ -98,7 +98,7 @@ def test_folder_that_was_moved_is_left_to_another_worker(
 def test_mounts_that_cannot_be_read_stop_no_service(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "_MOUNTS", "/no/such/file")
+    monkeypatch.setattr(disks, "_MOUNTS", "/no/such/file")
     sandbox.remember()
     sandbox.check_files(arguments(place))
 
