@@ -31,7 +31,7 @@ _REAP_SECONDS = 1.0  # a process that a disk or NFS holds does not die; nobody w
 
 def local_groups(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
     """Return what /etc/group alone says of ``names``: who is a member there is one for certain."""
-    ids, own = read_group_file(entry)
+    ids, own = _read_group_file(entry)
     return Groups(tuple(name for name in names if ids.get(_encoded(name)) in own))
 
 
@@ -39,7 +39,7 @@ def groups_among(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
     """Return what file and directory say of ``names``. Takes SECONDS at most, and never raises."""
     if not names:
         return Groups()
-    ids, own = read_group_file(entry)
+    ids, own = _read_group_file(entry)
     deadline = time.monotonic() + SECONDS
     questions: list[_Question] = []
     problem = ""
@@ -95,7 +95,7 @@ def _encoded(name: str) -> bytes:
     return b"" if b"\0" in encoded else encoded
 
 
-def read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[int]]:
+def _read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[int]]:
     """Return the numbers of the groups of the file, and those that ``entry`` is a member of."""
     ids: dict[bytes, int] = {}
     own = {entry.pw_gid}

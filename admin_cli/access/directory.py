@@ -47,10 +47,13 @@ class _Directory:
         # Not as struct_passwd: Python 3.11 complains of those that are left when it ends.
         self.people: dict[str, _Fields] = {}
         self.groups: dict[str, Group] = {}
+        self.groups_of: dict[str, set[int]] = {}  # by each line of a group: a name may have several
         for entry in _people(membership.lines_of(PASSWD_FILE)):
             self.people.setdefault(entry.pw_name, tuple(entry))
         for found in _groups(membership.lines_of(membership.GROUP_FILE)):
             self.groups.setdefault(found.name, found)
+            for member in found.members:
+                self.groups_of.setdefault(member, set()).add(found.gid)
 
     def local_people(self) -> Iterator[pwd.struct_passwd]:
         return map(pwd.struct_passwd, self.people.values())
@@ -165,12 +168,12 @@ def group(name: str) -> Group | None:
 def group_ids(entry: pwd.struct_passwd) -> set[int]:
     """Return the numbers of all groups of an account, its primary one too."""
     known = _directory()
-    _, own = membership.read_group_file(entry)
+    own = {entry.pw_gid}
     for line in known.lines("initgroups", entry.pw_name)[:1]:
         numbers = line[len(os.fsencode(entry.pw_name)) :].split()
         own |= {int(number) for number in numbers if number.isdigit()}
-    if known.problem:
-        own |= {g.gid for g in known.groups.values() if entry.pw_name in g.members}
+    if known.groups_first or known.problem:  # that this question has met, perhaps
+        own |= known.groups_of.get(entry.pw_name, set())
     return own
 
 
