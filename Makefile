@@ -78,7 +78,7 @@ install: $(MODULE)
 	install -m 0644 packaging/completions/totpctl.fish $(FISHDIR)/
 	if [ ! -e $(FILTER) ]; then install -m 0644 packaging/fail2ban/pam_totp.conf $(FILTER); fi
 	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOCDIR)/
-	for folder in . tutorial howto reference explanation; do \
+	for folder in . tutorial howto reference explanation internals; do \
 	    install -d -m 0755 $(DOCDIR)/docs/$$folder && \
 	    install -m 0644 docs/$$folder/*.md $(DOCDIR)/docs/$$folder/ || exit 1; done
 	install -d -m 0755 $(DOCDIR)/docs/pictures

@@ -45,7 +45,7 @@ check_machine() {
     fi
     case $id in
         debian | ubuntu) ;;
-        *) fail "this is $id; the installer knows Debian and Ubuntu" "see docs/reference/files.md for what goes where" ;;
+        *) fail "this is $id; the installer knows Debian and Ubuntu" "see docs/reference/installation.md for what goes where" ;;
     esac
     [ "$(id -u)" -eq 0 ] || fail "only root can install" "run: sudo ./install.sh"
 }

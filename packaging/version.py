@@ -25,7 +25,7 @@ PLACES = (
     *((page, rf"^\.Os pam_totp {NUMBER}$") for page in MAN_PAGES),
     ("docs/howto/ansible.md", rf"libpam-totp_{NUMBER}_"),
     ("docs/howto/fedora.md", rf"pam_totp-{NUMBER}-"),
-    ("docs/reference/packages.md", rf"libpam-totp_{NUMBER}_"),
+    ("docs/reference/installation.md", rf"libpam-totp_{NUMBER}_"),
 )
 # The newest entry of a history; the older ones keep theirs.
 DEBIAN, RPM, CHANGES = "packaging/debian/changelog", PLACES[1][0], "CHANGELOG.md"

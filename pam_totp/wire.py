@@ -1,4 +1,4 @@
-"""The packets between pam_totp.so and the worker: docs/reference/native-protocol.md.
+"""The packets between pam_totp.so and the worker: docs/internals/protocol.md.
 
 Pure: bytes in, values out. Whatever bytes come in, the outcome is a value or a ProtocolError.
 """

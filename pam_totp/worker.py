@@ -1,4 +1,4 @@
-"""Serves the hook to pam_totp.so, outside the application: docs/reference/native-protocol.md.
+"""Serves the hook to pam_totp.so, outside the application: docs/internals/protocol.md.
 
     worker --connection 3      one login on an inherited socket: started by the module itself
     worker --accepted 3        the same, started by systemd, in the unit's sandbox

@@ -2,7 +2,7 @@
  *
  *     auth required pam_totp.so [argument...]
  *
- * The protocol is docs/reference/native-protocol.md. The worker decides; this module shows its
+ * The protocol is docs/internals/protocol.md. The worker decides; this module shows its
  * prompts through the application, sends the answers back, and returns its code. Whatever else
  * happens is a denied login, with a line in the system log, within a time limit. There is no
  * global state: each PAM handle may be used by a thread of its own.

@@ -1,4 +1,4 @@
-/* One login's state, and the packets of docs/reference/native-protocol.md. */
+/* One login's state, and the packets of docs/internals/protocol.md. */
 
 #ifndef PAM_TOTP_WIRE_H
 #define PAM_TOTP_WIRE_H

@@ -1,4 +1,4 @@
-"""The tables of docs/reference/benchmarks.md, as Markdown on stdout."""
+"""The tables of docs/internals/benchmarks.md, as Markdown on stdout."""
 
 from __future__ import annotations
 

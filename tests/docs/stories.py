@@ -134,36 +134,30 @@ STORIES = {
     "docs/howto/back-up.md": Story(
         enrolled, {"/var/lib/pam_totp.lost": typed("rm /etc/security/pam_totp.key")}
     ),
-    "docs/howto/key-rotation.md": Story(enrolled),
+    "docs/howto/by-hand.md": Story(enrolled),
     "docs/howto/locked-out.md": Story(
         waiting,
         {
             "totpctl status\n": typed("totpctl enable sshd sudo --no-confirm"),
             "totpctl selftest": typed("totpctl enable sshd sudo --no-confirm"),
             "grep -l": typed("totpctl enable sshd sudo --no-confirm"),
-        },
-    ),
-    "docs/howto/lost-phone.md": Story(
-        enrolled,
-        {
             "--label phone": typed(
                 "totpctl enroll alice --no-confirm", "totpctl enroll alice --label tablet"
-            )
+            ),
         },
     ),
     "docs/howto/monitoring.md": Story(enabled),
-    "docs/howto/pam-python.md": Story(enrolled),
-    "docs/howto/programs-without-root.md": Story(enrolled),
     "docs/howto/roll-out.md": Story(
         installed, {"bob@host": typed("totpctl enable sshd --no-confirm")}
     ),
     "docs/howto/ssh.md": Story(installed),
     "docs/howto/sudo.md": Story(installed),
-    "docs/howto/without-systemd.md": Story(
+    "docs/howto/service.md": Story(
         enrolled,
         {
+            "BindPaths": typed("mkdir /etc/pam_totp"),
             "--start": typed("systemctl disable --now pam_totp.socket pam_totp.service"),
-            "ls -l": typed(f"{_until_it_listens}; [ -S {_SOCKET} ]"),
+            "sock\ntotpctl selftest": typed(f"{_until_it_listens}; [ -S {_SOCKET} ]"),
             "kill -KILL": typed(
                 "start-stop-daemon --start --background --make-pidfile --pidfile"
                 " /run/pam_totp.pid --exec /usr/bin/python3 --startas /usr/lib/pam_totp/worker"
@@ -171,8 +165,6 @@ STORIES = {
             ),
         },
     ),
-    "docs/reference/by-hand.md": Story(enrolled),
-    "docs/reference/configuration.md": Story(enrolled, {"BindPaths": typed("mkdir /etc/pam_totp")}),
     "docs/reference/doctor.md": Story(enabled),
     "docs/reference/totpctl.md": Story(enabled),
 }

@@ -21,7 +21,6 @@ PATH = (
     "docs/howto/ssh.md",
     "docs/howto/sudo.md",
     "docs/howto/roll-out.md",
-    "docs/howto/lost-phone.md",
     "docs/howto/locked-out.md",
     "docs/README.md",
 )

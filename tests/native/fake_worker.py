@@ -1,4 +1,4 @@
-"""A worker that says what a test tells it to: docs/reference/native-protocol.md, byte by byte."""
+"""A worker that says what a test tells it to: docs/internals/protocol.md, byte by byte."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 /* Whatever bytes a worker sends: packet_parse() stays inside the packet, and what it lets through
- * is what docs/reference/native-protocol.md allows. For clang -fsanitize=fuzzer.
+ * is what docs/internals/protocol.md allows. For clang -fsanitize=fuzzer.
  *
  * An input longer than a packet is handed over as recv(MSG_TRUNC) does it: its beginning, and its
  * whole length.

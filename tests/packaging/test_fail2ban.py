@@ -164,7 +164,7 @@ def test_every_entry_of_the_journal_must_be_one_of_root() -> None:
 
 
 def test_jail_on_the_page_is_one_that_fail2ban_takes(fail2ban: Fail2ban) -> None:
-    page = read("docs/howto/fail2ban.md")
+    page = read("docs/howto/monitoring.md")
     jails = re.findall(r"^(\[pam_totp\]\n.*?)^(?:EOF|```)$", page, flags=re.M | re.S)
     assert 2 == len(jails)
     for jail in jails:

@@ -13,7 +13,7 @@ import pytest
 
 from pam_totp import __version__
 from tests.support.place import ROOT
-from tests.unit.pages import first_column, man_section, read
+from tests.unit.pages import first_column, man_section, read, section
 
 PAGES = sorted((ROOT / "docs" / "man").iterdir())
 NAMES = [path.name for path in PAGES]
@@ -94,7 +94,7 @@ def test_sections_of_a_page_of_a_pam_module_are_there() -> None:
 
 
 def test_reference_names_every_installed_file_and_no_other(installed: set[str]) -> None:
-    named = set(first_column(read("docs/reference/files.md")))
+    named = set(first_column(section(read("docs/reference/installation.md"), "## Files")))
     assert set() == without_those_in(named, installed) - named
     packaged = {n for n in named if n.startswith("/usr/") and not n.endswith("/")}
     assert set() == packaged - installed
@@ -110,5 +110,5 @@ def test_man_pages_name_every_installed_file_and_no_other(installed: set[str]) -
 
 
 def test_man_pages_name_no_file_that_the_reference_does_not() -> None:
-    named = set(first_column(read("docs/reference/files.md")))
+    named = set(first_column(section(read("docs/reference/installation.md"), "## Files")))
     assert set() == without_those_in(named, in_man_pages()) - named

@@ -14,7 +14,7 @@ from tests.pictures.svg import NAMESPACE, text_of
 from tests.support.place import ROOT
 
 PICTURES = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
-ENROLMENT = ROOT / "docs" / "pictures" / "enrol.svg"
+ENROLMENT = ROOT / "docs" / "pictures" / "enroll.svg"
 MAX_BYTES = 60_000
 
 

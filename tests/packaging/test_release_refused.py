@@ -55,7 +55,7 @@ PLACES = (
     "docs/man/totpctl.8",
     "docs/howto/ansible.md",
     "docs/howto/fedora.md",
-    "docs/reference/packages.md",
+    "docs/reference/installation.md",
     "CHANGELOG.md",
 )
 

@@ -52,7 +52,7 @@ def record() -> dict[str, str]:
         root.run("totpctl status")
         login = _login(Shell(machine, "laptop"), secret)
         enable = _confirmation(root)
-    return {"enrol.svg": enrol, "enable.svg": enable, "login-ssh.svg": login}
+    return {"enroll.svg": enrol, "enable.svg": enable, "login-ssh.svg": login}
 
 
 def write(folder: Path = PICTURES) -> None:

@@ -11,7 +11,8 @@ from pam_totp.store import pool
 from tests.support.place import ROOT
 from tests.unit.pages import codes, first_column, man_items, man_section, read, rows, section
 
-PROTOCOL = read("docs/reference/native-protocol.md")
+PROTOCOL = read("docs/internals/protocol.md")
+FILES = section(read("docs/reference/installation.md"), "## Files")
 SOURCES = {path.name: path for path in (ROOT / "pam_totp" / "native").glob("*.[ch]")}
 UNITS = {path.name: path for path in (ROOT / "packaging" / "systemd").iterdir()}
 
@@ -156,7 +157,7 @@ def test_module_worker_units_and_pages_agree_on_the_paths() -> None:
     assert unit_setting("pam_totp-worker.socket", "ListenSequentialPacket") == WORKER_SOCKET
     started = unit_setting("pam_totp-worker@.service", "ExecStart")
     assert started.split() == [program[1], "--accepted", str(worker.INHERITED)]
-    listed = first_column(read("docs/reference/files.md"))
+    listed = first_column(FILES)
     man = man_items(man_section("pam_totp.8", "FILES"), "Pa")
     for path in (
         worker.SOCKET,
@@ -169,7 +170,7 @@ def test_module_worker_units_and_pages_agree_on_the_paths() -> None:
 
 
 def test_reference_lists_every_unit_and_the_mode_of_the_socket() -> None:
-    modes = {codes(row[0])[0]: row[1] for row in rows(read("docs/reference/files.md"))}
+    modes = {codes(row[0])[0]: row[1] for row in rows(FILES)}
     for unit in UNITS:
         assert modes[f"/usr/lib/systemd/system/{unit}"] == "0644"
         assert unit in man_section("pam_totp.8", "FILES")
@@ -180,10 +181,10 @@ def test_reference_lists_every_unit_and_the_mode_of_the_socket() -> None:
 
 def test_files_that_make_installs_are_listed() -> None:
     makefile = read("Makefile")
-    listed = " ".join(first_column(read("docs/reference/files.md")))
+    listed = " ".join(first_column(FILES))
     for installed in ("pam_totp.so", "hook.py", "worker", "totpctl", "pam_totp.conf"):
         assert installed in makefile
-        assert installed in read("docs/reference/files.md"), installed
+        assert installed in FILES, installed
     assert "UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system" in makefile
     assert "/usr/lib/systemd/system/" in listed
 
@@ -202,7 +203,7 @@ def test_explained_settings_of_the_service_are_there(key: str, seconds: str) -> 
     value = unit_setting("pam_totp.service", key)
     if seconds:
         assert value == seconds
-        assert f"after {seconds} seconds" in read("docs/explanation/hosts.md")
+        assert f"after {seconds} seconds" in read("docs/explanation/how-a-login-works.md")
     else:
         assert value == {"ProtectHome": "yes", "ProtectSystem": "strict"}[key]
 
