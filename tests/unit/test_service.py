@@ -61,25 +61,33 @@ def asked(place: Place, monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 def run(listener: socket.socket, visit: Callable[[Path], None], **options: float) -> None:
-    """Run a service on this thread; ``visit`` on another one, and then the service is stopped."""
+    """Run a service on this thread; ``visit`` on another one, and then the service is stopped.
+
+    The signal that stops it goes to this process, and would end it where no service takes it: one
+    that failed to start, or ended by itself. So it is harmless until the visitor has gone.
+    """
     path = Path(listener.getsockname())
     problems: list[BaseException] = []
+    running = threading.Event()
+    running.set()
 
     def come_and_go() -> None:
         try:
-            side.wait_until(lambda: side.is_served(path))
+            side.wait_until(lambda: side.is_served(path) or not running.is_set())
             visit(path)
         except BaseException as problem:
             problems.append(problem)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    signal.signal(signal.SIGTERM, lambda *_: None)
     visitor = threading.Thread(target=come_and_go)
     visitor.start()
     try:
         service.Service(listener, **options).run()
     finally:
-        visitor.join(side.TIMEOUT)
+        running.clear()
         listener.shutdown(socket.SHUT_RDWR)  # whoever still waits there goes
+        visitor.join()  # each of its steps has a deadline
     assert [] == problems
 
 
@@ -130,21 +138,23 @@ def test_no_thread_at_all_is_told(listener: socket.socket, monkeypatch: pytest.M
 def test_a_thread_outlives_a_login_that_breaks_it(
     listener: socket.socket, asked: bytes, log: LogSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve, left = service.worker.serve, [20]
+    serve, left = service.worker.serve, [0]
 
-    def break_at_first(connection: socket.socket, peer: Peer, *more: Any, **how: Any) -> None:
-        left[0] -= 1
-        if left[0] >= 0:
+    def break_for_a_while(connection: socket.socket, peer: Peer, *more: Any, **how: Any) -> None:
+        if left[0] > 0:
+            left[0] -= 1
             raise MemoryError
         serve(connection, peer, *more, **how)
 
     def visit(path: Path) -> None:
+        left[0] = 20  # from here on: somebody has looked before whether it is served
         for _ in range(20):
             with Client(path) as client:
                 assert b"" == client.receive()
+        assert 0 == left[0]
         assert side.PAM_SUCCESS == side.log_in(path, asked, code_now()).code
 
-    monkeypatch.setattr(service.worker, "serve", break_at_first)
+    monkeypatch.setattr(service.worker, "serve", break_for_a_while)
     run(listener, visit)
     assert "unexpected MemoryError" in log.text()  # as many of them as the socket holds
 
