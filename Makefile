@@ -31,7 +31,8 @@ PAMDIR = $(patsubst %/,%,$(dir $(PAM_UNIX)))
 
 BUILD = build
 MODULE = $(BUILD)/pam_totp.so
-CODE = pam_totp pam_totp/store admin_cli $(patsubst %/,%,$(sort $(dir $(wildcard admin_cli/*/*.py))))
+CODE = $(patsubst %/,%,$(sort $(dir $(wildcard pam_totp/*.py pam_totp/*/*.py pam_totp/*/*/*.py \
+    admin_cli/*.py admin_cli/*/*.py admin_cli/*/*/*.py))))
 SOURCES = $(wildcard pam_totp/native/*.c)
 CFLAGS = -O2
 # Unless the distribution's own flags, in CPPFLAGS, say how.

@@ -1,29 +1,15 @@
-"""totpctl, the command that looks after the store. One file a group of commands.
+"""totpctl, the command that looks after the store.
 
-main.py         the command line: the group and its global options
-ui.py           every rule of output, errors and exit codes
-session.py      configuration, key and store of one run
-programs.py     run another program, without the caller's environment
-units.py        what systemd says of units
-setup.py        init, selftest
-rotation.py     rotate-key
-selftest.py     the installed chain, tried through libpam
-state.py        unlock, suspend, resume, rebind
-reports.py      list, show, verify
-rollout.py      require, exempt, for people
-group_rules.py  the same for the members of a group
-policy.py       what holds at a login, in words
-status.py       status: what is on, and for whom
-doctor.py       doctor; what it looks at is in checks/
-store_room.py   whether the files of the store have the room that logins will need
-daily_doctor.py whether doctor looks every day
+Folders are layers: a file imports from its own folder and from those above it in this list.
 
-enrolment/      enroll, reset, remove, recovery-codes
-switching/      enable, disable, confirm, revert
-sshd/           what sshd has in force, and which line put it there
-access/         who can get in: accounts, keys, sudo
-completion/     what a shell offers at Tab
-checks/         every way in which two-factor logins are broken or bypassed
-
-Each folder's __init__.py says which file holds which concept.
+    ui.py        every rule of output, errors and exit codes
+    host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units
+    session.py   configuration, key and store of one run
+    policy.py    what holds at a login, in words
+    access/      who can get in without totpctl's help
+    enable/      enable and disable: plan, trial, undo
+    doctor/      every way in which two-factor logins are broken or bypassed, a check a file
+    completion/  what a shell offers at Tab
+    commands/    the command line, a file a noun
+    main.py      the group of commands and its global options
 """

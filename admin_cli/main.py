@@ -8,13 +8,14 @@ import resource
 
 import click
 
-from pam_totp import __version__, config
+from pam_totp import __version__
+from pam_totp.system import config
 
-from . import doctor, reports, rollout, rotation, setup, state, status, ui
-from .access import directory
-from .enrolment import enroll
+from . import ui
+from .commands import confirming, doctor, enabling, reports, rollout, rotation, setup, state, status
+from .commands.enrollment import enroll
+from .host import directory
 from .session import Session
-from .switching import confirming, enabling
 
 
 class Verbs(click.Group):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pwd
 from collections.abc import Iterable
 
-from pam_totp import admission, dates, identity, verifier
-from pam_totp.admission import Admission, GroupRule
-from pam_totp.config import Config
-from pam_totp.verifier import UserRecord
+from pam_totp.core import admission, dates, users
+from pam_totp.core.admission import Admission, GroupRule
+from pam_totp.core.users import UserRecord
+from pam_totp.login import identity
+from pam_totp.system.config import Config
 
-from .access import directory
+from .host import directory
 from .session import now
 
 
@@ -38,7 +39,7 @@ def admit(
 
 def status_in_words(record: UserRecord) -> str:
     """Return a user's status, with the last day of an exemption."""
-    if record.status != verifier.EXEMPT:
+    if record.status != users.EXEMPT:
         return record.status
     return "exempt" + _end_in_words(record.exempt_until)
 
@@ -56,7 +57,7 @@ def in_words(name: str, admitted: Admission | None) -> str:
     if admitted is None:
         return f"{name} has no account on this machine"
     kind, reason = admitted.kind, admitted.reason
-    if reason == verifier.SUSPENDED:
+    if reason == users.SUSPENDED:
         return f"{name} is suspended: denied, whatever the code"
     if kind == admission.ASK:
         return f"{name} is asked for a code"

@@ -9,14 +9,17 @@ import time
 
 import click
 
-from pam_totp import admission, audit, config, control_group, decision, identity, store
-from pam_totp.admission import Account
-from pam_totp.errors import Unavailable
-from pam_totp.verifier import UserRecord
+from pam_totp import store
+from pam_totp.core import admission
+from pam_totp.core.admission import Account
+from pam_totp.core.users import UserRecord
+from pam_totp.login import decision, identity
+from pam_totp.service import control_group
+from pam_totp.system import audit, config
+from pam_totp.system.errors import Unavailable
 
 from . import ui
-from .access import directory
-from .completion import candidates
+from .host import directory
 
 _NO_LOGIN = 2**32 - 1  # what the kernel says where nobody logged in
 
@@ -84,7 +87,6 @@ class Session:
 
 
 pass_session = click.make_pass_decorator(Session)
-user_argument = click.argument("user", shell_complete=candidates.enrolled)
 
 
 def account_name(user: str) -> str:

@@ -25,8 +25,8 @@ from typing import Any, TextIO
 
 import click
 
-from pam_totp import disks
-from pam_totp.errors import PamTotpError, Unavailable
+from pam_totp.system import disks
+from pam_totp.system.errors import PamTotpError, Unavailable
 
 DONE, FAILED, USAGE, NO_SUCH_USER, NOT_ROOT, STORE_UNAVAILABLE, CHECK_SAYS_NO = range(7)
 

@@ -39,8 +39,8 @@ def main() -> None:
     library, *config_path = sys.argv[1:]
     sys.dont_write_bytecode = True
     sys.path.insert(0, library)
-    from pam_totp import config
-    from pam_totp.store import schema
+    from pam_totp.store.sqlite import schema
+    from pam_totp.system import config
 
     settings = config.load(*config_path).config
     path = settings.store.removeprefix("sqlite:")

@@ -21,16 +21,16 @@ def pam_sm_authenticate(pamh, flags, argv):
     global _skipped
     try:
         sys.path.insert(0, _ROOT)
-        from pam_totp import embedding
+        from pam_totp.system import embedding
 
         service = "?"
         try:
             service = embedding.service_of(pamh)
             embedding.make_safe(service, _ROOT)
-            from pam_totp import login
+            from pam_totp.login import flow
 
-            code = login.authenticate(pamh, flags, argv[1:])
-            if type(code) is not int or code not in login.CODES:
+            code = flow.authenticate(pamh, flags, argv[1:])
+            if type(code) is not int or code not in flow.CODES:
                 raise TypeError("not a PAM code")
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed
             code = PAM_SERVICE_ERR

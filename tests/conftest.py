@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pam_totp import audit
+from pam_totp.system import audit
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 

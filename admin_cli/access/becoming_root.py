@@ -14,19 +14,21 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from pam_totp import admission, identity, pam_stack, verifier
-from pam_totp.admission import Admission
-from pam_totp.config import Config
-from pam_totp.pam_lines import NotUnderstood
+from pam_totp.core import admission, users
+from pam_totp.core.admission import Admission
+from pam_totp.core.users import UserRecord
+from pam_totp.login import identity
+from pam_totp.stack import pam_stack
+from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.store import GroupRule
-from pam_totp.verifier import UserRecord
+from pam_totp.system.config import Config
 
-from .. import sshd, ui
+from .. import ui
+from ..host import accounts, sshd, sudoers
+from ..host.accounts import NO, ONE_COMMAND, YES, Shadow
+from ..host.sshd import process as sshd_process
+from ..host.sshd.access import NOTHING, Access, Ways
 from ..policy import admit
-from ..sshd import process as sshd_process
-from ..sshd.access import NOTHING, Access, Ways
-from . import accounts, sudoers
-from .accounts import NO, ONE_COMMAND, YES, Shadow
 
 ROOT = "root"
 SSHD, SUDO, SU, CONSOLE = "sshd", "sudo", "su", "login"
@@ -87,9 +89,9 @@ class Policy(NamedTuple):
         """
         name, found = entry.pw_name, []
         record = self.records.get(identity.canonical_name(entry))
-        if record is not None and record.status == verifier.SUSPENDED:
+        if record is not None and record.status == users.SUSPENDED:
             found.append(Obstacle("is suspended", f"totpctl resume {name}"))
-            record = record._replace(status=verifier.ACTIVE)
+            record = record._replace(status=users.ACTIVE)
         admitted = self._admission(entry, record)
         enrolls = admitted.kind == admission.ENROLL and password and not self.config.quiet
         if admitted.kind == admission.SKIP or enrolls:

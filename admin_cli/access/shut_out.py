@@ -9,12 +9,13 @@ import pwd
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pam_totp.errors import PamTotpError
+from pam_totp.system.errors import PamTotpError
 
 from .. import session
-from ..sshd.access import Access
-from . import accounts, becoming_root, directory, sudoers
-from .accounts import NO
+from ..host import accounts, directory, sudoers
+from ..host.accounts import NO
+from ..host.sshd.access import Access
+from . import becoming_root
 from .becoming_root import ROOT, Judge, Machine, Obstacle, Policy, Standing, in_words
 
 

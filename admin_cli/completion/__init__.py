@@ -3,7 +3,7 @@
 A completion prints no error, asks nothing, changes nothing and logs nothing; who may not read
 the store learns nothing that is in it. What it offers is data, and no shell executes it.
 
-answering.py   one answer to one shell; which words it offers is click's to say
-candidates.py  the names: people, services, groups, labels
-bash_line.py   words and quotes of a line of bash, which bash leaves to whoever completes it
+    answering.py   one answer to one shell; which words it offers is click's to say
+    candidates.py  the names: people, services, groups, labels
+    bash_line.py   words and quotes of a line of bash, which bash leaves to whoever completes it
 """

@@ -13,15 +13,16 @@ from collections.abc import Iterable
 
 import click
 
-from pam_totp import config, pam_stack, verifier
-from pam_totp.errors import PamTotpError
-from pam_totp.store import glance
-from pam_totp.store.glance import Person
+from pam_totp.core import users
+from pam_totp.stack import pam_stack
+from pam_totp.store.sqlite import glance
+from pam_totp.store.sqlite.glance import Person
+from pam_totp.system import config
+from pam_totp.system.errors import PamTotpError
 
-from ..access import directory
-from ..access.accounts import has_shell
-from ..switching import pam_file
-from ..switching.trial_record import SERVICE
+from ..enable.trial_record import SERVICE
+from ..host import directory, pam_file
+from ..host.accounts import has_shell
 
 _LEFT_BY_PACKAGES = re.compile(r".*\.(dpkg-\w+|ucf-\w+|rpm(new|save|orig)|pam-old|bak)")
 
@@ -41,7 +42,7 @@ def suspended(context: click.Context, parameter: click.Parameter, incomplete: st
     """Whom resume can help."""
     people = _people(context)
     if people is not None:
-        people = [person for person in people if person.status == verifier.SUSPENDED]
+        people = [person for person in people if person.status == users.SUSPENDED]
     return _to_choose(_names_or_accounts(people), context, parameter, incomplete)
 
 

@@ -29,7 +29,7 @@ struct login {
     struct packet packet;
 };
 
-/* Write to the system log, in the form of pam_totp/audit.py. */
+/* Write to the system log, in the form of pam_totp/system/audit.py. */
 void report(struct login *login, const char *reason, const char *hint);
 
 /* A socket, and the unit of systemd that listens on it. */

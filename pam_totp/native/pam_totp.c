@@ -160,7 +160,7 @@ static int be_led(struct login *login, int fd)
 }
 
 /* Say that no code can be checked. Under PAM_SILENT, as in sudo, messages are not shown, and sudo
- * would blame the person ("Sorry, try again."): there in a prompt, as pam_totp/conversation.py. */
+ * would blame the person ("Sorry, try again."): there in a prompt, as pam_totp/login/conversation.py. */
 static void tell_unavailable(struct login *login)
 {
     static const char text[] = "Verification codes cannot be checked right now. "

@@ -1,16 +1,19 @@
 """Where users, authenticators and recovery codes are kept.
 
-A store hands out records (verifier.UserRecord) and takes them back inside a transaction; what
+A store hands out records (users.UserRecord) and takes them back inside a transaction; what
 changed between the two is written. Every backend inherits tests/contract.
+
+    sealing.py  authenticated encryption of secrets at rest
+    sqlite/     the default backend: one file, local to the machine
 """
 
 from __future__ import annotations
 
 import os
 
-from ..admission import GroupRule as GroupRule
-from ..config_values import split_store_url
-from ..sealing import Sealer
+from ..core.admission import GroupRule as GroupRule
+from ..system.config_values import split_store_url
+from .sealing import Sealer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Protocol
 
-    from ..verifier import UserRecord
-    from .pool import Pool
+    from ..core.users import UserRecord
+    from .sqlite.pool import Pool
 
     class Transaction(Protocol):
         """One user's critical section, a context manager.
@@ -109,7 +112,7 @@ def open_store(url: str, sealer: Sealer, *, administers: bool = False) -> Store:
     """
     scheme, path = split_store_url(url)
     assert scheme == "sqlite"
-    from .sqlite import SQLiteStore
+    from .sqlite.store import SQLiteStore
 
     return SQLiteStore.open(path, sealer, administers=administers)
 
@@ -118,7 +121,7 @@ def create_store(url: str, sealer: Sealer) -> bool:
     """Create the store that ``url`` names; False if it is there already, and then untouched."""
     scheme, path = split_store_url(url)
     assert scheme == "sqlite"
-    from .sqlite import SQLiteStore
+    from .sqlite.store import SQLiteStore
 
     return SQLiteStore.create(path, sealer)
 
@@ -137,8 +140,8 @@ def is_missing(url: str) -> bool:
 
 def keep_connections() -> Pool:
     """Have open_store() lend connections that stay open, for a process of many logins."""
-    from .pool import Pool
-    from .sqlite import SQLiteStore
+    from .sqlite.pool import Pool
+    from .sqlite.store import SQLiteStore
 
     pool = Pool()
     SQLiteStore.connect = pool.open

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from pam_totp import worker
+from pam_totp.service import program
 from tests.support.native import build_module
 
 from . import load, logins, peers, transactions
@@ -69,7 +69,7 @@ def start_service() -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while not Path(worker.SOCKET).exists():
+    while not Path(program.SOCKET).exists():
         assert service.poll() is None, "the service did not start"
         time.sleep(0.01)
     time.sleep(0.2)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from pam_totp import wire, worker
+from pam_totp.service import program, wire
 
 from .memory import private_kib
 from .peers import Ours, service_file
@@ -36,7 +36,7 @@ def throughput(ours: Ours) -> Rates:
             if measured:
                 ours.forget()
                 arguments = [str(PEOPLE), code(10), *ours.arguments]
-                found = {str(measured): _seconds(CLIENTS, worker.SOCKET, measured, *arguments)[0]}
+                found = {str(measured): _seconds(CLIENTS, program.SOCKET, measured, *arguments)[0]}
             else:
                 file = FOLDER / f"blocks-{number}"
                 growing, in_place = _seconds(SYNCS, file, PEOPLE)
@@ -84,7 +84,7 @@ def _waiting_at_the_prompt(ours: Ours) -> Iterator[None]:
         for person in itertools.islice(itertools.cycle(names(PEOPLE)), PENDING):
             waiting = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             all_of_them.enter_context(waiting)
-            waiting.connect(worker.SOCKET)
+            waiting.connect(program.SOCKET)
             waiting.send(_request(person, ours.arguments))
             asked = waiting.recv(wire.MAX_PACKET)
             assert asked[3] == wire.MESSAGE, asked

@@ -12,9 +12,10 @@ import os
 import sqlite3
 from pathlib import Path
 
-from pam_totp import sealing, store
-from pam_totp.store.rows import AUTHENTICATOR_COLUMNS, binding
-from pam_totp.verifier import Authenticator
+from pam_totp import store
+from pam_totp.core.users import Authenticator
+from pam_totp.store import sealing
+from pam_totp.store.sqlite.rows import AUTHENTICATOR_COLUMNS, binding
 from tests.support.place import SECRET
 
 from .people import FOLDER, PEOPLE, names

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pam_totp import prompts
+from pam_totp.service import prompts
 from tests.booted.logins import (
     PAM_SERVICE,
     SERVICE,
@@ -55,7 +55,7 @@ def machine() -> Iterator[Booted]:
         package.install(booted)
         for service in (PAM_SERVICE, "sudo"):
             booted.write(f"/etc/pam.d/{service}", SUDO)
-        replace(booted, "decision.py", AFTER, AFTER.rstrip("\n") + SLOW)
+        replace(booted, "login/decision.py", AFTER, AFTER.rstrip("\n") + SLOW)
         booted.add_account("bob")
         booted.systemctl("start", f"user@{uid_of_bob(booted)}.service")  # as a session does
         wait_until(lambda: exists(booted, f"{runtime(booted)}/systemd/private"))
@@ -144,7 +144,7 @@ def test_in_a_worker_because_the_service_has_no_place(
 ) -> None:
     """What bob brings about by himself, with prompts that he leaves open."""
     machine.systemctl("stop", SERVICE)
-    replace(machine, "service.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 3")
+    replace(machine, "service/server.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 3")
     parked = PARKED % 3
     with unit_of_bob(machine, parked):
         wait_until(lambda: sudos(machine) == 3)
@@ -153,7 +153,7 @@ def test_in_a_worker_because_the_service_has_no_place(
             assert others_get_in_while_bob_is_frozen(machine, bob, next(users))
             assert "too many connections" in "\n".join(journal(machine, "-n100"))
         finally:
-            replace(machine, "service.py", "MAX_CONNECTIONS = 3", "MAX_CONNECTIONS = 2000")
+            replace(machine, "service/server.py", "MAX_CONNECTIONS = 3", "MAX_CONNECTIONS = 2000")
             machine.systemctl("stop", SERVICE)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp import sandbox
+from pam_totp.service import sandbox
 from tests.booted.logins import (
     CODE,
     PAM_SERVICE,

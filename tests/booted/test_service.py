@@ -27,7 +27,7 @@ from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
-WORKER_OF_THE_SERVICE = "/usr/lib/pam_totp/pam_totp/service.py"
+WORKER_OF_THE_SERVICE = "/usr/lib/pam_totp/pam_totp/service/server.py"
 
 
 def test_after_a_boot_the_first_login_starts_the_service(machine: Booted, alice: Account) -> None:

@@ -18,9 +18,9 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 # The real program, but for the names of two things outside of it.
 _PROGRAM = """
 import json, pwd, sys
-from pam_totp import audit
+from pam_totp.system import audit
 audit.SYSLOG_SOCKET = sys.argv.pop(1)
-from admin_cli.access import directory
+from admin_cli.host import directory
 people, known = json.loads(sys.argv.pop(1)), directory.person
 def person(name):
     if name in people:

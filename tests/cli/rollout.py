@@ -5,8 +5,8 @@ from __future__ import annotations
 import grp
 import pwd
 
-from pam_totp.admission import GroupRule
-from pam_totp.verifier import UserRecord
+from pam_totp.core.admission import GroupRule
+from pam_totp.core.users import UserRecord
 from tests.cli.command import ME, Result
 from tests.support.logs import LogSocket, fields
 from tests.support.place import Place

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from admin_cli.main import totpctl as group
-from pam_totp import verifier
+from pam_totp.core import users
 from tests.cli.command import Totpctl
 from tests.cli.terminal import PROMPT, Terminals, secret_of
 from tests.support.logs import LogSocket, fields
@@ -44,7 +44,7 @@ SILENT = [
 @pytest.fixture
 def people(place: Place) -> Place:
     place.enrol("alice", recovery_codes=(RECOVERY,))
-    place.enrol("carol", status=verifier.SUSPENDED)
+    place.enrol("carol", status=users.SUSPENDED)
     return place
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pam_totp import otp, verifier
+from pam_totp.core import otp, verifier
 from tests.cli.terminal import PROMPT, Terminals, early_in_a_step
 from tests.support.place import Place, code_now, wrong_code
 

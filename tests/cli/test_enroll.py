@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from pam_totp import recovery, verifier
+from pam_totp.core import recovery, users
 from tests.cli.command import ME, Totpctl
 from tests.cli.terminal import PROMPT, Terminals, secret_of, uri_in
 from tests.support.place import Place, code_now
@@ -150,15 +150,15 @@ def test_if_missing_enrols_whoever_is_not(totpctl: Totpctl, place: Place) -> Non
 
 def test_who_must_enrol_is_active_afterwards(totpctl: Totpctl, place: Place) -> None:
     with place.open() as store, store.transaction("alice") as transaction:
-        transaction.save(verifier.UserRecord("alice", status=verifier.MUST_ENROLL))
+        transaction.save(users.UserRecord("alice", status=users.MUST_ENROLL))
     totpctl.done("enroll", "alice", "--if-missing", "--no-confirm")
-    assert verifier.ACTIVE == place.record("alice").status
+    assert users.ACTIVE == place.record("alice").status
 
 
 def test_whoever_is_suspended_stays_so_and_it_is_said(totpctl: Totpctl, place: Place) -> None:
-    place.enrol("alice", status=verifier.SUSPENDED)
+    place.enrol("alice", status=users.SUSPENDED)
     result = totpctl.done("enroll", "alice", "--label", "tablet", "--no-confirm")
-    assert verifier.SUSPENDED == place.record("alice").status
+    assert users.SUSPENDED == place.record("alice").status
     assert result.err.endswith("totpctl: warning: alice is suspended\n")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from admin_cli import ui
 from admin_cli.main import totpctl as group
-from pam_totp import config
+from pam_totp.system import config
 from tests.cli.command import ME, Totpctl
 from tests.support.place import Place
 

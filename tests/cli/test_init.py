@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import sealing
+from pam_totp.store import sealing
 from tests.cli.command import Totpctl, is_in_order
 from tests.support.place import Place
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import units
-from admin_cli.checks import listeners, service
-from admin_cli.sshd import command as sshd_command
-from admin_cli.sshd import process as sshd_process
-from admin_cli.switching import arming
+from admin_cli.doctor import service
+from admin_cli.enable import arming
+from admin_cli.host import listeners, units
+from admin_cli.host.sshd import command as sshd_command
+from admin_cli.host.sshd import process as sshd_process
 
 
 @pytest.fixture

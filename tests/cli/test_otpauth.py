@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from admin_cli.enrolment import otpauth
-from pam_totp import otp
-from pam_totp.verifier import Authenticator
+from admin_cli.commands.enrollment import otpauth
+from pam_totp.core import otp
+from pam_totp.core.users import Authenticator
 from tests.support.place import SECRET
 
 # What a configuration lets in as an issuer, and more than a passwd entry lets in as a name.

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from admin_cli import ui
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core.users import Authenticator, UserRecord
 from tests.cli.command import Totpctl
 from tests.cli.terminal import PROMPT, Terminals
 from tests.support.place import SECRET, Place, code_now

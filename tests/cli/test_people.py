@@ -6,12 +6,12 @@ import pwd
 
 import pytest
 
-from admin_cli.access.accounts import MAYBE, YES
 from admin_cli.access.becoming_root import Policy, in_words, ssh_obstacles
-from admin_cli.sshd.access import Ways
-from pam_totp import verifier
-from pam_totp.config import Config
-from pam_totp.verifier import Authenticator, UserRecord
+from admin_cli.host.accounts import MAYBE, YES
+from admin_cli.host.sshd.access import Ways
+from pam_totp.core import users
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.system.config import Config
 
 NOW = 1_800_000_000
 PHONE = (Authenticator("1", "phone", None),)
@@ -28,7 +28,7 @@ def alice() -> pwd.struct_passwd:
 
 @pytest.fixture(autouse=True)
 def _nobody_is_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("admin_cli.access.directory.group_ids", lambda entry: {entry.pw_gid})
+    monkeypatch.setattr("admin_cli.host.directory.group_ids", lambda entry: {entry.pw_gid})
 
 
 def why_denied(policy: Policy, entry: pwd.struct_passwd, *, password: bool) -> str:
@@ -53,19 +53,19 @@ def policy(record: UserRecord | None = None, settings: Config = Config()) -> Pol
         (None, Config(unenrolled="skip", unenrolled_until=NOW), NOT_ENROLLED),
         (None, Config(unenrolled="skip", unenrolled_until=NOW + 1), ""),
         (
-            ENROLLED._replace(status=verifier.SUSPENDED),
+            ENROLLED._replace(status=users.SUSPENDED),
             SKIP,
             "is suspended (totpctl resume alice)",
         ),
         (
-            UserRecord("alice", status=verifier.SUSPENDED),
+            UserRecord("alice", status=users.SUSPENDED),
             SKIP,
             "is suspended (totpctl resume alice)",
         ),
-        (UserRecord("alice", status=verifier.EXEMPT), Config(), ""),
-        (UserRecord("alice", status=verifier.EXEMPT, exempt_until=NOW), Config(), NOT_ENROLLED),
-        (UserRecord("alice", status=verifier.EXEMPT, exempt_until=NOW + 1), Config(), ""),
-        (UserRecord("alice", status=verifier.MUST_ENROLL), SKIP, NOT_ENROLLED),
+        (UserRecord("alice", status=users.EXEMPT), Config(), ""),
+        (UserRecord("alice", status=users.EXEMPT, exempt_until=NOW), Config(), NOT_ENROLLED),
+        (UserRecord("alice", status=users.EXEMPT, exempt_until=NOW + 1), Config(), ""),
+        (UserRecord("alice", status=users.MUST_ENROLL), SKIP, NOT_ENROLLED),
         (ENROLLED._replace(failures=99), Config(), ""),
         (
             ENROLLED._replace(failures=100),
@@ -88,7 +88,7 @@ def test_question_for_a_code_lets_in_who_can_answer_it(
 
 @pytest.mark.parametrize(
     ("record", "settings"),
-    [(None, ENROLL), (UserRecord("alice", status=verifier.MUST_ENROLL), Config())],
+    [(None, ENROLL), (UserRecord("alice", status=users.MUST_ENROLL), Config())],
 )
 def test_who_may_enrol_at_the_login_gets_in_behind_a_password_alone(
     alice: pwd.struct_passwd, record: UserRecord | None, settings: Config
@@ -102,7 +102,7 @@ def test_who_may_enrol_at_the_login_gets_in_behind_a_password_alone(
 def test_fix_of_a_suspension_comes_with_that_of_what_it_uncovers(
     alice: pwd.struct_passwd,
 ) -> None:
-    suspended = UserRecord("alice", status=verifier.SUSPENDED)
+    suspended = UserRecord("alice", status=users.SUSPENDED)
     expected = "is suspended (totpctl resume alice) and is not enrolled (totpctl enroll alice)"
     assert expected == why_denied(policy(suspended), alice, password=False)
 

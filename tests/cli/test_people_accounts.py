@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.access import accounts
-from admin_cli.access.accounts import MAYBE, NO, ONE_COMMAND, YES, Shadow
-from admin_cli.sshd import access as sshd_access
+from admin_cli.host import accounts
+from admin_cli.host.accounts import MAYBE, NO, ONE_COMMAND, YES, Shadow
+from admin_cli.host.sshd import access as sshd_access
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.access import accounts, sudoers
-from admin_cli.access.sudoers import Rule
+from admin_cli.host import accounts, sudoers
+from admin_cli.host.sudoers import Rule
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cvtsudoers") is None, reason="cvtsudoers comes with sudo"

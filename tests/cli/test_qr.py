@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.enrolment import otpauth, qr
-from pam_totp.verifier import Authenticator
+from admin_cli.commands.enrollment import otpauth, qr
+from pam_totp.core.users import Authenticator
 from tests.cli.terminal import (
     DARK,
     LIGHT,

@@ -6,7 +6,7 @@ import re
 import time
 from datetime import UTC, datetime
 
-from pam_totp import verifier
+from pam_totp.core import users
 from tests.cli.command import Totpctl
 from tests.support.place import Place
 
@@ -27,7 +27,7 @@ def used_at(place: Place, user: str, moment: int) -> None:
 def test_list_json_is_a_list_of_what_the_design_names(totpctl: Totpctl, place: Place) -> None:
     place.enrol("bob", recovery_codes=("0000-0000-0000-0001",))
     used_at(place, "bob", RFC_TIME)
-    place.enrol("alice", failures=7, throttled_until=RFC_TIME, status=verifier.SUSPENDED)
+    place.enrol("alice", failures=7, throttled_until=RFC_TIME, status=users.SUSPENDED)
     phone = {"label": "phone", "algorithm": "SHA1", "digits": 6, "period": 30}
     assert [
         {

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pam_totp import recovery, verifier
+from pam_totp.core import recovery, users, verifier
 from tests.cli.command import Totpctl
 from tests.cli.terminal import PROMPT, Terminals, secret_of
 from tests.support.place import RECOVERY_SALT, Place, code_now
@@ -81,9 +81,9 @@ def test_reset_forgets_wrong_codes(totpctl: Totpctl, place: Place) -> None:
 
 
 def test_reset_keeps_a_suspension_and_says_so(totpctl: Totpctl, place: Place) -> None:
-    place.enrol("alice", status=verifier.SUSPENDED)
+    place.enrol("alice", status=users.SUSPENDED)
     result = totpctl.done("reset", "alice", "--yes", "--no-confirm")
-    assert verifier.SUSPENDED == place.record("alice").status
+    assert users.SUSPENDED == place.record("alice").status
     assert result.err.endswith("totpctl: warning: alice is suspended\n")
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pam_totp.admission import EXEMPT, REQUIRED
-from pam_totp.verifier import ACTIVE, MUST_ENROLL, SUSPENDED
+from pam_totp.core.admission import EXEMPT, REQUIRED
+from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED
 from tests.cli.command import ME, Totpctl
 from tests.cli.rollout import AFTER, MY_GROUP, UNTIL, logged, put, put_rule, said, state
 from tests.support.logs import LogSocket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.admission import EXEMPT, REQUIRED, GroupRule
+from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
 from tests.cli.command import ME, Totpctl
 from tests.cli.rollout import (
     AFTER,

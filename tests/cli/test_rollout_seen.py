@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pam_totp.admission import EXEMPT, REQUIRED
-from pam_totp.verifier import ACTIVE, MUST_ENROLL, SUSPENDED
+from pam_totp.core.admission import EXEMPT, REQUIRED
+from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED
 from tests.cli.command import ME, Totpctl
 from tests.cli.rollout import AFTER, ANOTHER, MY_GROUP, OVER, UNTIL, put, put_rule, state
 from tests.support.place import Place

@@ -10,9 +10,10 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from admin_cli.host import files
 from admin_cli.main import totpctl as group
-from admin_cli.switching import files
-from pam_totp import pam_stack, sealing
+from pam_totp.stack import pam_stack
+from pam_totp.store import sealing
 from tests.cli.command import Result, Totpctl, is_in_order
 from tests.cli.terminal import Terminals
 from tests.support.logs import LogSocket, fields
@@ -162,7 +163,7 @@ def test_a_step_that_fails_says_that_logins_go_on_and_what_to_do(
         os.rename(place.store_path, place.folder / "lost")
 
     monkeypatch.setattr(files, "replace", replace_and_lose_the_store)
-    monkeypatch.setattr("pam_totp.audit.SYSLOG_SOCKET", "/nowhere")
+    monkeypatch.setattr("pam_totp.system.audit.SYSLOG_SOCKET", "/nowhere")
     result = run_here(place)
     assert result.exception
     assert "there is no store" in str(result.exception)
@@ -212,7 +213,7 @@ def pam_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: None
     folder = tmp_path / "pam.d"
     folder.mkdir()
     monkeypatch.setattr(pam_stack, "PAM_FOLDERS", (str(folder),))
-    monkeypatch.setattr("pam_totp.audit.SYSLOG_SOCKET", "/nowhere")
+    monkeypatch.setattr("pam_totp.system.audit.SYSLOG_SOCKET", "/nowhere")
     return folder
 
 

@@ -12,7 +12,7 @@ import click.testing
 import pytest
 
 from admin_cli.main import totpctl as group
-from pam_totp import lock_file
+from pam_totp.system import lock_file
 from tests.cli.command import Totpctl
 from tests.support.place import Place
 

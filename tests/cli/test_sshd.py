@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from admin_cli import sshd
-from admin_cli.sshd import drop_in_text as sshd_drop_in
-from admin_cli.sshd import files as sshd_files
+from admin_cli.host import sshd
+from admin_cli.host.sshd import drop_in_text as sshd_drop_in
+from admin_cli.host.sshd import files as sshd_files
 from tests.support.place import ROOT
 
 KEYS = ("code", "password+code", "skip")

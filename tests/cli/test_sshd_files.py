@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.sshd import files as sshd_files
-from admin_cli.sshd.files import Setting
+from admin_cli.host.sshd import files as sshd_files
+from admin_cli.host.sshd.files import Setting
 
 
 @pytest.fixture

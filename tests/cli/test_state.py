@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pam_totp import otp, verifier
+from pam_totp.core import otp, users, verifier
 from tests.cli.command import Totpctl
 from tests.support.place import Place, code_now
 
@@ -79,29 +79,29 @@ def test_unlock_leaves_a_last_accepted_step_of_now_alone(totpctl: Totpctl, place
 
 
 def test_unlock_keeps_a_suspension(totpctl: Totpctl, place: Place) -> None:
-    place.enrol("alice", status=verifier.SUSPENDED, failures=3)
+    place.enrol("alice", status=users.SUSPENDED, failures=3)
     totpctl.done("unlock", "alice")
-    assert verifier.SUSPENDED == place.record("alice").status
+    assert users.SUSPENDED == place.record("alice").status
 
 
 def test_suspend_then_resume_brings_the_user_back(totpctl: Totpctl, place: Place) -> None:
     place.enrol("alice")
     before = place.record("alice")
     assert "alice is suspended\n" == totpctl.done("suspend", "alice").err
-    assert verifier.SUSPENDED == place.record("alice").status
+    assert users.SUSPENDED == place.record("alice").status
     assert "alice is active\n" == totpctl.done("resume", "alice").err
     after = place.record("alice")
     assert before == after._replace(updated_at=before.updated_at)
 
 
 def test_resume_forgets_the_wrong_codes_of_the_suspension(totpctl: Totpctl, place: Place) -> None:
-    place.enrol("alice", status=verifier.SUSPENDED, failures=100, throttled_until=2**40)
+    place.enrol("alice", status=users.SUSPENDED, failures=100, throttled_until=2**40)
     totpctl.done("resume", "alice")
     record = place.record("alice")
-    assert (verifier.ACTIVE, 0, 0) == (record.status, record.failures, record.throttled_until)
+    assert (users.ACTIVE, 0, 0) == (record.status, record.failures, record.throttled_until)
 
 
-@pytest.mark.parametrize("status", [verifier.ACTIVE, verifier.EXEMPT, verifier.MUST_ENROLL])
+@pytest.mark.parametrize("status", [users.ACTIVE, users.EXEMPT, users.MUST_ENROLL])
 def test_resume_refuses_whoever_is_not_suspended(
     totpctl: Totpctl, place: Place, status: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_resume_refuses_whoever_is_not_suspended(
 def test_an_account_that_is_gone_keeps_its_record_within_reach(
     totpctl: Totpctl, place: Place, verb: str
 ) -> None:
-    place.enrol("gone", status=verifier.SUSPENDED)
+    place.enrol("gone", status=users.SUSPENDED)
     assert 0 == totpctl(verb, "gone").code
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import sshd, ui
-from admin_cli.switching import blocks, files, sshd_files, trial, trial_record
-from admin_cli.switching.trial import Change
-from admin_cli.switching.trial_record import ChangedFile, Damaged, Trial
-from pam_totp import pam_stack
+from admin_cli import ui
+from admin_cli.enable import blocks, sshd_files, trial, trial_record
+from admin_cli.enable.trial import Change
+from admin_cli.enable.trial_record import ChangedFile, Damaged, Trial
+from admin_cli.host import files, sshd
+from pam_totp.stack import pam_stack
 
 PASSWORD = "auth requisite pam_unix.so\n"
 LINES = "account required pam_unix.so\n"

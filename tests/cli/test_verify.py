@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from pam_totp import config, decision, otp, verifier
+from pam_totp.core import otp, users, verifier
+from pam_totp.login import decision
+from pam_totp.system import config
 from tests.cli.command import Result, Totpctl
 from tests.cli.terminal import Terminals, early_in_a_step
 from tests.support.place import Place, code_now, wrong_code
@@ -163,7 +165,7 @@ def test_the_end_of_the_input_is_no_answer(totpctl: Totpctl, place: Place) -> No
 def test_a_good_code_of_somebody_suspended_comes_with_a_warning(
     totpctl: Totpctl, place: Place
 ) -> None:
-    place.enrol("alice", status=verifier.SUSPENDED)
+    place.enrol("alice", status=users.SUSPENDED)
     result = verify(totpctl, code_now())
     assert 0 == result.code
     assert "totpctl: warning: alice is suspended: no code lets them in\n" in result.err

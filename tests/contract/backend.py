@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck
 
-from pam_totp.sealing import Sealer
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
+from pam_totp.store.sealing import Sealer
 
 if TYPE_CHECKING:
     from pam_totp.store import Store

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from pam_totp import store
-from pam_totp.store.pool import Pool
-from pam_totp.store.sqlite import SQLiteStore
+from pam_totp.store.sqlite.pool import Pool
+from pam_totp.store.sqlite.store import SQLiteStore
 from tests.support.place import Place
 from tests.support.rotating import enrol_people
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.errors import SealingError
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
+from pam_totp.system.errors import SealingError
 from tests.contract.backend import Backend
 from tests.contract.sample_records import full_record, phone
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pam_totp import otp, verifier
-from pam_totp.verifier import Answer, Policy
+from pam_totp.core import otp, verifier
+from pam_totp.core.verifier import Answer, Policy
 from tests.contract.backend import Backend
 from tests.contract.sample_records import NOW, ODD_NAMES
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pam_totp.admission import EXEMPT, REQUIRED, GroupRule
-from pam_totp.errors import PamTotpError
+from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
+from pam_totp.system.errors import PamTotpError
 from tests.contract.backend import Backend
 from tests.contract.sample_records import NOW, ODD_NAMES, full_record
 

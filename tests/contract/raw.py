@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
 from tests.contract.backend import SHARED, Backend
 from tests.contract.sample_records import (
     ODD_NAMES,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pam_totp import otp, verifier
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core import otp, users
+from pam_totp.core.users import Authenticator, UserRecord
 
 NOW = 1_900_000_000
 ODD_NAMES = (
@@ -81,9 +81,7 @@ def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> User
     return UserRecord(
         name,
         status=draw(
-            st.sampled_from(
-                (verifier.ACTIVE, verifier.SUSPENDED, verifier.EXEMPT, verifier.MUST_ENROLL)
-            )
+            st.sampled_from((users.ACTIVE, users.SUSPENDED, users.EXEMPT, users.MUST_ENROLL))
         ),
         failures=draw(st.integers(0, 10_000)),
         throttled_until=draw(times),
@@ -125,7 +123,7 @@ def full_record(name: str = "alice") -> UserRecord:
     """A record none of whose fields has its default, nor the value of another."""
     return UserRecord(
         name,
-        status=verifier.SUSPENDED,
+        status=users.SUSPENDED,
         failures=3,
         throttled_until=NOW + 30,
         recovery_salt=b"sixteen bytes of",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pam_totp.errors import Unavailable
+from pam_totp.system.errors import Unavailable
 from tests.contract.backend import Backend
 from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys

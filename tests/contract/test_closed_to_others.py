@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.store import glance
+from pam_totp.store.sqlite import glance
 from tests.support.place import Place
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import errors, store
+from pam_totp import store
+from pam_totp.system import errors
 from tests.contract.sample_records import full_record
 from tests.contract.saving import load, names_in, save
 from tests.faults.processes import Meet, together

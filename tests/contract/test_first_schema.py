@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.admission import GroupRule
-from pam_totp.errors import SchemaTooNew
-from pam_totp.store import schema
-from pam_totp.verifier import UserRecord
+from pam_totp.core.admission import GroupRule
+from pam_totp.core.users import UserRecord
+from pam_totp.store.sqlite import schema
+from pam_totp.system.errors import SchemaTooNew
 from tests.contract.raw import connect, dump
 from tests.contract.sample_records import full_record
 from tests.faults.processes import Meet, Waiting

@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from pam_totp.errors import SchemaTooNew
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
+from pam_totp.system.errors import SchemaTooNew
 from tests.contract.raw import connect, dump
 from tests.contract.sample_records import full_record
 from tests.contract.saving import load, save

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import errors, store, trusted_files
-from pam_totp.errors import StoreCorrupt, StoreUnavailable
-from pam_totp.store import database, lasting_files
+from pam_totp import store
+from pam_totp.store.sqlite import database, lasting_files
+from pam_totp.system import errors, trusted_files
+from pam_totp.system.errors import StoreCorrupt, StoreUnavailable
 from tests.contract.raw import connect
 from tests.contract.sample_records import full_record
 from tests.contract.saving import load, names_in, save

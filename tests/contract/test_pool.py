@@ -14,17 +14,17 @@ from types import ModuleType
 import pytest
 
 from pam_totp import store
-from pam_totp.errors import (
+from pam_totp.store.sealing import generate_key_file
+from pam_totp.store.sqlite import database, lasting_files, opening, pool, reserve, schema
+from pam_totp.store.sqlite.pool import Pool
+from pam_totp.store.sqlite.store import SQLiteStore
+from pam_totp.system.errors import (
     InsecureFile,
     PamTotpError,
     SchemaTooNew,
     SealingError,
     StoreMissing,
 )
-from pam_totp.sealing import generate_key_file
-from pam_totp.store import database, lasting_files, pool, reserve, schema
-from pam_totp.store.pool import Pool
-from pam_totp.store.sqlite import SQLiteStore
 from tests.contract.store_contract import StoreContract
 from tests.contract.test_pool_writers import count_failure
 from tests.contract.test_sqlite_store import SQLiteBackend
@@ -231,7 +231,7 @@ def test_a_store_whose_log_was_removed_is_opened_anew_and_has_lost_nothing(
     keeper.close_idle(linger=0)
     assert ["store.db", "store.db-shm", "store.db-wal"] == beside(place)
     assert not lasting_files.has_content(f"{place.store_path}-wal")
-    with SQLiteStore(database.open_database(str(place.store_path)), place.sealer()) as opened:
+    with SQLiteStore(opening.open_database(str(place.store_path)), place.sealer()) as opened:
         record = opened.load("alice")
         assert [] == opened.check()
     assert record is not None

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pam_totp.errors import PamTotpError, StoreUnavailable
-from pam_totp.store import database, pool
-from pam_totp.store.pool import Pool
+from pam_totp.store.sqlite import database, pool
+from pam_totp.store.sqlite.pool import Pool
+from pam_totp.system.errors import PamTotpError, StoreUnavailable
 from tests.support.place import Place
 
 

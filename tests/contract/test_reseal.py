@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp.errors import SealingError, StoreUnavailable
-from pam_totp.sealing import new_sealer
-from pam_totp.store import database, resealing
-from pam_totp.store.pool import Pool
-from pam_totp.verifier import Authenticator
+from pam_totp.core.users import Authenticator
+from pam_totp.store.sealing import new_sealer
+from pam_totp.store.sqlite import database, resealing
+from pam_totp.store.sqlite.pool import Pool
+from pam_totp.system.errors import SealingError, StoreUnavailable
 from tests.contract.raw import connect
 from tests.support.place import Place
 from tests.support.rotating import (

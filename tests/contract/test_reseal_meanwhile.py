@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp import store
-from pam_totp.errors import SealingError
-from pam_totp.sealing import Sealer, new_sealer
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.store.sealing import Sealer, new_sealer
+from pam_totp.system.errors import SealingError
 from tests.contract.backend import SHARED
 from tests.contract.raw import connect
 from tests.support.place import Place
@@ -131,7 +131,7 @@ def test_a_key_that_was_never_the_store_s_is_refused_however_it_changes(
         reads.append(path)
         return new_sealer(path)
 
-    monkeypatch.setattr("pam_totp.sealing.read_sealer", read)
+    monkeypatch.setattr("pam_totp.store.sealing.read_sealer", read)
     with pytest.raises(SealingError, match="is sealed with another"):
         store.open_store(str(people.store_path), new_sealer(str(people.key_path)))
     assert 0 < len(reads) < 10

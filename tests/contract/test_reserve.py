@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pam_totp.errors import StoreUnavailable
-from pam_totp.store import lasting_files, reserve
-from pam_totp.store.database import Database
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.store.sqlite import lasting_files, reserve
+from pam_totp.store.sqlite.database import Database
+from pam_totp.system.errors import StoreUnavailable
 from tests.support.place import SECRET, Place
 
 

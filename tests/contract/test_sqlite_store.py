@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pam_totp.store import transactions
+from pam_totp.store.sqlite import transactions
 from tests.contract.backend import Backend
 from tests.contract.sample_records import full_record
 from tests.contract.store_contract import StoreContract

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.admission import EXEMPT, REQUIRED, GroupRule
-from pam_totp.store import schema
+from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
+from pam_totp.store.sqlite import schema
 from tests.contract.test_first_schema import ALICE, connect, dump, load, old
 from tests.support.place import ROOT, Place
 
@@ -23,7 +23,8 @@ def previous(tmp_path: Path) -> Path:
     library = tmp_path / "previous"
     ignored = shutil.ignore_patterns("__pycache__", "native")
     shutil.copytree(ROOT / "pam_totp", library / "pam_totp", ignore=ignored)
-    with (library / "pam_totp" / "store" / "schema.py").open("a", encoding="utf-8") as file:
+    schema_file = library / "pam_totp" / "store" / "sqlite" / "schema.py"
+    with schema_file.open("a", encoding="utf-8") as file:
         file.write("\nMIGRATIONS = MIGRATIONS[:1]\n")
     return library
 

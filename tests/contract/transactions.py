@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from pam_totp.errors import PamTotpError
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
+from pam_totp.system.errors import PamTotpError
 from tests.contract.backend import Backend
 from tests.contract.sample_records import NOW, full_record, phone, tablet, without_secrets
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from admin_cli.main import totpctl
-from pam_totp import config, pam_stack
+from pam_totp.stack import pam_stack
+from pam_totp.system import config
 from tests.docs.blocks import Block, all_blocks
 from tests.unit import logfmt
 from tests.unit.pages import read, rows

@@ -18,7 +18,7 @@ printf 'auth sufficient pam_unix.so\\nauth required pam_deny.so\\n' >/etc/pam.d/
 printf 'auth include system-auth\\naccount include system-auth\\n' >/etc/pam.d/login
 """
 TRIAL = """
-from admin_cli.switching import trial_record
+from admin_cli.enable import trial_record
 boot, now = trial_record.read_boot()
 trial_record.write(trial_record.Trial("1", 0, 600, {boot}, now, ("sudo",), None, ()))
 """
@@ -220,7 +220,7 @@ CASES = [
     (
         "sudo-i",
         "printf '@include common-auth\\n' >/etc/pam.d/sudo-i; "
-        + our_python("from admin_cli.switching import enabled; enabled.forget(['sudo-i'])"),
+        + our_python("from admin_cli.host import enabled; enabled.forget(['sudo-i'])"),
         "/etc/pam.d/sudo-i does not",
     ),
     ("sudo-other-code administrators", in_sudoers("Defaults rootpw"), "sudoers says rootpw"),

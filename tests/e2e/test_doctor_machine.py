@@ -48,7 +48,8 @@ ELSEWHERE = f"mount -t tmpfs none /run; mkdir /run/pam_totp; {our_python(LISTENI
 def record(change: str) -> str:
     """Change the record of alice; ``phone`` is her authenticator."""
     return our_python(
-        "from pam_totp import sealing, store\n"
+        "from pam_totp import store\n"
+        "from pam_totp.store import sealing\n"
         f"opened = store.open_store('{STORE}', sealing.read_sealer('{KEY}'))\n"
         "with opened.transaction('alice') as own:\n"
         "    record = own.record\n"
@@ -81,7 +82,11 @@ CASES = [
     ("permissions", f"chmod 0644 {KEY}", f"{KEY}: is readable by others"),
     ("permissions", f"chmod o+w {STORE}; chmod 0700 {FOLDER}", f"{STORE}: is writable by others"),
     ("permissions", f"chmod 0755 {FOLDER}; chmod 0644 {STORE}", f"{STORE}: others may read it"),
-    ("permissions", "chown nobody /usr/lib/pam_totp/pam_totp/login.py", "login.py: is owned by"),
+    (
+        "permissions",
+        "chown nobody /usr/lib/pam_totp/pam_totp/login/flow.py",
+        "flow.py: is owned by",
+    ),
     ("permissions", f"chmod g+w {MODULE}", "pam_totp.so: is writable by others"),
     ("key-mode", f"chmod 0 {KEY}", "(mode 0000)"),
     ("store", f"rm {STORE}*", "there is no store"),
@@ -195,8 +200,12 @@ CASES = [
     # the programs
     ("module", f"rm {MODULE}", "pam_totp.so is not among the PAM modules"),
     ("module", f"for m in {MODULE}; do echo junk >$m; done", "cannot be loaded: OSError"),
-    ("worker", "rm /usr/lib/pam_totp/pam_totp/service.py", "No module named 'pam_totp.service'"),
-    ("worker", "echo 'import nosuch' >>/usr/lib/pam_totp/pam_totp/login.py", "'nosuch'"),
+    (
+        "worker",
+        "rm /usr/lib/pam_totp/pam_totp/service/server.py",
+        "No module named 'pam_totp.service'",
+    ),
+    ("worker", "echo 'import nosuch' >>/usr/lib/pam_totp/pam_totp/login/flow.py", "'nosuch'"),
     ("worker", "rm /usr/lib/pam_totp/worker", "does not start"),
     ("pam-python", f"{PAM_PYTHON} rm -f {PAM_PYTHON_FILES}", "is not installed"),
     (

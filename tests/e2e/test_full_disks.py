@@ -105,7 +105,7 @@ set -eu
 cd /mnt
 PYTHONPATH={root} /usr/bin/python3 - file <<'END'
 import errno, os, sys
-from admin_cli.switching import files
+from admin_cli.host import files
 path = os.path.abspath(sys.argv[1])
 files.replace(path, b"before" * 100)
 files.keep_spare(path, 6000)

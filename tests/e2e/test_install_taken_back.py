@@ -44,7 +44,7 @@ BROKEN = {"selftest": "raise SystemError", "postinst": "this is no Python"}
 def test_version_that_does_not_work_is_taken_back(machine: Machine, line: str) -> None:
     install(machine)
     good = machine.read(VERIFIER)
-    bring(machine, package.with_a_last_line("verifier.py", line))
+    bring(machine, package.with_a_last_line("core/verifier.py", line))
     done = install(machine)
     assert 1 == done.returncode
     assert "the previous one is back in place" in done.stderr
@@ -56,7 +56,7 @@ def test_version_that_does_not_work_is_taken_back(machine: Machine, line: str) -
 
 def test_first_version_that_does_not_work_changed_no_login(machine: Machine) -> None:
     before = pam_and_ssh(machine)
-    bring(machine, package.with_a_last_line("verifier.py", BROKEN["selftest"]))
+    bring(machine, package.with_a_last_line("core/verifier.py", BROKEN["selftest"]))
     done = install(machine)
     assert 1 == done.returncode
     assert "do not put pam_totp into a PAM file yet" in done.stderr
@@ -79,7 +79,7 @@ def hold_dpkg(machine: Machine) -> None:
 
 def test_interrupted_upgrade_is_finished(machine: Machine) -> None:
     install(machine)
-    bring(machine, package.with_a_last_line("verifier.py", "# newer"))
+    bring(machine, package.with_a_last_line("core/verifier.py", "# newer"))
     hold_dpkg(machine)
     terminal = machine.spawn(INSTALLER)
     wait_for(machine, "/root/reached")
@@ -95,7 +95,7 @@ def test_interrupted_upgrade_is_finished(machine: Machine) -> None:
 def test_upgrade_that_is_interrupted_again_is_taken_back(machine: Machine) -> None:
     install(machine)
     good = machine.read(VERIFIER)
-    bring(machine, package.with_a_last_line("verifier.py", "# newer"))
+    bring(machine, package.with_a_last_line("core/verifier.py", "# newer"))
     hold_dpkg(machine)
     terminal = machine.spawn(INSTALLER)
     wait_for(machine, "/root/reached")
@@ -112,14 +112,14 @@ def test_upgrade_that_is_interrupted_again_is_taken_back(machine: Machine) -> No
 
 def test_killed_upgrade_is_finished_by_the_next_run(machine: Machine) -> None:
     install(machine)
-    bring(machine, package.with_a_last_line("verifier.py", "# newer"))
+    bring(machine, package.with_a_last_line("core/verifier.py", "# newer"))
     hold_dpkg(machine)
     machine.spawn(INSTALLER)
     wait_for(machine, "/root/reached")
     machine.run("sh", "-c", "kill -KILL $(pgrep -x 'install.sh|apt-get|dpkg|pam-auth-update')")
     assert "iF " == state(machine)
     assert exists(machine, f"{CACHE}/previous.deb")
-    bring(machine, package.with_a_last_line("verifier.py", BROKEN["selftest"]))
+    bring(machine, package.with_a_last_line("core/verifier.py", BROKEN["selftest"]))
     done = install(machine)
     assert "the previous one is back in place" in done.stderr
     assert machine.read(VERIFIER) == package_file()
@@ -164,7 +164,7 @@ def test_installation_that_is_no_package_comes_back_if_the_package_fails(
         "find /usr -path '*totp*' -type f ! -name '*.pyc' | sort | xargs sha256sum",
     )
     before = taken_over.run(*listing).stdout
-    bring(taken_over, package.with_a_last_line("verifier.py", BROKEN["selftest"]))
+    bring(taken_over, package.with_a_last_line("core/verifier.py", BROKEN["selftest"]))
     done = install(taken_over)
     assert 1 == done.returncode
     assert "the previous one is back in place" in done.stderr

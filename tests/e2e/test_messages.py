@@ -68,7 +68,9 @@ def sudo(machine: Machine) -> Door:
 def fail(machine: Machine, times: int, name: str = "alice") -> None:
     """Have a user fail so often, where nobody waits for it."""
     script = (
-        "from pam_totp import config, sealing, store\n"
+        "from pam_totp import store\n"
+        "from pam_totp.store import sealing\n"
+        "from pam_totp.system import config\n"
         "settings = config.load().config\n"
         "sealer = sealing.read_sealer(settings.sealing_key)\n"
         "with store.open_store(settings.store, sealer) as opened, "

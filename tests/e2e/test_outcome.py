@@ -10,7 +10,8 @@ import click
 import pytest
 
 from admin_cli import main
-from admin_cli.switching import arming, outcome, switch, trial
+from admin_cli.commands import outcome
+from admin_cli.enable import arming, switch, trial
 from tests.e2e.conftest import Prepared
 from tests.support import enabling
 from tests.support.enabling import totpctl

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from admin_cli import sshd
+from admin_cli.host import sshd
 from tests.e2e.conftest import Prepared
 from tests.support import product
 from tests.support.machine import Machine
@@ -23,7 +23,7 @@ _PROGRAM = """
 import json, sys
 from admin_cli.access import shut_out
 from admin_cli.session import Session
-from pam_totp.config import DEFAULT_PATH
+from pam_totp.system.config import DEFAULT_PATH
 service, keys, ours = json.loads(sys.argv[1])
 verdict = shut_out.shut_out(service, keys, Session(DEFAULT_PATH))
 people = sorted(person.name for person in verdict.people if person.name in ours)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from admin_cli import sshd
+from admin_cli.host import sshd
 from tests.support.machine import SSH_PORT, Account, Machine, Terminal
 from tests.support.place import ROOT
 
@@ -23,8 +23,9 @@ KEYS = ("code", "password+code", "skip")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 _PROGRAM = """
 import json, sys
-from admin_cli import sshd, ui
-from admin_cli.sshd import process as sshd_process
+from admin_cli import ui
+from admin_cli.host import sshd
+from admin_cli.host.sshd import process as sshd_process
 try:
     print(json.dumps(eval(sys.argv[1])))
 except ui.CommandFailed as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import audit, decision, identity, login
+from pam_totp.login import decision, flow, identity
+from pam_totp.system import audit
 from tests.faults.fake_pam import Accounts, Clock
 from tests.support.logs import LogSocket
 
@@ -28,7 +29,7 @@ def nobodys_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every login, which a test moves."""
     clock = Clock()
-    monkeypatch.setattr(login, "time", clock)
+    monkeypatch.setattr(flow, "time", clock)
     monkeypatch.setattr(decision, "time", clock)
     return clock
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from pam_totp.login import PAM_SUCCESS
+from pam_totp.login.flow import PAM_SUCCESS
 from tests.faults.fake_pam import Clock, log_in
 from tests.support.place import Place
 

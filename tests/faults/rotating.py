@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from admin_cli import rotation
+from admin_cli.commands import rotation
 from admin_cli.session import Session
-from pam_totp import sealing
-from pam_totp.login import PAM_SUCCESS
+from pam_totp.login.flow import PAM_SUCCESS
+from pam_totp.store import sealing
 from tests.faults.fake_pam import Clock, log_in
 from tests.support.place import Place
 

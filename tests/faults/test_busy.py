@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import login, recovery, verifier
-from pam_totp.login import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS
-from pam_totp.store import database
+from pam_totp.core import recovery, users
+from pam_totp.login import flow
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS
+from pam_totp.store.sqlite import database
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting, together
 from tests.support.logs import fields
@@ -25,7 +26,7 @@ def holding(place: Place, user: str = "bob") -> Waiting:
     def hold(pause: Meet) -> str:
         with place.open() as store, store.transaction(user) as transaction:
             pause()
-            record = transaction.record or verifier.UserRecord(user)
+            record = transaction.record or users.UserRecord(user)
             transaction.save(record._replace(failures=record.failures + 1))
         return "saved"
 
@@ -43,7 +44,7 @@ def write_at_once(place: Place, user: str) -> None:
     def write(_number: int, _meet: Meet) -> str:
         database.BUSY_TIMEOUT = 0
         with place.open() as store, store.transaction(user) as transaction:
-            record = transaction.record or verifier.UserRecord(user)
+            record = transaction.record or users.UserRecord(user)
             transaction.save(record._replace(failures=record.failures + 1))
         return "written"
 
@@ -152,20 +153,20 @@ def write_at_once_from_here(place: Place, user: str) -> None:
     with place.open() as store:
         store.database.execute("PRAGMA busy_timeout = 0")
         with store.transaction(user) as transaction:
-            transaction.save(verifier.UserRecord(user, failures=1))
+            transaction.save(users.UserRecord(user, failures=1))
 
 
 def test_what_changes_while_the_person_types_counts(place: Place, clock: Clock) -> None:
     """Suspended, removed, enrolled anew or throttled meanwhile: the answer is judged by that."""
 
-    def typing(change: Callable[[verifier.UserRecord], verifier.UserRecord | None]):
+    def typing(change: Callable[[users.UserRecord], users.UserRecord | None]):
         code = clock.code()
         with place.open() as store, store.transaction("alice") as transaction:
             assert transaction.record is not None
             transaction.save(change(transaction.record))
         yield code
 
-    def changed(change: Callable[[verifier.UserRecord], verifier.UserRecord | None]) -> int:
+    def changed(change: Callable[[users.UserRecord], users.UserRecord | None]) -> int:
         place.enrol("alice")
         code = log_in(place, typing(change))
         with place.open() as store, store.transaction("alice") as transaction:
@@ -173,8 +174,8 @@ def test_what_changes_while_the_person_types_counts(place: Place, clock: Clock) 
         return code
 
     assert PAM_SUCCESS == changed(lambda record: record)
-    assert PAM_AUTH_ERR == changed(lambda record: record._replace(status=verifier.SUSPENDED))
+    assert PAM_AUTH_ERR == changed(lambda record: record._replace(status=users.SUSPENDED))
     assert PAM_AUTH_ERR == changed(lambda record: record._replace(authenticators=()))
     assert PAM_AUTH_ERR == changed(lambda record: None)
     locked = changed(lambda record: record._replace(failures=100))
-    assert login.PAM_MAXTRIES == locked
+    assert flow.PAM_MAXTRIES == locked

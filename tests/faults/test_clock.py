@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pam_totp import messages
-from pam_totp.login import PAM_AUTH_ERR, PAM_MAXTRIES, PAM_SUCCESS
+from pam_totp.login import messages
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_MAXTRIES, PAM_SUCCESS
 from tests.faults.fake_pam import Clock, log_in
 from tests.support.logs import fields
 from tests.support.place import Place

@@ -11,13 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import config, sealing
-from pam_totp.login import (
-    PAM_AUTH_ERR,
-    PAM_AUTHINFO_UNAVAIL,
-    PAM_IGNORE,
-    PAM_SUCCESS,
-)
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_IGNORE, PAM_SUCCESS
+from pam_totp.store import sealing
+from pam_totp.system import config
 from tests.faults.damage import PAGE, Damage, News, alices_place, noise, sql
 from tests.faults.fake_pam import Clock, log_in
 from tests.support.logs import fields

@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.login import (
-    PAM_AUTH_ERR,
-    PAM_AUTHINFO_UNAVAIL,
-    PAM_SUCCESS,
-)
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS
 from tests.faults.damage import SECTOR, News, alices_place, noise
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting

@@ -11,15 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.admission import GroupRule
-from pam_totp.errors import Unavailable
-from pam_totp.login import (
-    PAM_AUTHINFO_UNAVAIL,
-    PAM_IGNORE,
-    PAM_SUCCESS,
-)
-from pam_totp.store import reserve
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core.admission import GroupRule
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.login.flow import PAM_AUTHINFO_UNAVAIL, PAM_IGNORE, PAM_SUCCESS
+from pam_totp.store.sqlite import reserve
+from pam_totp.system.errors import Unavailable
 from tests.faults.damage import PAGE, SECTOR, News, alices_place, sql
 from tests.faults.fake_pam import Clock, log_in
 from tests.support.logs import fields

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pam_totp import store
-from pam_totp.errors import Unavailable
-from pam_totp.login import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS
-from pam_totp.store import schema
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS
+from pam_totp.store.sqlite import schema
+from pam_totp.system.errors import Unavailable
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting
 from tests.faults.tracing import traced
@@ -296,7 +296,7 @@ def test_a_dead_logger_locks_nobody_out(
 ) -> None:
     place.enrol("alice")
     for path in (tmp_path, "/dev/null", "/nowhere", "x" * 200):
-        monkeypatch.setattr("pam_totp.audit.SYSLOG_SOCKET", str(path))
+        monkeypatch.setattr("pam_totp.system.audit.SYSLOG_SOCKET", str(path))
         clock.now += 30
         assert PAM_SUCCESS == log_in(place, clock.code())
     assert os.listdir(tmp_path)

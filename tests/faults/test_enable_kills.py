@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from admin_cli import sshd, ui
-from admin_cli.switching import arming, enabled, files, switch, trial, trial_record
-from admin_cli.switching.trial import Change
-from pam_totp import pam_stack
+from admin_cli import ui
+from admin_cli.enable import arming, switch, trial, trial_record
+from admin_cli.enable.trial import Change
+from admin_cli.host import enabled, files, sshd
+from pam_totp.stack import pam_stack
 from tests.faults.processes import Meet
 from tests.faults.tracing import schedule, traced
 

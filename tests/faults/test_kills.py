@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from pam_totp import store
-from pam_totp.login import PAM_AUTH_ERR, PAM_SUCCESS
-from pam_totp.store import reserve, schema
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
+from pam_totp.store.sqlite import reserve, schema
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting
 from tests.faults.tracing import schedule, traced
@@ -267,7 +267,7 @@ def test_what_a_killed_login_had_committed_is_not_lost_with_its_process(
     code = clock.code()
 
     def log_in_and_stay_open(pause: Meet) -> None:
-        monkeypatch.setattr("pam_totp.store.sqlite.SQLiteStore.close", lambda _store: pause())
+        monkeypatch.setattr("pam_totp.store.sqlite.store.SQLiteStore.close", lambda _store: pause())
         log_in(place, [code])
 
     with Waiting(log_in_and_stay_open) as process:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp import recovery
-from pam_totp.login import PAM_AUTH_ERR, PAM_MAXTRIES, PAM_SUCCESS
+from pam_totp.core import recovery
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_MAXTRIES, PAM_SUCCESS
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, together
 from tests.support.place import Place

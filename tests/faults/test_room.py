@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.login import PAM_AUTH_ERR, PAM_SUCCESS
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
 from tests.faults.conftest import disk_of
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.test_disk import fill

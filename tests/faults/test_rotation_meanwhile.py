@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from admin_cli import rotation, ui
+from admin_cli import ui
+from admin_cli.commands import rotation
 from admin_cli.main import totpctl
-from pam_totp import decision, login, store
-from pam_totp.login import PAM_SUCCESS
-from pam_totp.store import resealing
+from pam_totp import store
+from pam_totp.login import decision, flow
+from pam_totp.login.flow import PAM_SUCCESS
+from pam_totp.store.sqlite import resealing
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, together
 from tests.faults.rotating import (
@@ -85,7 +87,7 @@ def test_of_all_who_log_in_and_enrol_meanwhile_nobody_is_denied_and_nothing_is_l
 
 def serve(place: Place, clock: Clock, is_over: Callable[[], bool]) -> tuple[set[int], list[str]]:
     """Do the same on threads, over connections that stay open, as a service does."""
-    login.Uninterrupted = decision.Uninterrupted = threading.Lock  # type: ignore[misc,assignment]
+    flow.Uninterrupted = decision.Uninterrupted = threading.Lock  # type: ignore[misc,assignment]
     keeper, results, enrolled = store.keep_connections(), list[int](), list[str]()
     threads = [
         threading.Thread(target=act)

@@ -39,8 +39,8 @@ NEXT = Build(
     "next",
     "--no-tests --version 8.0",
     f"""
-    sed -i '/^MIGRATIONS = /,/^)$/s/^)$/    "{_COLUMN}",\\n)/' pam_totp/store/schema.py
-    grep -q of_tomorrow pam_totp/store/schema.py
+    sed -i '/^MIGRATIONS = /,/^)$/s/^)$/    "{_COLUMN}",\\n)/' pam_totp/store/sqlite/schema.py
+    grep -q of_tomorrow pam_totp/store/sqlite/schema.py
     echo '# a setting of tomorrow' >>packaging/pam_totp.conf
     """,
 )

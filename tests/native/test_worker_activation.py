@@ -18,7 +18,7 @@ from tests.native.worker_side import Client, Worker
 from tests.support.place import Place, code_now
 
 IDLE_SECONDS = 1.5
-SOON_IDLE = ("service.py", "IDLE_SECONDS = 300.0", f"IDLE_SECONDS = {IDLE_SECONDS}")
+SOON_IDLE = ("service/server.py", "IDLE_SECONDS = 300.0", f"IDLE_SECONDS = {IDLE_SECONDS}")
 
 
 class Systemd:

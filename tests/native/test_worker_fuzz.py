@@ -17,8 +17,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from pam_totp import handle, hook, login, wire, worker
-from pam_totp.worker import Peer
+from pam_totp import hook
+from pam_totp.login import flow
+from pam_totp.service import handle, wire, worker
+from pam_totp.service.worker import Peer
 from tests.native import worker_side as side
 from tests.support import logs
 from tests.support.logs import LogSocket
@@ -93,7 +95,7 @@ class Served:
         return received
 
     def _check(self, received: list[bytes]) -> None:
-        assert not {login.PAM_SUCCESS, login.PAM_IGNORE} & set(self.codes)
+        assert not {flow.PAM_SUCCESS, flow.PAM_IGNORE} & set(self.codes)
         for packet in received:
             assert (b"PT\1", True) == (packet[:3], packet[3] in range(16, 20))
             assert len(packet) < wire.MAX_PACKET
@@ -123,7 +125,7 @@ def served(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Ser
         return pwd.struct_passwd((name, "x", 0, 0, "", "/", "/bin/sh"))
 
     monkeypatch.setattr(hook, "pam_sm_authenticate", watched)
-    monkeypatch.setattr(login.identity.pwd, "getpwnam", everybody)
+    monkeypatch.setattr(flow.identity.pwd, "getpwnam", everybody)
     return served
 
 

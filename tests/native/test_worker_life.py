@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.store import lasting_files
+from pam_totp.store.sqlite import lasting_files
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Worker
 from tests.support.place import Place, code_now
 
-SHORT_GRACE = ("service.py", "GRACE_SECONDS = 5.0", "GRACE_SECONDS = 1.0")
+SHORT_GRACE = ("service/server.py", "GRACE_SECONDS = 5.0", "GRACE_SECONDS = 1.0")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core.users import Authenticator, UserRecord
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome, Worker
 from tests.support.place import SECRET, Place, code_now, wrong_code
@@ -132,7 +132,7 @@ def threads_of(pid: int) -> int:
 
 
 def test_one_connection_too_many_is_refused_and_the_next_one_served(place: Place) -> None:
-    few = ("service.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 20")
+    few = ("service/server.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 20")
     enrol(place, 22)
     with side.worker_in_a_folder(side.EVERYBODY, few) as worker:
         worker.listen()
@@ -148,9 +148,9 @@ def test_one_connection_too_many_is_refused_and_the_next_one_served(place: Place
 
 def test_threads_that_cannot_be_started_are_refused_logins(place: Place) -> None:
     """And the service goes on: a module of root starts a worker of its own."""
-    none = ("service.py", "_thread.start_new_thread(self._accept, ())", "self._start()")
+    none = ("service/server.py", "_thread.start_new_thread(self._accept, ())", "self._start()")
     start = (
-        "service.py",
+        "service/server.py",
         "    def _accept(self)",
         "    def _start(self):\n"
         "        if len(os.listdir('/proc/self/task')) > 5:\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.store import lasting_files
+from pam_totp.store.sqlite import lasting_files
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome, Worker
 from tests.support.logs import fields

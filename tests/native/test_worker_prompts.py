@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pam_totp.prompts import MAX_OF_ONE_PLACE, TELL_SHARE
+from pam_totp.service.prompts import MAX_OF_ONE_PLACE, TELL_SHARE
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Worker
 from tests.support.place import Place, code_now

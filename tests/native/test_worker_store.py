@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import login
-from pam_totp.sealing import generate_key_file
-from pam_totp.store import lasting_files, schema
+from pam_totp.login import flow
+from pam_totp.store.sealing import generate_key_file
+from pam_totp.store.sqlite import lasting_files, schema
 from tests.faults import fake_pam, processes
 from tests.native import worker_side as side
 from tests.native.worker_side import Worker
 from tests.support import rotating
 from tests.support.place import Place, code_now, wrong_code
 
-IMPATIENT = ("store/database.py", "BUSY_TIMEOUT = 5.0", "BUSY_TIMEOUT = 1.0")
+IMPATIENT = ("store/sqlite/database.py", "BUSY_TIMEOUT = 5.0", "BUSY_TIMEOUT = 1.0")
 ME = "root"  # everybody's first account: these tests log in through the real directory too
 
 
@@ -84,7 +84,7 @@ def test_a_code_is_good_once_for_the_service_and_other_processes_at_the_same_mom
         if number % 2:
             return worker.log_in(packet, code).code
         handle = fake_pam.Handle(ME, (code,))
-        return login.authenticate(handle, 0, [f"config={place.config_path}", "attempts=1"])
+        return flow.authenticate(handle, 0, [f"config={place.config_path}", "attempts=1"])
 
     codes = processes.together(20, log_in)
     assert [0] + [7] * 19 == sorted(codes)

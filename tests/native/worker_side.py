@@ -31,7 +31,7 @@ PAM_MAXTRIES, PAM_CONV_ERR, PAM_IGNORE = 11, 19, 25
 
 # In a copy: whoever asks has an account. So hundreds can log in.
 EVERYBODY = (
-    "identity.py",
+    "login/identity.py",
     'return pwd.getpwnam(os.fsdecode(user.encode("utf-8")))',
     'return pwd.struct_passwd((user, "x", os.getuid(), os.getgid(), "", "/", "/bin/sh"))',
 )

@@ -26,12 +26,13 @@ _FAKE = """#!{python}
 import os, pwd, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {root!r})
-from pam_totp import audit, config, pam_stack
+from pam_totp.stack import pam_stack
+from pam_totp.system import audit, config
 audit.SYSLOG_SOCKET = {log!r}
 config.DEFAULT_PATH = {config!r}
 pam_stack.PAM_FOLDERS = ({pam!r},)
 os.geteuid = lambda: {euid}
-from admin_cli.access import directory
+from admin_cli.host import directory
 directory.people = lambda: [
     pwd.struct_passwd((name, "x", 4000, 4000, "", "/", "/bin/sh")) for name in {accounts!r}
 ] + [pwd.struct_passwd(("daemon", "x", 1, 1, "", "/", "/usr/sbin/nologin"))]

@@ -9,7 +9,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
 from tests.support.place import ROOT
 
 DEBIAN = ROOT / "packaging" / "debian"

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from admin_cli.switching import pam_file
-from pam_totp import pam_stack
-from pam_totp.pam_lines import NotUnderstood
+from admin_cli.host import pam_file
+from pam_totp.stack import pam_stack
+from pam_totp.stack.pam_lines import NotUnderstood
 from tests.support.place import ROOT
 from tests.unit.pam_files import Read, Went, distribution, log_in
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.verifier import SUSPENDED
+from pam_totp.core.users import SUSPENDED
 from tests.packaging.completing import Shelf, Shell
 from tests.support.place import Place
 

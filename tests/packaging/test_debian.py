@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pam_totp
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
 from tests.packaging.debian_package import (
     DEBIAN,
     NAME,

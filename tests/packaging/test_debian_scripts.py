@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
 from tests.packaging.debian_package import DEBIAN, NAME, Scripts, run
 
 KNOWN = len(schema.MIGRATIONS)

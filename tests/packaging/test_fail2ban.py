@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from pam_totp import audit, login
-from pam_totp.audit import Source
-from pam_totp.verifier import SUSPENDED
+from pam_totp.core.users import SUSPENDED
+from pam_totp.login import flow
+from pam_totp.system import audit
+from pam_totp.system.audit import Source
 from tests.packaging.fail2ban import FILTER, Fail2ban, unpacked
 from tests.support.logs import LogSocket
 from tests.support.place import Place, code_at, wrong_code
@@ -42,7 +43,7 @@ def fail2ban(tmp_path_factory: pytest.TempPathFactory) -> Fail2ban:
 def door(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Door:
     """sshd, as root and the worker know it; root is enrolled: everybody has an account of root."""
     clock = Clock()
-    monkeypatch.setattr(login.time, "time", lambda: clock.now)
+    monkeypatch.setattr(flow.time, "time", lambda: clock.now)
     monkeypatch.setattr(audit, "program", "pam_totp")
     place.enrol("root")
     return Door(place, log, clock)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import pam_totp
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
 from tests.support.machine import Machine
 from tests.support.place import ROOT
 

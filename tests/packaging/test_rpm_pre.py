@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.store import schema
+from pam_totp.store.sqlite import schema
 from tests.support.place import ROOT
 
 SPEC = ROOT / "packaging" / "rpm" / "pam_totp.spec"
@@ -37,7 +37,7 @@ def install(root: Path) -> Path:
     """Put the library below ``root``, with its configuration there too; return the latter."""
     library = root / "usr/lib/pam_totp/pam_totp"
     shutil.copytree(ROOT / "pam_totp", library, ignore=shutil.ignore_patterns("__pycache__"))
-    config, module = root / "pam_totp.conf", library / "config.py"
+    config, module = root / "pam_totp.conf", library / "system/config.py"
     default = '"/etc/security/pam_totp.conf"'
     text = module.read_text("utf-8")
     assert default in text

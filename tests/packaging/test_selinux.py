@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from admin_cli.switching import files
+from admin_cli.host import files
 from tests.support.place import ROOT
 
 SOURCE = ROOT / "packaging" / "selinux"

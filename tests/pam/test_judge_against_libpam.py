@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pytest
 
-from admin_cli.switching import pam_blocks, pam_file
-from pam_totp import pam_dispatch, pam_lines, pam_stack, pam_ways
-from pam_totp.pam_dispatch import Entry, Stack, State
-from pam_totp.pam_lines import NotUnderstood
-from pam_totp.pam_stack import Judgement, judge
+from admin_cli.host import pam_blocks, pam_file
+from pam_totp.stack import pam_dispatch, pam_lines, pam_stack, pam_ways
+from pam_totp.stack.pam_dispatch import Entry, Stack, State
+from pam_totp.stack.pam_lines import NotUnderstood
+from pam_totp.stack.pam_stack import Judgement, judge
 from tests.support import random_stacks
 from tests.support.libpam import log_in
 from tests.unit import pam_files

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import sealing
-from pam_totp.reinstalling import missing_module_hint
+from pam_totp.store import sealing
+from pam_totp.system.reinstalling import missing_module_hint
 from tests.support import hosts
 from tests.support.installation import Installation
 from tests.support.logs import LogSocket, fields
@@ -213,13 +213,14 @@ def leave_out_nacl(installation: Installation) -> None:
 
 
 def leave_out_verifier(installation: Installation) -> None:
-    (installation.folder / "pam_totp" / "verifier.py").unlink()
+    (installation.folder / "pam_totp" / "core" / "verifier.py").unlink()
     for cached in installation.folder.rglob("verifier.*.pyc"):
         cached.unlink()
 
 
 INCOMPLETE = pytest.mark.parametrize(
-    ("leave_out", "name"), [(leave_out_nacl, "nacl"), (leave_out_verifier, "pam_totp.verifier")]
+    ("leave_out", "name"),
+    [(leave_out_nacl, "nacl"), (leave_out_verifier, "pam_totp.core.verifier")],
 )
 
 
@@ -273,7 +274,7 @@ def test_service_of_an_incomplete_installation_does_not_start_and_the_log_says_w
 def test_anything_unexpected_is_service_err_and_logged_without_values(
     tmp_path: Path, broken: Installation, host: str, place: Place, log: LogSocket, body: str
 ) -> None:
-    with (broken.folder / "pam_totp" / "login.py").open("a", encoding="utf-8") as source:
+    with (broken.folder / "pam_totp" / "login" / "flow.py").open("a", encoding="utf-8") as source:
         source.write(f"\n\ndef authenticate(pamh, flags, argv):\n    {body}\n")
     stack = Stack(tmp_path / "pam.d", broken.module(host), place.config_path)
     result = stack.authenticate(code_now())

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pam_totp.admission import EXEMPT, REQUIRED, GroupRule
+from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
 from tests.support.logs import LogSocket, fields
 from tests.support.pam_stack import ME, PAM_AUTH_ERR, PAM_IGNORE, PAM_SUCCESS, Stack
 from tests.support.place import Place, code_now, wrong_code

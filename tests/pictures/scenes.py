@@ -62,7 +62,7 @@ def write(folder: Path = PICTURES) -> None:
 
 def _furnish(machine: Machine) -> None:
     machine.install_product()
-    issuing = "/usr/lib/pam_totp/pam_totp/issuing.py"
+    issuing = "/usr/lib/pam_totp/pam_totp/system/issuing.py"
     source = machine.read(issuing)
     assert 1 == source.count("\nimport os\n")
     random = f"\nimport hashlib\n{RANDOM}\n"

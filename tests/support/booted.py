@@ -41,8 +41,10 @@ _STATES = ("running", "degraded")
 _ENROL = """
 import sys
 sys.path.insert(0, "/usr/lib/pam_totp")
-from pam_totp import config, sealing, store
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp import store
+from pam_totp.store import sealing
+from pam_totp.system import config
+from pam_totp.core.users import Authenticator, UserRecord
 settings = config.load().config
 with store.open_store(settings.store, sealing.read_sealer(settings.sealing_key)) as opened:
     for line in sys.stdin:

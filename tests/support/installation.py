@@ -29,7 +29,7 @@ class Installation:
         shutil.copytree(
             ROOT / "pam_totp", folder / "pam_totp", ignore=shutil.ignore_patterns("__pycache__")
         )
-        audit = folder / "pam_totp" / "audit.py"
+        audit = folder / "pam_totp" / "system" / "audit.py"
         text = audit.read_text(encoding="utf-8")
         before = 'SYSLOG_SOCKET = "/dev/log"'
         assert text.count(before) == 1

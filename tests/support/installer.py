@@ -14,7 +14,7 @@ INSTALLER = f"{FOLDER}/install.sh"
 KEY, STORE = "/etc/security/pam_totp.key", "/var/lib/pam_totp/store.db"
 CONFIG = "/etc/security/pam_totp.conf"
 HOOK = "/usr/lib/pam_totp/hook.py"
-VERIFIER = "/usr/lib/pam_totp/pam_totp/verifier.py"
+VERIFIER = "/usr/lib/pam_totp/pam_totp/core/verifier.py"
 CACHE = "/var/cache/pam_totp"
 PAM_LINE = f"auth required pam_python.so {HOOK}\n"
 _COPIES = f'#!/bin/sh\nmkdir "$1"\ncp {FOLDER}/built "$1/libpam-totp_0_all.deb"\n'
@@ -59,4 +59,4 @@ def pam_and_ssh(machine: Machine) -> str:
 
 
 def package_file() -> str:
-    return (ROOT / "pam_totp" / "verifier.py").read_text(encoding="utf-8")
+    return (ROOT / "pam_totp" / "core" / "verifier.py").read_text(encoding="utf-8")

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pam_totp import otp, recovery, sealing, store
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp import store
+from pam_totp.core import otp, recovery
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.store import sealing
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = b"12345678901234567890"  # RFC 6238 appendix B

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pam_totp.sealing import Sealer, new_sealer
+from pam_totp.store.sealing import Sealer, new_sealer
 from tests.contract.raw import connect
 from tests.support.place import Place
 

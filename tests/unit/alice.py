@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from pam_totp import otp
-from pam_totp.verifier import (
-    CODE,
-    RECOVERY_CODE,
-    REJECTED,
-    Answer,
-    Authenticator,
-    Policy,
-    UserRecord,
-    verify,
-)
+from pam_totp.core import otp
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.verifier import CODE, RECOVERY_CODE, REJECTED, Answer, Policy, verify
 
 SECRET = b"12345678901234567890"
 OTHER_SECRET = b"ABCDEFGHIJKLMNOPQRST"

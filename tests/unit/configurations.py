@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pam_totp.config import Config
+from pam_totp.system.config import Config
 
 DEFAULTS = Config(
     store="/var/lib/pam_totp/store.db",

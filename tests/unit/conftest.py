@@ -6,7 +6,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from pam_totp import login, membership, pam_stack, picture
+from pam_totp.login import flow, membership, picture
+from pam_totp.stack import pam_stack
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit import front_door
@@ -25,7 +26,7 @@ ACCOUNTS = ("alice", "bob", "carol", "dave")
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that a login sees; it stands still until it is moved."""
     clock = Clock()
-    monkeypatch.setattr(login.time, "time", lambda: clock.now)
+    monkeypatch.setattr(flow.time, "time", lambda: clock.now)
     return clock
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import messages
-from pam_totp.verifier import UserRecord
+from pam_totp.core.users import UserRecord
+from pam_totp.login import messages
 from tests.cli.terminal import secret_of
 from tests.support.place import ROOT, code_now
 from tests.unit.door import Door, Login

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from pam_totp import pam_dispatch, pam_stack, pam_ways
-from pam_totp.pam_dispatch import State
-from pam_totp.pam_lines import Line
+from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
+from pam_totp.stack.pam_dispatch import State
+from pam_totp.stack.pam_lines import Line
 from tests.support.place import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"

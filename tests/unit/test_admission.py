@@ -6,7 +6,7 @@ from itertools import compress, permutations, product
 
 import pytest
 
-from pam_totp.admission import (
+from pam_totp.core.admission import (
     ASK,
     DENY,
     ENROLL,
@@ -20,8 +20,9 @@ from pam_totp.admission import (
     groups_that_count,
     is_settled,
 )
-from pam_totp.config import Config
-from pam_totp.verifier import ACTIVE, MUST_ENROLL, STATUSES, SUSPENDED, Authenticator, UserRecord
+from pam_totp.core.users import ACTIVE, MUST_ENROLL, STATUSES, SUSPENDED, Authenticator, UserRecord
+from pam_totp.login import messages
+from pam_totp.system.config import Config
 
 NOW = 1_800_000_000
 PHONE = (Authenticator("id", "phone", None),)
@@ -68,14 +69,14 @@ def test_of_the_unenrolled_the_configuration_decides(record: UserRecord | None) 
     assert NOT_ENROLLED == admission(record, settings=LENIENT)
 
 
-def test_before_the_deadline_the_unenrolled_are_skipped_with_a_notice() -> None:
+def test_before_the_deadline_the_unenrolled_are_skipped_until_then() -> None:
     settings = LENIENT._replace(unenrolled_until=1_801_440_000)
-    notice = (
+    last = admission(None, settings=settings, now=1_801_440_000 - 1)
+    assert NOT_ENROLLED._replace(until=1_801_440_000) == last
+    assert (
         "From 2027-02-01 on (UTC), you cannot log in here without a verification code. "
         "Ask an administrator to enroll you before that day."
-    )
-    last = admission(None, settings=settings, now=1_801_440_000 - 1)
-    assert NOT_ENROLLED._replace(notice=notice, until=1_801_440_000) == last
+    ) == messages.needed_from(last.until)
 
 
 @pytest.mark.parametrize("now", [1_801_440_000, 2**40])

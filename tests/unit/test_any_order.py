@@ -6,7 +6,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pam_totp.verifier import (
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.verifier import (
     ACCEPTED,
     LOCKED,
     MALFORMED,
@@ -16,9 +17,7 @@ from pam_totp.verifier import (
     REPLAYED,
     THROTTLED,
     Answer,
-    Authenticator,
     Policy,
-    UserRecord,
     throttle_wait,
     verify,
 )

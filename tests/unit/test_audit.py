@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pam_totp import audit
-from pam_totp.audit import Source, format_line
+from pam_totp.system import audit
+from pam_totp.system.audit import Source, format_line
 from tests.support.logs import LogSocket
 from tests.unit.logfmt import read
 

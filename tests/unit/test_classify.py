@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pam_totp.recovery import ALPHABET
-from pam_totp.verifier import CODE, MALFORMED, PASSWORD, RECOVERY_CODE, Answer, classify
+from pam_totp.core.recovery import ALPHABET
+from pam_totp.core.verifier import CODE, MALFORMED, PASSWORD, RECOVERY_CODE, Answer, classify
 
 SIX = frozenset((6,))
 BOTH = frozenset((6, 8))
@@ -160,7 +160,7 @@ def test_what_is_understood_was_written_in_its_own_characters(text: str) -> None
 @given(st.text(st.characters(max_codepoint=127)))
 def test_an_answer_in_ascii_needs_no_table_of_unicode(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "pam_totp.pasted", None)  # to import it is an error
+        patch.setitem(sys.modules, "pam_totp.core.pasted", None)  # to import it is an error
         classify(text, None, BOTH)
 
 

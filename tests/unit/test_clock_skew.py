@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import clock_skew, otp
-from pam_totp.verifier import ACCEPTED, REJECTED, SUSPENDED, Answer, UserRecord, verify
+from pam_totp.core import clock_skew, otp
+from pam_totp.core.users import SUSPENDED, UserRecord
+from pam_totp.core.verifier import ACCEPTED, REJECTED, Answer, verify
 from tests.support.logs import fields
 from tests.support.place import code_now
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, STEP, TABLET, WRONG, code

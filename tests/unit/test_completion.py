@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin_cli.access import directory
 from admin_cli.completion import answering, bash_line
+from admin_cli.host import directory
 from admin_cli.main import totpctl
-from pam_totp import config
-from pam_totp.store import glance
-from pam_totp.verifier import EXEMPT, SUSPENDED
+from pam_totp.core.users import EXEMPT, SUSPENDED
+from pam_totp.store.sqlite import glance
+from pam_totp.system import config
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 

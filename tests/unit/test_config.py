@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.config import Arguments, Config, parse, parse_arguments
-from pam_totp.verifier import Policy
+from pam_totp.core.verifier import Policy
+from pam_totp.system.config import Arguments, Config, parse, parse_arguments
 from tests.unit.configurations import BAD, DEFAULTS, GOOD
 
 

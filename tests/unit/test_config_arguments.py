@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp import config_values
-from pam_totp.config import Arguments, Config, parse, parse_arguments
+from pam_totp.system import config_values
+from pam_totp.system.config import Arguments, Config, parse, parse_arguments
 from tests.unit.configurations import BAD, DEFAULTS, GOOD
 
 bytes_of_a_file = st.one_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.config import Arguments, parse, parse_arguments
+from pam_totp.system.config import Arguments, parse, parse_arguments
 from tests.unit.configurations import DEFAULTS
 
 PASSED = 1

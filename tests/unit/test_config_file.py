@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import config
-from pam_totp.errors import InsecureFile, Unavailable
+from pam_totp.system import config
+from pam_totp.system.errors import InsecureFile, Unavailable
 from tests.unit.configurations import DEFAULTS
 
 

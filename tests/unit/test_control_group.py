@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import control_group
+from pam_totp.service import control_group
 
 pytestmark = pytest.mark.root  # gives folders away
 

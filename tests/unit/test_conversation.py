@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.conversation import PAM_SILENT, UNREADABLE, Conversation
-from pam_totp.errors import LoginAborted
-from pam_totp.verifier import MALFORMED, classify
+from pam_totp.core.verifier import MALFORMED, classify
+from pam_totp.login.conversation import PAM_SILENT, UNREADABLE, Conversation
+from pam_totp.system.errors import LoginAborted
 from tests.unit.fake_pam import CONSTANTS, Answer, FakePam, PamException
 
 

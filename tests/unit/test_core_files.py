@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pam_totp import core_files, decision, verifier
+from pam_totp.core import verifier
+from pam_totp.login import decision
+from pam_totp.system import core_files
 from tests.support.place import code_now
 from tests.unit.door import Door
 from tests.unit.fake_pam import PamException

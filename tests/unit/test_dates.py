@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp import dates
+from pam_totp.core import dates
 
 days = st.dates(date(1970, 1, 1), date(9999, 12, 31))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,9 +7,12 @@ import time
 
 import pytest
 
-from pam_totp import config, decision, recovery, verifier
-from pam_totp.errors import Unavailable
-from pam_totp.verifier import Answer, Policy, UserRecord
+from pam_totp.core import recovery, verifier
+from pam_totp.core.users import UserRecord
+from pam_totp.core.verifier import Answer, Policy
+from pam_totp.login import decision
+from pam_totp.system import config
+from pam_totp.system.errors import Unavailable
 from tests.support.place import Place
 
 POLICY = Policy()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from admin_cli import session, ui
-from admin_cli.access import directory
-from pam_totp import membership
+from admin_cli.host import directory
+from pam_totp.login import membership
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import disks
+from pam_totp.system import disks
 
 
 @pytest.fixture

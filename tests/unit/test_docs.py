@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
-from pam_totp import config, login
-from pam_totp.store.schema import MIGRATIONS
-from pam_totp.store.transactions import DECOY_BUCKETS
+import pytest
+
+from pam_totp.login import flow
+from pam_totp.store.sqlite.schema import MIGRATIONS
+from pam_totp.store.sqlite.transactions import DECOY_BUCKETS
+from pam_totp.system import config
 from tests.support.place import ROOT
 from tests.unit.pages import (
     DOCS,
@@ -23,6 +27,11 @@ PACKAGED = sorted(
     for path in (ROOT / "packaging" / folder).iterdir()
 )
 
+PACKAGES = sorted(
+    path.parent
+    for package in ("pam_totp", "admin_cli")
+    for path in (ROOT / package).rglob("__init__.py")
+)
 
 NATIVE, PAM_PYTHON, HOOK = "pam_totp.so", "pam_python.so", "/usr/lib/pam_totp/hook.py"
 
@@ -74,12 +83,15 @@ def test_every_folder_of_tests_is_described() -> None:
     assert folders - {"tests/support"} == described - {"tests/vectors"}
 
 
-def test_every_module_of_a_login_is_in_the_list_of_files() -> None:
-    listed = re.findall(r"^    (\w+(?:\.py|/)) ", read("pam_totp/__init__.py"), flags=re.M)
-    files = [path.name for path in (ROOT / "pam_totp").glob("*.py") if path.name != "__init__.py"]
-    sources = (path for kind in ("py", "c") for path in (ROOT / "pam_totp").glob(f"*/*.{kind}"))
-    folders = [f"{path.parent.name}/" for path in sources]
-    assert sorted(listed) == sorted({*files, *folders})
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_package_describes_its_files(folder: Path) -> None:
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert text is not None
+    listed = set(re.findall(r"\b\w+\.py\b|(?m:^ *)\w+/(?= )", text))
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {f"{path.parent.name}/" for path in folder.glob("*/*.[ch]*")}
+    folders |= {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    assert files | folders == {name.strip() for name in listed}
 
 
 def test_numbers_of_the_code_are_those_of_the_reference() -> None:
@@ -87,7 +99,7 @@ def test_numbers_of_the_code_are_those_of_the_reference() -> None:
     assert f"| `bucket` | 0 to {DECOY_BUCKETS - 1} |" in store_format
     assert f"one of {DECOY_BUCKETS} rows" in store_format
     assert f"knows {len(MIGRATIONS)}." in store_format
-    assert login._PROBLEMS_LOGGED == 5
+    assert flow._PROBLEMS_LOGGED == 5
     for page in ("docs/reference/configuration.md", "docs/man/pam_totp.8"):
         assert "five such problems at most" in read(page), page
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pam_totp import config
+from pam_totp.system import config
 from tests.unit.pages import (
     codes,
     man_section,

@@ -6,7 +6,9 @@ import ast
 import functools
 import re
 
-from pam_totp import audit, login, verifier
+from pam_totp.core import verifier
+from pam_totp.login import flow
+from pam_totp.system import audit
 from tests.support.place import ROOT
 from tests.unit.pages import (
     PAGES,
@@ -42,7 +44,7 @@ def emitted_events() -> dict[str, str]:
         for _, node in calls()
         if node.args and isinstance(node.args[0], ast.Constant)
     }
-    events |= set(login._PAM_CODES) - {verifier.PASSWORD}  # reported as malformed
+    events |= set(flow._PAM_CODES) - {verifier.PASSWORD}  # reported as malformed
     names = {audit.ERROR: "error", audit.WARNING: "warning", audit.NOTICE: "notice"}
     names |= {audit.INFO: "info", audit.DEBUG: "debug"}
     return {event: names[audit._LEVELS.get(event, audit.INFO)] for event in sorted(events)}
@@ -51,10 +53,10 @@ def emitted_events() -> dict[str, str]:
 @functools.cache
 def emitted_fields() -> set[str]:
     fields = {keyword.arg for _, node in calls() for keyword in node.keywords if keyword.arg}
-    for node in ast.walk(ast.parse(read("pam_totp/worker.py"))):
+    for node in ast.walk(ast.parse(read("pam_totp/service/worker.py"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "log_error":
             fields |= {keyword.arg for keyword in node.keywords if keyword.arg}
-    report = ast.parse(read("pam_totp/login.py"))
+    report = ast.parse(read("pam_totp/login/flow.py"))
     for node in ast.walk(report):
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") == "fields":
             fields.add(ast.literal_eval(node.slice))
@@ -107,15 +109,15 @@ def test_every_event_that_a_page_shows_exists() -> None:
 
 PAM_CODES = {
     name: value
-    for name, value in vars(login).items()
-    if name.startswith("PAM_") and value in login.CODES and name != "PAM_SILENT"
+    for name, value in vars(flow).items()
+    if name.startswith("PAM_") and value in flow.CODES and name != "PAM_SILENT"
 }
 
 
 def test_reference_lists_every_pam_code_with_its_number() -> None:
     table = rows(section(read("docs/reference/audit-events.md"), "## PAM codes"))
     assert {codes(row[0])[0]: int(row[1]) for row in table} == PAM_CODES
-    assert set(PAM_CODES.values()) == login.CODES
+    assert set(PAM_CODES.values()) == flow.CODES
 
 
 def test_man_page_lists_every_pam_code() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from admin_cli import ui
 from admin_cli.main import totpctl
-from pam_totp import config
+from pam_totp.system import config
 from tests.unit.pages import (
     PAGES,
     codes,

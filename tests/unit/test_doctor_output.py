@@ -9,12 +9,12 @@ from typing import cast
 
 import pytest
 
-from admin_cli import checks
-from admin_cli.access import sudoers
-from admin_cli.checks import CHECKS, NOTE, WRONG, Check, Facts, Finding, clock
-from admin_cli.checks.facts import CannotTell
-from admin_cli.checks.finding import Found
-from pam_totp.errors import StoreCorrupt
+from admin_cli import doctor
+from admin_cli.doctor import CHECKS, NOTE, WRONG, Check, Facts, Finding, clock
+from admin_cli.doctor.facts import CannotTell
+from admin_cli.doctor.finding import Found
+from admin_cli.host import sudoers
+from pam_totp.system.errors import StoreCorrupt
 from tests.unit.pages import codes, read, rows
 
 NO_FACTS = cast("Facts", None)
@@ -30,8 +30,8 @@ def check(level: str, *found: Found, error: BaseException | None = None) -> Chec
 
 
 def examine(monkeypatch: pytest.MonkeyPatch, *examples: Check) -> list[Finding]:
-    monkeypatch.setattr(checks, "CHECKS", examples)
-    return checks.examine(NO_FACTS)
+    monkeypatch.setattr(doctor, "CHECKS", examples)
+    return doctor.examine(NO_FACTS)
 
 
 def test_what_is_wrong_comes_before_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_cli.checks import spelling
+from admin_cli.doctor import spelling
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from pam_totp import embedding
-from pam_totp.embedding import UnsafeHost, make_safe
-from pam_totp.errors import StoreCorrupt
-from pam_totp.reinstalling import missing_module_hint
+from pam_totp.system import embedding
+from pam_totp.system.embedding import UnsafeHost, make_safe
+from pam_totp.system.errors import StoreCorrupt
+from pam_totp.system.reinstalling import missing_module_hint
 from tests.support.logs import LogSocket
 from tests.unit.logfmt import read
 

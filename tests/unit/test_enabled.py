@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.switching import enabled, files
-from pam_totp.errors import InsecureFile
+from admin_cli.host import enabled, files
+from pam_totp.system.errors import InsecureFile
 
 
 @pytest.fixture(autouse=True)

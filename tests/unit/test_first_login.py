@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import messages, picture
-from pam_totp.verifier import ACTIVE
+from pam_totp.core.users import ACTIVE
+from pam_totp.login import messages, picture
 from tests.cli.terminal import DARK, photograph, scan, secret_of, uri_in
 from tests.unit.fake_pam import CONSTANTS, PamException
 from tests.unit.front_door import CODE, FrontDoor, Person, enrol

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pam_totp import first_login, messages, recovery
-from pam_totp.errors import StoreUnavailable
-from pam_totp.store.sqlite import Transaction
-from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core import recovery
+from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.login import first_login, messages
+from pam_totp.store.sqlite.store import Transaction
+from pam_totp.system.errors import StoreUnavailable
 from tests.support.place import code_at, wrong_code
 from tests.unit.fake_pam import PamException
 from tests.unit.front_door import PASSWORD, FrontDoor, Person, enrol

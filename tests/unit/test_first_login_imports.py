@@ -57,10 +57,11 @@ namespace = dict(__file__={hook!r})
 with open({hook!r}, encoding="utf-8") as file:
     exec(compile(file.read(), {hook!r}, "exec"), namespace)
 import time
-from pam_totp import audit, otp
+from pam_totp.core import otp
+from pam_totp.system import audit
 audit.SYSLOG_SOCKET = {socket!r}
 if {folder!r}:
-    from pam_totp import pam_stack
+    from pam_totp.stack import pam_stack
     pam_stack.PAM_FOLDERS = ({folder!r},)
 argv = [{hook!r}, "config=" + {config!r}, "attempts=1"]
 print(namespace["pam_sm_authenticate"](Pamh(), 0, argv), *sorted(set(sys.modules) - before))

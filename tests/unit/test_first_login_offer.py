@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.admission import REQUIRED, GroupRule
-from pam_totp.verifier import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.admission import REQUIRED, GroupRule
+from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from tests.support.place import code_now, wrong_code
 from tests.unit.fake_pam import CONSTANTS, FakePam, PamException, not_utf_8
 from tests.unit.front_door import CODE, FrontDoor, Person, enrol, is_offered

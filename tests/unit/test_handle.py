@@ -8,11 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from pam_totp import conversation, handle, identity
-from pam_totp.conversation import UNREADABLE, Conversation
-from pam_totp.errors import ConversationFailed, LoginAborted
-from pam_totp.handle import ConversationError, Handle, Message
-from pam_totp.wire import Request
+from pam_totp.login import conversation, identity
+from pam_totp.login.conversation import UNREADABLE, Conversation
+from pam_totp.service import handle
+from pam_totp.service.handle import ConversationError, Handle, Message
+from pam_totp.service.wire import Request
+from pam_totp.system.errors import ConversationFailed, LoginAborted
 from tests.unit.fake_pam import CONSTANTS, FakePam
 
 SAMPLE = Request(0, b"alice", b"sshd", b"::1", b"bob", b"ssh", b"publickey x\n", ())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pam_totp import hashes
+from pam_totp.core import hashes
 
 VECTORS = json.loads(
     (Path(__file__).resolve().parents[1] / "vectors" / "hmac.json").read_text(encoding="utf-8")

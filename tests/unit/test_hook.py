@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from pam_totp import hook, login
-from pam_totp.reinstalling import missing_module_hint
+from pam_totp import hook
+from pam_totp.login import flow
+from pam_totp.system.reinstalling import missing_module_hint
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
 from tests.unit.door import NAMES, Door
@@ -48,7 +49,7 @@ def run(
     authenticate: Callable[..., object],
     pamh: object = None,
 ) -> object:
-    monkeypatch.setattr(login, "authenticate", authenticate)
+    monkeypatch.setattr(flow, "authenticate", authenticate)
     return loaded["pam_sm_authenticate"](pamh or FakePam(), 0, [str(HOOK), "debug"])
 
 
@@ -66,7 +67,7 @@ def test_the_login_is_called_without_the_path_of_the_script(
         calls.append(arguments)
         return 0
 
-    monkeypatch.setattr(login, "authenticate", authenticate)
+    monkeypatch.setattr(flow, "authenticate", authenticate)
     loaded["pam_sm_authenticate"](pamh, 0x8000, [str(HOOK), "debug", "nullok"])
     assert [(pamh, 0x8000, ["debug", "nullok"])] == calls
 
@@ -142,7 +143,7 @@ def test_the_log_tells_the_places_and_nothing_else(
     assert ["hook.py", "test_hook.py"] == files
     lines = [int(place.split(":")[1]) for place in pairs["at"].split()]
     source = HOOK.read_text(encoding="utf-8").splitlines()
-    assert "code = login.authenticate(pamh, flags, argv[1:])" == source[lines[0] - 1].strip()
+    assert "code = flow.authenticate(pamh, flags, argv[1:])" == source[lines[0] - 1].strip()
 
 
 def test_a_missing_module_is_named_with_the_mend(
@@ -201,7 +202,7 @@ def test_a_dead_logger_does_not_turn_an_error_into_success(
     def broken(*_: object, **__: object) -> None:
         raise SystemExit(0)
 
-    monkeypatch.setattr("pam_totp.audit.record", broken)
+    monkeypatch.setattr("pam_totp.system.audit.record", broken)
     assert SERVICE_ERR == run(loaded, monkeypatch, broken)
 
 
@@ -305,7 +306,7 @@ with open(namespace["__file__"], encoding="utf-8") as file:
     exec(file.read(), namespace)
 class Pamh:
     service = "sshd"
-print(namespace["pam_sm_authenticate"](Pamh(), 0, []), sys.modules["pam_totp.login"].__file__)
+print(namespace["pam_sm_authenticate"](Pamh(), 0, []), sys.modules["pam_totp.login.flow"].__file__)
 """
     finished = subprocess.run(
         ["/usr/bin/python3", "-B", "-c", script],
@@ -315,5 +316,5 @@ print(namespace["pam_sm_authenticate"](Pamh(), 0, []), sys.modules["pam_totp.log
         text=True,
         check=False,
     )
-    expected = f"{SERVICE_ERR} {ROOT}/pam_totp/login.py\n"
+    expected = f"{SERVICE_ERR} {ROOT}/pam_totp/login/flow.py\n"
     assert (expected, "") == (finished.stdout, finished.stderr)

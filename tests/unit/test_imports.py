@@ -17,166 +17,23 @@ INTERPRETER = "/usr/bin/python3"
 PACKAGE = ROOT / "pam_totp"
 MODULES_OF_A_LOGIN = ROOT / "tests" / "vectors" / "login_modules.txt"
 
-# A module, and what it may import of this package, directly.
-MAY_IMPORT = {
-    "errors": set(),
-    "records": set(),
-    "hashes": set(),
-    "otp": {"hashes"},
-    "recovery": {"hashes"},
-    "pasted": set(),
-    "clock_skew": {"otp", "verifier"},
-    "verifier": {"clock_skew", "otp", "pasted", "recovery", "hashes", "records"},
-    "dates": set(),
-    "messages": {"dates", "verifier"},
-    "admission": {"messages", "records", "verifier"},
-    "audit": {"records"},
-    "conversation": {"errors"},
-    "trusted_files": {"disks", "errors"},
-    "lock_file": {"disks", "errors"},
-    "sealing": {"errors", "hashes", "trusted_files"},
-    "config": {"config_values", "errors", "records", "trusted_files", "verifier"},
-    "config_values": {"dates"},
-    "disks": {"records"},
-    "reinstalling": set(),
-    "embedding": {"audit", "errors", "reinstalling"},
-    "store": {"admission", "config_values", "sealing", "store.pool", "store.sqlite"},
-    "store.schema": {"errors"},
-    "store.creation": {
-        "errors",
-        "lock_file",
-        "sealing",
-        "store.database",
-        "store.lasting_files",
-        "trusted_files",
-    },
-    "store.database": {
-        "disks",
-        "errors",
-        "store.lasting_files",
-        "store.reserve",
-        "store.schema",
-        "trusted_files",
-    },
-    "store.lasting_files": set(),
-    "store.reserve": {"errors", "records", "store.lasting_files"},
-    "store.pool": {"errors", "store.database", "store.reserve", "store.schema"},
-    "store.rows": {"admission", "otp", "verifier"},
-    "store.sqlite": {
-        "errors",
-        "sealing",
-        "store.creation",
-        "store.database",
-        "store.resealing",
-        "store.rows",
-        "store.transactions",
-    },
-    "store.glance": {
-        "config_values",
-        "records",
-        "store.database",
-        "store.lasting_files",
-        "trusted_files",
-    },
-    "store.resealing": {
-        "disks",
-        "errors",
-        "sealing",
-        "store.database",
-        "store.reserve",
-        "store.rows",
-        "store.transactions",
-        "verifier",
-    },
-    "store.transactions": {"store.reserve", "store.rows", "verifier"},
-    "uninterrupted": set(),
-    "identity": {"admission", "errors"},
-    "membership": {"admission"},
-    "decision": {
-        "admission",
-        "errors",
-        "recovery",
-        "sealing",
-        "store",
-        "uninterrupted",
-        "verifier",
-    },
-    "core_files": set(),
-    "issuing": {"recovery", "verifier"},
-    "picture": set(),
-    "control_group": {"errors"},
-    "prompts": {"records"},
-    "sandbox": {"config", "config_values", "disks", "errors"},
-    "first_login": {
-        "admission",
-        "clock_skew",
-        "decision",
-        "errors",
-        "identity",
-        "issuing",
-        "messages",
-        "pam_stack",
-        "picture",
-        "uninterrupted",
-        "verifier",
-    },
-    "login": {
-        "admission",
-        "audit",
-        "clock_skew",
-        "config",
-        "conversation",
-        "decision",
-        "core_files",
-        "disks",
-        "errors",
-        "first_login",
-        "identity",
-        "membership",
-        "messages",
-        "otp",
-        "store",
-        "uninterrupted",
-        "verifier",
-    },
-    "hook": {"embedding", "login"},
-    "pam_lines": {"errors", "records"},
-    "pam_dispatch": {"pam_lines", "records"},
-    "pam_ways": {"pam_dispatch", "pam_lines", "records"},
-    "pam_stack": {"pam_dispatch", "pam_lines", "pam_ways", "records"},
-    "wire": {"errors", "records"},
-    "handle": {"errors", "wire"},
-    "worker": {
-        "audit",
-        "config",
-        "control_group",
-        "embedding",
-        "errors",
-        "handle",
-        "hook",
-        "identity",
-        "listening",
-        "records",
-        "sandbox",
-        "wire",
-    },
-    "listening": {"sandbox", "service"},
-    "service": {"embedding", "errors", "login", "prompts", "store", "worker"},
+# From the bottom up. A module may import those of its own layer and of those below it.
+LAYERS = {
+    "pam_totp": ("core", "system", "stack", "store", "login", "hook", "service"),
+    "admin_cli": (
+        "ui",
+        "host",
+        "session",
+        "policy",
+        "access",
+        "enable",
+        "doctor",
+        "completion",
+        "commands",
+        "main",
+        "__main__",
+    ),
 }
-PURE = (
-    "clock_skew",
-    "otp",
-    "pasted",
-    "recovery",
-    "verifier",
-    "messages",
-    "hashes",
-    "errors",
-    "records",
-    "wire",
-    "dates",
-    "admission",
-)
 FORBIDDEN = {"admin_cli", "click", "segno", "pyotp", "setuptools", "pkg_resources"}
 
 # Slow to import, or (syslog) changing under which name the host logs.
@@ -211,47 +68,54 @@ BANNED = FORBIDDEN | {
 }
 
 
-def sources() -> Iterator[tuple[str, Path]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix(".__init__").replace("__init__", ""), path
+def sources(package: str) -> Iterator[tuple[str, Path]]:
+    """Yield the full name and the file of every module of ``package``."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
 
 
-def name_of(value: object) -> str:
-    return "" if isinstance(value, Path) else str(value or "pam_totp")
+MODULES = {name: path for package in LAYERS for name, path in sources(package)}
+OF_A_LOGIN = [name for name, _ in sources("pam_totp")]
 
 
-def imported(name: str, path: Path) -> set[str]:
-    """Return the full names of all that ``path`` imports at run time, wherever in the file."""
-    parts = ["pam_totp", *name.split(".")] if name else ["pam_totp"]
-    package = parts if path.name == "__init__.py" else parts[:-1]
+def imported(name: str, *, by_types: bool = True) -> set[str]:
+    """Return the full names of all that ``name`` imports, wherever in the file.
+
+    ``by_types`` False: without what only a type checker reads.
+    """
+    path = MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     found = set()
-    for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in walk(ast.parse(path.read_text(encoding="utf-8")), by_types=by_types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
-            members = {f"{module}.{alias.name}" for alias in node.names}
-            modules = {member for member in members if is_module(member)}
-            found |= modules or {module}
-    return found
+            for member in (f"{module}.{alias.name}" for alias in node.names):
+                found.add(member if member in MODULES else module)
+    return found - {name}
 
 
-def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield ``node`` and all below it, but not what only a type checker reads."""
+def walk(node: ast.AST, *, by_types: bool) -> Iterator[ast.AST]:
+    """Yield ``node`` and all below it."""
     yield node
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        children: list[ast.AST] = list(node.orelse)
-    else:
-        children = list(ast.iter_child_nodes(node))
+    is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    children = node.orelse if is_for_types and not by_types else ast.iter_child_nodes(node)
     for child in children:
-        yield from walk(child)
+        yield from walk(child, by_types=by_types)
 
 
-def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split("."))
-    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.split(".")[0] in LAYERS}
+
+
+def layer(name: str) -> int:
+    """Return how high ``name`` is, all of pam_totp below all of admin_cli."""
+    package, _, rest = name.partition(".")
+    height = sum(len(LAYERS[other]) for other in list(LAYERS)[: list(LAYERS).index(package)])
+    return height + LAYERS[package].index(rest.split(".")[0]) if rest else -1
 
 
 def run(script: str, *arguments: str) -> str:
@@ -280,56 +144,65 @@ def preamble() -> str:
 # Directions
 
 
-def test_every_module_has_its_place_in_the_layering() -> None:
-    assert set(MAY_IMPORT) == {name for name, _ in sources() if name}
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_its_own_layer_and_those_below_it(name: str) -> None:
+    if name in LAYERS:
+        assert set() == ours(imported(name))
+        return
+    assert [] == [other for other in ours(imported(name)) if layer(other) > layer(name)]
 
 
-@pytest.mark.parametrize(("name", "path"), sources(), ids=name_of)
-def test_a_module_imports_no_other_than_those_below_it(name: str, path: Path) -> None:
-    ours = {
-        module.removeprefix("pam_totp.")
-        for module in imported(name, path)
-        if module.startswith("pam_totp.")
-    }
-    assert ours <= MAY_IMPORT.get(name, set())
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Nor for their types: whoever reads one of them would have to read all."""
+    open_files: list[str] = []
+    closed: set[str] = set()
+
+    def visit(name: str) -> None:
+        assert name not in open_files, [*open_files[open_files.index(name) :], name]
+        if name not in closed:
+            open_files.append(name)
+            for other in sorted(ours(imported(name))):
+                visit(other)
+            closed.add(open_files.pop())
+
+    for name in MODULES:
+        visit(name)
 
 
-@pytest.mark.parametrize(("name", "path"), sources(), ids=name_of)
-def test_nothing_of_the_command_is_imported(name: str, path: Path) -> None:
-    assert set() == FORBIDDEN & {module.split(".")[0] for module in imported(name, path)}
+@pytest.mark.parametrize("name", OF_A_LOGIN)
+def test_nothing_of_the_command_is_imported(name: str) -> None:
+    assert set() == FORBIDDEN & {module.split(".")[0] for module in imported(name)}
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_the_pure_core_imports_nothing_that_acts(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("pam_totp.core.")])
+def test_the_core_imports_nothing_that_acts(name: str) -> None:
     """No clock, no randomness, no files: what otp, recovery and verifier need comes in."""
-    path = PACKAGE / f"{name}.py"
     allowed = {"__future__", "collections", "pam_totp", "nacl", "typing", "hashlib", "_operator"}
     allowed |= {"_blake2", "_sha1", "_sha2", "_sha256", "_sha512", "unicodedata"}
-    assert set() == {module.split(".")[0] for module in imported(name, path)} - allowed
+    assert set() == {module.split(".")[0] for module in imported(name)} - allowed
 
 
 def closure(name: str) -> set[str]:
-    """Return ``name`` and all that may be loaded with it; store.x brings store with it."""
+    """Return ``name`` and all that may be loaded with it, with the packages around them."""
     reached, todo = set(), {name}
     while todo:
         module = todo.pop()
         reached.add(module)
-        todo |= (MAY_IMPORT[module] | {module.split(".")[0]}) - reached
+        around, _, _ = module.rpartition(".")
+        todo |= (ours(imported(module, by_types=False)) | {around or module}) - reached
     return reached
 
 
-@pytest.mark.parametrize("name", sorted(MAY_IMPORT))
-def test_a_fresh_interpreter_loads_no_more_for_a_module_than_what_is_below_it(
+@pytest.mark.parametrize("name", OF_A_LOGIN)
+def test_a_fresh_interpreter_loads_no_more_for_a_module_than_what_it_imports(
     name: str, preamble: str
 ) -> None:
     script = (
-        f"{preamble}sys.path.insert(0, {str(ROOT)!r}); import pam_totp.{name}\n"
-        "print(*sorted(sys.modules))"
+        f"{preamble}sys.path.insert(0, {str(ROOT)!r}); import {name}\nprint(*sorted(sys.modules))"
     )
     loaded = set(run(script).split())
-    ours = {m.removeprefix("pam_totp.") for m in loaded if m.startswith("pam_totp.")}
-    assert name in ours
-    assert ours <= closure(name)
+    assert name in loaded
+    assert ours(loaded) <= closure(name)
     assert set() == FORBIDDEN & loaded
 
 
@@ -338,7 +211,7 @@ def test_the_command_may_be_absent(preamble: str) -> None:
     script = (
         f"{preamble}sys.path.insert(0, {str(ROOT)!r})\n"
         f"for name in {sorted(FORBIDDEN)!r}: sys.modules[name] = None\n"
-        "import pam_totp.login; print('ok')"
+        "import pam_totp.login.flow; print('ok')"
     )
     assert "ok\n" == run(script)
 
@@ -368,7 +241,7 @@ class Pamh:
 namespace = dict(__file__={hook!r})
 with open({hook!r}, encoding="utf-8") as file:
     exec(compile(file.read(), {hook!r}, "exec"), namespace)
-from pam_totp import audit
+from pam_totp.system import audit
 audit.SYSLOG_SOCKET = {socket!r}
 argv = [{hook!r}, "config=" + {config!r}]
 calls = namespace["pam_sm_authenticate"], namespace["pam_sm_setcred"]

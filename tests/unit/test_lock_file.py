@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import lock_file, store
-from pam_totp.errors import PamTotpError
+from pam_totp import store
+from pam_totp.system import lock_file
+from pam_totp.system.errors import PamTotpError
 from tests.support.place import Place
 
 

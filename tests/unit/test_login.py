@@ -6,8 +6,9 @@ import base64
 
 import pytest
 
-from pam_totp import login, messages, otp
-from pam_totp.verifier import SUSPENDED, Authenticator, UserRecord
+from pam_totp.core import otp
+from pam_totp.core.users import SUSPENDED, Authenticator, UserRecord
+from pam_totp.login import flow, messages
 from tests.support.logs import fields
 from tests.support.place import SECRET, code_now, wrong_code
 from tests.unit.door import NAMES, Door
@@ -21,9 +22,9 @@ ERROR, INFO = CONSTANTS["PAM_ERROR_MSG"], CONSTANTS["PAM_TEXT_INFO"]
 
 
 def test_the_pam_codes_are_those_of_the_header() -> None:
-    assert frozenset(NAMES) == login.CODES
+    assert frozenset(NAMES) == flow.CODES
     for name in NAMES.values():
-        assert CONSTANTS[name] == getattr(login, name)
+        assert CONSTANTS[name] == getattr(flow, name)
 
 
 # Outcomes

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import decision, messages
-from pam_totp.errors import StoreCorrupt, StoreUnavailable
-from pam_totp.store.sqlite import SQLiteStore, Transaction
+from pam_totp.login import decision, messages
+from pam_totp.store.sqlite.store import SQLiteStore, Transaction
+from pam_totp.system.errors import StoreCorrupt, StoreUnavailable
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
 from tests.unit.fake_pam import CONSTANTS, Answer, PamException
@@ -159,7 +159,7 @@ def test_an_error_of_the_system_denies(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("pam_totp.trusted_files.check_folder", fail)
+    monkeypatch.setattr("pam_totp.system.trusted_files.check_folder", fail)
     for user in ("alice", "bob", "no-such-user"):
         entered = door.login(user=user, argv=argv)
         assert "PAM_AUTHINFO_UNAVAIL" == entered.result

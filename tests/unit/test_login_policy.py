@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
 

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from pam_totp import membership
-from pam_totp.admission import EXEMPT, REQUIRED, GroupRule, Groups
-from pam_totp.errors import StoreCorrupt
-from pam_totp.store import is_missing, lasting_files
-from pam_totp.store.database import Database
-from pam_totp.store.sqlite import SQLiteStore
-from pam_totp.verifier import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule, Groups
+from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.login import membership
+from pam_totp.store import is_missing
+from pam_totp.store.sqlite import lasting_files
+from pam_totp.store.sqlite.database import Database
+from pam_totp.store.sqlite.store import SQLiteStore
+from pam_totp.system.errors import StoreCorrupt
 from tests.support.logs import fields
 from tests.support.place import code_at, wrong_code
 from tests.unit.door import Door, Login

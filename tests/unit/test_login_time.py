@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pam_totp import messages
+from pam_totp.login import messages
 from tests.support.place import code_at, code_now
 from tests.unit.door import Door
 

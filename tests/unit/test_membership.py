@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import membership
+from pam_totp.login import membership
 
 NAMES = ("wheel", "robots", "staff", "42", "gone")
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import messages, verifier
-from pam_totp.messages import UNAVAILABLE, failed_before, for_verdict
-from pam_totp.verifier import Verdict
+from pam_totp.core import verifier
+from pam_totp.core.verifier import Verdict
+from pam_totp.login import messages
+from pam_totp.login.messages import UNAVAILABLE, failed_before, for_verdict
 
 WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
 OUTCOMES = [

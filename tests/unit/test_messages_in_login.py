@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import decision
-from pam_totp.verifier import SUSPENDED
+from pam_totp.core.users import SUSPENDED
+from pam_totp.login import decision
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
 from tests.unit.fake_pam import CONSTANTS, PamException

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from pam_totp import handle, login, prompts, service, wire, worker
-from pam_totp.store import pool
+from pam_totp.login import flow
+from pam_totp.service import handle, program, prompts, server, wire, worker
+from pam_totp.store.sqlite import pool
 from tests.support.place import ROOT
 from tests.unit.pages import codes, first_column, man_items, man_section, read, rows, section
 
@@ -25,7 +26,7 @@ def in_c(name: str) -> set[int]:
 
 
 def in_python(name: str) -> set[float]:
-    modules = (wire, worker, handle, service, prompts, pool)
+    modules = (wire, worker, handle, server, prompts, pool)
     return {float(getattr(module, name)) for module in modules if hasattr(module, name)}
 
 
@@ -81,10 +82,10 @@ def test_fields_of_a_request_stand_in_their_order() -> None:
 
 def test_result_takes_the_codes_of_a_login_and_no_other() -> None:
     row = next(row for row in rows(PROTOCOL) if codes(row[0]) == ["RESULT"])
-    assert set(map(int, re.findall(r"\b\d+\b", row[3].split("):")[1]))) == login.CODES
+    assert set(map(int, re.findall(r"\b\d+\b", row[3].split("):")[1]))) == flow.CODES
     taken = re.search(r"is_code\(.*?return true", SOURCES["wire.c"].read_text(), flags=re.S)
     assert taken is not None
-    assert {getattr(login, n) for n in re.findall(r"case (PAM_\w+)", taken[0])} == login.CODES
+    assert {getattr(flow, n) for n in re.findall(r"case (PAM_\w+)", taken[0])} == flow.CODES
 
 
 def test_every_limit_is_the_one_of_the_code() -> None:
@@ -103,7 +104,7 @@ def test_example_is_what_both_sides_would_send() -> None:
     )
     assert packets["MESSAGE"] == wire.message(1, "Verification code: ")
     assert wire.parse_answer(packets["ANSWER"]) == wire.Reply(wire.TEXT, b"492039")
-    assert packets["RESULT"] == wire.result(login.PAM_SUCCESS)
+    assert packets["RESULT"] == wire.result(flow.PAM_SUCCESS)
 
 
 @pytest.mark.parametrize("seconds", ["30", "600", "10"])
@@ -148,21 +149,21 @@ def unit_setting(unit: str, key: str) -> str:
 
 def test_module_worker_units_and_pages_agree_on_the_paths() -> None:
     header = SOURCES["login.h"].read_text()
-    assert f'#define PAM_TOTP_SOCKET "{worker.SOCKET}"' in header
-    assert unit_setting("pam_totp.socket", "ListenSequentialPacket") == worker.SOCKET
-    program = re.search(r'#define PAM_TOTP_WORKER "(.*)"', header)
-    assert program is not None
-    assert unit_setting("pam_totp.service", "ExecStart").split() == [program[1], "--activated"]
+    assert f'#define PAM_TOTP_SOCKET "{program.SOCKET}"' in header
+    assert unit_setting("pam_totp.socket", "ListenSequentialPacket") == program.SOCKET
+    started_by = re.search(r'#define PAM_TOTP_WORKER "(.*)"', header)
+    assert started_by is not None
+    assert unit_setting("pam_totp.service", "ExecStart").split() == [started_by[1], "--activated"]
     assert f'#define PAM_TOTP_WORKER_SOCKET "{WORKER_SOCKET}"' in header
     assert unit_setting("pam_totp-worker.socket", "ListenSequentialPacket") == WORKER_SOCKET
     started = unit_setting("pam_totp-worker@.service", "ExecStart")
-    assert started.split() == [program[1], "--accepted", str(worker.INHERITED)]
+    assert started.split() == [started_by[1], "--accepted", str(program.INHERITED)]
     listed = first_column(FILES)
     man = man_items(man_section("pam_totp.8", "FILES"), "Pa")
     for path in (
-        worker.SOCKET,
+        program.SOCKET,
         WORKER_SOCKET,
-        program[1],
+        started_by[1],
         "/usr/lib/<triplet>/security/pam_totp.so",
     ):
         assert path in listed
@@ -174,7 +175,7 @@ def test_reference_lists_every_unit_and_the_mode_of_the_socket() -> None:
     for unit in UNITS:
         assert modes[f"/usr/lib/systemd/system/{unit}"] == "0644"
         assert unit in man_section("pam_totp.8", "FILES")
-    assert modes[worker.SOCKET] == unit_setting("pam_totp.socket", "SocketMode")
+    assert modes[program.SOCKET] == unit_setting("pam_totp.socket", "SocketMode")
     assert modes[WORKER_SOCKET] == unit_setting("pam_totp-worker.socket", "SocketMode")
     assert modes["/run/pam_totp/"] == unit_setting("pam_totp.socket", "DirectoryMode")
 
@@ -190,7 +191,7 @@ def test_files_that_make_installs_are_listed() -> None:
 
 
 def test_described_ways_to_start_the_worker_are_those_that_it_knows() -> None:
-    ways = set(re.findall(r"--\w+", worker._USAGE))
+    ways = set(re.findall(r"--\w+", program._USAGE))
     assert ways == {"--connection", "--accepted", "--activated", "--listen"}
     table = rows(section(PROTOCOL, "## The socket"))
     assert {way for row in table for way in re.findall(r"--\w+", row[2])} == ways
@@ -215,7 +216,7 @@ def reasons_of_the_module() -> set[str]:
     """Return every text that the module gives to report() as a reason, as it is logged."""
     found: set[str] = set()
     for path in SOURCES.values():
-        text = path.read_text(encoding="utf-8").replace("%s", worker.SOCKET)
+        text = path.read_text(encoding="utf-8").replace("%s", program.SOCKET)
         text = re.sub(r'"\s*"', "", text)  # as C joins them
         for call in re.findall(r"\breport\(login,(.*?)\);", text, flags=re.S):
             found.update(re.findall(r'"([^"]*)"', call)[:-1])  # the last one is the hint
@@ -226,14 +227,16 @@ def reasons_of_the_module() -> set[str]:
 
 def reasons_of_the_worker() -> set[str]:
     """Return what the worker logs as a reason, up to what it fills in."""
-    text = read("pam_totp/worker.py")
+    text = read("pam_totp/service/worker.py")
     found = {f"peer: {problem}" for problem in re.findall(r'Refused\("peer", "([^"]+)"', text)}
     found.update(re.findall(r'_log\(peer, f?"([^"{]+)', text))
-    text = read("pam_totp/service.py")
+    text = read("pam_totp/service/server.py")
     found.update(re.findall(r'log_error\(f"([^"{]+)', text))
     found |= set(re.findall(r'(?:return|reason =) "([^"]+)"', text))
-    left = re.search(r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/control_group.py"))
-    shut_off = re.findall(r'ShutOff\(\s*\w+,\s*f?"([^"{]+)', read("pam_totp/sandbox.py"))
+    left = re.search(
+        r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/service/control_group.py")
+    )
+    shut_off = re.findall(r'ShutOff\(\s*\w+,\s*f?"([^"{]+)', read("pam_totp/service/sandbox.py"))
     assert left is not None
     assert len(shut_off) == 5
     return found | {f"{left[1]}: {left[2]}", *(f"/srv: {problem}" for problem in shut_off)}

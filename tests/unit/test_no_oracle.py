@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import identity, otp, recovery
-from pam_totp.admission import GroupRule
-from pam_totp.sealing import Sealer
-from pam_totp.store.database import Database
-from pam_totp.verifier import EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
+from pam_totp.core import otp, recovery
+from pam_totp.core.admission import GroupRule
+from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
+from pam_totp.login import identity
+from pam_totp.store.sealing import Sealer
+from pam_totp.store.sqlite.database import Database
 from tests.support.logs import LogSocket
 from tests.support.place import SECRET, Place, code_now, wrong_code
 from tests.unit.door import Clock, Door

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp.verifier import (
+from pam_totp.core.verifier import (
     ACCEPTED,
     REJECTED,
     REPLAYED,

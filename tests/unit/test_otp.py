@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp import otp
+from pam_totp.core import otp
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
 HOTP_VECTORS = json.loads((VECTORS / "rfc4226_appendix_d.json").read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admin_cli.switching import pam_file
-from pam_totp import pam_stack
+from admin_cli.host import pam_file
+from pam_totp.stack import pam_stack
 from tests.unit.pam_files import Went, log_in
 
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable SERVICE)\n"

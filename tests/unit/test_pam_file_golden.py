@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from admin_cli.switching import pam_file
-from pam_totp import pam_stack
+from admin_cli.host import pam_file
+from pam_totp.stack import pam_stack
 from tests.support.place import ROOT
 from tests.unit.pam_files import DISTRIBUTIONS, GOLDEN, Went, distribution, log_in
 

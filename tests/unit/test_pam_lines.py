@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.pam_lines import Line, NotUnderstood, actions, lines, token
+from pam_totp.stack.pam_lines import Line, NotUnderstood, actions, lines, token
 
 
 def parsed(text: str) -> list[Line]:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp import pam_dispatch, pam_stack, pam_ways
-from pam_totp.pam_dispatch import Stack, State
-from pam_totp.pam_stack import Judgement, NotUnderstood, auth_stack, judge, proves_password
+from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
+from pam_totp.stack.pam_dispatch import Stack, State
+from pam_totp.stack.pam_stack import Judgement, NotUnderstood, auth_stack, judge, proves_password
 
 DEBIAN = """
 auth [success=1 default=ignore] pam_unix.so nullok

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import prompts
-from pam_totp.prompts import (
+from pam_totp.service import prompts
+from pam_totp.service.prompts import (
     MAX_OF_ONE_CALLER,
     MAX_OF_ONE_NAME,
     MAX_OF_ONE_NETWORK,

@@ -8,7 +8,7 @@ import typing
 
 import pytest
 
-from pam_totp.records import NamedTuple
+from pam_totp.core.records import NamedTuple
 
 
 class Ours(NamedTuple):

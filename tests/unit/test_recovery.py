@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp import recovery
+from pam_totp.core import recovery
 
 SALT = bytes(range(16))
 random_bytes = st.binary(min_size=recovery.RANDOM_BYTES, max_size=recovery.RANDOM_BYTES)

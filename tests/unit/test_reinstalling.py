@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import reinstalling
-from pam_totp.reinstalling import missing_module_hint, reinstall_hint
+from pam_totp.system import reinstalling
+from pam_totp.system.reinstalling import missing_module_hint, reinstall_hint
 from tests.support.place import ROOT
 
 DAY = 86400  # seconds
@@ -68,7 +68,7 @@ def test_machine_with_rpm_uses_dnf(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_module_of_another_package_is_asked_of_that_package(debian: Path) -> None:
     assert "run: apt-get install --reinstall python3-nacl" == missing_module_hint("nacl.secret")
-    assert reinstall_hint() == missing_module_hint("pam_totp.login")
+    assert reinstall_hint() == missing_module_hint("pam_totp.login.flow")
     assert "libpython3-stdlib" in missing_module_hint("sqlite3")
 
 

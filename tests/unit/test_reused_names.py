@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import admission, identity, verifier
-from pam_totp.admission import Account, Admission
-from pam_totp.config import Config
-from pam_totp.membership import Groups
-from pam_totp.verifier import Authenticator, UserRecord
+from pam_totp.core import admission, users
+from pam_totp.core.admission import Account, Admission
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.login import identity
+from pam_totp.login.membership import Groups
+from pam_totp.system.config import Config
 from tests.support.place import code_now
 from tests.unit.door import Door
 
@@ -40,10 +41,10 @@ def of_uid(door: Door, uid: int | None, **fields: object) -> None:
     "record",
     [
         ENROLLED,
-        ENROLLED._replace(status=verifier.EXEMPT),
-        UserRecord("alice", verifier.EXEMPT, uid=1001),
+        ENROLLED._replace(status=users.EXEMPT),
+        UserRecord("alice", users.EXEMPT, uid=1001),
         UserRecord("alice", uid=1001, recovery_digests=frozenset((b"d",))),
-        ENROLLED._replace(status=verifier.SUSPENDED),
+        ENROLLED._replace(status=users.SUSPENDED),
     ],
 )
 def test_a_record_that_grants_something_denies_a_local_account_of_another_uid(
@@ -56,7 +57,7 @@ def test_a_record_that_grants_something_denies_a_local_account_of_another_uid(
 
 
 def test_a_duty_to_enroll_is_the_same_for_any_account() -> None:
-    duty = UserRecord("alice", verifier.MUST_ENROLL, uid=1001)
+    duty = UserRecord("alice", users.MUST_ENROLL, uid=1001)
     assert admission.ENROLL == admit(duty, Account(1002, is_local=True)).kind
 
 
@@ -75,7 +76,7 @@ def test_a_local_account_of_another_uid_is_denied_with_the_right_code(door: Door
 @pytest.mark.usefixtures("local")
 @pytest.mark.parametrize("option", ["unenrolled=skip", "unenrolled=enroll"])
 def test_it_is_neither_skipped_nor_exempt_nor_offered_to_enroll(door: Door, option: str) -> None:
-    of_uid(door, 1001, status=verifier.EXEMPT)
+    of_uid(door, 1001, status=users.EXEMPT)
     entered = door.login(code_now(), argv=["attempts=1", option], authtok="hunter2")
     assert "PAM_AUTH_ERR" == entered.result
     assert [] != entered.pamh.prompts

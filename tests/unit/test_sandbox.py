@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import disks, sandbox, wire, worker
+from pam_totp.service import sandbox, wire, worker
+from pam_totp.system import disks
 from tests.native import worker_side as side
 from tests.support.place import ROOT, Place
 

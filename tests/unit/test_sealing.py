@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
-from pam_totp.errors import InsecureFile, SealingError
-from pam_totp.sealing import (
+from pam_totp.store.sealing import (
     Sealer,
     decoy,
     generate_key_file,
@@ -17,6 +16,7 @@ from pam_totp.sealing import (
     new_sealer,
     read_sealer,
 )
+from pam_totp.system.errors import InsecureFile, SealingError
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
@@ -125,7 +125,7 @@ def test_a_key_id_that_was_forged_does_not_open_it() -> None:
 def test_a_failure_to_encrypt_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from pam_totp import sealing
+    from pam_totp.store import sealing
 
     failing = SimpleNamespace(crypto_aead_xchacha20poly1305_ietf_encrypt=lambda *arguments: -1)
     monkeypatch.setattr(sealing, "lib", failing)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pam_totp import listening, service
-from pam_totp.service import CannotListen
-from pam_totp.store.sqlite import SQLiteStore
-from pam_totp.worker import Peer
+from pam_totp.service import listening, server
+from pam_totp.service.server import CannotListen
+from pam_totp.service.worker import Peer
+from pam_totp.store.sqlite.store import SQLiteStore
 from tests.native import worker_side as side
 from tests.native.worker_side import Client
 from tests.support.logs import LogSocket
@@ -30,8 +30,8 @@ STRANGER = 12345
 def _this_process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A service takes over signals, limits and the store's connections for good."""
     monkeypatch.setattr(SQLiteStore, "connect", SQLiteStore.connect)
-    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(service, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(server, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(server, "GRACE_SECONDS", 0.3)
     for name in ("LISTEN_PID", "LISTEN_FDS", "NOTIFY_SOCKET", "WATCHDOG_USEC"):
         monkeypatch.delenv(name, raising=False)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -83,7 +83,7 @@ def run(listener: socket.socket, visit: Callable[[Path], None], **options: float
     visitor = threading.Thread(target=come_and_go)
     visitor.start()
     try:
-        service.Service(listener, **options).run()
+        server.Service(listener, **options).run()
     finally:
         running.clear()
         listener.shutdown(socket.SHUT_RDWR)  # whoever still waits there goes
@@ -122,7 +122,7 @@ def test_who_types_at_the_end_of_the_grace_is_cut_off(
 
 
 def test_an_idle_service_ends_by_itself(listener: socket.socket, log: LogSocket) -> None:
-    service.Service(listener, idle_seconds=0.05).run()
+    server.Service(listener, idle_seconds=0.05).run()
     listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -130,15 +130,15 @@ def test_no_thread_at_all_is_told(listener: socket.socket, monkeypatch: pytest.M
     def none(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(service._thread, "start_new_thread", none)
+    monkeypatch.setattr(server._thread, "start_new_thread", none)
     with pytest.raises(CannotListen, match="cannot start a thread"):
-        service.Service(listener).run()
+        server.Service(listener).run()
 
 
 def test_a_thread_outlives_a_login_that_breaks_it(
     listener: socket.socket, asked: bytes, log: LogSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve, left = service.worker.serve, [0]
+    serve, left = server.worker.serve, [0]
 
     def break_for_a_while(connection: socket.socket, peer: Peer, *more: Any, **how: Any) -> None:
         if left[0] > 0:
@@ -154,7 +154,7 @@ def test_a_thread_outlives_a_login_that_breaks_it(
         assert 0 == left[0]
         assert side.PAM_SUCCESS == side.log_in(path, asked, code_now()).code
 
-    monkeypatch.setattr(service.worker, "serve", break_for_a_while)
+    monkeypatch.setattr(server.worker, "serve", break_for_a_while)
     run(listener, visit)
     assert "unexpected MemoryError" in log.text()  # as many of them as the socket holds
 
@@ -192,13 +192,13 @@ def test_there_is_a_limit_and_one_for_each_user_but_root(
     listener: socket.socket, connections: int, of_this_user: int, uid: int, reason: str
 ) -> None:
     """This one counted."""
-    crowded = service.Service(listener)
+    crowded = server.Service(listener)
     crowded._connections, crowded._of_user = connections, {uid: of_this_user}
     assert reason == crowded._reason_to_refuse(Peer(1, uid))
 
 
 def test_programs_without_root_leave_room_for_root(listener: socket.socket) -> None:
-    crowded = service.Service(listener)
+    crowded = server.Service(listener)
     crowded._of_others = 501
     crowded._of_user = {STRANGER: 1, 0: 1}
     assert "too many connections without root" == crowded._reason_to_refuse(Peer(1, STRANGER))
@@ -208,8 +208,8 @@ def test_programs_without_root_leave_room_for_root(listener: socket.socket) -> N
 def test_refusals_of_programs_without_root_do_not_fill_the_log(
     listener: socket.socket, log: LogSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MAX_OF_ONE_USER", 0)
-    serving = service.Service(listener)
+    monkeypatch.setattr(server, "MAX_OF_ONE_USER", 0)
+    serving = server.Service(listener)
     monkeypatch.setattr(serving, "_add_acceptor", lambda: True)
     for _ in range(5):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -224,16 +224,16 @@ def test_refusals_of_programs_without_root_do_not_fill_the_log(
 def test_who_is_refused_is_counted_no_longer(
     listener: socket.socket, log: LogSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MAX_CONNECTIONS", 0)
-    serving = service.Service(listener)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 0)
+    serving = server.Service(listener)
     monkeypatch.setattr(serving, "_add_acceptor", lambda: True)
-    for acceptors in (0, service.MAX_ACCEPTORS):
+    for acceptors in (0, server.MAX_ACCEPTORS):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         serving._acceptors = acceptors + 1
-        assert (acceptors < service.MAX_ACCEPTORS) == serving._serve(theirs, Peer(1, STRANGER))
+        assert (acceptors < server.MAX_ACCEPTORS) == serving._serve(theirs, Peer(1, STRANGER))
         assert b"PT\1\x13\1\1too many connections" == ours.recv(100)
         ours.close()
-    assert (0, {}, service.MAX_ACCEPTORS) == (
+    assert (0, {}, server.MAX_ACCEPTORS) == (
         serving._connections,
         serving._of_user,
         serving._acceptors,
@@ -249,12 +249,12 @@ def test_a_socket_comes_and_goes_with_its_service(
     path = tmp_path / "run" / "socket"
     seen: list[tuple[int, bool]] = []
 
-    def look(self: service.Service) -> None:
+    def look(self: server.Service) -> None:
         seen.append((path.parent.stat().st_mode & 0o777, path.is_socket()))
         with pytest.raises(CannotListen, match="is served already"):
             listening.serve_at(str(path))
 
-    monkeypatch.setattr(service.Service, "run", look)
+    monkeypatch.setattr(server.Service, "run", look)
     for _ in range(2):
         listening.serve_at(str(path))
     assert [(0o755, True)] * 2 == seen
@@ -265,7 +265,7 @@ def test_a_stale_socket_is_replaced_and_anything_else_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "socket"
-    monkeypatch.setattr(service.Service, "run", lambda self: None)
+    monkeypatch.setattr(server.Service, "run", lambda self: None)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stale:
         stale.bind(str(path))
     listening.serve_at(str(path))
@@ -281,12 +281,12 @@ def test_a_socket_that_is_not_its_own_is_not_removed(
 ) -> None:
     path = tmp_path / "socket"
 
-    def replace(self: service.Service) -> None:
+    def replace(self: server.Service) -> None:
         path.rename(tmp_path / "elsewhere")
         if replaced:
             path.write_text("another one", encoding="ascii")
 
-    monkeypatch.setattr(service.Service, "run", replace)
+    monkeypatch.setattr(server.Service, "run", replace)
     listening.serve_at(str(path))
     assert replaced == path.exists()
 
@@ -296,10 +296,10 @@ def test_systemd_s_socket_is_taken_where_it_is_meant_for_this_process(
 ) -> None:
     served: list[tuple[str, float | None]] = []
 
-    def run(self: service.Service) -> None:
+    def run(self: server.Service) -> None:
         served.append((self._listener.getsockname(), self._idle_seconds))
 
-    monkeypatch.setattr(service.Service, "run", run)
+    monkeypatch.setattr(server.Service, "run", run)
     for pid, count in ((None, None), ("1", "1"), (str(os.getpid()), "2")):
         if pid is not None:
             monkeypatch.setenv("LISTEN_PID", pid)
@@ -319,7 +319,7 @@ def test_what_systemd_wants_to_know_is_told(
         hears.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "40000")
-        service.Service(listener, idle_seconds=0.05).run()
+        server.Service(listener, idle_seconds=0.05).run()
         listener.shutdown(socket.SHUT_RDWR)
         said = []
         while not said or said[-1] != b"STOPPING=1":
@@ -332,4 +332,4 @@ def test_a_manager_that_is_not_there_or_deaf_is_no_matter(
 ) -> None:
     for address in ("", str(tmp_path / "nobody"), "@nobody-of-the-tests"):
         monkeypatch.setenv("NOTIFY_SOCKET", address)
-        service._notify("READY=1")
+        server._notify("READY=1")

@@ -6,20 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp import otp
-from pam_totp.verifier import (
-    ACCEPTED,
-    ACTIVE,
-    CODE,
-    REJECTED,
-    SUSPENDED,
-    Answer,
-    Authenticator,
-    Policy,
-    UserRecord,
-    Verdict,
-    verify,
-)
+from pam_totp.core import otp
+from pam_totp.core.users import ACTIVE, SUSPENDED, Authenticator, UserRecord
+from pam_totp.core.verifier import ACCEPTED, CODE, REJECTED, Answer, Policy, Verdict, verify
 from tests.unit.alice import (
     ALICE,
     NOW,

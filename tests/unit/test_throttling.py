@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import otp
-from pam_totp.verifier import (
+from pam_totp.core import otp
+from pam_totp.core.verifier import (
     ACCEPTED,
     LOCKED,
     MALFORMED,
@@ -80,7 +80,7 @@ def test_nothing_is_computed_during_a_wait_or_a_lock(
         raise AssertionError("evaluated while throttled")
 
     monkeypatch.setattr(otp, "matching_steps", must_not_be_called)
-    monkeypatch.setattr("pam_totp.recovery.match", must_not_be_called)
+    monkeypatch.setattr("pam_totp.core.recovery.match", must_not_be_called)
     record = ALICE._replace(failures=failures, throttled_until=NOW + 10)
     expected = THROTTLED if failures == 5 else LOCKED
     assert expected == verify(record, answer, NOW, POLICY)[0].outcome

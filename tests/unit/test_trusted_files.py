@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import trusted_files
-from pam_totp.errors import InsecureFile, Unavailable
-from pam_totp.trusted_files import check_file, check_folder, read_trusted
+from pam_totp.system import trusted_files
+from pam_totp.system.errors import InsecureFile, Unavailable
+from pam_totp.system.trusted_files import check_file, check_folder, read_trusted
 
 STRANGER = 65534
 

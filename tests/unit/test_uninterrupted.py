@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
-from pam_totp import login, verifier
-from pam_totp.uninterrupted import Uninterrupted
+from pam_totp.core import verifier
+from pam_totp.login import flow
+from pam_totp.system.uninterrupted import Uninterrupted
 from tests.support.logs import LogSocket
 from tests.support.place import Place, code_now
 from tests.unit.door import Clock, Door
@@ -66,7 +67,7 @@ def test_a_code_is_judged_with_signals_blocked_and_asked_for_without(
         seen.append(OF_A_TERMINAL <= blocked())
         return verify(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(login.verifier, "verify", watched)
+    monkeypatch.setattr(flow.verifier, "verify", watched)
     answer = door.meanwhile(code_now(), lambda: seen.append(OF_A_TERMINAL <= blocked()))
     assert "PAM_SUCCESS" == door.login(answer).result
     assert [False, True] == seen

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp.verifier import (
+from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.verifier import (
     ACCEPTED,
-    EXEMPT,
-    MUST_ENROLL,
     RECOVERY_CODE,
     RECOVERY_USED,
     REJECTED,
-    SUSPENDED,
     Answer,
-    UserRecord,
     Verdict,
     verify,
 )

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import sshd
-from admin_cli.switching import pam_blocks, pam_file
-from pam_totp import pam_stack, pam_ways
+from admin_cli.host import pam_blocks, pam_file, sshd
+from pam_totp.stack import pam_stack, pam_ways
 from tests.unit.pages import read, section
 
 PARTS = {

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pam_totp import wire
-from pam_totp.wire import OtherVersion, ProtocolError, Reply, Request, parse_answer, parse_request
+from pam_totp.service import wire
+from pam_totp.service.wire import (
+    OtherVersion,
+    ProtocolError,
+    Reply,
+    Request,
+    parse_answer,
+    parse_request,
+)
 
 EMPTY = Request(0, None, None, None, None, None, None, ())
 SAMPLE = Request(

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp import audit, config, recovery, worker
-from pam_totp.worker import Peer
+from pam_totp.core import recovery
+from pam_totp.service import program, worker
+from pam_totp.service.worker import Peer
+from pam_totp.system import audit, config
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome
 from tests.support.logs import LogSocket
@@ -200,7 +202,7 @@ def made_ready(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
 
 
 def test_a_worker_keeps_what_it_writes_to_itself(made_ready: dict[str, object]) -> None:
-    worker.make_ready()
+    program.make_ready()
     assert {"umask": 0o077, "limit": (resource.RLIMIT_CORE, (0, 0))} == made_ready
     assert "pam_totp" == audit.program
 
@@ -209,9 +211,9 @@ def test_a_worker_for_one_login_serves_it_and_ends(
     town: Town, made_ready: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    monkeypatch.setattr(worker, "INHERITED", theirs.detach())
+    monkeypatch.setattr(program, "INHERITED", theirs.detach())
     ours.send(b"x")
-    assert 0 == worker.main(["--connection", str(worker.INHERITED)])
+    assert 0 == program.main(["--connection", str(program.INHERITED)])
     assert b"PT\1\x13\1\1packet: is not of pam_totp.so" == ours.recv(100)
     ours.close()
 
@@ -229,15 +231,15 @@ def test_a_peer_is_who_the_kernel_says() -> None:
 def test_other_arguments_are_told_how(
     made_ready: dict[str, object], capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    assert 2 == worker.main(arguments)
+    assert 2 == program.main(arguments)
     assert capsys.readouterr().err.startswith("usage: worker ")
 
 
 def test_a_service_that_cannot_begin_says_why(
     made_ready: dict[str, object], log: LogSocket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert 1 == worker.main(["--activated"])
-    assert 1 == worker.main(["--listen", "/nonexistent/folder/socket"])
+    assert 1 == program.main(["--activated"])
+    assert 1 == program.main(["--listen", "/nonexistent/folder/socket"])
     first, second = capsys.readouterr().err.splitlines()
     assert "worker: error: systemd: handed over no socket" == first
     assert second.startswith("worker: error: ")

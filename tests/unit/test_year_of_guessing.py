@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pam_totp import otp
-from pam_totp.verifier import (
+from pam_totp.core import otp
+from pam_totp.core.users import UserRecord
+from pam_totp.core.verifier import (
     ACCEPTED,
     LOCKED,
     RECOVERY_USED,
     REJECTED,
     THROTTLED,
-    UserRecord,
     guesses_spent,
     standing,
     verify,

@@ -1,0 +1,155 @@
+"""confirm, revert: how what enable changed is kept, or put back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import click
+
+from pam_totp.system.errors import Unavailable
+
+from .. import ui
+from ..enable import arming, blocks, planning, switch, trial, trial_record, uses
+from ..enable.trial_record import Trial
+from ..host import daily_doctor, files
+from ..session import Session, pass_session
+from .outcome import ChangesLogins
+
+PATIENCE = 30.0  # seconds that a revert waits for another totpctl
+
+
+@click.command(cls=ChangesLogins)
+@ui.yes_option
+@pass_session
+def confirm(session: Session, yes: bool) -> None:
+    """Keep what enable changed.
+
+    Asks first if nobody has used a code since then.
+    """
+    ui.need_root("change how people log in")
+    waiting = trial_record.pending()
+    if waiting is None:
+        _finish_what_was_cut_off(session)
+        return
+    _refuse_what_is_being_undone(waiting)
+    if not _somebody_used_a_code(session, waiting):
+        began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
+        ui.warning(f"nobody has logged in with a code since {began}")
+        ui.confirm("Keep it all the same?", yes=yes)
+    with trial.changing(wait=1):
+        now = trial_record.pending()
+        if now is None or now.id != waiting.id:
+            raise ui.CommandFailed(
+                "the time is over: everything was undone meanwhile", "see: totpctl status"
+            )
+        _refuse_what_is_being_undone(now)
+        missing = [
+            file.path
+            for file in now.files
+            if blocks.keys_of(file.path, files.read(file.path)) is None
+        ]
+        if missing:
+            raise ui.CommandFailed(
+                f"our lines are no longer in {', '.join(missing)}",
+                "run: totpctl revert, then totpctl enable again",
+            )
+        switch.keep(session, now)
+    _tell_confirmed(now)
+
+
+def _finish_what_was_cut_off(session: Session) -> None:
+    """Finish an earlier confirmation. Raises ui.CommandFailed where there is none."""
+    finished = None
+    if trial_record.confirmed() is not None:
+        with trial.changing(wait=1):
+            finished = switch.finish_confirmation(session)
+    if finished is None:
+        raise ui.CommandFailed(
+            "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
+        )
+    _tell_confirmed(finished)
+
+
+def _tell_confirmed(confirmed: Trial) -> None:
+    ui.message(f"confirmed: {switch.words(confirmed.services)} will go on asking for a code")
+    daily_doctor.announce()
+
+
+def _somebody_used_a_code(session: Session, waiting: Trial) -> bool:
+    """Raise Unavailable where no code can be checked now: to confirm would keep everybody out."""
+    try:
+        return uses.somebody_used_a_code(session, waiting.started, waiting.recovery_sets)
+    except Unavailable as error:
+        at = time.strftime("%H:%M:%S", time.localtime(waiting.deadline()))
+        stays = f"nothing is confirmed, and everything is undone at {at}"
+        hint = f"{error.hint}; {stays}" if error.hint else stays
+        raise Unavailable(error.subject, error.problem, hint) from None
+
+
+def _refuse_what_is_being_undone(waiting: Trial) -> None:
+    if not trial_record.undo_has_begun(waiting):
+        return
+    begun = "the time is over" if waiting.seconds_left() == 0 else "the undo has begun"
+    raise ui.CommandFailed(
+        f"{begun}: {switch.words(waiting.services)} can no longer be confirmed",
+        "run: totpctl revert, then totpctl enable again",
+    )
+
+
+@click.command(cls=ChangesLogins)
+@click.option("--if-due", is_flag=True, help="Only if the time for the confirmation is over.")
+@pass_session
+def revert(session: Session, if_due: bool) -> None:
+    """Put back at once what waits for a confirmation.
+
+    Also run by the timer, at boot, and by cron.
+    """
+    ui.need_root("change how people log in")
+    with ExitStack() as held:
+        try:
+            held.enter_context(trial.changing(wait=PATIENCE))
+        except (trial.Busy, OSError) as error:
+            # Whoever hangs there, or a full /run, must not keep what is due from being put back.
+            if not _is_due():
+                if if_due:
+                    return
+                raise
+            ui.warning(f"goes on without the lock: {error}")
+            _revert(session, if_due=True)
+            return
+        try:
+            switch.finish_confirmation(session)
+        except ui.CommandFailed:
+            if if_due:  # nothing is due; the next run tries again, and doctor tells of it
+                return
+            raise
+        _revert(session, if_due=if_due)
+        if trial_record.pending() is None:
+            trial.remove_leftovers()
+
+
+def _is_due() -> bool:
+    try:
+        waiting = trial_record.pending()
+    except trial_record.Damaged:
+        return True
+    return waiting is not None and trial_record.undo_has_begun(waiting)
+
+
+def _revert(session: Session, *, if_due: bool) -> None:
+    try:
+        waiting = trial_record.pending()
+    except trial_record.Damaged as damaged:
+        switch.put_back_all(session, damaged)
+        return
+    if waiting is None:
+        arming.disarm()
+        if not if_due:
+            ui.message("nothing waits for a confirmation; nothing was changed")
+            for name, path in planning.not_noted():
+                ui.warning(f"{path} has lines of totpctl enable, and {name} is not noted as on")
+                ui.message(f"If nobody confirmed them, run: totpctl disable {name}")
+        return
+    if not if_due or trial_record.undo_has_begun(waiting):
+        switch.put_back(session, waiting)

@@ -1,0 +1,183 @@
+"""enable, disable."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import click
+from click.core import ParameterSource
+
+from .. import ui
+from ..completion import candidates
+from ..enable import planning, reached, readiness, switch, trial, trial_record, uses
+from ..enable.trial_record import Trial
+from ..host import enabled, pam_blocks, sshd
+from ..session import Session, pass_session
+from .outcome import ChangesLogins
+
+KEYS = tuple(pam_blocks.KEYS)  # the first where nothing is said
+UNITS = {"s": 1, "m": 60, "h": 3600}
+MIN_SECONDS, MAX_SECONDS = 10, trial_record.MAX_SECONDS
+_WHAT_KEYS_DO = {
+    "code": "with a key sshd asks for the code and no password, without one for both",
+    "password+code": "sshd lets in nobody without a key, and then asks for password and code",
+    "skip": "key logins are NOT two-factor: who has a key comes in without a code",
+}
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    number, unit = value[:-1], value[-1:]
+    if unit in UNITS and number.isascii() and number.isdigit() and len(number) < 6:
+        seconds = int(number) * UNITS[unit]
+        if MIN_SECONDS <= seconds <= MAX_SECONDS:
+            return seconds
+    raise click.BadParameter("a number with s, m or h: 10s to 24h")
+
+
+services_argument = click.argument(
+    "service", nargs=-1, required=True, shell_complete=candidates.services
+)
+
+
+@click.command(cls=ChangesLogins)
+@services_argument
+@click.option(
+    "--keys",
+    type=click.Choice(KEYS),
+    help="What sshd asks of who comes with a key; without it: as it is, else code.",
+)
+@click.option(
+    "--confirm-within",
+    metavar="TIME",
+    default="10m",
+    show_default=True,
+    callback=_seconds,
+    help="Time to confirm: a number with s, m or h.",
+)
+@click.option("--no-confirm", is_flag=True, help="Keep it without a confirmation.")
+@click.option("--force", is_flag=True, help="Even if no administrator is left who gets in.")
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+@pass_session
+@click.pass_context
+def enable(
+    context: click.Context,
+    session: Session,
+    service: tuple[str, ...],
+    keys: str | None,
+    confirm_within: int,
+    no_confirm: bool,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Let each SERVICE ask for a code after the password.
+
+    Everything is put back by itself unless totpctl confirm follows in time: log in from a second
+    terminal first.
+    """
+    if no_confirm and _given(context, "confirm_within"):
+        raise click.UsageError("--no-confirm and --confirm-within exclude each other")
+    if keys is not None and planning.SSHD not in service:
+        raise click.UsageError("--keys is about sshd, which is not among the services")
+    ui.need_root("change how people log in")
+    services = planning.with_companions(service)
+    if planning.SSHD in services:
+        keys = keys or planning.keys_so_far() or KEYS[0]
+    with trial.changing():
+        switch.put_back_if_due(session)
+        waiting = trial_record.pending()
+        changes = planning.on(services, keys)
+        if not changes:
+            if waiting is None and not dry_run:
+                _note_where_the_list_was_lost(services, keys)
+            _tell_no_change(services, keys, waiting)
+            if planning.SSHD in services and not dry_run:
+                readiness.check_sshd_in_force(str(keys), [])
+                sshd.reload()  # it may still go by what a file said before somebody mended it
+            return
+        if dry_run:
+            for change in changes:
+                for line in planning.diff(change):
+                    ui.result(line)
+        elif waiting is not None:
+            raise ui.CommandFailed(
+                f"{switch.words(waiting.services)}: enabled, and not confirmed yet",
+                "first run: totpctl confirm, or: totpctl revert",
+            )
+        for sentence in reached.check(changes, services):
+            ui.message(sentence)
+        by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
+        if dry_run:
+            return
+        sets = uses.partly_used_sets(session)
+        new, warnings = switch.on(services, keys, changes, confirm_within, by_ssh, sets)
+        for name in new.services:
+            session.log("enabled", "", service=name, keys=keys if name == planning.SSHD else "")
+        if no_confirm:
+            switch.keep(session, new)
+    _tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
+
+
+@click.command(cls=ChangesLogins)
+@click.argument("service", nargs=-1, required=True, shell_complete=candidates.services_on)
+@pass_session
+def disable(session: Session, service: tuple[str, ...]) -> None:
+    """Let each SERVICE ask for no code any more.
+
+    Takes out what enable wrote, also after other edits, and leaves every other line.
+    """
+    ui.need_root("change how people log in")
+    services = planning.with_companions(service)
+    with trial.changing():
+        changes = planning.off(services)
+        changed = switch.off(session, services)
+    still = planning.still_asked_by(services)
+    for name in services:
+        if name not in still:
+            said = "asks for no code any more" if name in changed else "is off"
+            ui.message(f"{name} {said}")
+    for sentence in reached.after_disable(changes, services):
+        ui.message(sentence)
+    if still:
+        raise ui.CommandFailed(
+            "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),
+            "take that line out with an editor; or, if enable wrote it, name the file: "
+            "totpctl disable FILE",
+        )
+
+
+def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -> None:
+    if set(services) - enabled.services() and not enabled.is_away():
+        enabled.remember(services, keys)
+
+
+def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:
+    ui.message(f"{switch.words(services)}: on already, nothing to change")
+    if keys == "skip":
+        ui.message(_WHAT_KEYS_DO[keys])
+    if waiting is not None:
+        _tell_time_left(waiting)
+
+
+def _tell_switched_on(new: Trial, warnings: list[str], *, waits: bool) -> None:
+    ui.message(f"{switch.words(new.services)}: a code is asked for from now on")
+    if new.keys is not None:
+        ui.message(_WHAT_KEYS_DO[new.keys])
+    for text in warnings:
+        ui.warning(text)
+    if waits:
+        _tell_time_left(new)
+
+
+def _tell_time_left(waiting: Trial) -> None:
+    left = math.ceil(waiting.seconds_left())
+    span = f"{left} s" if left < 120 else f"{left // 60} min"
+    clock = time.strftime("%H:%M:%S", time.localtime(waiting.deadline()))
+    ui.message(
+        "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
+    )
+    ui.message(f"Without that everything is put back in {span}, at {clock}.")
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE

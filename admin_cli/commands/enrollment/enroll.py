@@ -1,0 +1,262 @@
+"""enroll, reset, remove, recovery-codes."""
+
+from __future__ import annotations
+
+import click
+
+from pam_totp.core import admission, otp, users
+from pam_totp.core.users import UserRecord
+
+from ... import ui
+from ...completion import candidates
+from ...session import Session, account_name, account_of, bound, now, pass_session
+from ..arguments import user_argument
+from . import handover, issuing
+
+PERIODS = (30, 60)
+
+
+def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip() or not value.isprintable() or len(value) > 64:
+        raise click.BadParameter("1 to 64 printable characters")
+    return value.strip()
+
+
+label_option = click.option(
+    "--label", default="phone", show_default=True, callback=_label, help="Name of the device."
+)
+algorithm_option = click.option(
+    "--algorithm",
+    type=click.Choice(otp.ALGORITHMS),
+    default="SHA1",
+    show_default=True,
+    help="Hash function.",
+)
+digits_option = click.option(
+    "--digits",
+    type=click.Choice([str(d) for d in otp.DIGITS]),
+    default="6",
+    show_default=True,
+    help="Digits of a code.",
+)
+period_option = click.option(
+    "--period",
+    type=click.Choice([str(p) for p in PERIODS]),
+    default="30",
+    show_default=True,
+    help="Seconds a code is shown.",
+)
+no_confirm_option = click.option(
+    "--no-confirm", is_flag=True, help="Keep it without asking for a code of the app."
+)
+
+
+@click.command()
+@click.argument("user", shell_complete=candidates.accounts)
+@label_option
+@algorithm_option
+@digits_option
+@period_option
+@click.option("--if-missing", is_flag=True, help="Do nothing if USER is enrolled already.")
+@no_confirm_option
+@ui.json_option
+@pass_session
+def enroll(
+    session: Session,
+    user: str,
+    label: str,
+    algorithm: str,
+    digits: str,
+    period: str,
+    if_missing: bool,
+    no_confirm: bool,
+    as_json: bool,
+) -> None:
+    """Give USER an authenticator app, and recovery codes.
+
+    Shows a QR code and the secret, and keeps nothing until a code of the app has been given.
+    Recovery codes that there are already stay good. A second device needs a --label of its own.
+    """
+    name = account_name(user)
+    with session.open_store() as store:
+        record = store.load(name)
+    if if_missing and record is not None and record.authenticators:
+        ui.message(f"{name} is enrolled already")
+        if as_json:
+            ui.result_json(handover.document(name, record.authenticators[0].label, None, None, []))
+        return
+    if record is not None:
+        session.same_account(record, name)
+    _refuse_known_label(record, name, label)
+    new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
+    new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
+    codes, salt, digests = issuing.new_recovery_codes()
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+        record = bound(session.same_account(transaction.record or UserRecord(name), name))
+        record = record._replace(created_at=record.created_at or now())
+        _refuse_known_label(record, name, label)
+        record = admission.once_enrolled(record, now())
+        if record.recovery_digests:
+            codes = []
+        else:
+            record = record._replace(recovery_salt=salt, recovery_digests=digests)
+        authenticators = (*record.authenticators, new)
+        transaction.save(record._replace(authenticators=authenticators, updated_at=now()))
+    session.log("enrolled", name, authenticator=label)
+    if codes:
+        session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
+    handover.show_result(session, name, new, codes, as_json=as_json)
+    if not codes:
+        left = len(record.recovery_digests)
+        ui.message(f"the recovery codes stay as they are: {left} left")
+    if record.status != users.ACTIVE:
+        ui.warning(f"{name} is {record.status}")
+
+
+@click.command()
+@user_argument
+@label_option
+@algorithm_option
+@digits_option
+@period_option
+@no_confirm_option
+@ui.yes_option
+@ui.json_option
+@pass_session
+def reset(
+    session: Session,
+    user: str,
+    label: str,
+    algorithm: str,
+    digits: str,
+    period: str,
+    no_confirm: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Give USER a new secret and codes; everything old is void.
+
+    What is old stays good until a code of the new app has been confirmed.
+    """
+    name = session.load(user).name
+    ui.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
+    new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
+    new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
+    codes, salt, digests = issuing.new_recovery_codes()
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+        record = session.enrolled(transaction.record, name)
+        record = _without_exemption_of_another(admission.once_enrolled(record, now()))
+        transaction.save(
+            bound(record, anew=True)._replace(
+                failures=0,
+                throttled_until=0,
+                guesses_until=0,
+                recovery_salt=salt,
+                recovery_digests=digests,
+                authenticators=(new,),
+                updated_at=now(),
+            )
+        )
+    session.log("reset", name, authenticator=label)
+    handover.show_result(session, name, new, codes, as_json=as_json)
+    if record.status != users.ACTIVE:
+        ui.warning(f"{name} is {record.status}")
+
+
+@click.command()
+@user_argument
+@click.option("--label", help="Remove this authenticator only.", shell_complete=candidates.labels)
+@ui.yes_option
+@pass_session
+def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
+    """Remove USER's enrolment, or one authenticator of it."""
+    record = session.load(user)
+    name = record.name
+    keeps_others = label is not None and len(record.authenticators) > 1
+    if label is not None and label not in [a.label for a in record.authenticators]:
+        raise _no_such_label(record, label)
+    if keeps_others:
+        ui.confirm(f"Remove {label} of {name}?", yes=yes)
+    else:
+        _refuse_to_lift(record)
+        exemption = " and the exemption" if admission.is_exempt(record, now()) else ""
+        ui.confirm(
+            f"Remove the whole enrolment{exemption} of {name}, who is then denied, or let in with "
+            "the password alone where 'nullok' or 'unenrolled = skip' is set?",
+            yes=yes,
+        )
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+        record = session.enrolled(transaction.record, name)
+        kept = tuple(a for a in record.authenticators if label is not None and a.label != label)
+        if kept and len(kept) == len(record.authenticators):
+            raise _no_such_label(record, str(label))
+        if not kept:
+            _refuse_to_lift(record)
+        changed = record._replace(authenticators=kept, updated_at=now()) if kept else None
+        transaction.save(changed)
+    session.log("removed", name, authenticator=label if kept else "")
+    ui.message(f"removed {label} of {name}" if kept else f"removed the enrolment of {name}")
+
+
+@click.command("recovery-codes")
+@user_argument
+@ui.yes_option
+@ui.json_option
+@pass_session
+def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> None:
+    """Issue new recovery codes to USER; the old ones are void."""
+    record = session.load(user)
+    name = record.name
+    if record.recovery_digests:
+        left = len(record.recovery_digests)
+        ui.confirm(f"Void the {left} recovery codes that {name} has left?", yes=yes)
+    codes, salt, digests = issuing.new_recovery_codes()
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+        record = session.enrolled(transaction.record, name)
+        transaction.save(
+            record._replace(recovery_salt=salt, recovery_digests=digests, updated_at=now())
+        )
+    session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
+    with handover.once_committed(
+        f"{name} has new recovery codes", f"totpctl recovery-codes {name}"
+    ):
+        if as_json:
+            ui.result_json({"user": name, "recovery_codes": codes})
+        else:
+            handover.show_recovery_codes(name, codes)
+
+
+def _without_exemption_of_another(record: UserRecord) -> UserRecord:
+    """Return ``record`` active, if it exempts an account of its name that is there no more."""
+    account = account_of(record.name)
+    if account is None or record.status != users.EXEMPT:
+        return record
+    if not admission.is_of_another_account(record, account):
+        return record
+    return record._replace(status=users.ACTIVE, exempt_until=0)
+
+
+def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> None:
+    if record is not None and label in [a.label for a in record.authenticators]:
+        raise ui.CommandFailed(
+            f"{name} has an authenticator {label} already",
+            f"name the second device with --label, or start anew with: totpctl reset {name}",
+        )
+
+
+def _refuse_to_lift(record: UserRecord) -> None:
+    if record.status == users.SUSPENDED:
+        raise ui.CommandFailed(
+            f"{record.name} is suspended, which a removal would lift",
+            f"run first: totpctl resume {record.name}",
+        )
+    if record.status == users.MUST_ENROLL:
+        raise ui.CommandFailed(
+            f"{record.name} has to enroll, which a removal would lift",
+            f"run: totpctl require {record.name} --remove",
+        )
+
+
+def _no_such_label(record: UserRecord, label: str) -> ui.NoSuchUser:
+    labels = ", ".join(a.label for a in record.authenticators) or "none"
+    return ui.NoSuchUser(f"{record.name} has no authenticator {label}", f"there are: {labels}")

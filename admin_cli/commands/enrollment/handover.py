@@ -1,0 +1,118 @@
+"""Hand out what was issued: show it, see that the app works, report."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from pam_totp.core import otp, verifier
+from pam_totp.core.users import Authenticator
+
+from ... import ui
+from ...session import Session, now
+from . import clocks, otpauth, qr
+
+CONFIRMATION_ATTEMPTS = 3
+
+
+def hand_over(
+    session: Session, name: str, new: Authenticator, *, no_confirm: bool, as_json: bool
+) -> Authenticator:
+    """Show the secret and, unless ``no_confirm``, keep asking until the app shows its codes.
+
+    Returns the authenticator with that code used up. Raises CommandFailed after
+    CONFIRMATION_ATTEMPTS wrong ones: nothing has been written by then.
+    """
+    if as_json and no_confirm:
+        return new
+    _show_secret(session, name, new, err=as_json)
+    if no_confirm:
+        return new
+    for _ in range(CONFIRMATION_ATTEMPTS):
+        answer = ui.ask("Code that the app shows", "where nobody can answer: --no-confirm")
+        given = verifier.classify(answer, None, frozenset((new.digits,)))
+        at = now()
+        step = _confirming_step(new, given.code, at, session.config.window)
+        if step is not None:
+            return new._replace(last_accepted_step=step)  # no use of it: last_used_at
+        offset = clocks.nearest_offset(new, given.code, at)
+        if offset is None:
+            ui.message("that is not the code that the app should show")
+        else:
+            ui.message(f"that is not the code of now: {clocks.explain(new, offset)}")
+    raise ui.CommandFailed("no right code was given; nothing was changed", "try again")
+
+
+def _confirming_step(new: Authenticator, code: str, at: int, window: int) -> int | None:
+    assert new.secret is not None
+    step = otp.time_step(at, new.period)
+    steps = range(step - window, step + window + 1)
+    found = otp.matching_steps(code, new.secret, steps, new.algorithm, new.digits)
+    return found[-1] if found else None
+
+
+def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:
+    """Show address, secret and QR code; the code last, so that a small screen shows it whole."""
+    show = ui.message if err else ui.result
+    stream = sys.stderr if err else sys.stdout
+    assert new.secret is not None
+    uri = otpauth.provisioning_uri(new, name, session.issuer)
+    secret = otpauth.base32_secret(new.secret)
+    reason = qr.reason_not_to_draw(uri, stream)
+    if reason:
+        show(f"No QR code here, because {reason}.")
+        show("Give this address or secret to an authenticator app:")
+    else:
+        show("Scan the QR code with an authenticator app, or give it this address or secret:")
+        too_high = qr.lines_too_many(uri, stream)
+        if too_high:
+            show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")
+    show()
+    show(f"  {uri}")
+    show("  secret: " + " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)))
+    show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds")
+    show()
+    if not reason:
+        ui.picture(qr.draw(uri), stream)
+
+
+def show_result(
+    session: Session, name: str, new: Authenticator, codes: list[str], *, as_json: bool
+) -> None:
+    with once_committed(f"{name} has new secrets", f"totpctl reset {name}"):
+        if as_json:
+            assert new.secret is not None
+            uri = otpauth.provisioning_uri(new, name, session.issuer)
+            secret = otpauth.base32_secret(new.secret)
+            ui.result_json(document(name, new.label, secret, uri, codes))
+            return
+        if codes:
+            show_recovery_codes(name, codes)
+    ui.message(f"{name} is enrolled with {new.label}")
+
+
+@contextlib.contextmanager
+def once_committed(what: str, mend: str) -> Iterator[None]:
+    """Show what cannot be shown again. Raises CommandFailed, with the mend, where that fails."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{what}, but they could not be shown: {error.strerror}"
+        raise ui.CommandFailed(problem, f"make another with: {mend}") from None
+
+
+def document(
+    name: str, label: str, secret: str | None, uri: str | None, codes: list[str]
+) -> dict[str, object]:
+    return {"user": name, "label": label, "secret": secret, "uri": uri, "recovery_codes": codes}
+
+
+def show_recovery_codes(name: str, codes: list[str]) -> None:
+    ui.result(f"Recovery codes of {name}, each good for one login without the phone:")
+    ui.result()
+    for left, right in zip(codes[::2], codes[1::2], strict=True):
+        ui.result(f"  {left}   {right}")
+    ui.result()
+    ui.result("They are not shown again: write them down, away from the phone.")
+    ui.result()

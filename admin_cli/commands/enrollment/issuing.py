@@ -1,0 +1,30 @@
+"""Make what is handed out, and warn of what some apps do not take."""
+
+from __future__ import annotations
+
+from pam_totp.core.users import Authenticator
+from pam_totp.system import issuing
+
+from ... import ui
+from ...session import now
+
+
+def new_recovery_codes() -> tuple[list[str], bytes, frozenset[bytes]]:
+    """Return the codes to show, and the salt and digests to keep."""
+    codes = issuing.new_recovery_codes()
+    return codes, *issuing.salt_and_digests(codes)
+
+
+def new_authenticator(label: str, algorithm: str, digits: int, period: int) -> Authenticator:
+    unusual = [
+        text
+        for text, is_unusual in (
+            (algorithm, algorithm != "SHA1"),
+            (f"{digits} digits", digits != 6),
+            (f"{period} s", period != 30),
+        )
+        if is_unusual
+    ]
+    if unusual:
+        ui.warning(f"some apps ignore {', '.join(unusual)} and show wrong codes: try it first")
+    return issuing.new_authenticator(label, algorithm, digits, period, now())

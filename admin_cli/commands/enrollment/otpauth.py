@@ -1,0 +1,30 @@
+"""otpauth:// URIs, as apps read them from a QR code (the Key URI format)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pyotp
+
+from pam_totp.core.users import Authenticator
+
+_DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
+
+
+def base32_secret(secret: bytes) -> str:
+    """Return the unpadded base32 text of a secret."""
+    return base64.b32encode(secret).decode("ascii").rstrip("=")
+
+
+def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> str:
+    """Return the URI: issuer as prefix and as parameter, defaults left out, %20 for a space."""
+    assert authenticator.secret is not None
+    totp = pyotp.TOTP(
+        base32_secret(authenticator.secret),
+        digits=authenticator.digits,
+        digest=_DIGESTS[authenticator.algorithm],
+        interval=authenticator.period,
+    )
+    # A colon ends the issuer in the label, and readers do not agree on its escaped form.
+    return str(totp.provisioning_uri(name=user, issuer_name=issuer.replace(":", " ").strip()))

@@ -1,0 +1,131 @@
+"""What holds now: said at the end of each command that changes logins, whatever went wrong.
+
+On a full or failing disk a command may have done everything, a part, or nothing, and the error
+alone does not tell. So every command that writes files of PAM or sshd is of this class, and the
+files themselves are asked, by the judgement that status gives.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from pam_totp.stack import pam_stack
+from pam_totp.system.errors import PamTotpError
+
+from .. import ui
+from ..doctor.facts import SSHD, CannotTell, Facts
+from ..doctor.verdicts import OFF, ON, UNCLEAR, Verdict, verdict
+from ..enable import switch, trial_record
+from ..host import enabled, files, sshd
+from ..session import Session
+
+ALWAYS = ("sshd", "sudo")
+
+
+class ChangesLogins(click.Command):
+    """A command that changes login configuration; where it fails, what holds is added to that."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        before = _digests()
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.UsageError, ui.NotRoot):
+            raise
+        except BaseException as error:
+            with switch.undisturbed():
+                for line in what_holds(before, Facts(ctx.ensure_object(Session))):
+                    error.add_note(line)
+            raise
+
+
+def what_holds(before: Mapping[str, str], facts: Facts) -> list[str]:
+    """Say what has changed since ``before`` (digests by path), and what logins ask for. Raises
+    nothing: of a part that cannot be told it says that.
+    """
+    now = _digests()
+    changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
+    lines = [f"changed: {', '.join(changed)}"] if changed else []
+    lines += [] if changed else ["now: no file of PAM or sshd was changed"]
+    lines += _told(lambda: _who_asks(facts, {os.path.basename(path) for path in changed}))
+    return lines + _told(_what_waits)
+
+
+def _told(part: Callable[[], Iterator[str]]) -> list[str]:
+    try:
+        return list(part())
+    except (OSError, PamTotpError, ValueError, subprocess.SubprocessError) as error:
+        return [f"now: it cannot be told, {error}; see: totpctl status"]
+    except CannotTell:
+        return ["now: it cannot be told; see: totpctl status"]
+
+
+def _digests() -> dict[str, str]:
+    folder = pam_stack.PAM_FOLDERS[0]
+    try:
+        names = [name for name in os.listdir(folder) if trial_record.SERVICE.fullmatch(name)]
+    except OSError:
+        names = []
+    paths = (*(f"{folder}/{name}" for name in names), sshd.DROP_IN)
+    return {path: files.digest_at(path) for path in paths}
+
+
+def _who_asks(facts: Facts, changed: set[str]) -> Iterator[str]:
+    try:
+        waiting = trial_record.pending()
+    except PamTotpError:
+        waiting = None  # _what_waits says why
+    known = {*ALWAYS, *changed, *enabled.services(), *(waiting.services if waiting else ())}
+    states: dict[str, list[str]] = {ON: [], OFF: []}
+    remarks: list[str] = []
+    for name in sorted(known - {os.path.basename(sshd.DROP_IN)}):
+        service = facts.service(name)
+        if not service.text and service.problem is None:
+            continue  # it has no file
+        found = verdict(facts, service)
+        if found.state in states:
+            states[found.state].append(name)
+        elif found.state == UNCLEAR:
+            remarks.append(f"whether {name} asks for a code cannot be told: {found.trouble}")
+        else:
+            remarks.append(f"{name} may let people in without a code: {found.trouble}")
+        if name == SSHD and service.asks:
+            remarks += _about_keys(found)
+    for state, words in ((ON, "asked for"), (OFF, "not asked for")):
+        if states[state]:
+            yield f"now: a code is {words} in {', '.join(states[state])}"
+    yield from (f"now: {remark}" for remark in remarks)
+
+
+def _about_keys(found: Verdict) -> Iterator[str]:
+    try:
+        sshd.check()
+    except ui.CommandFailed as error:
+        yield f"what sshd asks key logins for cannot be told: {error}"
+    else:
+        if found.keys == "skip" and found.state == ON:
+            yield "sshd asks key logins for no code"
+
+
+def _what_waits() -> Iterator[str]:
+    waiting = trial_record.pending()
+    confirmed = trial_record.confirmed()
+    if confirmed is not None:
+        services = ", ".join(confirmed.services)
+        yield f"now: {services}: confirmed; to finish that, run: totpctl confirm"
+    elif waiting is None:
+        yield "now: nothing waits for a confirmation"
+    elif not trial_record.undo_has_begun(waiting):
+        left = math.ceil(waiting.seconds_left())
+        services = ", ".join(waiting.services)
+        yield f"now: {services}: undone in {left} s, unless you run: totpctl confirm"
+    else:
+        services = ", ".join(waiting.services)
+        finish = trial_record.command_to_finish(waiting)
+        what = "undone; it is tried again, or" if finish == "totpctl revert" else "finished;"
+        yield f"now: {services}: still to be {what} run: {finish}"

@@ -1,0 +1,224 @@
+"""list, show, verify: what the store knows, never a secret."""
+
+from __future__ import annotations
+
+import click
+
+from pam_totp.core import clock_skew, otp, recovery, users, verifier
+from pam_totp.core.admission import GroupRule
+from pam_totp.core.users import Authenticator, UserRecord
+
+from .. import policy, ui
+from ..session import Session, now, pass_session
+from .arguments import user_argument
+from .enrollment import clocks
+
+
+@click.command("list")
+@ui.json_option
+@pass_session
+def list_users(session: Session, as_json: bool) -> None:
+    """List everyone who has a record, and the rules for groups."""
+    with session.open_store() as store:
+        records = list(store.records())
+        rules = store.group_rules()
+    if as_json:
+        ui.result_json([_summary(record) for record in records])
+        return
+    if not records and not rules:
+        ui.message("nobody is enrolled; begin with: totpctl enroll USER")
+        return
+    rows = [
+        (
+            ui.printable(record.name),
+            _state(session, record),
+            ui.printable(", ".join(a.label for a in record.authenticators)) or "-",
+            str(len(record.recovery_digests)),
+            _last_used(record) or "never",
+        )
+        for record in records
+    ]
+    headings = ("USER", "STATUS", "AUTHENTICATORS", "RECOVERY CODES", "LAST CODE")
+    if records:
+        for line in ui.table(headings, rows):
+            ui.result(line)
+    if records and rules:
+        ui.result()
+    _list_group_rules(rules)
+
+
+def _list_group_rules(rules: tuple[GroupRule, ...]) -> None:
+    if rules:
+        rows = [(ui.printable(rule.name), policy.rule_in_words(rule)) for rule in rules]
+        for line in ui.table(("GROUP", "RULE"), rows):
+            ui.result(line)
+
+
+@click.command()
+@user_argument
+@ui.json_option
+@pass_session
+def show(session: Session, user: str, as_json: bool) -> None:
+    """Show the state of USER."""
+    record = session.load(user)
+    if as_json:
+        ui.result_json(_details(session, record))
+        return
+    ui.result(f"user            {record.name}")
+    ui.result(f"status          {_state(session, record)}")
+    ui.result(f"at a login      {_at_a_login(session, record)}")
+    ui.result(f"wrong codes     {record.failures} in a row{_of_the_month(session, record)}")
+    ui.result(f"recovery codes  {len(record.recovery_digests)} left")
+    for authenticator in record.authenticators:
+        a = authenticator
+        ui.result(f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {a.period} s")
+        used = ui.iso_time(a.last_used_at) or "never"
+        ui.result(f"                enrolled {ui.iso_time(a.created_at)}, last used {used}")
+        if a.clock_sightings:
+            off = clock_skew.in_words(a.label, a.clock_offset, a.period)
+            ui.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
+        if verifier.clock_is_behind(a, now(), session.config.window):
+            ui.warning(
+                f"the last accepted code of {a.label} lies in the future: was the clock set back?"
+            )
+            ui.message(f"hint: look at: timedatectl; then run: totpctl unlock {record.name}")
+
+
+@click.command()
+@user_argument
+@ui.json_option
+@pass_session
+def verify(session: Session, user: str, as_json: bool) -> None:
+    """Check a code or recovery code of USER without using it up.
+
+    Finds out, too, whether the clock of the phone or of this machine is wrong. Exits with 6
+    if the code is not good.
+    """
+    name = session.load(user).name
+    answer = ui.ask("Code")
+    with session.open_store() as store, store.transaction(name) as transaction:
+        record = session.enrolled(transaction.record, name)
+    digits = frozenset(a.digits for a in record.authenticators)
+    given = verifier.classify(answer, None, digits)
+    if given.kind == verifier.RECOVERY_CODE:
+        finding = _check_recovery_code(record, given.code)
+    elif given.kind == verifier.CODE:
+        finding = _check_code(record, given.code, session.config.window)
+    else:
+        finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
+    _warn_of_state(session, record)
+    if as_json:
+        ui.result_json({"user": name, **finding})
+    elif finding["valid"]:
+        ui.result(str(finding["reason"]))
+    if not finding["valid"]:
+        raise ui.CheckSaysNo(str(finding["reason"]))
+
+
+def _warn_of_state(session: Session, record: UserRecord) -> None:
+    """Say what denies this user a login whatever the code is."""
+    if record.status not in (users.ACTIVE, users.EXEMPT):
+        ui.warning(f"{record.name} is {record.status}: no code lets them in")
+    elif record.failures >= session.config.max_failures or record.throttled_until > now():
+        ui.warning(f"{record.name} is {_state(session, record)}: see totpctl unlock")
+
+
+def _check_recovery_code(record: UserRecord, code: str) -> dict[str, object]:
+    salt = record.recovery_salt
+    known = salt and recovery.match(recovery.digest(code, salt), record.recovery_digests)
+    if known:
+        return {"valid": True, "reason": "this recovery code is good"}
+    return {"valid": False, "reason": "this recovery code was used, is void, or never was one"}
+
+
+def _check_code(record: UserRecord, code: str, window: int) -> dict[str, object]:
+    at = now()
+    offsets = [(a, clocks.nearest_offset(a, code, at)) for a in record.authenticators]
+    found = [(abs(offset), offset, a) for a, offset in offsets if offset is not None]
+    if not found:
+        return {"valid": False, "reason": "this is not the code of any authenticator"}
+    distance, offset, nearest = min(found)
+    finding = {"authenticator": nearest.label, "offset_steps": offset}
+    if distance > window:
+        return {"valid": False, "reason": clocks.explain(nearest, offset), **finding}
+    step = otp.time_step(at, nearest.period) + nearest.drift + offset
+    if step <= nearest.last_accepted_step:
+        return {"valid": False, "reason": "this code was used already", **finding}
+    return {"valid": True, "reason": f"this code of {nearest.label} is good", **finding}
+
+
+def _summary(record: UserRecord) -> dict[str, object]:
+    return {
+        "user": record.name,
+        "status": record.status,
+        "exempt_until": ui.iso_time(_exempt_until(record)),
+        "authenticators": [_authenticator(a) for a in record.authenticators],
+        "recovery_codes_left": len(record.recovery_digests),
+        "failures": record.failures,
+        "throttled_until": ui.iso_time(record.throttled_until),
+    }
+
+
+def _authenticator(authenticator: Authenticator) -> dict[str, object]:
+    return {
+        "label": authenticator.label,
+        "algorithm": authenticator.algorithm,
+        "digits": authenticator.digits,
+        "period": authenticator.period,
+        "last_used_at": ui.iso_time(authenticator.last_used_at),
+    }
+
+
+def _details(session: Session, record: UserRecord) -> dict[str, object]:
+    window = session.config.window
+    return {
+        **_summary(record),
+        "wrong_codes_not_told": record.untold,
+        "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.config.policy()),
+        "locked": record.failures >= session.config.max_failures,
+        "created_at": ui.iso_time(record.created_at),
+        "updated_at": ui.iso_time(record.updated_at),
+        "authenticators": [
+            {
+                **_authenticator(a),
+                "created_at": ui.iso_time(a.created_at),
+                "drift": a.drift,
+                "clock_offset": a.clock_offset,
+                "clock_sightings": a.clock_sightings,
+                "clock_is_behind": verifier.clock_is_behind(a, now(), window),
+            }
+            for a in record.authenticators
+        ],
+    }
+
+
+def _of_the_month(session: Session, record: UserRecord) -> str:
+    rules = session.config.policy()
+    spent = verifier.guesses_spent(record, now(), rules)
+    days = rules.slow_period // 86_400
+    return f", {spent} of {rules.slow_guesses} in {days} days" if spent else ""
+
+
+def _exempt_until(record: UserRecord) -> int:
+    return record.exempt_until if record.status == users.EXEMPT else 0
+
+
+def _state(session: Session, record: UserRecord) -> str:
+    status = policy.status_in_words(record)
+    if record.failures >= session.config.max_failures:
+        return f"{status}, locked"
+    wait = record.throttled_until - now()
+    if wait > 0:
+        return f"{status}, throttled for {wait} s"
+    return status
+
+
+def _at_a_login(session: Session, record: UserRecord) -> str:
+    with session.open_store() as store:
+        rules = store.group_rules()
+    admitted = policy.admission_of(record.name, record, rules, session.config)
+    return policy.in_words(record.name, admitted)
+
+
+def _last_used(record: UserRecord) -> str | None:
+    return ui.iso_time(max((a.last_used_at or 0 for a in record.authenticators), default=0))

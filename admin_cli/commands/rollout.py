@@ -1,0 +1,189 @@
+"""require, exempt: who has to enroll, and who need not give a code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import click
+
+from pam_totp import store
+from pam_totp.core import admission, dates
+from pam_totp.core.admission import Admission, GroupRule
+from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
+
+from .. import policy, ui
+from ..completion import candidates
+from ..session import Session, account_name, bound, known_name, now, pass_session
+from . import group_rules
+
+Change = Callable[[UserRecord | None, str], UserRecord | None]
+
+users_argument = click.argument("user", nargs=-1, shell_complete=candidates.accounts)
+group_option = click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="GROUP",
+    shell_complete=candidates.groups,
+    help="For the members of this Unix group; may be given more than once.",
+)
+
+
+def _until(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int:
+    if value is None:
+        return 0
+    try:
+        until = dates.end_of_day(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if admission.has_ended(until, now()):
+        raise click.BadParameter(f"{value} is over (UTC)")
+    return until
+
+
+@click.command()
+@users_argument
+@group_option
+@click.option("--remove", is_flag=True, help="Take it back.")
+@pass_session
+def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], remove: bool) -> None:
+    """Make USERs, or the members of a group, use a code.
+
+    Who is not enrolled must enroll at the next login, and is denied where that cannot be. Ends an
+    exemption of their own. A group that is required beats one that is exempt.
+    """
+    _refuse_nobody(user, groups)
+    reason = "removed" if remove else ""
+    change: Change = _no_longer_required if remove else _required
+    for name in _change_people(session, user, change):
+        session.log("required", name, reason=reason)
+    for name in group_rules.change(session, groups, admission.REQUIRED, remove=remove):
+        session.log("required", "", group=name, reason=reason)
+
+
+@click.command()
+@users_argument
+@group_option
+@click.option(
+    "--until",
+    callback=_until,
+    metavar="YYYY-MM-DD",
+    help="The last day of it, in UTC. Without it, it has no end.",
+)
+@click.option("--remove", is_flag=True, help="Take it back.")
+@pass_session
+def exempt(
+    session: Session, user: tuple[str, ...], groups: tuple[str, ...], until: int, remove: bool
+) -> None:
+    """Ask USERs, or the members of a group, for no code.
+
+    They log in with the first factor alone, enrolled or not.
+    """
+    _refuse_nobody(user, groups)
+    if until and remove:
+        raise click.UsageError("--until and --remove exclude each other")
+    reason = "removed" if remove else policy.last_day(until).strip()
+
+    def exempted(record: UserRecord | None, name: str) -> UserRecord:
+        record = session.same_account(record or UserRecord(name, created_at=now()), name)
+        record = _not_suspended(record)
+        exempt = record._replace(status=EXEMPT, exempt_until=until)
+        return record if exempt == record else bound(exempt)
+
+    for name in _change_people(session, user, _no_longer_exempt if remove else exempted):
+        session.log("exempted", name, reason=reason)
+    for name in group_rules.change(session, groups, admission.EXEMPT, until=until, remove=remove):
+        session.log("exempted", "", group=name, reason=reason)
+
+
+def _refuse_nobody(users: Sequence[str], groups: Sequence[str]) -> None:
+    if not users and not groups:
+        raise click.UsageError("name a USER, or a group with --group")
+
+
+def _change_people(session: Session, users: Sequence[str], change: Change) -> Iterator[str]:
+    """Replace records by what ``change`` makes of them; yield whose were changed, once they are.
+
+    Nobody's is changed where one cannot be. Says what holds from now on.
+    """
+    if not users:
+        return
+    with session.open_store() as opened:
+        names = list(dict.fromkeys(_person(opened, user) for user in users))
+        for name in names:
+            change(opened.load(name), name)
+        rules = opened.group_rules()
+        for name in names:
+            with opened.transaction(name, unseal=False) as transaction:
+                before = transaction.record
+                after = change(before, name)
+                if after != before:
+                    transaction.save(after and after._replace(updated_at=now()))
+            if after != before:
+                yield name
+            _say_what_holds(session, name, before, after, rules)
+
+
+def _person(opened: store.Store, user: str) -> str:
+    """Return the canonical name of an account, or of a record whose account is gone."""
+    name = known_name(user)
+    return name if opened.load(name) is not None else account_name(user)
+
+
+def _required(record: UserRecord | None, name: str) -> UserRecord:
+    record = _not_suspended(record or UserRecord(name, created_at=now()))
+    status = ACTIVE if record.authenticators else MUST_ENROLL
+    return record._replace(status=status, exempt_until=0)
+
+
+def _no_longer_required(record: UserRecord | None, _name: str) -> UserRecord | None:
+    return _without(MUST_ENROLL, record)
+
+
+def _no_longer_exempt(record: UserRecord | None, _name: str) -> UserRecord | None:
+    return _without(EXEMPT, record)
+
+
+def _without(status: str, record: UserRecord | None) -> UserRecord | None:
+    """Return ``record`` active where it had ``status``; None where it then says nothing more."""
+    if record is None or record.status != status:
+        return record
+    if not record.authenticators and not record.recovery_digests:
+        return None
+    return record._replace(status=ACTIVE, exempt_until=0)
+
+
+def _not_suspended(record: UserRecord) -> UserRecord:
+    if record.status == SUSPENDED:
+        raise ui.CommandFailed(
+            f"{record.name} is suspended, which this would lift",
+            f"run first: totpctl resume {record.name}",
+        )
+    return record
+
+
+def _say_what_holds(
+    session: Session,
+    name: str,
+    before: UserRecord | None,
+    after: UserRecord | None,
+    rules: Iterable[GroupRule],
+) -> None:
+    def admitted(record: UserRecord | None) -> Admission | None:
+        return policy.admission_of(name, record, rules, session.config)
+
+    was, holds = admitted(before), admitted(after)
+    ui.message(policy.in_words(name, holds))
+    if was is not None and holds is not None and (was.kind, was.until) == (holds.kind, holds.until):
+        ui.warning(f"this changes nothing: before, too, {policy.in_words(name, was)}")
+    if after is None:
+        return
+    had_to_enroll = before is not None and before.status == MUST_ENROLL
+    if had_to_enroll and after.status == EXEMPT:
+        ui.warning(f"{name} had to enroll; when the exemption ends, that holds no more")
+    if after.status in (ACTIVE, MUST_ENROLL):
+        enrolled = after._replace(status=ACTIVE, authenticators=(Authenticator("", "", None),))
+        later = admitted(enrolled)
+        if later is not None and later.kind == admission.SKIP:
+            ui.warning(f"once enrolled, {policy.in_words(name, later)}")
+            ui.message(f"hint: {group_rules.how_to_end(later.group, rules)}")

@@ -1,0 +1,125 @@
+"""rotate-key: another sealing key for the same store, while people log in.
+
+At every moment the key file opens all that the store holds: first it gets the new key beside the
+old one, then the store is sealed anew, then the old one goes. Each step is on the disk before the
+next one begins, so a run that was broken off anywhere is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import click
+
+from pam_totp.store import sealing
+from pam_totp.store.sealing import Sealer
+from pam_totp.system import config, lock_file, trusted_files
+from pam_totp.system.config import Config
+from pam_totp.system.config_values import split_store_url
+from pam_totp.system.errors import PamTotpError
+from pam_totp.system.uninterrupted import Uninterrupted
+
+from .. import ui
+from ..host import files
+from ..session import Session, pass_session
+
+_QUESTION = (
+    "Seal every secret anew with a new key? Backups of the store made until now open with the old "
+    "key alone, which is then no longer on this machine"
+)
+
+_NAMES_FILES = re.compile(r"pam_totp.*\b(store|sealing_key|config)=")  # in a line of ours
+
+
+@click.command("rotate-key")
+@ui.yes_option
+@pass_session
+def rotate_key(session: Session, yes: bool) -> None:
+    """Replace the sealing key, and seal every secret anew.
+
+    Nobody is denied meanwhile, and nobody has to enroll again. One that was broken off is finished
+    by the next one. Back up key and store before, and again afterwards.
+    """
+    path = session.config.sealing_key
+    _refuse_other_users(session.config, session.config_path)
+    _refuse_damage(session)
+    ui.confirm(_QUESTION, yes=yes)
+    trusted_files.check_folder(os.path.dirname(path))
+    with lock_file.held(_store_path(session.config)):
+        _refuse_damage(session)
+        with Uninterrupted():
+            before = sealing.read_sealer(path)
+            new, count = _rotate(session, before)
+            session.log("key_rotated", "", key_id=new.key_id.hex())
+            ui.message(
+                f"{count} secrets are sealed with the new key {new.key_id.hex()}; the old key "
+                f"{before.key_id.hex()} opens nothing but backups made until now"
+            )
+    ui.message(f"back up {path} and the store again")
+
+
+def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
+    """Do all three steps, or what is left of them; return the new key, and how many secrets."""
+    path = before.path
+    added = b"" if before.others else sealing.new_sealer(path).key_file()
+    files.replace(path, before.key_file() + added)  # again, too: who knows whether it was durable
+    try:
+        (new,) = sealing.read_sealer(path).others  # what can be read there is what seals
+        with session.open_store() as store:
+            count = store.reseal(new)
+        files.replace(path, new.key_file())
+    except (PamTotpError, OSError):
+        ui.message(
+            f"{path} holds the old and the new key now, and logins go on; to finish, see to the "
+            "following and run again: totpctl rotate-key"
+        )
+        raise
+    return new, count
+
+
+def _refuse_damage(session: Session) -> None:
+    with session.open_store() as store:
+        problems = store.check()
+    if problems:
+        raise ui.CommandFailed(
+            "; ".join(problems),
+            "nothing was changed; for each user it names run: totpctl reset USER, or totpctl "
+            "remove USER; a damaged store is to be restored from a backup",
+        )
+
+
+def _refuse_other_users(settings: Config, config_path: str) -> None:
+    """Refuse where a PAM line has this store with another key file, or another store with this key.
+
+    Such logins would be denied from then on: their key, or their store, stays as it is. A file
+    that is not understood is refused where it may be one of those.
+    """
+    from ..host.services import arguments_of, path_of, read_services
+
+    for service in read_services().values():
+        if service.problem and _NAMES_FILES.search(service.text):
+            raise ui.CommandFailed(str(service.problem), service.problem.hint)
+        for line in service.lines:
+            given = arguments_of(line)
+            try:
+                other = config.load(given.path, given.settings).config
+            except PamTotpError:
+                continue  # it denies everybody now
+            is_store = _is_same(_store_path(other), _store_path(settings))
+            if is_store != _is_same(other.sealing_key, settings.sealing_key):
+                raise ui.CommandFailed(
+                    f"{path_of(service.name)}: {line.file}, line {line.number} has the store "
+                    f"{_store_path(other)} with the key {other.sealing_key}, and {config_path} has "
+                    f"{_store_path(settings)} with {settings.sealing_key}",
+                    "nothing was changed; give a store and a key to each other alone, and name "
+                    "them in the same way everywhere",
+                )
+
+
+def _store_path(settings: Config) -> str:
+    return split_store_url(settings.store)[1]
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)

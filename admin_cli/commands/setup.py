@@ -1,0 +1,142 @@
+"""init, selftest."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from pam_totp import store
+from pam_totp.store import sealing
+from pam_totp.system import config, disks, lock_file, trusted_files
+from pam_totp.system.config_values import split_store_url
+
+from .. import ui
+from ..doctor import store_room
+from ..enable.switch import keep_missing_spares
+from ..host import selftest as selftest_chain
+from ..session import Session, pass_session
+
+
+@click.command()
+@pass_session
+def init(session: Session) -> None:
+    """Create the sealing key and the store.
+
+    Only where they are missing, and never over others. Then checks both, and makes the spare files
+    that disable and revert need on a full disk, where they are missing.
+    """
+    key_path = session.config.sealing_key
+    _, store_path = split_store_url(session.config.store)
+    _refuse_an_unmounted_disk(store_path)
+    for folder in (os.path.dirname(key_path), os.path.dirname(os.path.dirname(store_path))):
+        if not os.path.isdir(folder):
+            raise ui.CommandFailed(f"there is no folder {folder}", f"run: mkdir -p {folder}")
+    if _create_key(key_path, store_path):
+        ui.message(f"created the sealing key {key_path}: back it up together with the store")
+    sealer = sealing.read_sealer(key_path)
+    if store.create_store(session.config.store, sealer):
+        ui.message(f"created the store {store_path}")
+    with session.open_store() as opened:
+        problems = opened.check()
+    if problems:
+        raise ui.CheckSaysNo("; ".join(problems), "restore the store from a backup")
+    shortage = store_room.restore(session.open_store, store_path)
+    if shortage:
+        problem = store_room.problem(shortage, store_path)
+        hint = store_room.hint(shortage, store_path)
+        ui.warning(f"{problem}; until then, a full disk denies logins; {hint}")
+    else:
+        ui.message("key and store are in order")
+    if session.config_path == config.DEFAULT_PATH:
+        keep_missing_spares()
+
+
+@click.command()
+@click.option(
+    "--host",
+    type=click.Choice(selftest_chain.HOSTS),
+    default=selftest_chain.default_host,
+    help="Which PAM module to try; without it, pam_totp where it is installed.",
+)
+@ui.json_option
+@pass_session
+def selftest(_session: Session, host: str, as_json: bool) -> None:
+    """Log in through libpam, with a store of its own.
+
+    Touches no user: it makes a PAM service and a store, logs in with a right code, the same
+    code again, a wrong one and a recovery code, and removes both.
+    """
+    ui.need_root("make a PAM service")
+    try:
+        checks = selftest_chain.run(host)
+    except KeyboardInterrupt:
+        raise ui.CommandFailed("interrupted; nothing was left behind") from None
+    if as_json:
+        ui.result_json([check._asdict() for check in checks])
+    else:
+        for check in checks:
+            ui.result(f"{'ok' if check.passed else 'FAILED':8}{check.name}")
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        detail = failed[0].detail or "no output"
+        raise ui.CheckSaysNo(
+            f"selftest: {failed[0].name}: {detail}",
+            "the reason is in: journalctl -n 50 -g pam_totp",
+        )
+    if not as_json:
+        ui.message("selftest passed: codes are checked through libpam as they should be")
+
+
+def _refuse_an_unmounted_disk(store_path: str) -> None:
+    """A new store would know nobody, and lie hidden as soon as the disk of the old one is back."""
+    if os.path.lexists(store_path):
+        return
+    for point in disks.unmounted_points(store_path):
+        raise ui.CommandFailed(
+            f"there is no store {store_path}, and {point} is not mounted",
+            disks.missing_hint(store_path),
+        )
+
+
+def _create_key(path: str, store_path: str) -> bool:
+    """Make a key file, whole and on the disk, or not at all; False if there is one already.
+
+    Of two at once, or after one that was killed, one key remains, and no trace of another.
+    """
+    folder = os.path.dirname(path)
+    trusted_files.check_folder(folder)
+    unfinished = f"{path}.new"
+    if os.path.lexists(path):
+        _remove(unfinished)
+        return False
+    with lock_file.held(path):
+        _remove(unfinished)
+        if os.path.lexists(path):
+            return False
+        if os.path.lexists(store_path):
+            raise ui.CommandFailed(
+                f"{store_path} is there, but its sealing key {path} is not",
+                f"restore {path} from a backup; if it is lost, move the store away",
+            )
+        descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            os.write(descriptor, sealing.generate_key_file())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.link(unfinished, path)  # not rename: this one never replaces a file
+        _remove(unfinished)
+        folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder_descriptor)
+        finally:
+            os.close(folder_descriptor)
+    return True
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,117 @@
+"""unlock, suspend, resume, rebind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from pam_totp.core import otp, users, verifier
+from pam_totp.core.users import Authenticator, UserRecord
+
+from .. import ui
+from ..completion import candidates
+from ..session import Session, account_name, account_of, bound, known_name, now, pass_session
+from .arguments import user_argument
+
+
+@click.command()
+@user_argument
+@pass_session
+def unlock(session: Session, user: str) -> None:
+    """Forget USER's wrong codes, so that codes count again.
+
+    Mends last accepted codes that lie in the future, too: what a clock set back leaves behind.
+    """
+    mended: list[str] = []
+
+    def change(record: UserRecord) -> UserRecord:
+        if record.failures or record.throttled_until:
+            mended.append(f"{record.failures} wrong codes forgotten")
+        elif record.guesses_until > now():
+            mended.append("wrong codes of the last weeks forgotten")
+        authenticators = []
+        for authenticator in record.authenticators:
+            if verifier.clock_is_behind(authenticator, now(), session.config.window):
+                mended.append(f"the last accepted code of {authenticator.label} is no longer ahead")
+                authenticator = _brought_back(authenticator, session.config.window)
+            authenticators.append(authenticator)
+        return record._replace(
+            failures=0, throttled_until=0, guesses_until=0, authenticators=tuple(authenticators)
+        )
+
+    name = _change(session, user, change)
+    session.log("unlocked", name)
+    ui.message(f"{name}: " + ("; ".join(mended) or "there was nothing to unlock"))
+
+
+@click.command()
+@user_argument
+@pass_session
+def suspend(session: Session, user: str) -> None:
+    """Deny USER every login that needs a code, until resume."""
+    name = _change(
+        session, user, lambda record: record._replace(status=users.SUSPENDED, exempt_until=0)
+    )
+    session.log("suspended", name)
+    ui.message(f"{name} is suspended")
+
+
+@click.command()
+@click.argument("user", shell_complete=candidates.suspended)
+@pass_session
+def resume(session: Session, user: str) -> None:
+    """Let USER log in again after suspend.
+
+    Who had no authenticator must enroll: a suspension may have taken the place of that duty.
+    """
+    resumed: list[str] = []
+
+    def change(record: UserRecord) -> UserRecord:
+        if record.status != users.SUSPENDED:
+            raise ui.CommandFailed(f"{record.name} is not suspended but {record.status}")
+        resumed.append(users.ACTIVE if record.authenticators else users.MUST_ENROLL)
+        return record._replace(status=resumed[-1], failures=0, throttled_until=0, guesses_until=0)
+
+    name = _change(session, user, change)
+    session.log("resumed", name)
+    ui.message(f"{name} is {resumed[-1]}")
+
+
+@click.command()
+@click.argument("user", nargs=-1, required=True, shell_complete=candidates.enrolled)
+@ui.yes_option
+@pass_session
+def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
+    """Accept the accounts of USERs as those that were enrolled.
+
+    For people whose uid has changed. If an account was made again for somebody else, run
+    "totpctl reset" or "totpctl remove" instead.
+    """
+    names = [account_name(given) for given in user]
+    for name in names:
+        record, account = session.load(name), account_of(name)
+        if account is None or record.uid == account.uid:
+            continue
+        was = "an unknown uid" if record.uid is None else f"uid {record.uid}"
+        ui.message(f"{name} was enrolled as {was}; the account has uid {account.uid} now")
+    ui.confirm(f"Do {', '.join(names)} belong to the people who enrolled?", yes=yes)
+    for name in names:
+        _change(session, name, lambda record: bound(record, anew=True))
+        session.log("rebound", name)
+        ui.message(f"{name} keeps the enrollment")
+
+
+def _change(session: Session, user: str, change: Callable[[UserRecord], UserRecord]) -> str:
+    """Replace the record of ``user`` by what ``change`` makes of it; return the canonical name."""
+    name = known_name(user)
+    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+        record = session.enrolled(transaction.record, name)
+        transaction.save(change(record)._replace(updated_at=now()))
+    return name
+
+
+def _brought_back(authenticator: Authenticator, window: int) -> Authenticator:
+    """Put the last accepted step at the end of the window: no code shown so far is good again."""
+    step = otp.time_step(now(), authenticator.period) + authenticator.drift + window
+    return authenticator._replace(last_accepted_step=step)

@@ -1,0 +1,291 @@
+"""What the checks look at, each read once: configuration, store, and what enable remembers."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import sys
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from pam_totp import store
+from pam_totp.core import admission
+from pam_totp.core.admission import Admission, GroupRule
+from pam_totp.core.users import UserRecord
+from pam_totp.login import decision
+from pam_totp.stack.pam_lines import Line
+from pam_totp.stack.pam_stack import Judgement
+from pam_totp.store.sqlite.reserve import Shortage
+from pam_totp.system import config
+from pam_totp.system.config import Config
+from pam_totp.system.config_values import split_store_url
+from pam_totp.system.errors import PamTotpError, Unavailable
+
+from .. import policy, ui
+from ..access import becoming_root
+from ..access.becoming_root import Judge, Machine, Plan
+from ..access.becoming_root import Policy as AccessPolicy
+from ..host import accounts, enabled, programs, sshd, sudoers, units
+from ..host.services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
+from ..host.sshd import process as sshd_process
+from ..host.units import Properties
+from ..session import Session
+from . import store_room
+
+SSHD = "sshd"
+PROGRAMS = "/usr/lib/pam_totp"
+WORKER = f"{PROGRAMS}/worker"
+SOCKET_UNIT = "pam_totp.socket"
+UNITS = (SOCKET_UNIT, "pam_totp-worker.socket", "pam_totp.service")
+PEOPLE_TRIED = 50  # sshd -T takes a hundredth of a second each
+
+
+class CannotTell(Exception):
+    """What a check needs is not to be had, which another check reports, or which is no fault."""
+
+
+class Facts:
+    """Read when first needed. ``loaded`` raises Unavailable; what needs more raises CannotTell."""
+
+    def __init__(self, session: Session) -> None:
+        self.config_path = session.config_path
+        self.now = int(time.time())
+
+    @cached_property
+    def loaded(self) -> config.Loaded:
+        return config.load(self.config_path)
+
+    @property
+    def config(self) -> Config:
+        try:
+            return self.loaded.config
+        except Unavailable:
+            raise CannotTell from None
+
+    @property
+    def store_path(self) -> str:
+        return split_store_url(self.config.store)[1]
+
+    def open_store(self) -> store.Store:
+        return decision.open_configured(self.config, administers=True)
+
+    def usable_store(self) -> store.Store:
+        try:
+            return self.open_store()
+        except Unavailable:
+            raise CannotTell from None
+
+    @cached_property
+    def shortage(self) -> Shortage | None:
+        """The room for logins that the store still lacks after it was opened."""
+        try:
+            return store_room.restore(self.usable_store, self.store_path)
+        except OSError:
+            raise CannotTell from None
+
+    @cached_property
+    def records(self) -> tuple[UserRecord, ...]:
+        """Everyone in the store, without secrets."""
+        try:
+            with self.usable_store() as opened:
+                return tuple(opened.records())
+        except Unavailable:
+            raise CannotTell from None
+
+    @cached_property
+    def group_rules(self) -> tuple[GroupRule, ...]:
+        try:
+            with self.usable_store() as opened:
+                return opened.group_rules()
+        except Unavailable:
+            raise CannotTell from None
+
+    @cached_property
+    def _records_by_name(self) -> dict[str, UserRecord]:
+        return {record.name: record for record in self.records}
+
+    def record(self, name: str) -> UserRecord | None:
+        return self._records_by_name.get(name)
+
+    def admission(self, name: str) -> Admission:
+        """Return what happens to an account of ``people`` at a login now."""
+        entry, record = self.people[name], self.record(name)
+        return policy.admit(entry, record, self.group_rules, self.config, self.now)
+
+    @property
+    def skips_somebody(self) -> bool:
+        """Tell whether anybody can be let in without a code on purpose."""
+        rules = [rule for rule in self.group_rules if rule.rule == admission.EXEMPT]
+        exempt = any(admission.is_exempt(record, self.now) for record in self.records)
+        of_all = self.config.unenrolled == admission.SKIP or self.config.exempt_groups
+        return bool(rules or exempt or of_all)
+
+    @cached_property
+    def people(self) -> dict[str, pwd.struct_passwd]:
+        """The accounts that may log in: with a shell, and a password or an SSH key."""
+        shadow = accounts.read_shadow()
+        return {
+            name: entry
+            for name, entry in sorted(accounts.everybody().items())
+            if accounts.has_shell(entry)
+            and (accounts.has_password(entry, shadow) or accounts.has_key(entry, {}) != accounts.NO)
+        }
+
+    @cached_property
+    def sudoers(self) -> Any:
+        """What sudoers says, as cvtsudoers explains it, aliases and included files too."""
+        try:
+            return sudoers.read()
+        except sudoers.NotRead:
+            raise CannotTell from None
+
+    @cached_property
+    def administrators(self) -> list[str]:
+        """Whom sudo lets become root."""
+        try:
+            rules = sudoers.rules_of(self.sudoers)
+        except CannotTell:  # a finding of its own; the usual groups are left
+            rules = []
+        return sorted(sudoers.administrators(self.people, rules) - {"root"})
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What decides who can become root. Who must wait after wrong codes soon need not."""
+        records = {r.name: r._replace(throttled_until=0) for r in self.records}
+        try:
+            sudo = sudoers.sudo_of(self.sudoers)
+        except CannotTell:  # a finding of its own; the usual groups are left
+            sudo = sudoers.Sudo()
+        named = (user for rule in sudo.rules for user in rule.users if user[:1] not in "%#+")
+        entries = accounts.everybody(("root", *records, *named))
+        policy = AccessPolicy(records, self.group_rules, self.config, self.now)
+        return Machine(entries, accounts.read_shadow(), sudo, policy)
+
+    def judge(self, machine: Machine | None = None) -> Judge:
+        """Return who says who can become root, as things stand, or on ``machine``."""
+        return Judge(machine, self._plan) if machine is not None else self._judge
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.machine, self._plan)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return becoming_root.plan(remote=True)
+
+    @property
+    def people_to_try(self) -> list[str]:
+        """For whom to ask what sshd has in force, where Match blocks tell people apart."""
+        return list(dict.fromkeys(["root", *self.administrators, *self.people]))[:PEOPLE_TRIED]
+
+    @cached_property
+    def remembered(self) -> dict[str, str | None]:
+        """The services that enable switched on, with what it was told about keys."""
+        try:
+            return enabled.remembered()
+        except PamTotpError:
+            return {}
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """Every PAM service with a file, by name."""
+        services = read_services()
+        if SSHD in services and services[SSHD].lines and self.keys_come_first:
+            services[SSHD] = read_service(SSHD, key=True)
+        return services
+
+    @cached_property
+    def keys_come_first(self) -> bool:
+        """Whether sshd lets PAM ask only those whose key it has accepted; False if not known."""
+        if not os.path.exists(sshd_process.program()):
+            return False
+        try:
+            return sshd.keys_come_first()
+        except ui.CommandFailed:
+            return False  # another check reports it
+
+    def service(self, name: str) -> Service:
+        return self.services.get(name) or read_service(name)
+
+    def has_service(self, name: str) -> bool:
+        return name in self.services
+
+    def asks(self, *names: str) -> bool:
+        """Tell whether one of these services asks for a code, or was enabled to."""
+        return any(name in self.remembered or self.service(name).asks for name in names)
+
+    @property
+    def any_asks(self) -> bool:
+        return any(service.asks for service in self.services.values())
+
+    @property
+    def judged(self) -> Iterator[tuple[Service, Judgement]]:
+        """The services with lines of ours, and what these come to.
+
+        Without files that others include, and without those that have no auth line of their own.
+        """
+        parts = {part for service in self.services.values() for part in service.parts}
+        for service in self.services.values():
+            if service.name in parts - {*LOGINS} or not service.authenticates:
+                continue
+            if service.judgement is not None:
+                yield service, service.judgement
+
+    @property
+    def lines(self) -> list[Line]:
+        """Every line of ours, once, however many services include it."""
+        every = (line for service in self.services.values() for line in service.lines)
+        return list(dict.fromkeys(every))
+
+    @property
+    def hosts(self) -> set[str]:
+        """The PAM modules that the lines of ours name; what they were, where a line is gone."""
+        found = {line.module_name for line in self.lines}
+        return found | ({NATIVE} if self.remembered else set())
+
+    def hosts_of(self, service: str) -> set[str]:
+        return {line.module_name for line in self.service(service).lines}
+
+    @property
+    def hooks(self) -> set[str]:
+        """The files that lines with pam_python name."""
+        return {line.arguments[0] for line in self.lines if line.module_name == PAM_PYTHON}
+
+    @property
+    def key_path(self) -> str:
+        return self.config.sealing_key
+
+    @property
+    def has_systemd(self) -> bool:
+        return programs.systemd_runs()
+
+    @cached_property
+    def units(self) -> dict[str, Properties]:
+        """What systemd, which runs, says of ours. OSError or TimeoutExpired where it does not."""
+        return units.show(UNITS)
+
+
+def module_folders() -> list[str]:
+    """Return where libpam looks for modules, this machine's architecture first.
+
+    Beside pam_unix.so; Debian's libpam looks in /lib/security as well.
+    """
+    triplet = getattr(sys.implementation, "_multiarch", "")
+    patterns = (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib/*", "/usr/lib", "/lib/*", "/lib")
+    found = [
+        os.path.dirname(path)
+        for pattern in patterns
+        for path in sorted(glob.glob(f"{pattern}/security/pam_unix.so"))
+    ]
+    return list(dict.fromkeys([*found[:1], "/lib/security", "/usr/lib/security"]))
+
+
+def module_path(name: str) -> str | None:
+    """Return the file of the PAM module ``name``, or None."""
+    if os.path.isabs(name):
+        return name if os.path.exists(name) else None
+    paths = (os.path.join(folder, name) for folder in module_folders())
+    return next((path for path in paths if os.path.exists(path)), None)

@@ -1,0 +1,81 @@
+"""What a check is, and what it says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from pam_totp.system.errors import PamTotpError
+
+from .. import ui
+from .facts import CannotTell, Facts
+
+WRONG, NOTE = "wrong", "note"  # logins are broken or bypassed; or somebody may want to know
+LEVELS = (WRONG, NOTE)  # the worst first
+SHOWN = 10  # names in one line
+
+Found = tuple[str, str]  # what is wrong, and the mend
+
+
+class Finding(NamedTuple):
+    """One thing that a check found: each text is a line, ``mend`` mostly a command."""
+
+    check: str
+    level: str
+    problem: str
+    why: str
+    mend: str
+
+
+class Check(NamedTuple):
+    """``look`` yields what is wrong; ``why`` says what that does to logins."""
+
+    name: str
+    level: str
+    why: str
+    look: Callable[[Facts], Iterable[Found]]
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        """Never raises: a check that fails is a finding; one that cannot tell says nothing."""
+        try:
+            for problem, mend in self.look(facts):
+                yield Finding(self.name, self.level, problem, self.why, mend)
+        except CannotTell:
+            return
+        except PamTotpError as error:
+            yield self._failed(str(error), error.hint or "see to that, then run it again")
+        except OSError as error:
+            yield self._failed(ui.os_error_in_words(error), "see to that, then run it again")
+        except Exception as error:  # its text may hold anything
+            place = _place(error)
+            yield self._failed(
+                f"unexpected {type(error).__name__} at {place}", "please report this"
+            )
+
+    def _failed(self, problem: str, mend: str) -> Finding:
+        return Finding(self.name, WRONG, f"this could not be checked: {problem}", self.why, mend)
+
+
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """Return as many as fit into a line, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def check(name: str, level: str, why: str) -> Callable[[Callable[[Facts], Iterable[Found]]], Check]:
+    """Make a Check of a function that yields problems, each with its mend."""
+
+    def make(look: Callable[[Facts], Iterable[Found]]) -> Check:
+        return Check(name, level, why, look)
+
+    return make
+
+
+def _place(error: BaseException) -> str:
+    traceback, place = error.__traceback__, "nowhere"
+    while traceback is not None:
+        file = os.path.basename(traceback.tb_frame.f_code.co_filename)
+        place = f"{file}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place

@@ -1,0 +1,347 @@
+"""The PAM files: is a code asked for, at the right place, and can nobody get round it?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
+from pam_totp.stack.pam_dispatch import Stack, State
+from pam_totp.stack.pam_lines import Line, NotUnderstood
+from pam_totp.system import config
+from pam_totp.system.errors import PamTotpError
+
+from ..host import enabled, login_programs, pam_blocks, pam_file
+from ..host.services import LOGINS, NATIVE, PAM_PYTHON, Service, arguments_of, path_of
+from . import spelling
+from .facts import Facts
+from .finding import NOTE, WRONG, Found, check
+
+PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
+_OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
+_REPLACED = "#replaced:"
+_PASSWORD_STEP = "@include common-auth"  # Debian's
+_KEY_LINES_ALONE = "its only pam_totp line has first_factor=key, and so asks for no code"
+
+
+@check(
+    "pam-missing",
+    WRONG,
+    "it was enabled, and now asks for no code: a package update? If it is meant: totpctl disable",
+)
+def missing(facts: Facts) -> Iterator[Found]:
+    for name in facts.remembered:
+        service = facts.service(name)
+        if service.problem or (service.lines and not _has_key_lines_alone(service)):
+            continue
+        if pam_blocks.lets_keys_in(service.text):
+            continue  # a finding of its own
+        if not service.text:
+            yield (
+                f"{service.path}: there is no such file any more",
+                f"install its package again, then {_enable_again(facts, name)}; if it is to stay "
+                f"away, take {name} out of {enabled.PATH}",
+            )
+            continue
+        commented = _OURS_IN_A_COMMENT.search(service.text)
+        what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
+        misspelled = next(spelling.misspelled(service.text), None)
+        if misspelled is not None and not service.lines:
+            what = f"line {misspelled.number} names {misspelled.module} in place of {NATIVE}"
+            yield f"{service.path}: {what}", spelling.fix_of(service.path, misspelled)
+            continue
+        if service.lines:
+            what = _KEY_LINES_ALONE
+        yield f"{service.path}: {what}", _enable_again(facts, name)
+    for service, judgement in facts.judged:
+        if service.name not in facts.remembered and not pam_blocks.lets_keys_in(service.text):
+            for line in judgement.key_lines_alone[:1]:
+                yield f"{service.path}: {_KEY_LINES_ALONE}", _enable_anew(facts, service, line)
+
+
+@check("pam-unclear", WRONG, "nobody can say whether a code is asked for")
+def not_understood(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        concerns_us = service.name in facts.remembered or _mentions_us(service)
+        if service.problem and concerns_us:
+            error = service.problem
+            yield str(error), error.hint or "mend that line; see pam.d(5)"
+
+
+@check("pam-bypass", WRONG, "somebody gets in without a code")
+def bypasses(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.bypasses:
+            yield (
+                f"{service.name}: {_shown(line)} can end it all with success, without a code",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-order", WRONG, "whoever knows no password can use up somebody's guesses, and lock them")
+def before_password(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.before_password:
+            yield (
+                f"{service.name}: {_shown(line)} asks for the code before the password",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-after-wrong-password", WRONG, "a wrong password leads to the code: guesses get used up")
+def after_wrong_password(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.after_wrong_password:
+            yield (
+                f"{service.name}: {_shown(line)} asks for the code after a wrong password too",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-without-password", WRONG, "the code alone lets somebody in: one factor, not two")
+def without_password(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.without_password:
+            yield (
+                f"{service.name}: after {_shown(line)} no password is needed",
+                _enable_anew(facts, service, line),
+            )
+
+
+@check("pam-bad-jump", WRONG, 'PAM denies every login that takes that jump: "bad jump in stack"')
+def bad_jumps(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.bad_jumps:
+            yield (
+                f"{service.name}: {_shown(line)} can jump beyond the last line",
+                f"edit {path_of(line.file)}: let that line jump over fewer lines, or remove it",
+            )
+
+
+@check("pam-other-code", WRONG, "users without a code there are denied; others give two codes")
+def other_code(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.needs_other_code:
+            for line in judgement.other_codes:
+                yield f"{service.name}: {_shown(line)} asks for a code too", _without(line)
+
+
+@check("pam-other-code-optional", NOTE, "users with a code there give two codes")
+def other_code_optional(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.asks and not judgement.needs_other_code:
+            for line in judgement.other_codes:
+                yield f"{service.name}: {_shown(line)} may ask for a code", _without(line)
+
+
+@check("pam-dead-end", WRONG, "nobody gets in, whatever password and code they give")
+def dead_end(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.nobody_gets_in:
+            yield (
+                f"{service.path}: password and code together do not succeed",
+                f"run: totpctl disable {service.name}; then mend the file, see pam.d(5)",
+            )
+
+
+@check("pam-twice", NOTE, "the second answer has to be the next code: everybody waits for it")
+def asked_twice(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        if len([line for line in service.lines if pam_ways.asks_for_a_code(line)]) < 2:
+            continue
+        asking = _asked_on_one_way(pam_stack.auth_stack(service.name))
+        if asking:
+            fix = "take one of them out"
+            if len({line.file for line in asking}) > 1:
+                fix += "; pam-auth-update's with: pam-auth-update --disable totp"
+            shown = " and ".join(_shown(line) for line in asking)
+            yield f"{service.name}: {shown} ask for a code", fix
+
+
+@check("pam-exempt", NOTE, "who is exempt, or skipped while not enrolled, is denied there")
+def exempt(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        if judgement.can_succeed and not judgement.lets_exempt_in and facts.skips_somebody:
+            yield (
+                f"{service.path}: only a code lets somebody in",
+                "look at the control of the pam_totp line; see pam_totp(8)",
+            )
+
+
+@check("pam-arguments", WRONG, "what is not understood is ignored, or falls back to the default")
+def arguments(facts: Facts) -> Iterator[Found]:
+    for line in facts.lines:
+        given = arguments_of(line)
+        problems = [*given.problems]
+        if given.path != facts.config_path:
+            try:
+                problems += config.load(given.path, given.settings).problems
+            except PamTotpError as error:
+                problems.append(str(error))
+        else:
+            problems += config.parse(b"", given.settings).problems
+        for problem in problems:
+            path = path_of(line.file)
+            yield f"{path}:{line.number}: {problem}", f"edit {path}; see pam_totp(8)"
+
+
+@check("pam-out-of-step", WRONG, "what a package update changed in the other file does not count")
+def out_of_step(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        if _REPLACED not in service.text or not pam_file.is_managed(service.text):
+            continue
+        before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
+        try:
+            now = pam_file.enabled(service.name, before, keys=keys, read=pam_stack.read_pam_file)
+        except NotUnderstood:
+            now = ""
+        if now != service.text:
+            yield (
+                f"{service.path}: the files that its block stands for have changed since",
+                f"run: totpctl disable {service.name}; {_enable_again(facts, service.name)[5:]}",
+            )
+
+
+@check("pam-python-elsewhere", WRONG, "there, pam_python.so lets any local user become root")
+def python_elsewhere(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values():
+        for line in service.lines:
+            if line.module_name == PAM_PYTHON and service.name not in PAM_PYTHON_IS_SAFE_IN:
+                yield f"{service.name}: {_shown(line)}", "put pam_totp.so in its place"
+
+
+@check("other-logins", NOTE, "whoever knows a password gets in there with that alone")
+def other_logins(facts: Facts) -> Iterator[Found]:
+    if not facts.any_asks:
+        return
+    names = [
+        name
+        for name in LOGINS
+        if name in facts.services and not facts.service(name).asks and name not in facts.remembered
+    ]
+    if facts.asks("sudo"):
+        names = [name for name in names if name != "sudo-i"]  # a finding of its own
+    able = [name for name in names if login_programs.why_no_code(name) is None]
+    if able:
+        yield (
+            f"these ask for no code: {', '.join(able)}",
+            "run, for those that should: totpctl enable SERVICE",
+        )
+    unable = [name for name in names if name not in able]
+    if unable:
+        yield (
+            f"these cannot ask for a code: {', '.join(unable)}",
+            "stop those that nobody needs, and close them to the network",
+        )
+
+
+@check("nothing-enabled", NOTE, "who is enrolled is nowhere asked for a code")
+def nothing_enabled(facts: Facts) -> Iterator[Found]:
+    """enable refuses where no administrator would get in any more: one has to be enrolled first."""
+    if facts.any_asks or facts.remembered:
+        return
+    services = [name for name in ("sshd", "sudo") if facts.has_service(name)] or ["SERVICE"]
+    enable = f"totpctl enable {' '.join(services)}"
+    enrolled = {record.name for record in facts.records if record.authenticators}
+    if not enrolled & {"root", *facts.administrators}:
+        enable = f"totpctl enroll {(facts.administrators or ['USER'])[0]}; {enable}"
+    yield "no service asks for a code", f"run: {enable}"
+
+
+def _has_key_lines_alone(service: Service) -> bool:
+    return service.judgement is not None and bool(service.judgement.key_lines_alone)
+
+
+def _mentions_us(service: Service) -> bool:
+    active = (line.split("#")[0] for line in service.text.splitlines())
+    return any("pam_totp" in line for line in active)
+
+
+def _asked_on_one_way(stack: Stack) -> tuple[Line, ...]:
+    """Return two lines that both ask for a code on a way through ``stack`` that grants."""
+    states: list[tuple[State, tuple[int, ...]]] = [(State(), ())]
+    seen = set()
+    while states:
+        state, asked = states.pop()
+        if (state, asked) in seen:
+            continue
+        seen.add((state, asked))
+        if state.at >= len(stack.entries):
+            if state.granted and len(asked) == 2:
+                return tuple(stack.entries[at].line for at in asked)
+            continue
+        entry = stack.entries[state.at]
+        codes: tuple[str, ...] = ("success", "ignore", "auth_err")
+        if not entry.begins_substack and pam_ways.asks_for_a_code(entry.line):
+            codes, asked = ("success",), (*asked, state.at)[-2:]
+        for code in codes:
+            states.append((pam_dispatch.after(stack.entries, state, code), asked))
+    return ()
+
+
+def _shown(line: Line) -> str:
+    return f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
+
+
+def _enable_again(facts: Facts, name: str) -> str:
+    keys = facts.remembered.get(name)
+    return f"run: totpctl enable {name}" + (f" --keys {keys}" if keys not in (None, "code") else "")
+
+
+def _without(line: Line) -> str:
+    return f"remove that line from {path_of(line.file)} once all its users are enrolled here"
+
+
+def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
+    """What mends a stack: ours is written anew; in another's, the line has to be seen to."""
+    if pam_file.is_managed(service.text):
+        again = _enable_again(facts, service.name)
+        before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
+        try:
+            pam_file.enabled(service.name, before, keys=keys, read=pam_stack.read_pam_file)
+        except NotUnderstood:
+            return f"take that line out of {path_of(line.file)}; then {again}"
+        return f"run: totpctl disable {service.name}; {again.removeprefix('run: ')}"
+    file = path_of(line.file) if pam_ways.runs_the_hook(line) else service.path
+    again = _enable_again(facts, service.name)
+    if not _can_be_enabled(service):
+        if _can_be_enabled(service, _PASSWORD_STEP):
+            return f"replace the pam_totp line in {file} by: {_PASSWORD_STEP}; then {again}"
+        return f"put the lines that ask for the password in place of pam_totp's in {file}"
+    return f"take the pam_totp line out of {file}; then {again}"
+
+
+def _can_be_enabled(service: Service, instead: str = "") -> bool:
+    """Whether enable takes the file, with ``instead`` in place of the first of our lines."""
+    lines = service.text.splitlines()
+    for line in service.lines:
+        if line.file == service.name:
+            lines[line.number - 1 : line.last] = [""] * (line.last - line.number + 1)
+            lines[line.number - 1], instead = instead, ""
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        pam_file.enabled(service.name, text, keys=None, read=pam_stack.read_pam_file)
+    except NotUnderstood:
+        return False
+    return True
+
+
+CHECKS = (
+    missing,
+    not_understood,
+    bypasses,
+    before_password,
+    after_wrong_password,
+    without_password,
+    bad_jumps,
+    other_code,
+    other_code_optional,
+    dead_end,
+    asked_twice,
+    exempt,
+    arguments,
+    out_of_step,
+    python_elsewhere,
+    other_logins,
+    nothing_enabled,
+)

@@ -1,0 +1,235 @@
+"""People: who is denied, who gets in without a code, and who soon may be in one of these places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pam_totp.core import admission, dates, users, verifier
+from pam_totp.stack import pam_stack
+
+from .. import policy
+from ..access import becoming_root
+from ..host import directory
+from ..host.services import arguments_of
+from .facts import CannotTell, Facts
+from .finding import NOTE, SHOWN, WRONG, Found, check, listed
+
+FEW_RECOVERY_CODES = 4
+_DENIED = "they are denied wherever a code is asked for"
+
+
+@check("directory", WRONG, "each login waits for it; whom it exempts from codes is asked for one")
+def directory_answers(facts: Facts) -> Iterator[Found]:
+    """Find that the other checks looked at the files alone."""
+    yield from _unseen(facts, directory.HANGS)
+
+
+@check("slow-directory", NOTE, "somebody whom doctor did not look at may be denied, or not asked")
+def directory_is_slow(facts: Facts) -> Iterator[Found]:
+    """Find the same where each answer came in time, but there were too many questions."""
+    yield from _unseen(facts, directory.SLOW)
+
+
+def _unseen(facts: Facts, problem: str) -> Iterator[Found]:
+    for entry in facts.people.values():
+        directory.group_names(entry)
+    if directory.problem() == problem:
+        yield f"{problem}: only people and groups of the files were checked", directory.HINT
+
+
+@check("administrators", WRONG, "nobody is left who could fix anything, but at the console")
+def administrators(facts: Facts) -> Iterator[Found]:
+    """Find that nobody can become root who could by sudo: enable judges by the same."""
+    if not facts.any_asks or not facts.machine.administrators - {"root"}:
+        return
+    standings = facts.judge().standings()
+    if standings and all(standing.obstacles for standing in standings):
+        said = "; ".join(map(str, standings[:SHOWN]))
+        yield f"no administrator can become root: {said}", becoming_root.way_out(standings)
+
+
+@check("unenrolled-administrators", WRONG, _DENIED)
+def unenrolled(facts: Facts) -> Iterator[Found]:
+    names = [n for n in facts.administrators if facts.admission(n).kind == admission.DENY]
+    others = (users.SUSPENDED, admission.OTHER_ACCOUNT)  # findings of their own
+    names = [n for n in names if facts.admission(n).reason not in others]
+    if names and facts.any_asks:
+        yield (
+            f"not enrolled, though they may use sudo: {listed(names)}",
+            (f"run: totpctl enroll {names[0]}"),
+        )
+
+
+@check("skipped-administrators", NOTE, "they become root with a password alone")
+def skipped(facts: Facts) -> Iterator[Found]:
+    names = [n for n in facts.administrators if facts.admission(n).kind == admission.SKIP]
+    if names and facts.any_asks:
+        yield (
+            f"asked for no code, though they may use sudo: {listed(names)}",
+            _end_of_skip(facts, names[0]),
+        )
+
+
+@check("unenrolled-skip", NOTE, "whoever is not enrolled gets in with the password alone")
+def unenrolled_skip(facts: Facts) -> Iterator[Found]:
+    config = facts.config
+    mend = f"{_enroll_first(facts)}edit {facts.config_path}: unenrolled = deny"
+    if config.unenrolled == admission.SKIP and facts.any_asks:
+        if not config.unenrolled_until:
+            yield "unenrolled = skip, without an end", f"{mend}; or set unenrolled_until"
+        elif admission.has_ended(config.unenrolled_until, facts.now):
+            return
+        else:
+            yield f"unenrolled = skip until {dates.last_day(config.unenrolled_until)}", mend
+    for line in facts.lines:
+        if ("unenrolled", admission.SKIP) in arguments_of(line).settings:
+            yield (
+                f"PAM file {line.file}, line {line.number}: skips who is not enrolled",
+                f"{_enroll_first(facts)}take nullok and unenrolled=skip out of that line",
+            )
+
+
+@check("enrolment-at-login", NOTE, "who has to enroll cannot do so there, and is denied")
+def enrolment_at_login(facts: Facts) -> Iterator[Found]:
+    """Find services where nobody is offered it, though some people can get in no other way."""
+    waiting = any(record.status == users.MUST_ENROLL for record in facts.records)
+    required = any(rule.rule == admission.REQUIRED for rule in facts.group_rules)
+    if not (waiting or required or facts.config.unenrolled == admission.ENROLL):
+        return
+    for service, judgement in facts.judged:
+        if judgement.asks and not pam_stack.proves_password(service.name):
+            yield (
+                f"{service.path}: the code is asked for where no password was proved",
+                f"take the pam_totp line out of {service.path}; "
+                f"then run: totpctl enable {service.name}",
+            )
+
+
+@check("locked", WRONG, "somebody guessed their codes; they are denied until they are unlocked")
+def locked(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if record.authenticators and record.failures >= facts.config.max_failures:
+            yield (
+                f"{record.name} is locked after {record.failures} wrong codes",
+                (f"find out who that was; then run: totpctl unlock {record.name}"),
+            )
+
+
+@check(
+    "guesses-spent", WRONG, "somebody guesses their codes; until then only a recovery code is good"
+)
+def guesses_spent(facts: Facts) -> Iterator[Found]:
+    rules = facts.config.policy()
+    for record in facts.records:
+        standing = verifier.standing(record, facts.now, rules)
+        if record.authenticators and standing is not None and standing.budget_spent:
+            yield (
+                f"{record.name} had {rules.slow_guesses} wrong codes in a month",
+                f"find out who that was; then run: totpctl unlock {record.name}",
+            )
+
+
+@check("suspended-administrators", NOTE, _DENIED)
+def suspended(facts: Facts) -> Iterator[Found]:
+    others = any(not standing.obstacles for standing in facts.judge().standings())
+    for record in facts.records:
+        if record.status == users.SUSPENDED and record.name in facts.administrators:
+            yield (
+                f"{record.name} may use sudo, and is suspended",
+                f"run: totpctl resume {record.name}" + ("; or take sudo from them" * others),
+            )
+
+
+@check("recovery-codes", NOTE, "without phone and recovery codes, they need an administrator")
+def recovery_codes(facts: Facts) -> Iterator[Found]:
+    for left in range(FEW_RECOVERY_CODES):
+        names = [
+            record.name
+            for record in facts.records
+            if record.authenticators and len(record.recovery_digests) == left
+        ]
+        if names:
+            codes = f"{left or 'no'} recovery code{'s' * (left != 1)} left"
+            yield f"{codes}: {listed(names)}", f"run: totpctl recovery-codes {names[0]}"
+
+
+@check("exemption-ended", NOTE, "it counts no more: what holds for others holds for them")
+def exemption_ended(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if record.status == users.EXEMPT and admission.has_ended(record.exempt_until, facts.now):
+            day = dates.last_day(record.exempt_until)
+            yield (
+                f"the exemption of {record.name} ended on {day}",
+                (f"run: totpctl exempt --remove {record.name}"),
+            )
+    for rule in facts.group_rules:
+        if rule.rule == admission.EXEMPT and admission.has_ended(rule.until, facts.now):
+            yield (
+                f"the exemption of group {rule.name} ended on {dates.last_day(rule.until)}",
+                (f"run: totpctl exempt --remove --group {rule.name}"),
+            )
+
+
+@check(
+    "missing-groups",
+    NOTE,
+    "it exempts nobody; required, it denies who is skipped as not enrolled: is it mistyped?",
+)
+def missing_groups(facts: Facts) -> Iterator[Found]:
+    for rule in facts.group_rules:
+        if not policy.group_exists(rule.name):
+            verb = "require" if rule.rule == admission.REQUIRED else "exempt"
+            yield (
+                f"there is a rule for group {rule.name}, but no such group",
+                (f"run: totpctl {verb} --remove --group {rule.name}"),
+            )
+    for name in facts.config.exempt_groups:
+        if not policy.group_exists(name):
+            yield (
+                f"exempt_groups names {name}, but there is no such group",
+                (f"edit {facts.config_path}"),
+            )
+
+
+def _enroll_first(facts: Facts) -> str:
+    """Return what has to come before nobody is skipped any more: else administrators are denied."""
+    try:
+        machine = facts.machine
+    except CannotTell:
+        return ""
+    strict = machine.policy._replace(config=machine.policy.config._replace(unenrolled="deny"))
+    left = facts.judge(machine._replace(policy=strict)).standings()
+    if any(not standing.obstacles for standing in left):
+        return ""
+    first = becoming_root.way_out(left)
+    return f"first {first}; then " if left else ""
+
+
+def _end_of_skip(facts: Facts, name: str) -> str:
+    """Return what makes an account be asked for a code, by why it is not; an app comes first."""
+    record, admitted = facts.record(name), facts.admission(name)
+    steps = [] if record and record.authenticators else [f"run: totpctl enroll {name}"]
+    if admitted.reason == admission.EXEMPT_USER:
+        steps.append(f"run: totpctl exempt --remove {name}")
+    elif admitted.group in facts.config.exempt_groups:
+        steps.append(f"take {admitted.group} out of exempt_groups in {facts.config_path}")
+    elif admitted.reason == admission.EXEMPT_GROUP:
+        steps.append(f"run: totpctl exempt --remove --group {admitted.group}")
+    return "; then ".join(steps)
+
+
+CHECKS = (
+    directory_answers,
+    directory_is_slow,
+    administrators,
+    unenrolled,
+    enrolment_at_login,
+    locked,
+    guesses_spent,
+    skipped,
+    unenrolled_skip,
+    suspended,
+    recovery_codes,
+    exemption_ended,
+    missing_groups,
+)

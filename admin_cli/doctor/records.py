@@ -1,0 +1,116 @@
+"""Records and the accounts they were made for: who is gone, and who has a name of somebody else."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+
+from pam_totp.core import admission
+from pam_totp.core.admission import Account
+from pam_totp.core.users import UserRecord
+from pam_totp.login import identity
+
+from ..host import accounts, birth, directory
+from .facts import Facts
+from .finding import NOTE, WRONG, Found, check, listed
+
+_DAY = 86400  # seconds
+_INHERITED = "a new account of the same name would be asked for the old phone"
+
+
+@check("gone-accounts", NOTE, _INHERITED)
+def gone_accounts(facts: Facts) -> Iterator[Found]:
+    for record in facts.records:
+        if directory.person(record.name) is None and not directory.problem():
+            yield (
+                f"there is a record of {record.name}, but no such account",
+                f"if it is gone for good, run: totpctl remove {record.name}",
+            )
+
+
+@check("other-account", WRONG, "the account is denied: the old phone must not count for a new one")
+def other_account(facts: Facts) -> Iterator[Found]:
+    for record, _, account in _with_accounts(facts):
+        if admission.is_of_another_account(record, account):
+            yield _another_uid(record, account), _what_to_do(record)
+
+
+@check("renumbered", NOTE, "if the account was made again for somebody else, the old phone counts")
+def renumbered(facts: Facts) -> Iterator[Found]:
+    for record, _, account in _with_accounts(facts):
+        if account.is_local or not admission.grants_something(record):
+            continue
+        if admission.has_another_uid(record, account):
+            yield f"{_another_uid(record, account)}, by the directory", _what_to_do(record)
+
+
+@check("made-again", NOTE, "if the account was made again for somebody else, the old phone counts")
+def made_again(facts: Facts) -> Iterator[Found]:
+    """Find accounts that got the uid of before: Debian gives the last one out again."""
+    shadow = accounts.read_shadow()
+    for record, entry, account in _with_accounts(facts):
+        same = account.is_local and record.uid in (None, account.uid)
+        since = record.created_at if record.uid is None else record.bound_at
+        if not same or not admission.grants_something(record):
+            continue
+        if _is_younger(entry, shadow.get(entry.pw_name), since):
+            yield (
+                f"home folder and password of {record.name} are younger than the enrollment",
+                _what_to_do(record),
+            )
+
+
+@check(
+    "unbound", NOTE, "if such an account is made again, its first code makes the old phone count"
+)
+def unbound(facts: Facts) -> Iterator[Found]:
+    """Find records from before uids were kept. A login that accepts a code notes the uid, too.
+
+    Nothing else does: the account may have been made again before, and nobody could tell.
+    """
+    names = [
+        record.name
+        for record, _, account in _with_accounts(facts)
+        if record.uid is None and account.is_local and admission.grants_something(record)
+    ]
+    if names:
+        number = "1 record is" if len(names) == 1 else f"{len(names)} records are"
+        yield (
+            f"{number} not bound to the uid of an account: {listed(names)}",
+            "if these accounts still belong to the people who enrolled, run: "
+            f"totpctl rebind {' '.join(names)}",
+        )
+
+
+def _with_accounts(facts: Facts) -> Iterator[tuple[UserRecord, pwd.struct_passwd, Account]]:
+    for record in facts.records:
+        entry = directory.person(record.name)
+        if entry is not None:
+            yield record, entry, identity.account(entry)
+
+
+def _another_uid(record: UserRecord, account: Account) -> str:
+    return f"{record.name} was enrolled as uid {record.uid}, and has uid {account.uid} now"
+
+
+def _what_to_do(record: UserRecord) -> str:
+    name = record.name
+    return f"if it is the same person, run: totpctl rebind {name}; else: totpctl reset {name}"
+
+
+def _is_younger(entry: pwd.struct_passwd, shadow: accounts.Shadow | None, bound_at: int) -> bool:
+    """Tell whether home folder and password were made after ``bound_at``.
+
+    A home folder that came with its whole file system, as after a move to another disk, says
+    nothing: the folder above it is as young.
+    """
+    if not bound_at or shadow is None or shadow.changed is None:
+        return False
+    if shadow.changed < bound_at // _DAY:
+        return False
+    home, above = birth.born_at(entry.pw_dir), birth.born_at(os.path.dirname(entry.pw_dir))
+    return home is not None and above is not None and above <= bound_at < home
+
+
+CHECKS = (gone_accounts, other_account, renumbered, made_again, unbound)

@@ -1,0 +1,92 @@
+"""Our lines in a file, whichever of the two kinds it is: one of PAM's, or the drop-in of sshd."""
+
+from __future__ import annotations
+
+import os
+
+from pam_totp.stack import pam_stack
+
+from .. import ui
+from ..host import files, pam_blocks, pam_file, sshd
+
+_BEGIN = "# BEGIN pam_totp"
+
+
+def folders() -> tuple[str, str]:
+    """Return where the files are that enable changes."""
+    return pam_stack.PAM_FOLDERS[0], os.path.dirname(sshd.DROP_IN)
+
+
+def keys_of(path: str, content: bytes | None) -> str | None:
+    """Return how our lines in it treat keys, "" where keys play no part; None without our lines."""
+    if content is None:
+        return None
+    text = files.text_of(content)
+    if path == sshd.DROP_IN:
+        if not any(line.startswith(_BEGIN) for line in text.splitlines()):
+            return None
+        for keys in ("code", "password+code", "skip"):
+            if sshd.drop_in(keys) in text:
+                return keys
+        return ""
+    return (pam_file.keys_of(text) or "") if pam_file.is_managed(text) else None
+
+
+def is_half_undone(path: str) -> bool:
+    """Tell whether the file is one of keys_alone(): it was begun to take our lines out."""
+    content = _if_believed(path)
+    return content is not None and pam_blocks.lets_keys_in(files.text_of(content))
+
+
+def is_half_disabled(path: str) -> bool:
+    """Tell whether keys_alone() stands before a file that has none of our lines otherwise."""
+    content = _if_believed(path)
+    return content is not None and content == keys_alone(_without(path, content))
+
+
+def without(path: str, content: bytes) -> bytes | None:
+    """Return ``content`` without our lines; None where no file is left to keep.
+
+    One in /etc/pam.d that says what the distribution's own below /usr says was made by us.
+    """
+    left = _without(path, content)
+    return None if left == (b"" if path == sshd.DROP_IN else vendors(path)) else left
+
+
+def taken_back(path: str, content: bytes, keys_before: str | None) -> bytes | None:
+    """Return ``content`` with our lines as they were before a trial; None for no file."""
+    if keys_before is None:
+        return without(path, content)
+    left = files.text_of(_without(path, content))
+    if path == sshd.DROP_IN:
+        return files.bytes_of(sshd.drop_in(keys_before or "code") + left)
+    keys, service = keys_before or None, os.path.basename(path)
+    again = pam_file.enabled(service, left, keys=keys, read=pam_stack.read_pam_file)
+    return files.bytes_of(again)
+
+
+def keys_alone(pam: bytes) -> bytes:
+    """Return a PAM file of sshd with pam_blocks.keys_alone() before what it says."""
+    return files.bytes_of(pam_blocks.keys_alone(files.text_of(pam)))
+
+
+def _if_believed(path: str) -> bytes | None:
+    try:
+        return files.read(path)
+    except ui.CommandFailed:
+        return None
+
+
+def _without(path: str, content: bytes) -> bytes:
+    text = files.text_of(content)
+    disabled = sshd.drop_in_disabled if path == sshd.DROP_IN else pam_file.disabled
+    return files.bytes_of(disabled(text))
+
+
+def vendors(path: str) -> bytes | None:
+    """Return the PAM file below /usr that a file of this path in /etc/pam.d stands before."""
+    for folder in pam_stack.PAM_FOLDERS[1:]:
+        content = files.read(f"{folder}/{os.path.basename(path)}")
+        if content is not None:
+            return content
+    return None

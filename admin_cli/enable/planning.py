@@ -1,0 +1,190 @@
+"""Which files enable and disable change for a service, and into what. Changes nothing itself."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+
+from pam_totp.stack import pam_stack
+from pam_totp.stack.pam_lines import NotUnderstood
+from pam_totp.system.errors import PamTotpError
+
+from .. import ui
+from ..host import enabled, files, login_programs, pam_file, sshd
+from ..host.services import path_of, read_service
+from . import blocks
+from .trial import Change
+from .trial_record import SERVICE
+
+SSHD, SUDO, SUDO_I = "sshd", "sudo", "sudo-i"
+
+
+def with_companions(services: Iterable[str]) -> tuple[str, ...]:
+    """Return each service once, and sudo-i with sudo where it has lines of its own.
+
+    Raises ui.CommandFailed for what is no service of this machine.
+    """
+    wanted = list(dict.fromkeys(services))
+    for service in wanted:
+        check_service(service)
+    if SUDO in wanted and SUDO_I not in wanted:
+        lines = pam_stack.read_pam_file(SUDO_I)
+        if lines is not None and not _includes(lines, SUDO):
+            wanted.insert(wanted.index(SUDO) + 1, SUDO_I)
+    return tuple(wanted)
+
+
+def check_service(name: str) -> None:
+    """Raise ui.CommandFailed for what is no service of this machine."""
+    if not SERVICE.fullmatch(name) or pam_stack.read_pam_file(name) is None:
+        raise ui.CommandFailed(
+            f"there is no PAM service {name}{_meant(name)}",
+            f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}",
+        )
+
+
+def on(services: Sequence[str], keys: str | None) -> list[Change]:
+    """Return what has to change so that ``services`` ask for a code; [] if they do already.
+
+    Raises ui.CommandFailed where a file is not understood, or a code could not work.
+    """
+    for service in services:
+        _check_program(service)
+    changes = [_pam_file_on(service, keys if service == SSHD else None) for service in services]
+    if SSHD in services:
+        changes.append(_drop_in_on(keys or ""))
+    return [change for change in changes if change.before != change.after]
+
+
+def off(services: Sequence[str]) -> list[Change]:
+    """Return what has to change so that nothing of ours is left; ``after`` None: remove it."""
+    changes = []
+    for path in (path for service in services for path in paths(service)):
+        before = files.read(path)
+        if before is not None and blocks.keys_of(path, before) is not None:
+            changes.append(Change(path, before, blocks.without(path, before)))
+    return changes
+
+
+def still_asked_by(services: Sequence[str]) -> dict[str, str]:
+    """Return the services that come to a pam_totp line all the same, and where that stands."""
+    lines: dict[str, str] = {}
+    for name in services:
+        for line in read_service(name).lines:
+            where = f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
+            lines.setdefault(name, where)
+    return lines
+
+
+def paths(service: str) -> tuple[str, ...]:
+    """Return the files that are changed for a service."""
+    own = f"{pam_stack.PAM_FOLDERS[0]}/{service}"
+    return (own, sshd.DROP_IN) if service == SSHD else (own,)
+
+
+def paths_on() -> list[str]:
+    """Return the files that are changed for the services that enable has switched on."""
+    return [path for service in sorted(enabled.services()) for path in paths(service)]
+
+
+def not_noted() -> list[tuple[str, str]]:
+    """Return services, each with its file, that have our lines, and are not in the list of those.
+
+    Where every trace of a trial was removed nothing else is left to tell of it.
+    """
+    known, found = enabled.services(), []
+    folder = pam_stack.PAM_FOLDERS[0]
+    names = [name for name in sorted(os.listdir(folder)) if SERVICE.fullmatch(name)]
+    for name in (name for name in names if name not in known):
+        path = f"{folder}/{name}"
+        if pam_file.is_managed(pam_stack.read_pam_file(name) or ""):
+            found.append((name, path))
+    return found
+
+
+def changed_by(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
+    """Return those of ``services`` that ``changes`` change."""
+    changed = {change.path for change in changes}
+    return [service for service in services if changed & set(paths(service))]
+
+
+def keys_so_far() -> str | None:
+    """Return how sshd treats keys where enable was told so before; None where it was not.
+
+    An update may have taken the lines out: to put them back must not make logins weaker.
+    """
+    for path in paths(SSHD):
+        keys = blocks.keys_of(path, files.read(path))
+        if keys:
+            return keys
+    try:
+        return enabled.remembered().get(SSHD)
+    except PamTotpError:
+        return None
+
+
+def diff(change: Change) -> list[str]:
+    """Return a unified diff, as patch(1) reads it."""
+    before, after = (
+        files.text_of(content or b"").splitlines() for content in (change.before, change.after)
+    )
+    old, new = (
+        "/dev/null" if content is None else change.path for content in (change.before, change.after)
+    )
+    return list(difflib.unified_diff(before, after, old, new, lineterm=""))
+
+
+def _check_program(service: str) -> None:
+    """Raise ui.CommandFailed for a known program that cannot ask for a code after the password."""
+    reason = login_programs.why_no_code(service)
+    if reason is not None:
+        raise ui.CommandFailed(
+            reason, "leave its PAM file as it is, and enable the services that people log in by"
+        )
+
+
+def _pam_file_on(service: str, keys: str | None) -> Change:
+    path = f"{pam_stack.PAM_FOLDERS[0]}/{service}"
+    before = files.read(path)
+    source = blocks.vendors(path) if before is None else before
+    assert source is not None
+    try:
+        text = pam_file.enabled(
+            service, files.text_of(source), keys=keys, read=pam_stack.read_pam_file
+        )
+    except NotUnderstood as error:
+        raise ui.CommandFailed(
+            str(error),
+            error.hint or "nothing was changed; change the file by hand: man pam_totp",
+        ) from None
+    return Change(path, before, files.bytes_of(text))
+
+
+def _drop_in_on(keys: str) -> Change:
+    folder = os.path.dirname(sshd.DROP_IN)
+    if not os.path.isdir(folder):
+        raise ui.CommandFailed(
+            f"there is no folder {folder}",
+            f"make it, and let sshd_config begin with: Include {folder}/*.conf",
+        )
+    before = files.read(sshd.DROP_IN)
+    others = "" if before is None else sshd.drop_in_disabled(files.text_of(before))
+    return Change(sshd.DROP_IN, before, files.bytes_of(sshd.drop_in(keys) + others))
+
+
+def _meant(service: str) -> str:
+    try:
+        names = [*filter(SERVICE.fullmatch, os.listdir(pam_stack.PAM_FOLDERS[0]))]
+    except OSError:
+        names = []
+    meant = difflib.get_close_matches(service.lower(), names, n=1, cutoff=0.75)
+    return f"; did you mean {meant[0]}?" if meant else ""
+
+
+def _includes(lines: str, service: str) -> bool:
+    for line in lines.splitlines():
+        words = line.partition("#")[0].split()
+        if words and words[-1] == service and {"@include", "include", "substack"} & set(words):
+            return True
+    return False

@@ -1,0 +1,116 @@
+"""Other services whose PAM files include one that enable changes, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pam_totp.stack import pam_lines, pam_stack
+from pam_totp.stack.pam_lines import INCLUDE, Line
+from pam_totp.system.errors import PamTotpError
+
+from .. import ui
+from ..host import login_programs
+from ..host.services import LOGINS, path_of, read_service, read_services
+from .trial import Change
+
+_COMMON = ("common-auth", "system-auth", "base-auth")
+
+
+def check(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
+    """Return a sentence on each other service that reaches a PAM file of ``changes``.
+
+    Raises ui.CommandFailed where nobody could get in by one of them any more.
+    """
+    sentences = []
+    for name, ways in _reaching(changes, services).items():
+        if login_programs.is_shut_out_by_a_code(name):
+            raise _shut_out(name, ways)
+        sentences.append(f"also changes: {_what_becomes_of(name, ways)}")
+    return sentences
+
+
+def after_disable(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
+    """Return a sentence on each other service that asks for no code any more by ``changes``."""
+    return [
+        f"also changes: {name}, which includes {_service_of(ways[0].module)}; "
+        "it asks for no code any more"
+        for name, ways in _reaching(changes, services).items()
+        if name not in login_programs.NEVER_AUTHENTICATE and not read_service(name).lines
+    ]
+
+
+def includes(changed: str, name: str) -> list[Line]:
+    """Return the lines by which the auth part of ``name``'s file comes to ``changed``, each itself.
+
+    Through other files as well. A file that cannot be read is one that includes nothing.
+    """
+    found, seen, waiting = [], {name}, [name]
+    while waiting:
+        for line in _include_lines(waiting.pop()):
+            if _service_of(line.module) == changed:
+                found.append(line)
+            elif line.module not in seen:
+                seen.add(line.module)
+                waiting.append(line.module)
+    return found
+
+
+def _reaching(changes: Sequence[Change], services: Sequence[str]) -> dict[str, list[Line]]:
+    folders = pam_stack.PAM_FOLDERS
+    changed = [os.path.basename(c.path) for c in changes if os.path.dirname(c.path) in folders]
+    reaching: dict[str, list[Line]] = {}
+    for name in read_services():
+        ways = [line for goal in changed for line in includes(goal, name)]
+        if ways and name not in (*changed, *services):
+            reaching[name] = ways
+    return reaching
+
+
+def _include_lines(name: str) -> list[Line]:
+    try:
+        lines = list(pam_lines.lines(name, pam_stack.read_pam_file(name) or ""))
+    except PamTotpError:
+        return []
+    return [line for line in lines if line.includes and line.type in ("auth", INCLUDE)]
+
+
+def _service_of(module: str) -> str:
+    """Return ``login`` for login, and for its path."""
+    folder, name = os.path.split(module)
+    return name if not folder or folder in pam_stack.PAM_FOLDERS else module
+
+
+def _what_becomes_of(name: str, ways: Sequence[Line]) -> str:
+    by = f"{name}, which includes {_service_of(ways[0].module)}"
+    if name in login_programs.NEVER_AUTHENTICATE:
+        return f"{by}; it never authenticates anybody and stays as it is"
+    if name in LOGINS:  # as root, all of them
+        return f"{by}; it asks for a code as well"
+    return (
+        f"{by}; it asks for a code as well. "
+        "If it runs without root, everybody is denied there, unless you first set "
+        "unprivileged = yes: man pam_totp.conf"
+    )
+
+
+def _shut_out(name: str, ways: Sequence[Line]) -> ui.CommandFailed:
+    changed = _service_of(ways[0].module)
+    reason = f"{name} includes {changed}: {login_programs.why_no_code(name)}"
+    return ui.CommandFailed(reason, f"run first: {' && '.join(map(_fix, reversed(ways)))}")
+
+
+def _fix(line: Line) -> str:
+    """Return the command that has ``line`` include the password step itself."""
+    path = path_of(line.file)
+    common = next((name for name in _COMMON if pam_stack.pam_path(name)), _COMMON[0])
+    instead = f"auth include {common}"
+    if line.type == INCLUDE:
+        account = common.replace("auth", "account")
+        instead = f"@include {common}"
+        if account != common and pam_stack.pam_path(account):
+            instead += rf"\n@include {account}"
+    lines = f"{line.number},{line.last}" if line.last > line.number else str(line.number)
+    own = f"{pam_stack.PAM_FOLDERS[0]}/{os.path.basename(path)}"
+    copy = "" if path == own else f"cp {path} {own} && "
+    return f"{copy}sed -i '{lines}c {instead}' {own}"

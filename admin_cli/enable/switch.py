@@ -1,0 +1,316 @@
+"""Switch on, keep, put back: the steps of each, in the order in which they are safe."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from pam_totp.system.errors import PamTotpError
+
+from .. import ui
+from ..host import enabled, files, sshd
+from ..session import Session
+from . import arming, planning, readiness, spares, sshd_files, trial, trial_record
+from .trial import Change
+from .trial_record import ChangedFile, Trial
+
+SPARES_WAIT = 5.0  # seconds for another totpctl
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+def on(
+    services: Sequence[str],
+    keys: str | None,
+    changes: Sequence[Change],
+    seconds: int,
+    by_ssh: Sequence[str],
+    recovery_sets: Mapping[str, int] | None = None,
+) -> tuple[Trial, list[str]]:
+    """Carry out ``changes`` as a trial, and return it with what to warn of.
+
+    The trial is of those of ``services`` that are changed: the others stay on, however it ends.
+    ``by_ssh``: for whom what sshd does is looked at. ``recovery_sets``: as Trial has it.
+
+    Whatever fails, also Ctrl-C, puts everything back. Raises ui.CommandFailed then.
+    """
+    with _orderly():
+        changed = planning.changed_by(changes, services)
+        keys_of_trial = keys if planning.SSHD in changed else None
+        new = trial.begin(changes, changed, keys_of_trial, seconds, recovery_sets)
+        try:
+            warnings = arming.arm(new)
+            trial.carry_out(new, changes)
+            if planning.SSHD in services:
+                sshd.check()
+                readiness.check_sshd_in_force(str(keys), by_ssh)
+                sshd.reload()
+        except BaseException as error:
+            with undisturbed():
+                _undo(new, error)
+        return new, warnings
+
+
+def keep(session: Session, confirmed: Trial) -> None:
+    """Let a trial be for good. Raises ui.CommandFailed where that cannot be finished now."""
+    with undisturbed():
+        trial_record.mark_confirmed()
+        _finish(session, confirmed)
+
+
+def finish_confirmation(session: Session) -> Trial | None:
+    """Finish a confirmation that was cut off, and return its trial; only with the lock.
+
+    None where there is none. Raises ui.CommandFailed where it cannot be finished now either: its
+    record has to stay until then.
+    """
+    confirmed = trial_record.confirmed()
+    if confirmed is None:
+        return None
+    if os.path.isdir(os.path.dirname(enabled.PATH)) and enabled.is_away():
+        raise _not_noted(confirmed, "its disk is away")  # begin() left spares there
+    with undisturbed():
+        _finish(session, confirmed)
+    return confirmed
+
+
+def _not_noted(confirmed: Trial, reason: str) -> ui.CommandFailed:
+    return ui.CommandFailed(
+        f"{words(confirmed.services)}: confirmed, but not noted in {enabled.PATH}: {reason}",
+        "correct that, then run: totpctl confirm; until then doctor does not notice if an "
+        "update takes a pam_totp line out",
+    )
+
+
+def _finish(session: Session, confirmed: Trial) -> None:
+    """Remember what was confirmed, and only then forget the trial."""
+    try:
+        # One that was disabled since the confirmation was cut off is on no more.
+        on_now = [name for name in confirmed.services if planning.off([name])]
+        enabled.remember(on_now, confirmed.keys)
+    except (OSError, PamTotpError) as error:
+        raise _not_noted(confirmed, ui.error_in_words(error)) from None
+    with suppress(OSError):
+        enabled.replenish_spare()
+    for name in on_now:
+        session.log("confirmed", "", service=name)
+    arming.disarm()
+    trial.remove_leftovers()
+
+
+def put_back(session: Session, waiting: Trial) -> None:
+    """Put everything back as it was before ``waiting``."""
+    reason = "revert" if waiting.seconds_left() else "not confirmed in time"
+    if not waiting.is_of_this_start():
+        reason = "not confirmed before the machine was restarted"
+    if waiting.id == trial_record.LOST:
+        reason = "its record was lost"
+    with undisturbed():
+        for note in trial.put_back(waiting):
+            ui.message(note)
+        arming.disarm()
+        for name in waiting.services:
+            session.log("reverted", "", service=name, reason=reason)
+    ui.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")
+
+
+def put_back_if_due(session: Session) -> None:
+    """Do what timer or cron should have done, where they were not there."""
+    finish_confirmation(session)
+    waiting = trial_record.pending()
+    if waiting is not None and trial_record.undo_has_begun(waiting):
+        put_back(session, waiting)
+    if waiting is None:
+        trial.remove_leftovers()
+
+
+def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
+    """Take our lines out of every file: what was there before can no longer be told."""
+    ui.warning(str(damaged))
+    with undisturbed():
+        for note in trial.take_out_everything():
+            ui.message(note)
+        arming.disarm()
+        session.log("reverted", "", service="all", reason=str(damaged))
+
+
+def off(session: Session, services: Sequence[str]) -> set[str]:
+    """Take out what enable wrote, and return the services that had something of it.
+
+    sshd comes last, by sshd_files.without_a_gap(), and hears of it before it is forgotten: so a run
+    that was broken off is finished by the next one.
+    """
+    with undisturbed():
+        paths = {path for name in services for path in planning.paths(name)}
+        was_on = {change.path for change in planning.off(services)}
+        waiting = trial_record.pending()
+        left = [file for file in waiting.files if file.path in paths] if waiting else []
+        known_on = {path for name in enabled.services() for path in planning.paths(name)}
+        of_sshd = paths & set(planning.paths(planning.SSHD))
+        of_sshd = of_sshd if of_sshd & (was_on | known_on | {file.path for file in left}) else set()
+        try:
+            _take_out(services, left, paths - of_sshd)
+            if of_sshd:
+                _take_out_of_sshd(services, left)
+        except (OSError, PamTotpError):
+            _forget_what_is_off(services)
+            raise
+        if waiting is not None:
+            _leave(waiting, paths)
+            # Not before: of a run that was broken off, revert needs them.
+            for file in left:
+                files.remove(files.beside(file.path, files.BEFORE))
+        changed = {name for name in services if was_on & set(planning.paths(name))}
+        for name in (name for name in services if name in changed):
+            session.log("disabled", "", service=name)
+        known = enabled.services()
+        noted = {*known, *(waiting.services if waiting is not None else ())}
+        noted |= _confirmed_but_not_noted()
+        _forget(services)
+        spares.remove_unneeded()
+        not_noted = [name for name in services if name in changed and name not in noted]
+        if not_noted:
+            ui.warning(
+                f"{words(not_noted)}: not noted as on in {enabled.PATH}; if its disk is away, run "
+                f"this again when it is back, for doctor: totpctl disable {' '.join(not_noted)}"
+            )
+        return changed
+
+
+def _confirmed_but_not_noted() -> set[str]:
+    with suppress(OSError, PamTotpError):
+        confirmed = trial_record.confirmed()
+        return set(confirmed.services if confirmed is not None else ())
+    return set()
+
+
+def _forget(services: Sequence[str]) -> None:
+    try:
+        enabled.forget(services)
+    except (OSError, PamTotpError) as error:
+        reason = ui.error_in_words(error)
+        raise ui.CommandFailed(
+            f"the lines are taken out, but {enabled.PATH} cannot be written: {reason}",
+            f"correct that, then run again: totpctl disable {' '.join(services)}; until then "
+            "doctor takes it for switched off by mistake",
+        ) from None
+
+
+def _forget_what_is_off(services: Sequence[str]) -> None:
+    """Forget what a run that failed has switched off; sshd, last, is for the next run to finish."""
+    with suppress(OSError, PamTotpError):
+        others = [name for name in services if name != planning.SSHD]
+        enabled.forget([name for name in others if not planning.off([name])])
+
+
+def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> None:
+    try:
+        sshd_files.without_a_gap(
+            sshd_files.pam_taken_back(None),
+            lambda: _take_out(services, left, {sshd.DROP_IN}),
+            lambda: _take_out(services, left, {sshd_files.pam_file()}),
+        )
+    except ui.CommandFailed as error:
+        first = error.hint or "correct that"
+        again = f"totpctl disable {' '.join(services)}"
+        raise ui.CommandFailed(str(error), f"{first}; then run again: {again}") from None
+
+
+def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[str]) -> list[str]:
+    """Take our lines out of those files of ``services`` that are among ``paths``."""
+    for file in left:
+        # One that asked for a code before the trial would do so again for a moment.
+        if file.path in paths and file.keys_before is None and not trial.is_lost(file):
+            trial.put_file_back(file)
+    for change in planning.off(services):
+        if change.path not in paths:
+            continue
+        if change.after is None:
+            files.remove(change.path)
+            files.sync_folder(change.path)
+        else:
+            files.replace(change.path, change.after)
+    return []
+
+
+def keep_missing_spares() -> None:
+    """Keep room for disable where there is none: enabled by an earlier release, or used up.
+
+    Raises nothing: what keeps it from that is for doctor to note.
+    """
+    try:
+        with trial.changing(wait=SPARES_WAIT):
+            for spare in spares.missing(planning.paths_on()):
+                files.keep_spare(*spare)
+                ui.message(f"keeps room for totpctl disable: {spare.name}")
+    except (OSError, PamTotpError) as error:
+        ui.warning(f"totpctl disable may fail on a full disk: {ui.error_in_words(error)}")
+
+
+def words(services: Sequence[str]) -> str:
+    return ", ".join(services)
+
+
+def _leave(waiting: Trial, paths: set[str]) -> None:
+    """Go on without the files of ``paths``, which are put back, with the rest of the trial."""
+    rest = tuple(file for file in waiting.files if file.path not in paths)
+    if rest:
+        in_rest = {file.path for file in rest}
+        services = [n for n in waiting.services if in_rest & set(planning.paths(n))]
+        has_begun = trial_record.undo_has_begun(waiting._replace(files=rest))
+        trial_record.write(waiting._replace(files=rest, services=tuple(services)))
+        if has_begun:
+            trial_record.mark_being_undone()
+    else:
+        trial_record.remove()
+        arming.disarm()
+
+
+def _undo(new: Trial, error: BaseException) -> None:
+    """Put everything back after ``error``, and raise it in words."""
+    reason = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        reason = "interrupted"
+    elif isinstance(error, OSError):
+        reason = ui.os_error_in_words(error)
+    try:
+        trial.put_back(new)
+        arming.disarm()
+    except (OSError, PamTotpError) as second:
+        raise ui.CommandFailed(
+            f"{reason}; then: {second}", "it will be tried again; or run: totpctl revert"
+        ) from None
+    if not isinstance(error, (KeyboardInterrupt, OSError, PamTotpError)):
+        raise error
+    hint = getattr(error, "hint", "")
+    raise ui.CommandFailed(f"{reason}; everything is as it was", hint) from None
+
+
+@contextmanager
+def _orderly() -> Iterator[None]:
+    """SIGTERM, or the terminal gone (SIGHUP), act as Ctrl-C does; Ctrl-Z waits for the end."""
+    stopping = dict.fromkeys(_STOPPING, signal.default_int_handler)
+    with _handled({**stopping, **dict.fromkeys(_PAUSING, signal.SIG_IGN)}):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Nothing but SIGKILL ends the block."""
+    with _handled(dict.fromkeys((*_STOPPING, *_PAUSING), signal.SIG_IGN)):
+        yield
+
+
+@contextmanager
+def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in handlers}
+    try:
+        for number, handler in handlers.items():
+            if before[number] != signal.SIG_IGN:  # nohup
+                signal.signal(number, handler)  # type: ignore[arg-type]
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,20 @@
+"""Read and write the machine. Nothing here knows a command, a trial or a check.
+
+programs.py        run another program, without the caller's environment
+login_programs.py  programs that cannot ask for a code
+accounts.py        who has a shell, a password, keys
+directory.py       people and groups, by files and a directory that may hang
+birth.py           when a file was made
+sudoers.py         whom sudo lets become root
+files.py           replace a file of /etc, and keep the original
+services.py        the PAM services, and what each does about codes
+pam_file.py        the code in a PAM file, put in after the password step
+pam_blocks.py      our lines in a PAM file, and how they come out
+pam_copy.py        a password step copied into them
+enabled.py         which services totpctl has switched on
+units.py           what systemd says of units
+daily_doctor.py    whether doctor runs every day
+listeners.py       which processes listen on a Unix socket
+selftest.py        the installed chain, tried through libpam
+sshd/              what sshd has in force, which line put it there, and a reload
+"""

@@ -1,0 +1,48 @@
+"""Whether doctor looks at this machine every day, and how to have it do so.
+
+Without systemd nobody can tell: cron's files are the administrator's own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+from .. import ui
+from . import programs, units
+
+TIMER = "pam_totp-doctor.timer"
+
+
+def is_off() -> bool:
+    """Return whether systemd runs and the timer does not; False where it cannot be told."""
+    if not programs.systemd_runs():
+        return False
+    try:
+        done = programs.run(["systemctl", "is-active", TIMER], timeout=units.TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() in ("inactive", "failed")
+
+
+def switch_on() -> str:
+    """Return the commands that have the timer run: systemd enables nothing that is masked."""
+    try:
+        first = units.unmask(units.show([TIMER]))
+    except (OSError, subprocess.TimeoutExpired):
+        first = ""
+    return f"run: {first}systemctl enable --now {TIMER}"
+
+
+def announce() -> None:
+    """Tell whoever has just changed what logins ask for who will notice when that is undone."""
+    if not programs.systemd_runs():
+        ui.message(
+            'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
+        )
+    elif is_off():
+        ui.warning(f"nobody looks every day whether an update takes the code away; {switch_on()}")
+    else:
+        ui.message(
+            "doctor looks every day, and after package upgrades, whether the code is still asked"
+            " for: journalctl -u pam_totp-doctor"
+        )

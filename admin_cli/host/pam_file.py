@@ -1,0 +1,255 @@
+"""Put the code into a PAM file after its password step, and take it out again. Text alone.
+
+Where a line after the password step is reached as it should be, our lines go beside that. Where
+it is not (a substack goes on after a wrong password, ``sufficient`` ends the whole stack,
+``required`` refuses too late), a copy of the step goes into our block in its place; see
+pam_copy. Nothing is returned that pam_stack.judge() finds fault with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pam_totp.stack import pam_dispatch, pam_lines, pam_stack, pam_ways
+from pam_totp.stack.pam_dispatch import Entry, Stack
+from pam_totp.stack.pam_lines import INCLUDE, Line, NotUnderstood
+from pam_totp.stack.pam_stack import read_pam_file
+
+from . import pam_blocks, pam_copy
+from .pam_blocks import disabled, is_managed, keys_of
+
+__all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "keys_of"]
+
+Read = Callable[[str], str | None]
+
+_BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/howto/by-hand.md"
+_FEWER = "let that line jump over fewer lines, or remove it: man 5 pam.d"
+_PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; else take it out"
+# What other services' files include: a code there would be asked for in all of them.
+_PARTS = {"other", "system-auth", "password-auth", "postlogin", "system-login", "config-util"}
+_PARTS |= {"smartcard-auth", "fingerprint-auth", "system-local-login", "system-remote-login"}
+_PARTS |= {"system-services"}
+# What the files of sudo-i and su-l include, and is a service itself.
+_SERVICES = ("su", "sudo", "login", "sshd")
+
+
+def is_part(service: str) -> bool:
+    """Tell whether ``service`` is no service but what the files of others include."""
+    return service in _PARTS or service.startswith("common-")
+
+
+def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_file) -> str:
+    """Return ``text``, of the file of ``service``, with the code in it.
+
+    ``keys``, for sshd alone, is one of pam_blocks.KEYS; None leaves it unsaid. What is as it
+    should be stays to the byte. Raises NotUnderstood, which names the line that is in the way.
+    """
+    if keys is not None and (service != "sshd" or keys not in pam_blocks.KEYS):
+        raise ValueError(f"keys={keys} for {service}")
+    if is_part(service):
+        problem = "is a part of other services' files, no service"
+        raise NotUnderstood(service, 0, problem, "name the services, such as sshd and sudo")
+    file = _File(service, disabled(text), read)
+    if file.asks_already():
+        return file.text
+    written = file.written(keys)
+    same = pam_blocks.generated(written) == pam_blocks.generated(text)
+    return text if same and file.is_right(text) else written
+
+
+class _Candidate(NamedTuple):
+    """A text that may do: each line with its number in the text before, 0 for one of ours."""
+
+    lines: tuple[tuple[str, int], ...]
+
+    def old_number(self, number: int) -> int:
+        return self.lines[number - 1][1]
+
+
+class _File:
+    """A PAM file without our lines."""
+
+    def __init__(self, service: str, text: str, read: Read) -> None:
+        self.text = text
+        self._service = service
+        self._read = read
+        self._lines = [
+            line for line in pam_lines.lines(service, text) if line.type in ("auth", INCLUDE)
+        ]
+        self._stack = self._stack_of(text)
+        if self._stack.file != service:
+            raise NotUnderstood(service, 0, "has no auth line of its own", _BY_HAND)
+
+    def _stack_of(self, text: str) -> Stack:
+        return pam_stack.auth_stack(
+            self._service, lambda name: text if name == self._service else self._read(name)
+        )
+
+    def asks_already(self) -> bool:
+        """Whether our lines are in the file of another service, which this one includes.
+
+        Raises NotUnderstood if there are pam_totp lines that this program did not write.
+        """
+        ours = [e.line for e in self._stack.entries if pam_ways.runs_the_hook(e.line)]
+        for line in ours:
+            text = self.text if line.file == self._service else self._read(line.file)
+            if line.number not in pam_blocks.numbers(text or ""):
+                problem = "is a pam_totp line that totpctl did not write"
+                hint = _PROFILE if line.file.startswith("common-") else "take it out first"
+                raise NotUnderstood(line.file, line.number, problem, hint)
+        if ours:
+            self._judge(self._stack)
+        return bool(ours)
+
+    def written(self, keys: str | None) -> str:
+        """Return the first text without fault. Raises NotUnderstood if there is none."""
+        first, last = self._password_step()
+        faults: list[NotUnderstood] = []
+        for build in (self._beside, self._instead):
+            for end in self._lines[self._lines.index(last) :]:
+                try:
+                    candidate = build(first, end, keys)
+                    text = self._text_of(candidate)
+                    self._check(text, candidate, first)
+                except NotUnderstood as fault:
+                    faults.append(fault)
+                else:
+                    return text
+        raise faults[0]
+
+    def is_right(self, text: str) -> bool:
+        try:
+            self._judge(self._stack_of(text))
+        except NotUnderstood:
+            return False
+        return True
+
+    def _password_step(self) -> tuple[Line, Line]:
+        """Return the first and the last line of this file that bring in a first factor."""
+        tops = [
+            (entry.top, entry.line.module_name in pam_ways.PASSWORD_MODULES)
+            for entry in self._stack.entries
+            if entry.line.module_name in pam_ways.FIRST_FACTORS
+        ]
+        if not any(is_password for _, is_password in tops):
+            problem = "asks for no password, so that no code can follow one"
+            raise NotUnderstood(self._service, 0, problem, _BY_HAND)
+        step = [line for line in self._lines if line.number in [top for top, _ in tops]]
+        for line in step:
+            if line.includes and line.module_name in _SERVICES:
+                problem = f"includes {line.module_name}: the code belongs there"
+                hint = f"run: totpctl enable {line.module_name}"
+                raise NotUnderstood(self._service, line.number, problem, hint)
+        return step[0], step[-1]
+
+    def _numbered(self) -> list[tuple[str, int]]:
+        lines = pam_blocks.physical_lines(self.text)
+        return list(zip(lines, range(1, len(lines) + 1), strict=True))
+
+    def _beside(self, first: Line, end: Line, keys: str | None) -> _Candidate:
+        lines = self._numbered()
+        about_keys = [pam_blocks.KEYS[keys]] if keys else []
+        if keys == "code":
+            before, after = [*about_keys, *pam_blocks.KEY_LINES], [pam_blocks.CODE]
+        else:
+            before, after = [], [*about_keys, pam_blocks.CODE]
+        return _Candidate(
+            (
+                *lines[: first.number - 1],
+                *_ours(before),
+                *lines[first.number - 1 : end.last],
+                *_ours(after),
+                *lines[end.last :],
+            )
+        )
+
+    def _instead(self, first: Line, end: Line, keys: str | None) -> _Candidate:
+        lines = self._numbered()
+        gone = [line for line, _ in lines[first.number - 1 : end.last]]
+        for line in pam_lines.lines(self._service, self.text):
+            if first.number <= line.number <= end.number:
+                if line.type not in ("auth", INCLUDE):
+                    problem = "stands in the middle of the password step"
+                    raise NotUnderstood(self._service, line.number, problem, _BY_HAND)
+                pam_copy.refuse_other_types(line, self._read)
+        places = [
+            at
+            for at, entry in enumerate(self._stack.entries)
+            if first.number <= entry.top <= end.number
+        ]
+        ours = [pam_blocks.KEYS[keys]] if keys else []
+        ours += pam_blocks.KEY_LINES if keys == "code" else ()
+        ours += [pam_blocks.REPLACED + line.rstrip("\n") for line in gone]
+        ours += pam_copy.copied(self._stack, places[0], places[-1] + 1)
+        ours += [pam_blocks.PERMIT, pam_blocks.CODE]
+        return _Candidate((*lines[: first.number - 1], *_ours(ours), *lines[end.last :]))
+
+    def _text_of(self, candidate: _Candidate) -> str:
+        """Join the lines; the last one lacks its end if that of the file did."""
+        joined = "".join(line.removesuffix("\n") + "\n" for line, _ in candidate.lines)
+        return joined if self.text.endswith("\n") else joined.removesuffix("\n")
+
+    def _check(self, text: str, candidate: _Candidate, first: Line) -> None:
+        """Raise NotUnderstood, naming a line of the text before, unless all is well."""
+        stack = self._stack_of(text)
+        self._check_jumps(stack, candidate)
+        try:
+            self._judge(stack)
+        except NotUnderstood as fault:
+            number = fault.number
+            if fault.file == self._service:
+                number = candidate.old_number(number) or first.number
+            raise NotUnderstood(fault.file, number, fault.problem, fault.hint) from None
+
+    def _judge(self, stack: Stack) -> None:
+        """Raise NotUnderstood for the first fault that the judge finds."""
+        found = pam_stack.judge(stack)
+        faults = (
+            (found.bypasses, "lets somebody in without the code"),
+            (found.after_wrong_password, "goes on after a wrong password"),
+            (found.before_password, "has the code asked for before the password"),
+            (found.without_password, "lets somebody in without the password"),
+        )
+        for lines, problem in faults:
+            for line in lines:
+                raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
+        for line in found.bad_jumps:
+            problem = (
+                "can jump beyond the last line, and PAM denies every login that takes that jump"
+            )
+            raise NotUnderstood(line.file, line.number, problem, _FEWER)
+        if not (found.asks and found.can_succeed):
+            raise NotUnderstood(self._service, 0, "would let nobody in", _BY_HAND)
+        if not found.lets_exempt_in:
+            raise NotUnderstood(self._service, 0, "would not let in who is exempt", _BY_HAND)
+
+    def _check_jumps(self, stack: Stack, candidate: _Candidate) -> None:
+        """Raise NotUnderstood if a jump that is there already would land elsewhere than before.
+
+        It may land on the first of our lines, where these come before what it landed on.
+        """
+        kept = {candidate.old_number(entry.top) for entry in stack.entries} - {0}
+        new = [i for i, e in enumerate(stack.entries) if candidate.old_number(e.top)]
+        old = [i for i, e in enumerate(self._stack.entries) if e.top in kept]
+        place = dict(zip(old, new, strict=True))
+        for before, after in place.items():
+            entry = self._stack.entries[before]
+            for count in _jumps(entry):
+                goal, too_far = pam_dispatch.jump(self._stack.entries, before, count)
+                lands, still = pam_dispatch.jump(stack.entries, after, count)
+                last = place.get(goal - 1)
+                if too_far and still:
+                    continue
+                if too_far or still or last is None or lands != last + 1:
+                    problem = "jumps over the place where the code belongs"
+                    raise NotUnderstood(entry.line.file, entry.line.number, problem, _BY_HAND)
+
+
+def _jumps(entry: Entry) -> set[int]:
+    return {action for action in entry.actions.values() if isinstance(action, int)}
+
+
+def _ours(lines: list[str]) -> list[tuple[str, int]]:
+    text = pam_blocks.block(lines) if lines else ""
+    return [(line, 0) for line in pam_blocks.physical_lines(text)]

@@ -1,0 +1,13 @@
+"""Codes, users, and what is decided about them. Everything here is pure.
+
+otp.py         HOTP and TOTP (RFC 4226, RFC 6238)
+recovery.py    recovery codes: format, normalize, hash, match
+pasted.py      an answer with dashes, spaces and digits of Unicode, in ASCII
+users.py       the user model: records, authenticators, statuses
+verifier.py    verify() -> Verdict: which answer is right, replay, throttling
+clock_skew.py  which wrong clock a wrong code belongs to
+admission.py   who is asked, skipped, enrolled or denied
+hashes.py      HMAC and friends, without OpenSSL
+dates.py       days of the calendar, without datetime
+records.py     NamedTuple, without the typing module
+"""

@@ -1,0 +1,249 @@
+"""Who is asked for a code, who need not give one, who must enrol first: admit() decides.
+
+Pure: the record, the rules and the time come in as arguments. What counts, the first that says
+something: a record of another account, which denies; a user's own status; the rules of the groups
+they are in, of which one that requires beats all that exempt; ``exempt_groups``; an enrolment;
+``unenrolled``. An exemption that has ended counts as none.
+"""
+
+from __future__ import annotations
+
+from . import users
+from .records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Protocol
+
+    from .users import UserRecord
+
+    class Settings(Protocol):
+        """What of the configuration counts here: see config.Config."""
+
+        @property
+        def unenrolled(self) -> str: ...
+        @property
+        def unenrolled_until(self) -> int: ...
+        @property
+        def exempt_groups(self) -> tuple[str, ...]: ...
+
+
+# What happens at a login. SKIP, ENROLL and DENY are values of ``unenrolled`` as well.
+ASK = "ask"  # compare the answer with the record, which may be a suspended one
+SKIP = "skip"  # ask nothing
+ENROLL = "enroll"  # enrol now, where that is possible; else like DENY
+DENY = "deny"  # ask, and refuse whatever comes
+
+# group_rules.rule
+REQUIRED = "required"
+EXEMPT = users.EXEMPT
+RULES = (EXEMPT, REQUIRED)
+
+# Why. Whoever is asked for a code because they are enrolled needs no reason.
+EXEMPT_USER = "exempt user"
+EXEMPT_GROUP = "exempt group"
+REQUIRED_USER = "must enrol"
+REQUIRED_GROUP = "required group"
+NOT_ENROLLED = "not enrolled"
+DEADLINE_PASSED = "not enrolled in time"
+OTHER_ACCOUNT = "enrolled under another uid"
+UNKNOWN_GROUP = "not enrolled, and a required group cannot be looked up"
+
+
+class Account(NamedTuple):
+    """An account that logs in. ``is_local``: this machine gives out its uid, not a directory."""
+
+    uid: int
+    is_local: bool
+
+
+class GroupRule(NamedTuple):
+    """What holds for the members of the Unix group ``name``: one of RULES.
+
+    ``until``: the unix time from which on an exemption has ended; 0: it does not end.
+    """
+
+    name: str
+    rule: str
+    until: int = 0
+
+
+class Groups(NamedTuple):
+    """Of some names: whose member an account is, and which are no group.
+
+    ``problem``: why the directory did not answer; "" where it did. Then the account may be a
+    member of any of the other names as well.
+    """
+
+    member_of: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class Admission(NamedTuple):
+    """What happens, why, and because of which group.
+
+    ``until``: a skip ends at this unix time; 0: it has no end.
+
+    ``by_absence``: somebody is let in, or may enrol, because the store does not hold something.
+    Damage may be why it does not: Store.confirm_absence() comes before acting on it.
+    """
+
+    kind: str
+    reason: str = ""
+    group: str = ""
+    until: int = 0
+    by_absence: bool = False
+
+
+def groups_that_count(rules: Iterable[GroupRule], settings: Settings) -> tuple[str, ...]:
+    """Return the names of all groups that membership has to be known of."""
+    return (*(rule.name for rule in rules), *settings.exempt_groups)
+
+
+def is_settled(
+    rules: Iterable[GroupRule], member_of: Collection[str], settings: Settings, now: int
+) -> bool:
+    """Tell whether further groups would change nothing for a member of ``member_of``.
+
+    Whatever the record says: a member of a required group stays one, and whoever is exempt may
+    only be a member of a required group besides, where there is one.
+    """
+    found = _admit_by_groups(rules, member_of, settings.exempt_groups, now)
+    if found is None or found.kind == ENROLL:
+        return found is not None
+    return all(rule.rule != REQUIRED for rule in rules)
+
+
+def admit(
+    record: UserRecord | None,
+    rules: Iterable[GroupRule],
+    groups: Groups,
+    settings: Settings,
+    now: int,
+    account: Account | None = None,
+) -> Admission:
+    """Say what happens to an account of this machine that logs in at unix time ``now``.
+
+    ``account`` None: it is the one that was enrolled.
+    """
+    if record is not None and account is not None and is_of_another_account(record, account):
+        return Admission(DENY, OTHER_ACCOUNT)
+    enrolled = record is not None and bool(record.authenticators)
+    status = record.status if record is not None else users.ACTIVE
+    if record is not None and is_exempt(record, now):
+        return Admission(SKIP, EXEMPT_USER, until=record.exempt_until)
+    if status == users.SUSPENDED:
+        return Admission(ASK if enrolled else DENY, users.SUSPENDED)
+    if status == users.MUST_ENROLL:
+        return Admission(ASK, REQUIRED_USER) if enrolled else _must_enrol(REQUIRED_USER)
+    of_groups = _admit_by_groups(rules, groups.member_of, settings.exempt_groups, now)
+    perhaps = _perhaps_required(rules, groups)
+    may_be_beaten = perhaps is not None and groups.problem  # by a required group, which beats it
+    if of_groups is not None and of_groups.kind == SKIP and not may_be_beaten:
+        return of_groups
+    if enrolled:
+        return Admission(ASK)
+    if of_groups is not None and of_groups.kind != SKIP:
+        return of_groups
+    unenrolled = _admit_unenrolled(settings, now)
+    if perhaps and (unenrolled.kind == SKIP or (unenrolled.kind == DENY and of_groups is not None)):
+        return Admission(DENY, UNKNOWN_GROUP, group=perhaps.name)
+    return unenrolled
+
+
+def is_of_another_account(record: UserRecord, account: Account) -> bool:
+    """Tell whether ``record`` grants something to an account that was made anew since.
+
+    A local uid changes only when an administrator changes it, or makes the account again. A
+    directory may renumber everybody at once, so there another uid proves nothing.
+    """
+    return account.is_local and grants_something(record) and has_another_uid(record, account)
+
+
+def has_another_uid(record: UserRecord, account: Account) -> bool:
+    """Tell whether ``record`` was made for another uid; not known: no."""
+    return record.uid is not None and record.uid != account.uid
+
+
+def grants_something(record: UserRecord) -> bool:
+    """Tell whether ``record`` can let anybody in; a duty to enroll or a suspension does not."""
+    held = record.authenticators or record.recovery_digests
+    return bool(held) or record.status == users.EXEMPT
+
+
+def bound_to(record: UserRecord, account: Account, now: int) -> UserRecord:
+    """Return ``record`` as one of ``account``."""
+    if record.uid == account.uid:
+        return record
+    return record._replace(uid=account.uid, bound_at=now)
+
+
+def is_exempt(record: UserRecord, now: int) -> bool:
+    """Tell whether ``record`` itself exempts its user, and not until an earlier time than now."""
+    return record.status == users.EXEMPT and not has_ended(record.exempt_until, now)
+
+
+def once_enrolled(record: UserRecord, now: int) -> UserRecord:
+    """Return ``record`` without what enrolling ends: a duty to, or an exemption that is over."""
+    over = record.status == users.EXEMPT and has_ended(record.exempt_until, now)
+    if record.status == users.MUST_ENROLL or over:
+        return record._replace(status=users.ACTIVE, exempt_until=0)
+    return record
+
+
+def has_ended(until: int, now: int) -> bool:
+    """Tell whether an exemption ``until`` then is over; 0 is for good."""
+    return until != 0 and until <= now
+
+
+def _perhaps_required(rules: Iterable[GroupRule], groups: Groups) -> GroupRule | None:
+    """Return the first rule that may require them, for nobody could say whose group it is."""
+    for rule in rules:
+        if rule.rule != REQUIRED or rule.name in groups.member_of:
+            continue
+        if groups.problem or rule.name in groups.unknown:
+            return rule
+    return None
+
+
+def _must_enrol(reason: str, group: str = "") -> Admission:
+    return Admission(ENROLL, reason, group=group, by_absence=True)
+
+
+def _admit_by_groups(
+    rules: Iterable[GroupRule], member_of: Collection[str], exempt_groups: Iterable[str], now: int
+) -> Admission | None:
+    exempt: GroupRule | None = None
+    for rule in rules:
+        if rule.name not in member_of:
+            continue
+        if rule.rule == REQUIRED:
+            return _must_enrol(REQUIRED_GROUP, rule.name)
+        if not has_ended(rule.until, now):
+            exempt = _longer(exempt, rule)
+    for name in exempt_groups:
+        if name in member_of:
+            exempt = _longer(exempt, GroupRule(name, EXEMPT))
+    if exempt is None:
+        return None
+    return Admission(SKIP, EXEMPT_GROUP, group=exempt.name, until=exempt.until, by_absence=True)
+
+
+def _longer(one: GroupRule | None, other: GroupRule) -> GroupRule:
+    """Return the exemption that ends later; of two alike, the first."""
+    if one is None or (one.until and (other.until == 0 or other.until > one.until)):
+        return other
+    return one
+
+
+def _admit_unenrolled(settings: Settings, now: int) -> Admission:
+    until = settings.unenrolled_until
+    if settings.unenrolled == ENROLL:
+        return _must_enrol(NOT_ENROLLED)
+    if settings.unenrolled != SKIP:
+        return Admission(DENY, NOT_ENROLLED)
+    if has_ended(until, now):
+        return Admission(DENY, DEADLINE_PASSED)
+    return Admission(SKIP, NOT_ENROLLED, until=until, by_absence=True)

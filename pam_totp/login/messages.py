@@ -1,0 +1,128 @@
+"""What a person reads at the prompt.
+
+Nothing here tells whether somebody is enrolled, but to who enrols, and to who is let in.
+"""
+
+from __future__ import annotations
+
+from ..core import dates, verifier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FEW_RECOVERY_CODES = 3
+
+UNAVAILABLE = (
+    "Verification codes cannot be checked right now. An administrator finds the reason in the "
+    "system log."
+)
+TOO_MANY_PROMPTS = (
+    "Too many logins of yours are waiting for a code. Finish or close one of them. If they are not "
+    "yours, change your password: somebody may know it."
+)
+PASSWORD_AS_ANSWER = (
+    "the password came back as the code: sshd's password method answers every prompt with it; "
+    "set 'PasswordAuthentication no' and 'KbdInteractiveAuthentication yes' in sshd_config"
+)
+PASSWORD_TYPED_AGAIN = "the password came in place of the code"
+CLOCK_IS_BEHIND = "the last accepted code lies in the future: was the clock set back?"
+
+# Enrolment at a login.
+CODE_OF_THE_APP = "Code that the app shows: "
+WRONG_CODE_OF_THE_APP = (
+    "This is not the code that the app should show now. Is the clock of the phone right?"
+)
+NO_RIGHT_CODE = (
+    "No right code: nothing is kept. Delete the entry in the app. The next login gives another."
+)
+PRESS_ENTER = "Press Enter when you have them. Before that, nothing is kept: "
+ENROLLED = "From now on, a login asks for a code of the app."
+OVERTAKEN = "Your enrolment was changed meanwhile. Nothing of this is kept: log in again."
+NOT_KEPT = "It could not be kept: secret and recovery codes are void."
+_ENROLMENT = (
+    "",
+    "This login needs a second factor: an authenticator app on your phone.",
+    "If the time for the login runs out, nothing is kept: log in again for another secret.",
+)
+
+THAT_WAS_THE_PASSWORD = "That was your password. Enter the code of your app."
+_WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
+
+
+def for_verdict(verdict: verifier.Verdict, user: str) -> str:
+    """Return one line for ``verdict``; "" where there is nothing to say."""
+    outcome, wait = verdict.outcome, verdict.wait
+    if outcome == verifier.REJECTED and wait:
+        return f"Wrong code. Too many in a row: wait {wait} seconds before the next try."
+    if outcome in (verifier.REJECTED, verifier.MALFORMED):
+        return _WRONG
+    if outcome == verifier.PASSWORD:
+        return THAT_WAS_THE_PASSWORD
+    if outcome == verifier.REPLAYED:
+        return f"This code was used already. Wait for the next one (at most {wait} seconds)."
+    if outcome == verifier.THROTTLED and verdict.budget_spent:
+        hours = -(-wait // 3600)
+        return (
+            f"Too many wrong codes this month. Wait {hours} h, or use a recovery code. "
+            f"An administrator can run: totpctl unlock {user}"
+        )
+    if outcome == verifier.THROTTLED:
+        return f"Too many wrong codes. Wait {wait} seconds before the next try."
+    if outcome == verifier.LOCKED:
+        return f"Too many wrong codes: locked. An administrator can run: totpctl unlock {user}"
+    if outcome == verifier.RECOVERY_USED:
+        return _recovery_used(verdict.recovery_codes_left)
+    return ""
+
+
+def enrolment(secret: str, uri: str, picture: Sequence[str]) -> list[str]:
+    """Return the lines that show a new secret. ``uri`` and ``picture`` may be empty.
+
+    The picture comes last, so that a small screen shows it whole, but for the secret: whose
+    terminal makes a mess of the picture finds it below.
+    """
+    if picture:
+        how = ["Scan this picture with the app, or give it this address, or the secret below:"]
+    elif uri:
+        how = ["Give this address or this secret to the app:"]
+    else:
+        how = ["Give this secret to the app:"]
+    return [*_ENROLMENT, *how, *([f"  {uri}"] if uri else []), *picture, f"Secret: {secret}"]
+
+
+def recovery_codes(codes: Sequence[str]) -> list[str]:
+    """Return the lines that show a set of recovery codes."""
+    pairs = zip(codes[::2], codes[1::2], strict=True)
+    return [
+        "",
+        "Recovery codes, each good for one login without the phone:",
+        "",
+        *(f"  {left}   {right}" for left, right in pairs),
+        "",
+        "They are not shown again: write them down, away from the phone.",
+    ]
+
+
+def failed_before(failures: int) -> str:
+    """Return what to tell who got in, of ``failures`` wrong codes since the last login; or ""."""
+    if failures == 0:
+        return ""
+    if failures == 1:
+        return "1 wrong code since the last login. If it was not yours, change your password."
+    return f"{failures} wrong codes since the last login. If not yours, change your password."
+
+
+def needed_from(until: int) -> str:
+    """Return what to tell who still gets in without a code, but not from ``until`` on."""
+    return (
+        f"From {dates.day_of(until)} on (UTC), you cannot log in here without a verification code. "
+        "Ask an administrator to enroll you before that day."
+    )
+
+
+def _recovery_used(left: int) -> str:
+    text = f"Recovery code accepted. It is used up; {left} left."
+    if left <= FEW_RECOVERY_CODES:
+        text += " Ask an administrator for new ones: totpctl recovery-codes"
+    return text

@@ -1,0 +1,148 @@
+"""The packets between pam_totp.so and the worker: docs/internals/protocol.md.
+
+Pure: bytes in, values out. Whatever bytes come in, the outcome is a value or a ProtocolError.
+"""
+
+from __future__ import annotations
+
+from ..core.records import NamedTuple
+from ..system.errors import PamTotpError
+
+VERSION = 1
+SOCKET = "/run/pam_totp/pam_totp.sock"
+MAX_PACKET = 32768  # bytes; the module has no room for more
+MAX_ANSWER = 512  # bytes; PAM_MAX_RESP_SIZE
+MAX_ARGUMENTS = 64
+
+REQUEST, ANSWER = 1, 2  # module to worker
+MESSAGE, DELAY, RESULT, REFUSED = 16, 17, 18, 19  # worker to module
+TEXT, NONE, PASSWORD, FAILED = 0, 1, 2, 3  # kinds of an ANSWER
+PASSWORD_GIVEN = 0x40000000  # in the flags of a REQUEST: PAM_AUTHTOK is there, and not empty
+
+_MAGIC = b"PT"
+_HEADER_BYTES = 4
+_ABSENT = 0xFFFF
+
+
+class ProtocolError(PamTotpError):
+    """A packet that no module of ours sends."""
+
+
+class OtherVersion(ProtocolError):
+    """A packet of a module of another release."""
+
+
+class Request(NamedTuple):
+    """What a login is about. Strings as the application gave them, not decoded; None if absent."""
+
+    flags: int
+    user: bytes | None
+    service: bytes | None
+    rhost: bytes | None
+    ruser: bytes | None
+    tty: bytes | None
+    ssh_auth_info: bytes | None
+    arguments: tuple[bytes, ...]
+
+
+class Reply(NamedTuple):
+    """What came back from the person; ``text`` where ``kind`` is TEXT."""
+
+    kind: int
+    text: bytes = b""
+
+
+def parse_request(packet: bytes) -> Request:
+    """Raises OtherVersion or ProtocolError."""
+    body = _Reader(_body(packet, REQUEST))
+    flags = body.number(4)
+    user, service, rhost, ruser, tty, ssh_auth_info = [body.string() for _ in range(6)]
+    count = body.number(1)
+    if count > MAX_ARGUMENTS:
+        raise ProtocolError("request", "too many arguments")
+    arguments = []
+    for _ in range(count):
+        argument = body.string()
+        if argument is None:
+            raise ProtocolError("request", "an argument is absent")
+        arguments.append(argument)
+    body.end()
+    return Request(flags, user, service, rhost, ruser, tty, ssh_auth_info, tuple(arguments))
+
+
+def parse_answer(packet: bytes) -> Reply:
+    """Raises OtherVersion or ProtocolError."""
+    body = _body(packet, ANSWER)
+    kind, text = body[:1], body[1:]
+    if kind == bytes([TEXT]):
+        if len(text) > MAX_ANSWER or b"\0" in text:
+            raise ProtocolError("answer", "is no line of text")
+        return Reply(TEXT, text)
+    if text or kind not in (bytes([NONE]), bytes([PASSWORD]), bytes([FAILED])):
+        raise ProtocolError("answer", "is of no known kind")
+    return Reply(kind[0])
+
+
+def message(style: int, text: str) -> bytes:
+    """Make a MESSAGE; what cannot be encoded, and a NUL, is shown as a question mark."""
+    encoded = text.encode("utf-8", "replace").replace(b"\0", b"?")
+    limit = MAX_PACKET - _HEADER_BYTES - 2
+    return _header(MESSAGE) + bytes([style]) + encoded[:limit].decode("utf-8", "ignore").encode()
+
+
+def delay(microseconds: int) -> bytes:
+    return _header(DELAY) + min(microseconds, 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def result(code: int) -> bytes:
+    return _header(RESULT) + bytes([code])
+
+
+def refused(reason: str) -> bytes:
+    """Make a REFUSED, which every release understands: the versions that this one speaks."""
+    return _header(REFUSED) + bytes([VERSION, VERSION]) + reason.encode("ascii", "replace")
+
+
+def _header(kind: int) -> bytes:
+    return _MAGIC + bytes([VERSION, kind])
+
+
+def _body(packet: bytes, kind: int) -> bytes:
+    if len(packet) < _HEADER_BYTES or len(packet) > MAX_PACKET or packet[:2] != _MAGIC:
+        raise ProtocolError("packet", "is not of pam_totp.so")
+    if packet[2] != VERSION:
+        raise OtherVersion("packet", f"is of version {packet[2]}, not {VERSION}")
+    if packet[3] != kind:
+        raise ProtocolError("packet", f"is of type {packet[3]}, not {kind}")
+    return packet[_HEADER_BYTES:]
+
+
+class _Reader:
+    """Takes one field after the other off a body."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def _take(self, length: int) -> bytes:
+        taken = self._body[self._at : self._at + length]
+        if len(taken) != length:
+            raise ProtocolError("request", "ends too early")
+        self._at += length
+        return taken
+
+    def number(self, length: int) -> int:
+        return int.from_bytes(self._take(length), "big")
+
+    def string(self) -> bytes | None:
+        length = self.number(2)
+        if length == _ABSENT:
+            return None
+        text = self._take(length)
+        if b"\0" in text:
+            raise ProtocolError("request", "holds a NUL")
+        return text
+
+    def end(self) -> None:
+        if self._at != len(self._body):
+            raise ProtocolError("request", "goes on after its end")

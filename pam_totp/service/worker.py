@@ -1,0 +1,158 @@
+"""Serves one login to pam_totp.so, outside the application: docs/internals/protocol.md.
+
+One login is one connection. Who asks is told by the kernel (SO_PEERCRED, unix(7)): root may ask
+for anybody; others only where pam_totp.conf says ``unprivileged = yes``, for themselves.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+from .. import hook
+from ..core.records import NamedTuple
+from ..login import identity
+from ..system import audit, config, embedding
+from ..system.errors import PamTotpError
+from . import sandbox, wire
+from .handle import Handle
+
+REQUEST_SECONDS = 10.0  # for a module to say what it wants
+OTHERS_REQUEST_SECONDS = 2.0  # without root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .prompts import Prompts
+
+# What an unprivileged program may ask of its own login: nothing that makes it easier.
+HARMLESS_ARGUMENTS = (b"attempts", b"debug", b"echo", b"prompt", b"quiet")
+
+
+class Refused(PamTotpError):
+    """This peer is not served, or not like this."""
+
+
+class Peer(NamedTuple):
+    """The process at the other end when it connected."""
+
+    pid: int
+    uid: int
+
+    def is_trusted(self) -> bool:
+        """Tell whether it may ask for anybody. The effective user: so that tests need no root."""
+        return self.uid in (0, os.geteuid())
+
+
+def peer_of(connection: _socket.socket) -> Peer:
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, size)
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return Peer(pid, uid)
+
+
+def serve(
+    connection: _socket.socket,
+    peer: Peer,
+    prompts: Prompts | None = None,
+    *,
+    is_sandboxed: bool = False,
+) -> None:
+    """Serve one login from its request to its result. Never raises; closes ``connection``.
+
+    ``prompts``: counts those who wait at theirs. ``is_sandboxed``: refuse a login whose
+    files only another worker can see, and write.
+    """
+    try:
+        try:
+            _serve(connection, peer, prompts, is_sandboxed=is_sandboxed)
+        finally:
+            connection.close()
+    except BaseException as error:
+        embedding.report("worker", error)
+
+
+def _serve(
+    connection: _socket.socket, peer: Peer, prompts: Prompts | None, *, is_sandboxed: bool
+) -> None:
+    try:
+        connection.settimeout(REQUEST_SECONDS if peer.is_trusted() else OTHERS_REQUEST_SECONDS)
+        packet = connection.recv(wire.MAX_PACKET + 1)
+    except OSError as error:
+        _log(peer, f"no request came: {error.strerror or 'timed out'}")
+        return
+    if not packet:  # a login that was broken off
+        return
+    try:
+        request = wire.parse_request(packet)
+        if is_sandboxed:
+            sandbox.check_name_services()
+        if not peer.is_trusted():
+            request = _admit(peer, request)
+        if is_sandboxed:
+            sandbox.check_files(_arguments(request))
+    except PamTotpError as error:
+        refuse(connection, peer, str(error), hint=error.hint)
+        return
+    handle = Handle(connection, request, prompts)
+    try:
+        # The first argument is the script's path under pam_python.
+        arguments = ["pam_totp.so", *_arguments(request)]
+        code = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
+    finally:
+        handle.leave_place()
+    try:
+        connection.send(wire.result(code))
+    except OSError:
+        if code == hook.PAM_SUCCESS:
+            _log(peer, "the application was gone before it heard that the code was right")
+
+
+def _arguments(request: wire.Request) -> list[str]:
+    return [argument.decode("utf-8", "replace") for argument in request.arguments]
+
+
+def refuse(
+    connection: _socket.socket, peer: Peer, reason: str, *, hint: str = "", log: bool = True
+) -> None:
+    """Close ``connection`` with a reason; a module of root will start a worker of its own."""
+    if log:
+        _log(peer, reason, hint)
+    try:
+        connection.settimeout(0)
+        connection.send(wire.refused(reason))
+        connection.recv(wire.MAX_PACKET)  # what is not read would overtake the reason
+    except OSError:
+        pass
+    connection.close()
+
+
+def _admit(peer: Peer, request: wire.Request) -> wire.Request:
+    """Return the request of an unprivileged peer without what only root may say. Raises Refused.
+
+    Where it claims to come from, and under which service, would go to the log as if it were true.
+    """
+    if not config.load(config.DEFAULT_PATH).config.unprivileged:
+        raise Refused("peer", "is not root, and pam_totp.conf does not say unprivileged = yes")
+    entry = identity.passwd_entry((request.user or b"").decode("utf-8", "replace"))
+    if entry is None or entry.pw_uid != peer.uid:
+        raise Refused("peer", "is not root, and asks for somebody else")
+    harmless = tuple(a for a in request.arguments if a.partition(b"=")[0] in HARMLESS_ARGUMENTS)
+    if harmless != request.arguments:
+        _log(peer, "arguments of a program without root are ignored: put them into pam_totp.conf")
+    return request._replace(
+        flags=request.flags & ~wire.PASSWORD_GIVEN,
+        service=b"unprivileged." + (request.service or b""),
+        rhost=None,
+        ruser=str(peer.uid).encode("ascii"),
+        ssh_auth_info=None,
+        arguments=harmless,
+    )
+
+
+def log_error(reason: str, **fields: object) -> None:
+    audit.record("error", audit.Source("worker"), reason=reason, **fields)
+
+
+def _log(peer: Peer, reason: str, hint: str = "") -> None:
+    log_error(reason, peer_uid=peer.uid, peer_pid=peer.pid, hint=hint)

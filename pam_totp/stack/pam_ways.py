@@ -1,0 +1,249 @@
+"""Every way through a stack of modules, and what has been asked and proven on each.
+
+Nothing is known of a module but its name: all that it could return is tried. Two ways that have
+come to the same place with the same facts go on as one, so that there are few of them.
+"""
+
+from __future__ import annotations
+
+from ..core.records import NamedTuple
+from . import pam_dispatch
+from .pam_dispatch import Entry, Stack, State
+from .pam_lines import RETURN_CODES, Line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
+ROOTOK = "pam_rootok.so"
+
+# Whose success says that the person knows the password.
+PASSWORD_MODULES = frozenset(
+    {
+        "pam_unix.so",
+        "pam_unix2.so",
+        "pam_tcb.so",
+        "pam_pwdb.so",
+        "pam_sss.so",
+        "pam_ldap.so",
+        "pam_krb5.so",
+        "pam_winbind.so",
+        "pam_systemd_home.so",
+        "pam_radius_auth.so",
+        "pam_tacplus.so",
+        "pam_userdb.so",
+        "pam_pwdfile.so",
+        "pam_mysql.so",
+        "pam_pgsql.so",
+        "pam_lsass.so",
+        "pam_vas3.so",
+        "pam_centrifydc.so",
+        "pam_kanidm.so",
+        "pam_himmelblau.so",
+    }
+)
+# Whose success stands for the password, where an administrator has put them.
+FIRST_FACTORS = PASSWORD_MODULES | frozenset(
+    {
+        "pam_fprintd.so",
+        "pam_pkcs11.so",
+        "pam_p11.so",
+        "pam_poldi.so",
+        "pam_u2f.so",
+        "pam_yubico.so",
+        "pam_ssh.so",
+        "pam_ssh_agent_auth.so",
+        "pam_authd.so",
+        "pam_authd_exec.so",
+        "pam_aad.so",
+    }
+)
+# These ask for a code of their own, or for a second approval.
+OTHER_CODES = frozenset(
+    {
+        "pam_google_authenticator.so",
+        "pam_oath.so",
+        "pam_duo.so",
+        "pam_yubico.so",
+        "pam_privacyidea.so",
+        "pam_otpw.so",
+    }
+)
+# Set-uid programs: only there does pam_rootok see who calls. A daemon is always root.
+SET_UID = frozenset(
+    {
+        "su",
+        "su-l",
+        "sudo",
+        "sudo-i",
+        "runuser",
+        "runuser-l",
+        "chfn",
+        "chsh",
+        "passwd",
+        "chage",
+    }
+)
+
+_GRANTED = ("success", "new_authtok_reqd")
+_ALWAYS = {
+    "pam_permit.so": ("success",),
+    "pam_deny.so": ("auth_err",),
+    "pam_env.so": ("ignore",),
+}
+# What a module returns that has no code for somebody, and is not told to pass over them.
+_REFUSED = ("auth_err",)
+# They pass over nobody, unless an argument like ignore_unknown_user says so.
+_DECIDES = ("pam_unix.so", "pam_sss.so")
+
+
+class Facts(NamedTuple):
+    """What has happened on one way through the stack."""
+
+    tried: bool = False  # a password module, or another first factor, has run
+    passed: bool = False  # one of them succeeded
+    proven: bool = False  # one that asks for the password succeeded
+    key: bool = False  # sshd accepted a key: a line with first_factor=key succeeded
+    root_at: int = -1  # where pam_rootok knew root
+    code: str = ""  # "success" or "ignore": what a pam_totp line returned
+    code_at: int = -1  # which entry that was
+    blame: int = -1  # the last entry that went past a pam_totp line, or was one and did not pass
+
+    @property
+    def root(self) -> bool:
+        return self.root_at >= 0
+
+
+def runs_the_hook(line: Line) -> bool:
+    """Whether the line is one of ours, by either host."""
+    if line.includes:
+        return False
+    script = line.arguments[0] if line.arguments else ""
+    return line.module_name == NATIVE or (line.module_name == PAM_PYTHON and "pam_totp" in script)
+
+
+def is_key_line(line: Line) -> bool:
+    return runs_the_hook(line) and "first_factor=key" in line.arguments
+
+
+def asks_for_a_code(line: Line) -> bool:
+    return runs_the_hook(line) and not is_key_line(line)
+
+
+def walk(
+    stack: Stack, *, key: bool = False, refused: frozenset[str] = frozenset()
+) -> tuple[set[tuple[int, Facts]], set[Facts]]:
+    """Return with which facts each pam_totp line is reached, and with which the stack grants.
+
+    ``key``: nobody gets here whose key sshd has not accepted. The modules ``refused`` let nobody
+    pass.
+    """
+    asked: set[tuple[int, Facts]] = set()
+    granted: set[Facts] = set()
+    for state, facts in _reached(stack, key=key, refused=refused):
+        if state.at >= len(stack.entries):
+            if state.granted:
+                granted.add(facts)
+        elif asks_for_a_code(stack.entries[state.at].line):
+            asked.add((state.at, facts))
+    return asked, granted
+
+
+def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
+    """Return the entries from which libpam jumps further than there are modules, and denies.
+
+    For every code of every module, wherever nothing has been refused yet. Left out is what a
+    password module or a line of ours jumps over when it refuses: that login is denied anyway.
+    """
+    found = set()
+    for state, _ in _reached(stack, key=key):
+        if state.at >= len(stack.entries) or state.impression < 0:
+            continue
+        entry = stack.entries[state.at]
+        is_factor = entry.line.module_name in PASSWORD_MODULES or runs_the_hook(entry.line)
+        for code in _codes(entry, stack.service, key=key):
+            action = entry.actions.get(code)
+            if not isinstance(action, int) or (is_factor and code not in ("success", "ignore")):
+                continue
+            if pam_dispatch.jump(stack.entries, state.at, action)[1]:
+                found.add(state.at)
+    return found
+
+
+def _reached(
+    stack: Stack, *, key: bool, refused: frozenset[str] = frozenset()
+) -> Iterator[tuple[State, Facts]]:
+    """Yield once each where libpam can stand, with the facts; beyond the last entry, too."""
+    seen: set[tuple[State, Facts]] = set()
+    todo = [(State(), Facts(key=key))]
+    while todo:
+        way = todo.pop()
+        if way in seen:
+            continue
+        seen.add(way)
+        yield way
+        state, facts = way
+        if state.at >= len(stack.entries):
+            continue
+        entry = stack.entries[state.at]
+        for code in _codes(entry, stack.service, key=key, refused=refused):
+            following = pam_dispatch.after(stack.entries, state, code)
+            todo.append((following, _learn(facts, stack, state.at, following.at, code)))
+
+
+def _codes(
+    entry: Entry, service: str, *, key: bool, refused: frozenset[str] = frozenset()
+) -> Iterator[str]:
+    """Yield one return code for each action and meaning that the module's codes can have."""
+    if entry.begins_substack or (key and is_key_line(entry.line)):
+        yield "success"
+        return
+    line = entry.line
+    codes: tuple[str, ...] = _ALWAYS.get(line.module_name, RETURN_CODES)
+    if line.module_name in refused:
+        codes = (*_REFUSED, "ignore") if "nullok" in line.arguments else _REFUSED
+    seen: set[tuple[str | int, str]] = set()
+    for code in codes:
+        meaning = code if code in (*_GRANTED, "ignore") else "refused"
+        known = entry.actions[code], meaning
+        if known not in seen and _can_return(line, code, service):
+            seen.add(known)
+            yield code
+
+
+def _can_return(line: Line, code: str, service: str) -> bool:
+    if code == "incomplete":  # asks the application to call again
+        return False
+    if code == "success":
+        return service.startswith("sshd") or not is_key_line(line)
+    if code == "new_authtok_reqd":
+        return not runs_the_hook(line)
+    if code == "ignore" and line.module_name in _DECIDES:
+        return any(argument.startswith("ignore_") for argument in line.arguments)
+    return True
+
+
+def _learn(facts: Facts, stack: Stack, at: int, following: int, code: str) -> Facts:
+    """Return the facts after entry ``at`` returned ``code`` and libpam goes on at ``following``."""
+    entry = stack.entries[at]
+    if entry.begins_substack:
+        return facts
+    line = entry.line
+    if any(asks_for_a_code(e.line) for e in stack.entries[at + 1 : following]):
+        facts = facts._replace(blame=at)
+    if asks_for_a_code(line):
+        if code not in ("success", "ignore"):
+            return facts._replace(blame=at)
+        if facts.code != "success":
+            return facts._replace(code=code, code_at=at)
+    elif code in _GRANTED and line.module_name in FIRST_FACTORS:
+        proven = facts.proven or line.module_name in PASSWORD_MODULES
+        return facts._replace(tried=True, passed=True, proven=proven)
+    elif line.module_name in FIRST_FACTORS:
+        return facts._replace(tried=True)
+    elif code == "success" and is_key_line(line):
+        return facts._replace(key=True)
+    elif code == "success" and line.module_name == ROOTOK and stack.service in SET_UID:
+        return facts._replace(root_at=at)
+    return facts

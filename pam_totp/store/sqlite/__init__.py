@@ -1,0 +1,16 @@
+"""A store in one SQLite file.
+
+store.py          SQLiteStore, the face of it
+opening.py        open a file: checked, in the schema of this release, with room for logins
+creation.py       a new file that appears whole or not at all
+database.py       one connection: statements, errors, durability
+transactions.py   the critical section of one user
+rows.py           records <-> rows
+sealed.py         a file with the key that opens its secrets
+resealing.py      every secret sealed anew with another key
+schema.py         tables and migrations
+lasting_files.py  the file and its log: which descriptors, which modes, which owner
+reserve.py        free pages set aside, so that a full disk denies nobody
+pool.py           connections that stay open, in a process of many logins
+glance.py         names only, for completion: changes nothing, waits for nobody
+"""

@@ -1,0 +1,82 @@
+"""Every secret sealed anew: one transaction, and nothing of what was sealed before is left."""
+
+from __future__ import annotations
+
+import time
+
+from ...core.users import Authenticator
+from ...system.disks import holders_hint
+from ...system.errors import SealingError, StoreUnavailable
+from ..sealing import DECOY_KEY
+from . import reserve
+from .database import BUSY_TIMEOUT
+from .rows import AUTHENTICATOR_COLUMNS, binding, is_sound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..sealing import Sealer
+    from .database import Database
+    from .sealed import SealedDatabase
+
+LOG_ATTEMPTS = 50
+LOG_WAIT = 0.1  # seconds: for as long, an attempt keeps writers waiting
+LOG_PAUSE = 0.1
+
+
+def reseal(store: SealedDatabase, sealer: Sealer) -> int:
+    """See store.Store.reseal."""
+    database = store.database
+    database.begin("IMMEDIATE")
+    try:
+        count = _seal_anew(store, sealer)
+    except BaseException:
+        database.roll_back()
+        raise
+    database.commit()
+    _empty_the_log(database)
+    return count
+
+
+def _seal_anew(store: SealedDatabase, sealer: Sealer) -> int:
+    execute = store.database.execute
+    rows = execute(f"SELECT user, {AUTHENTICATOR_COLUMNS} FROM authenticators ORDER BY id")
+    for user, *columns in rows:
+        row = Authenticator(*columns)
+        if not (isinstance(user, str) and is_sound(row) and row.secret is not None):
+            raise store.database.corrupt("holds a row that pam_totp did not write")
+        bound_to = binding(user, row)
+        try:
+            secret = store.unseal(row.secret, *bound_to)
+        except SealingError as error:
+            raise SealingError(user, str(error), error.hint) from None
+        sealed = sealer.seal(secret, *bound_to)
+        if sealer.open(sealed, *bound_to) != secret:
+            raise SealingError(user, "a secret sealed anew does not open")
+        execute("UPDATE authenticators SET sealed_secret = ? WHERE id = ?", (sealed, row.id))
+    decoy_key = sealer.seal(store.decoy_key(), *DECOY_KEY)
+    execute("UPDATE meta SET value = ? WHERE key = 'sealing_key_id'", (sealer.key_id,))
+    execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('decoy_key', ?)", (decoy_key,))
+    store.database.pass_by_the_key()
+    return len(rows)
+
+
+def _empty_the_log(database: Database) -> None:
+    """Merge the write-ahead log and cut it to nothing: it holds pages as they were.
+
+    That waits for readers, and meanwhile keeps writers out: so for a moment only, and again.
+    """
+    database.execute(f"PRAGMA busy_timeout = {round(1000 * LOG_WAIT)}")
+    try:
+        for _ in range(LOG_ATTEMPTS):
+            ((busy, _, _),) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not busy:
+                reserve.keep(database)
+                return
+            time.sleep(LOG_PAUSE)
+    finally:
+        database.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_TIMEOUT)}")
+    raise StoreUnavailable(
+        database.path,
+        "is read by somebody for too long: what is sealed with the old key stays in its log",
+        f"see who: {holders_hint(database.path)}; then run it again",
+    )

@@ -1,0 +1,113 @@
+"""The default store: users, authenticators and recovery codes in one SQLite file."""
+
+from __future__ import annotations
+
+from ...system.errors import SealingError
+from .opening import open_database
+from .rows import read_group_rules, read_record
+from .sealed import SealedDatabase
+from .transactions import DecoyTransaction, Transaction, change_group_rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from ...core.admission import GroupRule
+    from ...core.users import UserRecord
+    from ..sealing import Sealer
+    from .database import Database
+
+
+class SQLiteStore(SealedDatabase):
+    """See store.Store."""
+
+    connect: Callable[..., Database] = staticmethod(open_database)
+
+    @classmethod
+    def open(cls, path: str, sealer: Sealer, *, administers: bool = False) -> SQLiteStore:
+        """Open an existing store, migrating it if this release has a newer schema."""
+        database = cls.connect(path, administers=administers)
+        try:
+            return cls(database, sealer)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def create(cls, path: str, sealer: Sealer) -> bool:
+        """Create an empty store; False if there is one already."""
+        from .creation import create_database  # no login makes one
+
+        return create_database(path, sealer)
+
+    def load(self, name: str) -> UserRecord | None:
+        with Transaction(self, name, "DEFERRED", unseal=False) as snapshot:
+            return snapshot.record
+
+    def load_decoy(self, name: str) -> UserRecord:
+        with DecoyTransaction(self, name, "DEFERRED") as snapshot:
+            return snapshot.record
+
+    def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
+        return Transaction(self, name, "IMMEDIATE", unseal=unseal)
+
+    def decoy_transaction(self, name: str) -> DecoyTransaction:
+        return DecoyTransaction(self, name, "IMMEDIATE")
+
+    def records(self) -> Iterator[UserRecord]:
+        for (name,) in self.database.execute("SELECT name FROM users ORDER BY name"):
+            record = self.load(name)
+            if record is not None:  # removed since
+                yield record
+
+    def reseal(self, sealer: Sealer) -> int:
+        from .resealing import reseal  # no login needs it
+
+        return reseal(self, sealer)
+
+    def group_rules(self) -> tuple[GroupRule, ...]:
+        return read_group_rules(self.database)
+
+    def save_group_rule(self, rule: GroupRule) -> None:
+        change_group_rules(self.database, rule.name, rule)
+
+    def remove_group_rule(self, name: str) -> None:
+        change_group_rules(self.database, name, None)
+
+    def confirm_absence(self) -> None:
+        problems = self._structure_problems(limit=1)
+        if problems:
+            raise self.database.corrupt(f"is damaged ({problems[0]})")
+
+    def check(self) -> list[str]:
+        path = self.database.path
+        problems = [f"{path}: {problem}" for problem in self._structure_problems(limit=20)]
+        orphans = len(self.database.execute("PRAGMA foreign_key_check"))
+        if orphans:
+            problems.append(f"{path}: {orphans} rows belong to no user")
+        for (name,) in self.database.execute("SELECT name FROM users ORDER BY name"):
+            try:
+                read_record(self, name, unseal=True)
+            except SealingError as error:
+                problems.append(f"{name}: {error}")
+        self.group_rules()
+        return problems
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> SQLiteStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _structure_problems(self, limit: int) -> list[str]:
+        rows = self.database.execute(f"PRAGMA integrity_check({limit})")
+        return [str(problem) for (problem,) in rows if problem != "ok"]

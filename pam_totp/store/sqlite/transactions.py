@@ -1,0 +1,238 @@
+"""The critical sections of the SQLite store: records in, what changed out."""
+
+from __future__ import annotations
+
+from ...core.users import SUSPENDED, Authenticator, UserRecord
+from . import reserve
+from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, user_row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ...core.admission import GroupRule
+    from .database import Database
+    from .sealed import SealedDatabase
+
+DECOY_BUCKETS = 65536
+
+
+class _CriticalSection:
+    """BEGIN on entry, COMMIT or ROLLBACK on exit. BEGIN IMMEDIATE serialises writers."""
+
+    record: UserRecord | None
+
+    def __init__(self, store: SealedDatabase, name: str, mode: str) -> None:
+        self._database = store.database
+        self._store = store
+        self._name = name
+        self._mode = mode
+
+    def __enter__(self) -> Self:
+        self._database.begin(self._mode)
+        try:
+            self.record = self._read()
+        except BaseException:
+            self._database.roll_back()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._database.commit()
+            self._committed()
+        else:
+            self._database.roll_back()
+
+    def _read(self) -> UserRecord | None:
+        raise NotImplementedError
+
+    def _committed(self) -> None:
+        """Do what has to wait until the transaction is durable."""
+
+
+class Transaction(_CriticalSection):
+    """See store.Transaction."""
+
+    def __init__(self, store: SealedDatabase, name: str, mode: str, *, unseal: bool) -> None:
+        super().__init__(store, name, mode)
+        self._unseal = unseal
+        self._has_enrolled = False
+        self.record = None
+
+    def _read(self) -> UserRecord | None:
+        record = read_record(self._store, self._name, unseal=self._unseal)
+        if self._unseal:
+            _read_decoy(self._store, self._name)  # as for whoever has no record: see below
+        return record
+
+    def _committed(self) -> None:
+        if self._has_enrolled:
+            reserve.keep(self._database)
+
+    def save(self, record: UserRecord | None) -> None:
+        self._database.pass_by_the_key()
+        if record is None:
+            self._database.execute("DELETE FROM users WHERE name = ?", (self._name,))
+        elif record.name != self._name:
+            raise ValueError("a transaction saves the user it was opened for")
+        else:
+            self._save_user(record)
+            self._save_authenticators(record)
+            self._save_recovery_codes(record)
+        self.record = record
+
+    def _save_user(self, record: UserRecord) -> None:
+        before = self.record
+        if before is not None and user_row(before) == user_row(record):
+            return
+        self._database.execute(
+            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
+            "failures = excluded.failures, throttled_until = excluded.throttled_until, "
+            "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at, "
+            "exempt_until = excluded.exempt_until, uid = excluded.uid, "
+            "bound_at = excluded.bound_at, untold = excluded.untold, "
+            "guesses_until = excluded.guesses_until",
+            (record.name, *user_row(record)),
+        )
+
+    def _save_authenticators(self, record: UserRecord) -> None:
+        before = {a.id: a for a in self.record.authenticators} if self.record else {}
+        after = {a.id: a for a in record.authenticators}
+        for gone in before.keys() - after.keys():
+            self._database.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
+        for known_id in before.keys() & after.keys():
+            if before[known_id].label != after[known_id].label:
+                # Make way: two may exchange their labels.
+                self._database.execute(
+                    "UPDATE authenticators SET label = id WHERE id = ?", (known_id,)
+                )
+        for authenticator in after.values():
+            known = before.get(authenticator.id)
+            if known is None:
+                self._insert_authenticator(authenticator)
+            elif authenticator != known:
+                self._update_authenticator(known, authenticator)
+
+    def _insert_authenticator(self, authenticator: Authenticator) -> None:
+        if authenticator.secret is None:
+            raise ValueError("an authenticator cannot be saved without its secret")
+        bound_to = binding(self._name, authenticator)
+        sealed = self._store.seal(authenticator.secret, *bound_to)
+        self._has_enrolled = True
+        self._database.execute(
+            f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self._name, *authenticator._replace(secret=sealed)),
+        )
+
+    def _update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
+        fixed = (known.secret, *binding(self._name, known), known.created_at)
+        if fixed != (changed.secret, *binding(self._name, changed), changed.created_at):
+            raise ValueError("a secret and its parameters never change: use a new id")
+        self._database.execute(
+            "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ?, "
+            "clock_offset = ?, clock_sightings = ? WHERE id = ?",
+            (
+                changed.drift,
+                changed.last_accepted_step,
+                changed.last_used_at,
+                changed.clock_offset,
+                changed.clock_sightings,
+                changed.id,
+            ),
+        )
+        if changed.label != known.label:  # in an index, which a login need not write
+            self._database.execute(
+                "UPDATE authenticators SET label = ? WHERE id = ?", (changed.label, changed.id)
+            )
+
+    def _save_recovery_codes(self, record: UserRecord) -> None:
+        before = self.record.recovery_digests if self.record else frozenset()
+        for digest in before - record.recovery_digests:
+            self._database.execute(
+                "DELETE FROM recovery_codes WHERE user = ? AND digest = ?", (record.name, digest)
+            )
+        for digest in record.recovery_digests - before:
+            self._database.execute(
+                "INSERT INTO recovery_codes (user, digest) VALUES (?, ?)", (record.name, digest)
+            )
+
+
+def _bucket(store: SealedDatabase, name: str) -> int:
+    return int.from_bytes(store.decoy(b"bucket", name)[:4], "big") % DECOY_BUCKETS
+
+
+def _read_decoy(store: SealedDatabase, name: str) -> UserRecord:
+    rows = store.database.execute(
+        "SELECT failures, throttled_until, guesses_until FROM decoys WHERE bucket = ?",
+        (_bucket(store, name),),
+    )
+    failures, throttled_until, guesses_until = rows[0] if rows else (0, 0, 0)
+    return UserRecord(
+        name,
+        status=SUSPENDED,  # whatever matches, it is rejected
+        failures=failures,
+        throttled_until=throttled_until,
+        guesses_until=guesses_until,
+        recovery_salt=store.decoy(b"salt", name)[:16],
+        recovery_digests=frozenset((store.decoy(b"digest", name),)),
+        authenticators=(Authenticator(id="", label="", secret=store.decoy(b"secret", name)),),
+    )
+
+
+class DecoyTransaction(_CriticalSection):
+    """The same reads, the same write and the same fsync for a user who has no record.
+
+    Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and a key, so
+    that an unenrolled user is throttled as an enrolled one is, and the table cannot grow.
+    """
+
+    record: UserRecord
+
+    def __init__(self, store: SealedDatabase, name: str, mode: str) -> None:
+        super().__init__(store, name, mode)
+        self._bucket = _bucket(store, name)
+        self.record = UserRecord(name)
+
+    def _read(self) -> UserRecord:
+        if self._mode == "IMMEDIATE":  # the reads of a record, and a secret that is opened
+            name = self._name.encode("utf-8", "replace").decode("utf-8")  # any name has a decoy
+            read_record(self._store, name, unseal=False)
+            self._store.open_decoy_key()
+        return _read_decoy(self._store, self._name)
+
+    def save(self, record: UserRecord | None) -> None:
+        if record is None:
+            raise ValueError("a decoy cannot be removed")
+        self._database.pass_by_the_key()
+        self._database.execute(
+            "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until, guesses_until) "
+            "VALUES (?, ?, ?, ?)",
+            (self._bucket, record.failures, record.throttled_until, record.guesses_until),
+        )
+
+
+def change_group_rules(database: Database, name: str, rule: GroupRule | None) -> None:
+    """Make ``rule`` the one of the group ``name``; None: take its rule away. Durable on return."""
+    database.begin("IMMEDIATE")
+    try:
+        database.pass_by_the_key()
+        if rule is None:
+            database.execute("DELETE FROM group_rules WHERE name = ?", (name,))
+        else:
+            database.execute(
+                "INSERT OR REPLACE INTO group_rules (name, rule, until) VALUES (?, ?, ?)",
+                (name, rule.rule, rule.until),
+            )
+    except BaseException:
+        database.roll_back()
+        raise
+    database.commit()

@@ -1,0 +1,15 @@
+"""The machine underneath a login: configuration, log, files, errors.
+
+errors.py         the exception tree
+config.py         pam_totp.conf and PAM arguments -> Config
+config_values.py  what each key of it may hold
+audit.py          one line an event, to LOG_AUTHPRIV
+trusted_files.py  which files may be trusted, and why not
+lock_file.py      one process at a time makes or replaces key and store
+uninterrupted.py  a transaction that its caller cannot stop
+core_files.py     no core file while a secret is in memory
+embedding.py      safe imports inside another program's interpreter
+issuing.py        new secrets and recovery codes, for administrators and at a login
+disks.py          why nothing can be written, for hints
+reinstalling.py   how this machine was installed, for hints
+"""

@@ -1,0 +1,108 @@
+"""What a value of pam_totp.conf or of a PAM argument may be, key by key.
+
+Each parser returns the value of the key's field in Config, or raises ValueError with what would be
+right ("a whole number from 1 to 10").
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..core import dates
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DENY, SKIP, ENROLL = "deny", "skip", "enroll"
+STORE_SCHEMES = ("sqlite",)
+
+
+def split_store_url(url: str) -> tuple[str, str]:
+    """Split ``sqlite:/path`` into scheme and path; a bare path is SQLite's. Raises ValueError."""
+    scheme, separator, path = url.partition(":")
+    if not separator or scheme.startswith("/"):
+        scheme, path = "sqlite", url
+    if scheme not in STORE_SCHEMES:
+        raise ValueError(f"one of {', '.join(STORE_SCHEMES)}, then ':' and an absolute path")
+    return scheme, _absolute_path(path)
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse_integer(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and len(value) < 10):
+            raise ValueError(f"a whole number from {low} to {high}")
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return number
+
+    return parse_integer
+
+
+def boolean(value: str) -> bool:
+    if value.lower() in ("yes", "no"):
+        return value.lower() == "yes"
+    raise ValueError("yes or no")
+
+
+def _absolute_path(value: str) -> str:
+    # ASCII: under pam_python the C locale decides how a path is encoded.
+    if not os.path.isabs(value) or not value.isprintable() or not value.isascii():
+        raise ValueError("an absolute path in ASCII")
+    return value
+
+
+def _store(value: str) -> str:
+    split_store_url(value)
+    return value
+
+
+def _unenrolled(value: str) -> str:
+    if value not in (DENY, SKIP, ENROLL):
+        raise ValueError("deny, skip or enroll")
+    return value
+
+
+def _deadline(value: str) -> int:
+    try:
+        return 0 if value == "none" else dates.end_of_day(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or none") from None
+
+
+def _text(value: str) -> str:
+    """Take text as it stands; double quotes around it keep blanks at its ends."""
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    if not value.isprintable() or len(value) > 128:
+        raise ValueError("printable text of at most 128 characters")
+    return value
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(value.replace(",", " ").split())
+    if not all(name.isprintable() for name in names):
+        raise ValueError("group names")
+    return names
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    "store": _store,
+    "sealing_key": _absolute_path,
+    "issuer": _text,
+    "prompt": _text,
+    "echo": boolean,
+    "window": _integer(0, 10),
+    "attempts": _integer(1, 10),
+    "throttle_after": _integer(1, 100),
+    "throttle_base": _integer(1, 3600),
+    "throttle_max": _integer(1, 86400),
+    "max_failures": _integer(1, 100),
+    "unenrolled": _unenrolled,
+    "unenrolled_until": _deadline,
+    "exempt_groups": _names,
+    "quiet": boolean,
+    "unprivileged": boolean,
+}
+IN_FILE_ONLY = ("unprivileged",)  # whoever it is about writes the arguments

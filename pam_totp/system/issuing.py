@@ -1,0 +1,49 @@
+"""Make what is handed out: secrets and recovery codes, from the OS random source."""
+
+from __future__ import annotations
+
+import os
+
+from ..core import recovery
+from ..core.users import Authenticator
+
+# RFC 4226 section 4 asks for 160 bits; RFC 6238 section 5.1 for as many as the hash has.
+SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
+
+
+def new_authenticator(
+    label: str, algorithm: str, digits: int, period: int, now: int
+) -> Authenticator:
+    """Return one with a new secret, made at unix time ``now``; ``period`` in seconds."""
+    return Authenticator(
+        id=os.urandom(16).hex(),
+        label=label,
+        secret=os.urandom(SECRET_BYTES[algorithm]),
+        algorithm=algorithm,
+        digits=digits,
+        period=period,
+        created_at=now,
+    )
+
+
+def new_recovery_codes() -> list[str]:
+    """Return the codes to show."""
+    numbers = range(recovery.CODES_IN_A_SET)
+    return [recovery.format_code(os.urandom(recovery.RANDOM_BYTES)) for _ in numbers]
+
+
+def salt_and_digests(codes: list[str]) -> tuple[bytes, frozenset[bytes]]:
+    """Return what is kept of recovery codes; with a new salt."""
+    salt = os.urandom(recovery.SALT_BYTES)
+    return salt, frozenset(recovery.digest(code.replace("-", ""), salt) for code in codes)
+
+
+def base32_groups(secret: bytes) -> str:
+    """Return ``ABCD EFGH ...`` (RFC 4648 section 6, unpadded), to be read and typed in."""
+    bits = int.from_bytes(secret, "big") << -8 * len(secret) % 5
+    length = (8 * len(secret) + 4) // 5
+    text = "".join(_BASE32[bits >> 5 * place & 31] for place in reversed(range(length)))
+    return " ".join(text[i : i + 4] for i in range(0, length, 4))
+
+
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
