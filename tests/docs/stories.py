@@ -96,7 +96,7 @@ def nothing_was_told(machine: Booted, root: Shell) -> None:
     """No secret of a playbook stands on the terminal, though it was to say all, or in the log."""
     kept = json.loads(machine.read(f"{CONTROLLER}/handover/machine.example-alice.json"))
     log = machine.run("journalctl", "--no-pager").stdout
-    assert "Enrol people" in root.transcript
+    assert "Enroll people" in root.transcript
     assert "pam_totp(sudo:auth): event=skipped" in log
     for secret in (kept["secret"], kept["uri"], *kept["recovery_codes"]):
         assert secret not in root.transcript + log

@@ -45,9 +45,13 @@ PAGES = [
 ]
 # Pages that are still as they were; each is taken out of here when it has been rewritten.
 NOT_YET = {
-    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.[m58]*")),
-} - {"docs/README.md"}
+    *("CONTRIBUTING.md", "CHANGELOG.md"),
+    *(
+        path.relative_to(ROOT).as_posix()
+        for folder in ("explanation", "internals", "man", "reference", "tutorial")
+        for path in (ROOT / "docs" / folder).iterdir()
+    ),
+}
 CHECKED = [path for path in PAGES if path.relative_to(ROOT).as_posix() not in NOT_YET]
 
 _FENCED = re.compile(r"^```.*?^```", flags=re.M | re.S)
