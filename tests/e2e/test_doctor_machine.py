@@ -203,7 +203,7 @@ CASES = [
     (
         "worker",
         "rm /usr/lib/pam_totp/pam_totp/service/server.py",
-        "No module named 'pam_totp.service'",
+        "No module named 'pam_totp.service.server'",
     ),
     ("worker", "echo 'import nosuch' >>/usr/lib/pam_totp/pam_totp/login/flow.py", "'nosuch'"),
     ("worker", "rm /usr/lib/pam_totp/worker", "does not start"),
