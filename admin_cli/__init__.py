@@ -2,7 +2,8 @@
 
 Folders are layers: a file imports from its own folder and from those above it in this list.
 
-    ui.py        every rule of output, errors and exit codes
+    errors.py    what a command could not do, what helps, and the exit code
+    output.py    every rule of what is printed, asked and answered
     host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units
     session.py   configuration, key and store of one run
     policy.py    what holds at a login, in words
@@ -11,5 +12,6 @@ Folders are layers: a file imports from its own folder and from those above it i
     doctor/      every way in which two-factor logins are broken or bypassed, a check a file
     completion/  what a shell offers at Tab
     commands/    the command line, a file a noun
+    running.py   run a command: what it raises becomes words and an exit code
     main.py      the group of commands and its global options
 """

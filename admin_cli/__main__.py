@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import ui
+from . import running
 from .completion import answering
 from .main import totpctl
 
@@ -13,7 +13,7 @@ def run() -> None:
     shell = answering.asked_by()
     if shell is not None:
         sys.exit(answering.run(totpctl, shell, sys.argv[1:]))
-    sys.exit(ui.run(totpctl))
+    sys.exit(running.run(totpctl))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import click
 from pam_totp import __version__
 from pam_totp.system import config
 
-from . import ui
+from . import output
 from .commands import confirming, doctor, enabling, reports, rollout, rotation, setup, state, status
 from .commands.enrollment import enroll
+from .errors import USAGE
 from .host import directory
 from .session import Session
 
@@ -51,8 +52,8 @@ def totpctl(context: click.Context, config_path: str) -> None:
     """Enrol people for two-factor logins, and look after their authenticators."""
     if context.invoked_subcommand is None:
         for line in context.get_help().splitlines():
-            ui.message(line)
-        context.exit(ui.USAGE)
+            output.message(line)
+        context.exit(USAGE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in memory from here on
     os.umask(0o077)  # key and store are nobody else's, and not less than ours, whatever it was
     directory.forget()

@@ -18,7 +18,8 @@ from pam_totp.service import control_group
 from pam_totp.system import audit, config
 from pam_totp.system.errors import Unavailable
 
-from . import ui
+from . import output
+from .errors import CommandFailed, NoSuchUser, need_root
 from .host import directory
 
 _NO_LOGIN = 2**32 - 1  # what the kernel says where nobody logged in
@@ -36,14 +37,14 @@ class Session:
         """Read the configuration, once, with a warning for each thing that is wrong with it."""
         if self._loaded is None:
             if self.config_path == config.DEFAULT_PATH:
-                ui.need_root("read the store")
+                need_root("read the store")
             _leave_control_group()
             if self.config_path != config.DEFAULT_PATH and not os.path.lexists(self.config_path):
                 # A mistyped path must not mean the built-in defaults, and with them another store.
                 raise Unavailable(self.config_path, "there is no such file", "look at --config")
             self._loaded = config.load(self.config_path)
             for problem in self._loaded.problems:
-                ui.warning(problem)
+                output.warning(problem)
         return self._loaded.config
 
     @property
@@ -55,7 +56,7 @@ class Session:
         return decision.open_configured(self.config, administers=True)
 
     def load(self, user: str) -> UserRecord:
-        """Return the record of an enrolled user. Raises ui.NoSuchUser."""
+        """Return the record of an enrolled user. Raises NoSuchUser."""
         name = known_name(user)
         with self.open_store() as opened:
             record = opened.load(name)
@@ -65,19 +66,19 @@ class Session:
     def enrolled(record: UserRecord | None, name: str) -> UserRecord:
         if record is None:
             account_name(name)  # a mistyped name is not to be enrolled
-            raise ui.NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
+            raise NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
         return record
 
     @staticmethod
     def same_account(record: UserRecord, name: str) -> UserRecord:
-        """Return ``record``. Raises ui.CommandFailed where it grants another account something.
+        """Return ``record``. Raises CommandFailed where it grants another account something.
 
         Whatever is added to such a record would be added to what the old account left.
         """
         account = account_of(name)
         if account is None or not admission.is_of_another_account(record, account):
             return record
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{name} was enrolled as uid {record.uid}, and the account has uid {account.uid} now",
             f"if it is the same person: totpctl rebind {name}; else: totpctl reset {name}",
         )
@@ -92,14 +93,14 @@ pass_session = click.make_pass_decorator(Session)
 def account_name(user: str) -> str:
     """Return the canonical name of an account of this machine.
 
-    Raises ui.NoSuchUser; ui.CommandFailed where the directory does not say.
+    Raises NoSuchUser; CommandFailed where the directory does not say.
     """
     entry = directory.person(user)
     if entry is not None:
         return entry.pw_name
     if directory.problem():
-        raise ui.CommandFailed(f"{user} is not known: {directory.problem()}", directory.HINT)
-    raise ui.NoSuchUser(
+        raise CommandFailed(f"{user} is not known: {directory.problem()}", directory.HINT)
+    raise NoSuchUser(
         f"there is no user {user} on this machine",
         "check the spelling with: totpctl list; getent passwd",
     )

@@ -23,7 +23,7 @@ from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.store import GroupRule
 from pam_totp.system.config import Config
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import accounts, sshd, sudoers
 from ..host.accounts import NO, ONE_COMMAND, YES, Shadow
 from ..host.sshd import process as sshd_process
@@ -149,7 +149,7 @@ def sshd_keys() -> str | None:
         if enabled is not None or not _asks(SSHD):
             return enabled
         keys = sshd.keys_in_force(sshd.effective())
-    except ui.CommandFailed:
+    except CommandFailed:
         return None
     # "Key and code", written by hand: behind a key no password is asked for at all.
     return "code" if keys == "password+code" and not _asks_password_of_keys(SSHD) else keys
@@ -226,7 +226,7 @@ class Judge:
     def _access(self) -> Access | None:
         try:
             return Access(self._machine.shadow)
-        except ui.CommandFailed:
+        except CommandFailed:
             return None
 
     def _session(self, entry: pwd.struct_passwd) -> tuple[tuple[Obstacle, ...], bool]:

@@ -54,7 +54,7 @@ def shut_out(
 
     ``keys``: how sshd is to treat keys then, for sshd itself, and for other services that are
     enabled together with it; None: sshd stays as it is. ``together``: all that are enabled at
-    once. Raises errors.Unavailable without a store, ui.CommandFailed where sshd does not accept
+    once. Raises errors.Unavailable without a store, CommandFailed where sshd does not accept
     its own configuration.
     """
     notes: list[str] = []

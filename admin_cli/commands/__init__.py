@@ -1,6 +1,6 @@
 """The command line, a file a noun.
 
-arguments.py    arguments that several commands take
+arguments.py    arguments and options that several commands take
 enrollment/     enroll, reset, remove, recovery-codes
 state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify

@@ -9,25 +9,27 @@ import click
 
 from pam_totp.system.errors import Unavailable
 
-from .. import ui
+from .. import output
 from ..enable import arming, blocks, planning, switch, trial, trial_record, uses
 from ..enable.trial_record import Trial
-from ..host import daily_doctor, files
+from ..errors import CommandFailed, need_root
+from ..host import daily_doctor, files, programs
 from ..session import Session, pass_session
+from .arguments import yes_option
 from .outcome import ChangesLogins
 
 PATIENCE = 30.0  # seconds that a revert waits for another totpctl
 
 
 @click.command(cls=ChangesLogins)
-@ui.yes_option
+@yes_option
 @pass_session
 def confirm(session: Session, yes: bool) -> None:
     """Keep what enable changed.
 
     Asks first if nobody has used a code since then.
     """
-    ui.need_root("change how people log in")
+    need_root("change how people log in")
     waiting = trial_record.pending()
     if waiting is None:
         _finish_what_was_cut_off(session)
@@ -35,12 +37,12 @@ def confirm(session: Session, yes: bool) -> None:
     _refuse_what_is_being_undone(waiting)
     if not _somebody_used_a_code(session, waiting):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
-        ui.warning(f"nobody has logged in with a code since {began}")
-        ui.confirm("Keep it all the same?", yes=yes)
+        output.warning(f"nobody has logged in with a code since {began}")
+        output.confirm("Keep it all the same?", yes=yes)
     with trial.changing(wait=1):
         now = trial_record.pending()
         if now is None or now.id != waiting.id:
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 "the time is over: everything was undone meanwhile", "see: totpctl status"
             )
         _refuse_what_is_being_undone(now)
@@ -50,7 +52,7 @@ def confirm(session: Session, yes: bool) -> None:
             if blocks.keys_of(file.path, files.read(file.path)) is None
         ]
         if missing:
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 f"our lines are no longer in {', '.join(missing)}",
                 "run: totpctl revert, then totpctl enable again",
             )
@@ -59,21 +61,39 @@ def confirm(session: Session, yes: bool) -> None:
 
 
 def _finish_what_was_cut_off(session: Session) -> None:
-    """Finish an earlier confirmation. Raises ui.CommandFailed where there is none."""
+    """Finish an earlier confirmation. Raises CommandFailed where there is none."""
     finished = None
     if trial_record.confirmed() is not None:
         with trial.changing(wait=1):
             finished = switch.finish_confirmation(session)
     if finished is None:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
         )
     _tell_confirmed(finished)
 
 
 def _tell_confirmed(confirmed: Trial) -> None:
-    ui.message(f"confirmed: {switch.words(confirmed.services)} will go on asking for a code")
-    daily_doctor.announce()
+    output.message(f"confirmed: {switch.words(confirmed.services)} will go on asking for a code")
+    _tell_whether_doctor_looks()
+
+
+def _tell_whether_doctor_looks() -> None:
+    """Say who will notice when what logins ask for is undone, by an update say."""
+    if not programs.systemd_runs():
+        output.message(
+            'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
+        )
+    elif daily_doctor.is_off():
+        output.warning(
+            "nobody looks every day whether an update takes the code away; "
+            f"{daily_doctor.switch_on()}"
+        )
+    else:
+        output.message(
+            "doctor looks every day, and after package upgrades, whether the code is still asked"
+            " for: journalctl -u pam_totp-doctor"
+        )
 
 
 def _somebody_used_a_code(session: Session, waiting: Trial) -> bool:
@@ -91,7 +111,7 @@ def _refuse_what_is_being_undone(waiting: Trial) -> None:
     if not trial_record.undo_has_begun(waiting):
         return
     begun = "the time is over" if waiting.seconds_left() == 0 else "the undo has begun"
-    raise ui.CommandFailed(
+    raise CommandFailed(
         f"{begun}: {switch.words(waiting.services)} can no longer be confirmed",
         "run: totpctl revert, then totpctl enable again",
     )
@@ -105,7 +125,7 @@ def revert(session: Session, if_due: bool) -> None:
 
     Also run by the timer, at boot, and by cron.
     """
-    ui.need_root("change how people log in")
+    need_root("change how people log in")
     with ExitStack() as held:
         try:
             held.enter_context(trial.changing(wait=PATIENCE))
@@ -115,12 +135,12 @@ def revert(session: Session, if_due: bool) -> None:
                 if if_due:
                     return
                 raise
-            ui.warning(f"goes on without the lock: {error}")
+            output.warning(f"goes on without the lock: {error}")
             _revert(session, if_due=True)
             return
         try:
             switch.finish_confirmation(session)
-        except ui.CommandFailed:
+        except CommandFailed:
             if if_due:  # nothing is due; the next run tries again, and doctor tells of it
                 return
             raise
@@ -146,10 +166,10 @@ def _revert(session: Session, *, if_due: bool) -> None:
     if waiting is None:
         arming.disarm()
         if not if_due:
-            ui.message("nothing waits for a confirmation; nothing was changed")
+            output.message("nothing waits for a confirmation; nothing was changed")
             for name, path in planning.not_noted():
-                ui.warning(f"{path} has lines of totpctl enable, and {name} is not noted as on")
-                ui.message(f"If nobody confirmed them, run: totpctl disable {name}")
+                output.warning(f"{path} has lines of totpctl enable, and {name} is not noted as on")
+                output.message(f"If nobody confirmed them, run: totpctl disable {name}")
         return
     if not if_due or trial_record.undo_has_begun(waiting):
         switch.put_back(session, waiting)

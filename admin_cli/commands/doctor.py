@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from .. import ui
+from .. import output
+from ..errors import CheckSaysNo, need_root
 from ..session import Session, pass_session
+from .arguments import json_option
 
 
 @click.command()
-@ui.json_option
+@json_option
 @click.option("--quiet", is_flag=True, help="Print only what is wrong; nothing when all is well.")
 @click.option("--log", "to_log", is_flag=True, help="Log what is wrong as well.")
 @pass_session
@@ -19,7 +21,7 @@ def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
     Each finding is a problem, why it matters, and what mends it. Changes nothing. Exits with 6
     if anything is wrong; notes alone are no reason to.
     """
-    ui.need_root("read all that is to be looked at")
+    need_root("read all that is to be looked at")
     from .. import doctor  # so late: their imports take time that no other command has to spend
 
     findings = doctor.examine(doctor.Facts(session))
@@ -29,14 +31,14 @@ def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
             session.log("finding", "", check=found.check, reason=found.problem, hint=found.mend)
     shown = wrong if quiet else findings
     if as_json:
-        ui.result_json({"wrong": len(wrong), "findings": [f._asdict() for f in shown]})
+        output.result_json({"wrong": len(wrong), "findings": [f._asdict() for f in shown]})
     else:
         for finding in shown:
-            ui.result(f"{finding.level.upper():7}{finding.problem} [{finding.check}]")
-            ui.result(f"       why:  {finding.why}")
-            ui.result(f"       mend: {finding.mend}")
+            output.result(f"{finding.level.upper():7}{finding.problem} [{finding.check}]")
+            output.result(f"       why:  {finding.why}")
+            output.result(f"       mend: {finding.mend}")
     if wrong:
         things = "1 thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
-        raise ui.CheckSaysNo(f"{things} wrong")
+        raise CheckSaysNo(f"{things} wrong")
     if not quiet:
-        ui.message("nothing is wrong")
+        output.message("nothing is wrong")

@@ -8,10 +8,11 @@ import time
 import click
 from click.core import ParameterSource
 
-from .. import ui
+from .. import output
 from ..completion import candidates
 from ..enable import planning, reached, readiness, switch, trial, trial_record, uses
 from ..enable.trial_record import Trial
+from ..errors import CommandFailed, need_root
 from ..host import enabled, pam_blocks, sshd
 from ..session import Session, pass_session
 from .outcome import ChangesLogins
@@ -79,7 +80,7 @@ def enable(
         raise click.UsageError("--no-confirm and --confirm-within exclude each other")
     if keys is not None and planning.SSHD not in service:
         raise click.UsageError("--keys is about sshd, which is not among the services")
-    ui.need_root("change how people log in")
+    need_root("change how people log in")
     services = planning.with_companions(service)
     if planning.SSHD in services:
         keys = keys or planning.keys_so_far() or KEYS[0]
@@ -98,14 +99,14 @@ def enable(
         if dry_run:
             for change in changes:
                 for line in planning.diff(change):
-                    ui.result(line)
+                    output.result(line)
         elif waiting is not None:
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 f"{switch.words(waiting.services)}: enabled, and not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
         for sentence in reached.check(changes, services):
-            ui.message(sentence)
+            output.message(sentence)
         by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
         if dry_run:
             return
@@ -126,7 +127,7 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
 
     Takes out what enable wrote, also after other edits, and leaves every other line.
     """
-    ui.need_root("change how people log in")
+    need_root("change how people log in")
     services = planning.with_companions(service)
     with trial.changing():
         changes = planning.off(services)
@@ -135,11 +136,11 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
     for name in services:
         if name not in still:
             said = "asks for no code any more" if name in changed else "is off"
-            ui.message(f"{name} {said}")
+            output.message(f"{name} {said}")
     for sentence in reached.after_disable(changes, services):
-        ui.message(sentence)
+        output.message(sentence)
     if still:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),
             "take that line out with an editor; or, if enable wrote it, name the file: "
             "totpctl disable FILE",
@@ -152,19 +153,19 @@ def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -
 
 
 def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:
-    ui.message(f"{switch.words(services)}: on already, nothing to change")
+    output.message(f"{switch.words(services)}: on already, nothing to change")
     if keys == "skip":
-        ui.message(_WHAT_KEYS_DO[keys])
+        output.message(_WHAT_KEYS_DO[keys])
     if waiting is not None:
         _tell_time_left(waiting)
 
 
 def _tell_switched_on(new: Trial, warnings: list[str], *, waits: bool) -> None:
-    ui.message(f"{switch.words(new.services)}: a code is asked for from now on")
+    output.message(f"{switch.words(new.services)}: a code is asked for from now on")
     if new.keys is not None:
-        ui.message(_WHAT_KEYS_DO[new.keys])
+        output.message(_WHAT_KEYS_DO[new.keys])
     for text in warnings:
-        ui.warning(text)
+        output.warning(text)
     if waits:
         _tell_time_left(new)
 
@@ -173,10 +174,10 @@ def _tell_time_left(waiting: Trial) -> None:
     left = math.ceil(waiting.seconds_left())
     span = f"{left} s" if left < 120 else f"{left // 60} min"
     clock = time.strftime("%H:%M:%S", time.localtime(waiting.deadline()))
-    ui.message(
+    output.message(
         "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
     )
-    ui.message(f"Without that everything is put back in {span}, at {clock}.")
+    output.message(f"Without that everything is put back in {span}, at {clock}.")
 
 
 def _given(context: click.Context, name: str) -> bool:

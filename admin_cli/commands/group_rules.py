@@ -9,7 +9,8 @@ from pam_totp import store
 from pam_totp.core import admission
 from pam_totp.core.admission import GroupRule
 
-from .. import policy, ui
+from .. import output, policy
+from ..errors import CommandFailed, NoSuchUser
 from ..host import directory
 from ..session import Session, now
 
@@ -20,7 +21,7 @@ def change(
     """Give ``groups`` a rule of ``kind``, or take it away; yield whose were changed, once they are.
 
     No group is changed where there is no such group for one of them. Says what holds from now on.
-    Raises ui.NoSuchUser.
+    Raises NoSuchUser.
     """
     if not groups:
         return
@@ -31,11 +32,11 @@ def change(
             known = before.get(name)
             if remove:
                 if known is None or known.rule != kind:
-                    ui.warning(f"this changes nothing: the group {name} is not {kind}")
+                    output.warning(f"this changes nothing: the group {name} is not {kind}")
                     continue
                 opened.remove_group_rule(name)
                 yield name
-                ui.message(f"the group {name} is {kind} no more")
+                output.message(f"the group {name} is {kind} no more")
             else:
                 rule = GroupRule(name, kind, until)
                 if rule != known:
@@ -60,22 +61,22 @@ def _name(group: str, known: Iterable[str]) -> str:
     if group in known:
         return group
     if directory.problem():
-        raise ui.CommandFailed(f"{group} is not known: {directory.problem()}", directory.HINT)
-    raise ui.NoSuchUser(
+        raise CommandFailed(f"{group} is not known: {directory.problem()}", directory.HINT)
+    raise NoSuchUser(
         f"there is no group {group} on this machine", "check the spelling with: getent group"
     )
 
 
 def _say_what_holds(rule: GroupRule, before: GroupRule | None) -> None:
     if rule.rule == admission.REQUIRED:
-        ui.message(f"members of {rule.name} who are not enrolled must enroll")
+        output.message(f"members of {rule.name} who are not enrolled must enroll")
     else:
         last_day = policy.last_day(rule.until)
-        ui.message(f"members of {rule.name} are asked for no code{last_day}")
+        output.message(f"members of {rule.name} are asked for no code{last_day}")
     if before == rule:
-        ui.warning(f"this changes nothing: the group {rule.name} is {rule.rule} already")
+        output.warning(f"this changes nothing: the group {rule.name} is {rule.rule} already")
     elif before is not None and before.rule != rule.rule:
-        ui.message(f"the group {rule.name} is {before.rule} no more")
+        output.message(f"the group {rule.name} is {before.rule} no more")
 
 
 def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove: bool) -> None:
@@ -83,19 +84,23 @@ def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove
     configured = name in session.config.exempt_groups
     if kind == admission.REQUIRED and not remove:
         if configured:
-            ui.warning(f"exempt_groups in pam_totp.conf names {name}: the rule counts, not that")
+            output.warning(
+                f"exempt_groups in pam_totp.conf names {name}: the rule counts, not that"
+            )
         exempt = ", ".join(_members_with_an_exemption(opened, name))
         if exempt:
-            ui.warning(f"exempt themselves, and not bound by this: {exempt}")
-            ui.message("hint: to end it, run: totpctl exempt USER --remove")
+            output.warning(f"exempt themselves, and not bound by this: {exempt}")
+            output.message("hint: to end it, run: totpctl exempt USER --remove")
     elif configured:
-        ui.warning(f"exempt_groups in pam_totp.conf names {name}: that exempts its members anyway")
+        output.warning(
+            f"exempt_groups in pam_totp.conf names {name}: that exempts its members anyway"
+        )
     if kind == admission.EXEMPT and not remove:
         required = [r.name for r in opened.group_rules() if r.rule == admission.REQUIRED]
         if required:
-            ui.warning("not so for members of a group that is required: " + ", ".join(required))
+            output.warning("not so for members of a group that is required: " + ", ".join(required))
     if not policy.group_exists(name):
-        ui.warning(f"there is no group {name} on this machine")
+        output.warning(f"there is no group {name} on this machine")
 
 
 def _members_with_an_exemption(opened: store.Store, group: str) -> Iterator[str]:

@@ -18,10 +18,10 @@ import click
 from pam_totp.stack import pam_stack
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
 from ..doctor.facts import SSHD, CannotTell, Facts
 from ..doctor.verdicts import OFF, ON, UNCLEAR, Verdict, verdict
 from ..enable import switch, trial_record
+from ..errors import CommandFailed, NotRoot
 from ..host import enabled, files, sshd
 from ..session import Session
 
@@ -35,7 +35,7 @@ class ChangesLogins(click.Command):
         before = _digests()
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.UsageError, ui.NotRoot):
+        except (click.exceptions.Exit, click.UsageError, NotRoot):
             raise
         except BaseException as error:
             with switch.undisturbed():
@@ -105,7 +105,7 @@ def _who_asks(facts: Facts, changed: set[str]) -> Iterator[str]:
 def _about_keys(found: Verdict) -> Iterator[str]:
     try:
         sshd.check()
-    except ui.CommandFailed as error:
+    except CommandFailed as error:
         yield f"what sshd asks key logins for cannot be told: {error}"
     else:
         if found.keys == "skip" and found.state == ON:

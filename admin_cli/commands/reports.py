@@ -8,14 +8,15 @@ from pam_totp.core import clock_skew, otp, recovery, users, verifier
 from pam_totp.core.admission import GroupRule
 from pam_totp.core.users import Authenticator, UserRecord
 
-from .. import policy, ui
+from .. import output, policy
+from ..errors import CheckSaysNo
 from ..session import Session, now, pass_session
-from .arguments import user_argument
+from .arguments import json_option, user_argument
 from .enrollment import clocks
 
 
 @click.command("list")
-@ui.json_option
+@json_option
 @pass_session
 def list_users(session: Session, as_json: bool) -> None:
     """List everyone who has a record, and the rules for groups."""
@@ -23,16 +24,16 @@ def list_users(session: Session, as_json: bool) -> None:
         records = list(store.records())
         rules = store.group_rules()
     if as_json:
-        ui.result_json([_summary(record) for record in records])
+        output.result_json([_summary(record) for record in records])
         return
     if not records and not rules:
-        ui.message("nobody is enrolled; begin with: totpctl enroll USER")
+        output.message("nobody is enrolled; begin with: totpctl enroll USER")
         return
     rows = [
         (
-            ui.printable(record.name),
+            output.printable(record.name),
             _state(session, record),
-            ui.printable(", ".join(a.label for a in record.authenticators)) or "-",
+            output.printable(", ".join(a.label for a in record.authenticators)) or "-",
             str(len(record.recovery_digests)),
             _last_used(record) or "never",
         )
@@ -40,53 +41,53 @@ def list_users(session: Session, as_json: bool) -> None:
     ]
     headings = ("USER", "STATUS", "AUTHENTICATORS", "RECOVERY CODES", "LAST CODE")
     if records:
-        for line in ui.table(headings, rows):
-            ui.result(line)
+        for line in output.table(headings, rows):
+            output.result(line)
     if records and rules:
-        ui.result()
+        output.result()
     _list_group_rules(rules)
 
 
 def _list_group_rules(rules: tuple[GroupRule, ...]) -> None:
     if rules:
-        rows = [(ui.printable(rule.name), policy.rule_in_words(rule)) for rule in rules]
-        for line in ui.table(("GROUP", "RULE"), rows):
-            ui.result(line)
+        rows = [(output.printable(rule.name), policy.rule_in_words(rule)) for rule in rules]
+        for line in output.table(("GROUP", "RULE"), rows):
+            output.result(line)
 
 
 @click.command()
 @user_argument
-@ui.json_option
+@json_option
 @pass_session
 def show(session: Session, user: str, as_json: bool) -> None:
     """Show the state of USER."""
     record = session.load(user)
     if as_json:
-        ui.result_json(_details(session, record))
+        output.result_json(_details(session, record))
         return
-    ui.result(f"user            {record.name}")
-    ui.result(f"status          {_state(session, record)}")
-    ui.result(f"at a login      {_at_a_login(session, record)}")
-    ui.result(f"wrong codes     {record.failures} in a row{_of_the_month(session, record)}")
-    ui.result(f"recovery codes  {len(record.recovery_digests)} left")
+    output.result(f"user            {record.name}")
+    output.result(f"status          {_state(session, record)}")
+    output.result(f"at a login      {_at_a_login(session, record)}")
+    output.result(f"wrong codes     {record.failures} in a row{_of_the_month(session, record)}")
+    output.result(f"recovery codes  {len(record.recovery_digests)} left")
     for authenticator in record.authenticators:
         a = authenticator
-        ui.result(f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {a.period} s")
-        used = ui.iso_time(a.last_used_at) or "never"
-        ui.result(f"                enrolled {ui.iso_time(a.created_at)}, last used {used}")
+        output.result(f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {a.period} s")
+        used = output.iso_time(a.last_used_at) or "never"
+        output.result(f"                enrolled {output.iso_time(a.created_at)}, last used {used}")
         if a.clock_sightings:
             off = clock_skew.in_words(a.label, a.clock_offset, a.period)
-            ui.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
+            output.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
         if verifier.clock_is_behind(a, now(), session.config.window):
-            ui.warning(
+            output.warning(
                 f"the last accepted code of {a.label} lies in the future: was the clock set back?"
             )
-            ui.message(f"hint: look at: timedatectl; then run: totpctl unlock {record.name}")
+            output.message(f"hint: look at: timedatectl; then run: totpctl unlock {record.name}")
 
 
 @click.command()
 @user_argument
-@ui.json_option
+@json_option
 @pass_session
 def verify(session: Session, user: str, as_json: bool) -> None:
     """Check a code or recovery code of USER without using it up.
@@ -95,7 +96,7 @@ def verify(session: Session, user: str, as_json: bool) -> None:
     if the code is not good.
     """
     name = session.load(user).name
-    answer = ui.ask("Code")
+    answer = output.ask("Code")
     with session.open_store() as store, store.transaction(name) as transaction:
         record = session.enrolled(transaction.record, name)
     digits = frozenset(a.digits for a in record.authenticators)
@@ -108,19 +109,19 @@ def verify(session: Session, user: str, as_json: bool) -> None:
         finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
     _warn_of_state(session, record)
     if as_json:
-        ui.result_json({"user": name, **finding})
+        output.result_json({"user": name, **finding})
     elif finding["valid"]:
-        ui.result(str(finding["reason"]))
+        output.result(str(finding["reason"]))
     if not finding["valid"]:
-        raise ui.CheckSaysNo(str(finding["reason"]))
+        raise CheckSaysNo(str(finding["reason"]))
 
 
 def _warn_of_state(session: Session, record: UserRecord) -> None:
     """Say what denies this user a login whatever the code is."""
     if record.status not in (users.ACTIVE, users.EXEMPT):
-        ui.warning(f"{record.name} is {record.status}: no code lets them in")
+        output.warning(f"{record.name} is {record.status}: no code lets them in")
     elif record.failures >= session.config.max_failures or record.throttled_until > now():
-        ui.warning(f"{record.name} is {_state(session, record)}: see totpctl unlock")
+        output.warning(f"{record.name} is {_state(session, record)}: see totpctl unlock")
 
 
 def _check_recovery_code(record: UserRecord, code: str) -> dict[str, object]:
@@ -151,11 +152,11 @@ def _summary(record: UserRecord) -> dict[str, object]:
     return {
         "user": record.name,
         "status": record.status,
-        "exempt_until": ui.iso_time(_exempt_until(record)),
+        "exempt_until": output.iso_time(_exempt_until(record)),
         "authenticators": [_authenticator(a) for a in record.authenticators],
         "recovery_codes_left": len(record.recovery_digests),
         "failures": record.failures,
-        "throttled_until": ui.iso_time(record.throttled_until),
+        "throttled_until": output.iso_time(record.throttled_until),
     }
 
 
@@ -165,7 +166,7 @@ def _authenticator(authenticator: Authenticator) -> dict[str, object]:
         "algorithm": authenticator.algorithm,
         "digits": authenticator.digits,
         "period": authenticator.period,
-        "last_used_at": ui.iso_time(authenticator.last_used_at),
+        "last_used_at": output.iso_time(authenticator.last_used_at),
     }
 
 
@@ -176,12 +177,12 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
         "wrong_codes_not_told": record.untold,
         "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.config.policy()),
         "locked": record.failures >= session.config.max_failures,
-        "created_at": ui.iso_time(record.created_at),
-        "updated_at": ui.iso_time(record.updated_at),
+        "created_at": output.iso_time(record.created_at),
+        "updated_at": output.iso_time(record.updated_at),
         "authenticators": [
             {
                 **_authenticator(a),
-                "created_at": ui.iso_time(a.created_at),
+                "created_at": output.iso_time(a.created_at),
                 "drift": a.drift,
                 "clock_offset": a.clock_offset,
                 "clock_sightings": a.clock_sightings,
@@ -221,4 +222,4 @@ def _at_a_login(session: Session, record: UserRecord) -> str:
 
 
 def _last_used(record: UserRecord) -> str | None:
-    return ui.iso_time(max((a.last_used_at or 0 for a in record.authenticators), default=0))
+    return output.iso_time(max((a.last_used_at or 0 for a in record.authenticators), default=0))

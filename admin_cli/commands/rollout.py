@@ -11,8 +11,9 @@ from pam_totp.core import admission, dates
 from pam_totp.core.admission import Admission, GroupRule
 from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
 
-from .. import policy, ui
+from .. import output, policy
 from ..completion import candidates
+from ..errors import CommandFailed
 from ..session import Session, account_name, bound, known_name, now, pass_session
 from . import group_rules
 
@@ -155,7 +156,7 @@ def _without(status: str, record: UserRecord | None) -> UserRecord | None:
 
 def _not_suspended(record: UserRecord) -> UserRecord:
     if record.status == SUSPENDED:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{record.name} is suspended, which this would lift",
             f"run first: totpctl resume {record.name}",
         )
@@ -173,17 +174,17 @@ def _say_what_holds(
         return policy.admission_of(name, record, rules, session.config)
 
     was, holds = admitted(before), admitted(after)
-    ui.message(policy.in_words(name, holds))
+    output.message(policy.in_words(name, holds))
     if was is not None and holds is not None and (was.kind, was.until) == (holds.kind, holds.until):
-        ui.warning(f"this changes nothing: before, too, {policy.in_words(name, was)}")
+        output.warning(f"this changes nothing: before, too, {policy.in_words(name, was)}")
     if after is None:
         return
     had_to_enroll = before is not None and before.status == MUST_ENROLL
     if had_to_enroll and after.status == EXEMPT:
-        ui.warning(f"{name} had to enroll; when the exemption ends, that holds no more")
+        output.warning(f"{name} had to enroll; when the exemption ends, that holds no more")
     if after.status in (ACTIVE, MUST_ENROLL):
         enrolled = after._replace(status=ACTIVE, authenticators=(Authenticator("", "", None),))
         later = admitted(enrolled)
         if later is not None and later.kind == admission.SKIP:
-            ui.warning(f"once enrolled, {policy.in_words(name, later)}")
-            ui.message(f"hint: {group_rules.how_to_end(later.group, rules)}")
+            output.warning(f"once enrolled, {policy.in_words(name, later)}")
+            output.message(f"hint: {group_rules.how_to_end(later.group, rules)}")

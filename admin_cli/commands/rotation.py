@@ -20,9 +20,11 @@ from pam_totp.system.config_values import split_store_url
 from pam_totp.system.errors import PamTotpError
 from pam_totp.system.uninterrupted import Uninterrupted
 
-from .. import ui
+from .. import output
+from ..errors import CommandFailed
 from ..host import files
 from ..session import Session, pass_session
+from .arguments import yes_option
 
 _QUESTION = (
     "Seal every secret anew with a new key? Backups of the store made until now open with the old "
@@ -33,7 +35,7 @@ _NAMES_FILES = re.compile(r"pam_totp.*\b(store|sealing_key|config)=")  # in a li
 
 
 @click.command("rotate-key")
-@ui.yes_option
+@yes_option
 @pass_session
 def rotate_key(session: Session, yes: bool) -> None:
     """Replace the sealing key, and seal every secret anew.
@@ -44,7 +46,7 @@ def rotate_key(session: Session, yes: bool) -> None:
     path = session.config.sealing_key
     _refuse_other_users(session.config, session.config_path)
     _refuse_damage(session)
-    ui.confirm(_QUESTION, yes=yes)
+    output.confirm(_QUESTION, yes=yes)
     trusted_files.check_folder(os.path.dirname(path))
     with lock_file.held(_store_path(session.config)):
         _refuse_damage(session)
@@ -52,11 +54,11 @@ def rotate_key(session: Session, yes: bool) -> None:
             before = sealing.read_sealer(path)
             new, count = _rotate(session, before)
             session.log("key_rotated", "", key_id=new.key_id.hex())
-            ui.message(
+            output.message(
                 f"{count} secrets are sealed with the new key {new.key_id.hex()}; the old key "
                 f"{before.key_id.hex()} opens nothing but backups made until now"
             )
-    ui.message(f"back up {path} and the store again")
+    output.message(f"back up {path} and the store again")
 
 
 def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
@@ -70,7 +72,7 @@ def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
             count = store.reseal(new)
         files.replace(path, new.key_file())
     except (PamTotpError, OSError):
-        ui.message(
+        output.message(
             f"{path} holds the old and the new key now, and logins go on; to finish, see to the "
             "following and run again: totpctl rotate-key"
         )
@@ -82,7 +84,7 @@ def _refuse_damage(session: Session) -> None:
     with session.open_store() as store:
         problems = store.check()
     if problems:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             "; ".join(problems),
             "nothing was changed; for each user it names run: totpctl reset USER, or totpctl "
             "remove USER; a damaged store is to be restored from a backup",
@@ -99,7 +101,7 @@ def _refuse_other_users(settings: Config, config_path: str) -> None:
 
     for service in read_services().values():
         if service.problem and _NAMES_FILES.search(service.text):
-            raise ui.CommandFailed(str(service.problem), service.problem.hint)
+            raise CommandFailed(str(service.problem), service.problem.hint)
         for line in service.lines:
             given = arguments_of(line)
             try:
@@ -108,7 +110,7 @@ def _refuse_other_users(settings: Config, config_path: str) -> None:
                 continue  # it denies everybody now
             is_store = _is_same(_store_path(other), _store_path(settings))
             if is_store != _is_same(other.sealing_key, settings.sealing_key):
-                raise ui.CommandFailed(
+                raise CommandFailed(
                     f"{path_of(service.name)}: {line.file}, line {line.number} has the store "
                     f"{_store_path(other)} with the key {other.sealing_key}, and {config_path} has "
                     f"{_store_path(settings)} with {settings.sealing_key}",

@@ -11,11 +11,13 @@ from pam_totp.store import sealing
 from pam_totp.system import config, disks, lock_file, trusted_files
 from pam_totp.system.config_values import split_store_url
 
-from .. import ui
+from .. import output
 from ..doctor import store_room
 from ..enable.switch import keep_missing_spares
+from ..errors import CheckSaysNo, CommandFailed, need_root
 from ..host import selftest as selftest_chain
 from ..session import Session, pass_session
+from .arguments import json_option
 
 
 @click.command()
@@ -31,23 +33,23 @@ def init(session: Session) -> None:
     _refuse_an_unmounted_disk(store_path)
     for folder in (os.path.dirname(key_path), os.path.dirname(os.path.dirname(store_path))):
         if not os.path.isdir(folder):
-            raise ui.CommandFailed(f"there is no folder {folder}", f"run: mkdir -p {folder}")
+            raise CommandFailed(f"there is no folder {folder}", f"run: mkdir -p {folder}")
     if _create_key(key_path, store_path):
-        ui.message(f"created the sealing key {key_path}: back it up together with the store")
+        output.message(f"created the sealing key {key_path}: back it up together with the store")
     sealer = sealing.read_sealer(key_path)
     if store.create_store(session.config.store, sealer):
-        ui.message(f"created the store {store_path}")
+        output.message(f"created the store {store_path}")
     with session.open_store() as opened:
         problems = opened.check()
     if problems:
-        raise ui.CheckSaysNo("; ".join(problems), "restore the store from a backup")
+        raise CheckSaysNo("; ".join(problems), "restore the store from a backup")
     shortage = store_room.restore(session.open_store, store_path)
     if shortage:
         problem = store_room.problem(shortage, store_path)
         hint = store_room.hint(shortage, store_path)
-        ui.warning(f"{problem}; until then, a full disk denies logins; {hint}")
+        output.warning(f"{problem}; until then, a full disk denies logins; {hint}")
     else:
-        ui.message("key and store are in order")
+        output.message("key and store are in order")
     if session.config_path == config.DEFAULT_PATH:
         keep_missing_spares()
 
@@ -59,7 +61,7 @@ def init(session: Session) -> None:
     default=selftest_chain.default_host,
     help="Which PAM module to try; without it, pam_totp where it is installed.",
 )
-@ui.json_option
+@json_option
 @pass_session
 def selftest(_session: Session, host: str, as_json: bool) -> None:
     """Log in through libpam, with a store of its own.
@@ -67,25 +69,25 @@ def selftest(_session: Session, host: str, as_json: bool) -> None:
     Touches no user: it makes a PAM service and a store, logs in with a right code, the same
     code again, a wrong one and a recovery code, and removes both.
     """
-    ui.need_root("make a PAM service")
+    need_root("make a PAM service")
     try:
         checks = selftest_chain.run(host)
     except KeyboardInterrupt:
-        raise ui.CommandFailed("interrupted; nothing was left behind") from None
+        raise CommandFailed("interrupted; nothing was left behind") from None
     if as_json:
-        ui.result_json([check._asdict() for check in checks])
+        output.result_json([check._asdict() for check in checks])
     else:
         for check in checks:
-            ui.result(f"{'ok' if check.passed else 'FAILED':8}{check.name}")
+            output.result(f"{'ok' if check.passed else 'FAILED':8}{check.name}")
     failed = [check for check in checks if not check.passed]
     if failed:
         detail = failed[0].detail or "no output"
-        raise ui.CheckSaysNo(
+        raise CheckSaysNo(
             f"selftest: {failed[0].name}: {detail}",
             "the reason is in: journalctl -n 50 -g pam_totp",
         )
     if not as_json:
-        ui.message("selftest passed: codes are checked through libpam as they should be")
+        output.message("selftest passed: codes are checked through libpam as they should be")
 
 
 def _refuse_an_unmounted_disk(store_path: str) -> None:
@@ -93,7 +95,7 @@ def _refuse_an_unmounted_disk(store_path: str) -> None:
     if os.path.lexists(store_path):
         return
     for point in disks.unmounted_points(store_path):
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"there is no store {store_path}, and {point} is not mounted",
             disks.missing_hint(store_path),
         )
@@ -115,7 +117,7 @@ def _create_key(path: str, store_path: str) -> bool:
         if os.path.lexists(path):
             return False
         if os.path.lexists(store_path):
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 f"{store_path} is there, but its sealing key {path} is not",
                 f"restore {path} from a backup; if it is lost, move the store away",
             )

@@ -9,10 +9,11 @@ import click
 from pam_totp.core import otp, users, verifier
 from pam_totp.core.users import Authenticator, UserRecord
 
-from .. import ui
+from .. import output
 from ..completion import candidates
+from ..errors import CommandFailed
 from ..session import Session, account_name, account_of, bound, known_name, now, pass_session
-from .arguments import user_argument
+from .arguments import user_argument, yes_option
 
 
 @click.command()
@@ -42,7 +43,7 @@ def unlock(session: Session, user: str) -> None:
 
     name = _change(session, user, change)
     session.log("unlocked", name)
-    ui.message(f"{name}: " + ("; ".join(mended) or "there was nothing to unlock"))
+    output.message(f"{name}: " + ("; ".join(mended) or "there was nothing to unlock"))
 
 
 @click.command()
@@ -54,7 +55,7 @@ def suspend(session: Session, user: str) -> None:
         session, user, lambda record: record._replace(status=users.SUSPENDED, exempt_until=0)
     )
     session.log("suspended", name)
-    ui.message(f"{name} is suspended")
+    output.message(f"{name} is suspended")
 
 
 @click.command()
@@ -69,18 +70,18 @@ def resume(session: Session, user: str) -> None:
 
     def change(record: UserRecord) -> UserRecord:
         if record.status != users.SUSPENDED:
-            raise ui.CommandFailed(f"{record.name} is not suspended but {record.status}")
+            raise CommandFailed(f"{record.name} is not suspended but {record.status}")
         resumed.append(users.ACTIVE if record.authenticators else users.MUST_ENROLL)
         return record._replace(status=resumed[-1], failures=0, throttled_until=0, guesses_until=0)
 
     name = _change(session, user, change)
     session.log("resumed", name)
-    ui.message(f"{name} is {resumed[-1]}")
+    output.message(f"{name} is {resumed[-1]}")
 
 
 @click.command()
 @click.argument("user", nargs=-1, required=True, shell_complete=candidates.enrolled)
-@ui.yes_option
+@yes_option
 @pass_session
 def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
     """Accept the accounts of USERs as those that were enrolled.
@@ -94,12 +95,12 @@ def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
         if account is None or record.uid == account.uid:
             continue
         was = "an unknown uid" if record.uid is None else f"uid {record.uid}"
-        ui.message(f"{name} was enrolled as {was}; the account has uid {account.uid} now")
-    ui.confirm(f"Do {', '.join(names)} belong to the people who enrolled?", yes=yes)
+        output.message(f"{name} was enrolled as {was}; the account has uid {account.uid} now")
+    output.confirm(f"Do {', '.join(names)} belong to the people who enrolled?", yes=yes)
     for name in names:
         _change(session, name, lambda record: bound(record, anew=True))
         session.log("rebound", name)
-        ui.message(f"{name} keeps the enrollment")
+        output.message(f"{name} keeps the enrollment")
 
 
 def _change(session: Session, user: str, change: Callable[[UserRecord], UserRecord]) -> str:

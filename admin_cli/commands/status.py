@@ -11,14 +11,16 @@ from pam_totp.core import admission, dates, users
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from .. import output
 from ..completion import candidates
 from ..doctor.facts import CannotTell, Facts
 from ..doctor.verdicts import OFF, ON, verdict
 from ..enable import planning, trial_record
+from ..errors import CheckSaysNo, need_root
 from ..host import directory, pam_file
 from ..host.services import Service
 from ..session import Session, pass_session
+from .arguments import json_option
 
 ALWAYS = ("sshd", "sudo")
 SHOWN_NAMES = 8
@@ -32,7 +34,7 @@ _KEYS = {
 
 @click.command()
 @click.argument("service", nargs=-1, metavar="[SERVICE...]", shell_complete=candidates.services)
-@ui.json_option
+@json_option
 @pass_session
 def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
     """Show which services ask for a code, and how people stand.
@@ -40,7 +42,7 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
     Without SERVICE: every service that asks or was enabled, and sshd and sudo. Exits with 6 if
     one that is named is not on, with 1 if there is no such service.
     """
-    ui.need_root("read all that is to be shown")
+    need_root("read all that is to be shown")
     facts = Facts(session)
     for name in service:
         if name not in (*facts.remembered, *ALWAYS):
@@ -52,7 +54,7 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
         "policy": _policy(facts),
     }
     if as_json:
-        ui.result_json(document)
+        output.result_json(document)
     else:
         _show(document, facts.now)
     not_on = [entry for entry in document["services"] if entry["state"] != ON]
@@ -60,7 +62,7 @@ def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
         names = [entry["service"] for entry in not_on]
         simply_off = all((entry["state"], entry["trouble"]) == (OFF, None) for entry in not_on)
         hint = f"run: totpctl enable {' '.join(names)}" if simply_off else "see: totpctl doctor"
-        raise ui.CheckSaysNo(f"not on: {', '.join(names)}", hint)
+        raise CheckSaysNo(f"not on: {', '.join(names)}", hint)
 
 
 def _services(facts: Facts) -> list[str]:
@@ -151,23 +153,23 @@ def _policy(facts: Facts) -> dict[str, Any] | None:
 
 def _show(document: dict[str, Any], now: int) -> None:
     headings = ("SERVICE", "CODE", "SET UP", "MODULE", "KEYS", "")
-    for line in ui.table(headings, [_row(entry) for entry in document["services"]]):
-        ui.result(line)
+    for line in output.table(headings, [_row(entry) for entry in document["services"]]):
+        output.result(line)
     people, policy = document["people"], document["policy"]
     if directory.problem():
-        ui.warning(f"{directory.problem()}: only people and groups of the files are counted")
+        output.warning(f"{directory.problem()}: only people and groups of the files are counted")
     if people is None or policy is None:
-        ui.warning("the store, its key or the configuration cannot be used: see totpctl doctor")
+        output.warning("the store, its key or the configuration cannot be used: see totpctl doctor")
         return
-    ui.result()
-    ui.result(f"enrolled     {people['enrolled']}")
+    output.result()
+    output.result(f"enrolled     {people['enrolled']}")
     for kind in ("unenrolled", "exempt", "suspended", "locked", "must_enroll"):
-        ui.result(f"{kind.replace('_', ' '):13}{_count(people[kind])}")
-    ui.result(f"unenrolled = {policy['unenrolled']}{_until(policy['unenrolled_until'], now)}")
+        output.result(f"{kind.replace('_', ' '):13}{_count(people[kind])}")
+    output.result(f"unenrolled = {policy['unenrolled']}{_until(policy['unenrolled_until'], now)}")
     for rule in policy["group_rules"]:
-        ui.result(f"group {rule['group']}: {rule['rule']}{_until(rule['until'], now)}")
+        output.result(f"group {rule['group']}: {rule['rule']}{_until(rule['until'], now)}")
     for name in policy["exempt_groups"]:
-        ui.result(f"group {name}: exempt (exempt_groups)")
+        output.result(f"group {name}: exempt (exempt_groups)")
 
 
 def _until(day: str | None, now: int) -> str:
@@ -192,7 +194,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         _KEYS.get(entry["keys"], "-"),
         "; ".join(remarks),
     )
-    return tuple(map(ui.printable, cells))
+    return tuple(map(output.printable, cells))
 
 
 def _count(names: list[str]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
 from ..enable import blocks, planning, spares, sshd_files, trial_record
+from ..errors import CommandFailed
 from ..host import enabled, sshd
 from ..host.sshd import process as sshd_process
 from .facts import SSHD, CannotTell, Facts
@@ -36,7 +36,7 @@ def _then(command: str, services: Sequence[str]) -> str:
         return f"run: {command}"
     try:
         sshd.check()
-    except ui.CommandFailed:
+    except CommandFailed:
         return f"correct the line that sshd -t names; then run: {command}"
     return f"run: {command}"
 

@@ -24,10 +24,11 @@ from pam_totp.system.config import Config
 from pam_totp.system.config_values import split_store_url
 from pam_totp.system.errors import PamTotpError, Unavailable
 
-from .. import policy, ui
+from .. import policy
 from ..access import becoming_root
 from ..access.becoming_root import Judge, Machine, Plan
 from ..access.becoming_root import Policy as AccessPolicy
+from ..errors import CommandFailed
 from ..host import accounts, enabled, programs, sshd, sudoers, units
 from ..host.services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
 from ..host.sshd import process as sshd_process
@@ -204,7 +205,7 @@ class Facts:
             return False
         try:
             return sshd.keys_come_first()
-        except ui.CommandFailed:
+        except CommandFailed:
             return False  # another check reports it
 
     def service(self, name: str) -> Service:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from ..errors import os_error_in_words
 from .facts import CannotTell, Facts
 
 WRONG, NOTE = "wrong", "note"  # logins are broken or bypassed; or somebody may want to know
@@ -46,7 +46,7 @@ class Check(NamedTuple):
         except PamTotpError as error:
             yield self._failed(str(error), error.hint or "see to that, then run it again")
         except OSError as error:
-            yield self._failed(ui.os_error_in_words(error), "see to that, then run it again")
+            yield self._failed(os_error_in_words(error), "see to that, then run it again")
         except Exception as error:  # its text may hold anything
             place = _place(error)
             yield self._failed(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pam_totp.stack import pam_stack
 from pam_totp.stack.pam_lines import Line, NotUnderstood
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import accounts, directory, sshd
 from ..host.services import path_of
 from .facts import Facts
@@ -66,7 +66,7 @@ def _refuses_empty(service: str) -> bool:
         return False
     try:
         return sshd.effective().get("permitemptypasswords") != "yes"
-    except (ui.CommandFailed, OSError):
+    except (CommandFailed, OSError):
         return True  # see sshd-refuses
 
 

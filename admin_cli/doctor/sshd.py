@@ -9,8 +9,8 @@ from pam_totp.stack import pam_stack
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
 from ..enable import blocks, trial_record
+from ..errors import CommandFailed
 from ..host import files, pam_blocks, sshd
 from ..host.sshd import files as sshd_files
 from ..host.sshd import process as sshd_process
@@ -29,7 +29,7 @@ def refuses(facts: Facts) -> Iterator[Found]:
         return
     try:
         sshd.check()
-    except ui.CommandFailed as error:
+    except CommandFailed as error:
         yield str(error), error.hint
 
 
@@ -147,7 +147,7 @@ def _in_force(facts: Facts) -> Mapping[str, str]:
     _needs_sshd(facts)
     try:
         return sshd.effective()
-    except ui.CommandFailed:
+    except CommandFailed:
         raise CannotTell from None  # sshd-refuses says why
 
 

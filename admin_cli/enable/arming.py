@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pam_totp.system.reinstalling import reinstall_hint
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import files, programs
 from . import trial_record
 from .trial_record import Trial
@@ -42,9 +42,9 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 
 def arm(trial: Trial) -> list[str]:
-    """Let ``trial`` be put back in time; return what to warn of. Raises ui.CommandFailed."""
+    """Let ``trial`` be put back in time; return what to warn of. Raises CommandFailed."""
     if not os.access(PROGRAM, os.X_OK):
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"there is no {PROGRAM}, which would put everything back", reinstall_hint()
         )
     if programs.systemd_runs():
@@ -67,7 +67,7 @@ def disarm() -> None:
 
 def _arm_systemd(trial: Trial) -> None:
     if not any(os.path.exists(f"{folder}/{UNIT}") for folder in UNIT_FOLDERS):
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"there is no unit {UNIT}, which would put everything back", reinstall_hint()
         )
     _run("systemctl", "--quiet", "stop", TIMER)  # of a trial whose totpctl was killed
@@ -85,7 +85,7 @@ def _arm_systemd(trial: Trial) -> None:
     ):
         problem = _run(*command)
         if problem:
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 f"{command[0]} does not promise to put everything back: {problem}",
                 "see: systemctl status",
             )
@@ -140,7 +140,7 @@ def _start_watching(trial: Trial) -> None:
     os.waitpid(child, 0)
     with open(started, "rb") as stream:
         if stream.read() != b"ready":
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 "the process that would put everything back does not start", "see: free; ulimit -u"
             )
 

@@ -6,7 +6,7 @@ import os
 
 from pam_totp.stack import pam_stack
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import files, pam_blocks, pam_file, sshd
 
 _BEGIN = "# BEGIN pam_totp"
@@ -73,7 +73,7 @@ def keys_alone(pam: bytes) -> bytes:
 def _if_believed(path: str) -> bytes | None:
     try:
         return files.read(path)
-    except ui.CommandFailed:
+    except CommandFailed:
         return None
 
 

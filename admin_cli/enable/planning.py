@@ -10,7 +10,7 @@ from pam_totp.stack import pam_stack
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import enabled, files, login_programs, pam_file, sshd
 from ..host.services import path_of, read_service
 from . import blocks
@@ -23,7 +23,7 @@ SSHD, SUDO, SUDO_I = "sshd", "sudo", "sudo-i"
 def with_companions(services: Iterable[str]) -> tuple[str, ...]:
     """Return each service once, and sudo-i with sudo where it has lines of its own.
 
-    Raises ui.CommandFailed for what is no service of this machine.
+    Raises CommandFailed for what is no service of this machine.
     """
     wanted = list(dict.fromkeys(services))
     for service in wanted:
@@ -36,9 +36,9 @@ def with_companions(services: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_service(name: str) -> None:
-    """Raise ui.CommandFailed for what is no service of this machine."""
+    """Raise CommandFailed for what is no service of this machine."""
     if not SERVICE.fullmatch(name) or pam_stack.read_pam_file(name) is None:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"there is no PAM service {name}{_meant(name)}",
             f"see: ls {' '.join(pam_stack.PAM_FOLDERS)}",
         )
@@ -47,7 +47,7 @@ def check_service(name: str) -> None:
 def on(services: Sequence[str], keys: str | None) -> list[Change]:
     """Return what has to change so that ``services`` ask for a code; [] if they do already.
 
-    Raises ui.CommandFailed where a file is not understood, or a code could not work.
+    Raises CommandFailed where a file is not understood, or a code could not work.
     """
     for service in services:
         _check_program(service)
@@ -136,10 +136,10 @@ def diff(change: Change) -> list[str]:
 
 
 def _check_program(service: str) -> None:
-    """Raise ui.CommandFailed for a known program that cannot ask for a code after the password."""
+    """Raise CommandFailed for a known program that cannot ask for a code after the password."""
     reason = login_programs.why_no_code(service)
     if reason is not None:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             reason, "leave its PAM file as it is, and enable the services that people log in by"
         )
 
@@ -154,7 +154,7 @@ def _pam_file_on(service: str, keys: str | None) -> Change:
             service, files.text_of(source), keys=keys, read=pam_stack.read_pam_file
         )
     except NotUnderstood as error:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             str(error),
             error.hint or "nothing was changed; change the file by hand: man pam_totp",
         ) from None
@@ -164,7 +164,7 @@ def _pam_file_on(service: str, keys: str | None) -> Change:
 def _drop_in_on(keys: str) -> Change:
     folder = os.path.dirname(sshd.DROP_IN)
     if not os.path.isdir(folder):
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"there is no folder {folder}",
             f"make it, and let sshd_config begin with: Include {folder}/*.conf",
         )

@@ -9,7 +9,7 @@ from pam_totp.stack import pam_lines, pam_stack
 from pam_totp.stack.pam_lines import INCLUDE, Line
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import login_programs
 from ..host.services import LOGINS, path_of, read_service, read_services
 from .trial import Change
@@ -20,7 +20,7 @@ _COMMON = ("common-auth", "system-auth", "base-auth")
 def check(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
     """Return a sentence on each other service that reaches a PAM file of ``changes``.
 
-    Raises ui.CommandFailed where nobody could get in by one of them any more.
+    Raises CommandFailed where nobody could get in by one of them any more.
     """
     sentences = []
     for name, ways in _reaching(changes, services).items():
@@ -94,10 +94,10 @@ def _what_becomes_of(name: str, ways: Sequence[Line]) -> str:
     )
 
 
-def _shut_out(name: str, ways: Sequence[Line]) -> ui.CommandFailed:
+def _shut_out(name: str, ways: Sequence[Line]) -> CommandFailed:
     changed = _service_of(ways[0].module)
     reason = f"{name} includes {changed}: {login_programs.why_no_code(name)}"
-    return ui.CommandFailed(reason, f"run first: {' && '.join(map(_fix, reversed(ways)))}")
+    return CommandFailed(reason, f"run first: {' && '.join(map(_fix, reversed(ways)))}")
 
 
 def _fix(line: Line) -> str:

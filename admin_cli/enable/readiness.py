@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pam_totp.system import config
 from pam_totp.system.reinstalling import reinstall_hint
 
-from .. import ui
+from .. import output
 from ..access import becoming_root, shut_out
 from ..access.becoming_root import Standing
+from ..errors import CheckSaysNo, CommandFailed
 from ..host import selftest, sshd
 from ..session import Session
 from . import planning
@@ -22,18 +23,18 @@ def check(
 ) -> list[str]:
     """Return who gets in by sshd now, and say who will not any more.
 
-    Raise ui.CommandFailed, or Unavailable, for whatever would keep a right code from working.
+    Raise CommandFailed, or Unavailable, for whatever would keep a right code from working.
 
-    And ui.CheckSaysNo where no administrator would get in, unless ``force``. A ``dry_run`` leaves
+    And CheckSaysNo where no administrator would get in, unless ``force``. A ``dry_run`` leaves
     the self-test out: it would make files.
     """
     _check_configuration(session)
     with session.open_store() as store:
         problems = store.check()
     if problems:
-        raise ui.CommandFailed("; ".join(problems), "restore the store from a backup")
+        raise CommandFailed("; ".join(problems), "restore the store from a backup")
     if selftest.default_host() != selftest.NATIVE:
-        raise ui.CommandFailed("pam_totp.so is not installed", reinstall_hint())
+        raise CommandFailed("pam_totp.so is not installed", reinstall_hint())
     if planning.SSHD in services:
         sshd.check()
     by_ssh = _check_people(session, services, keys, force=force)
@@ -43,20 +44,20 @@ def check(
 
 
 def check_sshd_in_force(keys: str, users: Sequence[str]) -> None:
-    """Raise ui.CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
+    """Raise CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
     problems = sshd.problems(keys, users)
     if problems:
-        raise ui.CommandFailed("; ".join(problems), "mend it there, then run it again")
+        raise CommandFailed("; ".join(problems), "mend it there, then run it again")
 
 
 def _check_configuration(session: Session) -> None:
     if session.config_path != config.DEFAULT_PATH:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"what enable writes goes by {config.DEFAULT_PATH}", "leave out --config"
         )
     if config.load(session.config_path).problems:
         assert session.config  # which warns of each
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{session.config_path} has mistakes", "mend them first: they are named above"
         )
 
@@ -69,20 +70,20 @@ def _check_people(
     for service in services:
         verdict = shut_out.shut_out(service, keys, session, services)
         for person in verdict.denied:
-            ui.warning(f"{service} will deny {person.name}, who {person.denied}")
+            output.warning(f"{service} will deny {person.name}, who {person.denied}")
         notes += [note for note in verdict.notes if note not in notes]
         if not verdict.administrators_left:
             stranded[service] = verdict.stranded
         if service == planning.SSHD:
             by_ssh = [person.name for person in verdict.people]
     for note in notes:
-        ui.warning(note)
+        output.warning(note)
     if stranded and not force:
         raise _nobody_left(stranded)
     return by_ssh
 
 
-def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> ui.CheckSaysNo:
+def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:
     """Say for each administrator what is in the way of becoming root, and how one of them can."""
     people: dict[str, Standing] = {}
     for standings in stranded.values():
@@ -91,8 +92,8 @@ def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> ui.CheckSaysNo:
             people[standing.name] = known.behind(standing.obstacles)
     for standing in list(people.values())[:SHOWN]:
         what = becoming_root.in_words(standing.obstacles) or "has a way in that is not certain"
-        ui.warning(f"{standing.name} could not become root: {standing.name} {what}")
-    return ui.CheckSaysNo(
+        output.warning(f"{standing.name} could not become root: {standing.name} {what}")
+    return CheckSaysNo(
         f"no administrator could become root any more: {', '.join(stranded)}",
         becoming_root.way_out(people.values()),
     )
@@ -101,7 +102,7 @@ def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> ui.CheckSaysNo:
 def _check_chain() -> None:
     failed = [check for check in selftest.run(selftest.NATIVE) if not check.passed]
     if failed:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"selftest: {failed[0].name}: {failed[0].detail or 'no output'}",
             "the reason is in: journalctl -n 50 -g pam_totp",
         )

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import enabled, files
 from . import blocks, sshd_files
 
@@ -36,7 +36,7 @@ def keep_beside(path: str, size: int) -> None:
 def missing(paths: Iterable[str]) -> list[Spare]:
     """Return the spares that are not there, of those of ``paths`` that have lines of ours.
 
-    And of the list of what is on, which forgets them. Raises ui.CommandFailed or OSError.
+    And of the list of what is on, which forgets them. Raises CommandFailed or OSError.
     """
     needed: list[Spare] = []
     for path in paths:
@@ -55,7 +55,7 @@ def remove_unneeded() -> None:
     for path in dict.fromkeys(path.removesuffix(files.SECOND) for path in found):
         try:
             is_on = blocks.keys_of(path, files.read(path)) is not None
-        except ui.CommandFailed:
+        except CommandFailed:
             is_on = True
         any_on = any_on or is_on
         if not is_on:

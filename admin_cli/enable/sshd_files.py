@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pam_totp.stack import pam_stack
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import files, sshd
 from ..host.sshd import process as sshd_process
 from . import blocks
@@ -51,7 +51,7 @@ def without_a_gap(
     except (OSError, PamTotpError) as error:
         if first_failed is None:
             raise
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{error}; sshd has its settings of before, so key logins are asked for no code; "
             "other logins still are",
             getattr(error, "hint", ""),
@@ -63,13 +63,13 @@ def pam_file() -> str:
 
 
 def load_it(meanwhile: str) -> None:
-    """Tell sshd. Raises ui.CommandFailed with the reason why not, and what holds ``meanwhile``."""
+    """Tell sshd. Raises CommandFailed with the reason why not, and what holds ``meanwhile``."""
     try:
         _tell()
     except (OSError, PamTotpError) as error:
         until = "; sshd runs with its settings of before until it can reload"
         until += f", and {meanwhile}" if meanwhile else ""
-        raise ui.CommandFailed(f"{error}{until}", getattr(error, "hint", "")) from None
+        raise CommandFailed(f"{error}{until}", getattr(error, "hint", "")) from None
 
 
 def _tell() -> None:
@@ -87,7 +87,7 @@ def pam_taken_back(keys_before: str | None) -> bytes:
     path = pam_file()
     try:
         content = files.read(path)
-    except ui.CommandFailed:
+    except CommandFailed:
         content = None
     if content is None:
         return blocks.vendors(path) or b""
@@ -103,7 +103,7 @@ def _let_keys_in(pam_before: bytes) -> None:
     path = pam_file()
     try:
         content = files.read(path)
-    except ui.CommandFailed:
+    except CommandFailed:
         return
     if content is None or not _any_is_ours(path, content):
         return
@@ -118,5 +118,5 @@ def _any_is_ours(pam: str, content: bytes) -> bool:
         return True
     try:
         return blocks.keys_of(sshd.DROP_IN, files.read(sshd.DROP_IN)) is not None
-    except ui.CommandFailed:
+    except CommandFailed:
         return True  # it is not to be believed

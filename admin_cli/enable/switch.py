@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from .. import output
+from ..errors import CommandFailed, error_in_words, os_error_in_words
 from ..host import enabled, files, sshd
 from ..session import Session
 from . import arming, planning, readiness, spares, sshd_files, trial, trial_record
@@ -34,7 +35,7 @@ def on(
     The trial is of those of ``services`` that are changed: the others stay on, however it ends.
     ``by_ssh``: for whom what sshd does is looked at. ``recovery_sets``: as Trial has it.
 
-    Whatever fails, also Ctrl-C, puts everything back. Raises ui.CommandFailed then.
+    Whatever fails, also Ctrl-C, puts everything back. Raises CommandFailed then.
     """
     with _orderly():
         changed = planning.changed_by(changes, services)
@@ -54,7 +55,7 @@ def on(
 
 
 def keep(session: Session, confirmed: Trial) -> None:
-    """Let a trial be for good. Raises ui.CommandFailed where that cannot be finished now."""
+    """Let a trial be for good. Raises CommandFailed where that cannot be finished now."""
     with undisturbed():
         trial_record.mark_confirmed()
         _finish(session, confirmed)
@@ -63,7 +64,7 @@ def keep(session: Session, confirmed: Trial) -> None:
 def finish_confirmation(session: Session) -> Trial | None:
     """Finish a confirmation that was cut off, and return its trial; only with the lock.
 
-    None where there is none. Raises ui.CommandFailed where it cannot be finished now either: its
+    None where there is none. Raises CommandFailed where it cannot be finished now either: its
     record has to stay until then.
     """
     confirmed = trial_record.confirmed()
@@ -76,8 +77,8 @@ def finish_confirmation(session: Session) -> Trial | None:
     return confirmed
 
 
-def _not_noted(confirmed: Trial, reason: str) -> ui.CommandFailed:
-    return ui.CommandFailed(
+def _not_noted(confirmed: Trial, reason: str) -> CommandFailed:
+    return CommandFailed(
         f"{words(confirmed.services)}: confirmed, but not noted in {enabled.PATH}: {reason}",
         "correct that, then run: totpctl confirm; until then doctor does not notice if an "
         "update takes a pam_totp line out",
@@ -91,7 +92,7 @@ def _finish(session: Session, confirmed: Trial) -> None:
         on_now = [name for name in confirmed.services if planning.off([name])]
         enabled.remember(on_now, confirmed.keys)
     except (OSError, PamTotpError) as error:
-        raise _not_noted(confirmed, ui.error_in_words(error)) from None
+        raise _not_noted(confirmed, error_in_words(error)) from None
     with suppress(OSError):
         enabled.replenish_spare()
     for name in on_now:
@@ -109,11 +110,11 @@ def put_back(session: Session, waiting: Trial) -> None:
         reason = "its record was lost"
     with undisturbed():
         for note in trial.put_back(waiting):
-            ui.message(note)
+            output.message(note)
         arming.disarm()
         for name in waiting.services:
             session.log("reverted", "", service=name, reason=reason)
-    ui.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")
+    output.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")
 
 
 def put_back_if_due(session: Session) -> None:
@@ -128,10 +129,10 @@ def put_back_if_due(session: Session) -> None:
 
 def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
     """Take our lines out of every file: what was there before can no longer be told."""
-    ui.warning(str(damaged))
+    output.warning(str(damaged))
     with undisturbed():
         for note in trial.take_out_everything():
-            ui.message(note)
+            output.message(note)
         arming.disarm()
         session.log("reverted", "", service="all", reason=str(damaged))
 
@@ -172,7 +173,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         spares.remove_unneeded()
         not_noted = [name for name in services if name in changed and name not in noted]
         if not_noted:
-            ui.warning(
+            output.warning(
                 f"{words(not_noted)}: not noted as on in {enabled.PATH}; if its disk is away, run "
                 f"this again when it is back, for doctor: totpctl disable {' '.join(not_noted)}"
             )
@@ -190,8 +191,8 @@ def _forget(services: Sequence[str]) -> None:
     try:
         enabled.forget(services)
     except (OSError, PamTotpError) as error:
-        reason = ui.error_in_words(error)
-        raise ui.CommandFailed(
+        reason = error_in_words(error)
+        raise CommandFailed(
             f"the lines are taken out, but {enabled.PATH} cannot be written: {reason}",
             f"correct that, then run again: totpctl disable {' '.join(services)}; until then "
             "doctor takes it for switched off by mistake",
@@ -212,10 +213,10 @@ def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> N
             lambda: _take_out(services, left, {sshd.DROP_IN}),
             lambda: _take_out(services, left, {sshd_files.pam_file()}),
         )
-    except ui.CommandFailed as error:
+    except CommandFailed as error:
         first = error.hint or "correct that"
         again = f"totpctl disable {' '.join(services)}"
-        raise ui.CommandFailed(str(error), f"{first}; then run again: {again}") from None
+        raise CommandFailed(str(error), f"{first}; then run again: {again}") from None
 
 
 def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[str]) -> list[str]:
@@ -244,9 +245,9 @@ def keep_missing_spares() -> None:
         with trial.changing(wait=SPARES_WAIT):
             for spare in spares.missing(planning.paths_on()):
                 files.keep_spare(*spare)
-                ui.message(f"keeps room for totpctl disable: {spare.name}")
+                output.message(f"keeps room for totpctl disable: {spare.name}")
     except (OSError, PamTotpError) as error:
-        ui.warning(f"totpctl disable may fail on a full disk: {ui.error_in_words(error)}")
+        output.warning(f"totpctl disable may fail on a full disk: {error_in_words(error)}")
 
 
 def words(services: Sequence[str]) -> str:
@@ -274,18 +275,18 @@ def _undo(new: Trial, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
         reason = "interrupted"
     elif isinstance(error, OSError):
-        reason = ui.os_error_in_words(error)
+        reason = os_error_in_words(error)
     try:
         trial.put_back(new)
         arming.disarm()
     except (OSError, PamTotpError) as second:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{reason}; then: {second}", "it will be tried again; or run: totpctl revert"
         ) from None
     if not isinstance(error, (KeyboardInterrupt, OSError, PamTotpError)):
         raise error
     hint = getattr(error, "hint", "")
-    raise ui.CommandFailed(f"{reason}; everything is as it was", hint) from None
+    raise CommandFailed(f"{reason}; everything is as it was", hint) from None
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from pam_totp.stack import pam_stack
 from pam_totp.system import disks
 from pam_totp.system.errors import PamTotpError
 
-from .. import ui
+from .. import output
+from ..errors import CommandFailed, os_error_in_words
 from ..host import enabled, files, sshd
 from . import blocks, spares, sshd_files, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
@@ -33,7 +34,7 @@ from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 LOCK = "/run/pam_totp.change.lock"
 
 
-class Busy(ui.CommandFailed):
+class Busy(CommandFailed):
     """Another totpctl holds the lock."""
 
 
@@ -58,7 +59,7 @@ def changing(*, wait: float = 0) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         # It is not there, so nobody holds it; and on a full /run nobody else can make it either.
-        ui.warning(f"goes on without the lock: {ui.os_error_in_words(error)}")
+        output.warning(f"goes on without the lock: {os_error_in_words(error)}")
         yield
         return
     try:
@@ -137,13 +138,13 @@ def _keep_spares(changes: Sequence[Change]) -> None:
 
 
 def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
-    """Put the new files in place. Raises ui.CommandFailed where somebody else is at them."""
+    """Put the new files in place. Raises CommandFailed where somebody else is at them."""
     for change in changes:
         waiting = pending()
         if waiting is None or waiting.id != trial.id:
-            raise ui.CommandFailed("another totpctl has put it back meanwhile", "run it again")
+            raise CommandFailed("another totpctl has put it back meanwhile", "run it again")
         if files.digest_at(change.path) != files.digest(change.before):
-            raise ui.CommandFailed(
+            raise CommandFailed(
                 f"{change.path} was changed by another program meanwhile", "run it again"
             )
         assert change.after is not None
@@ -153,7 +154,7 @@ def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
 def put_back(trial: Trial) -> list[str]:
     """Put everything back, tell sshd, and forget the trial; return what is worth knowing.
 
-    Whatever fails, the rest is done; then ui.CommandFailed is raised, and the trial is still
+    Whatever fails, the rest is done; then CommandFailed is raised, and the trial is still
     there, for the next try.
     """
     with suppress(OSError):  # what cannot be noted is put back all the same
@@ -198,10 +199,10 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
             _attempt(partial(put_file_back, file), notes, problems)
     try:
         sshd_files.load_it("")
-    except ui.CommandFailed as error:
+    except CommandFailed as error:
         problems.append(str(error))
     if problems:
-        raise ui.CommandFailed("; ".join(problems))
+        raise CommandFailed("; ".join(problems))
     return notes
 
 
@@ -212,7 +213,7 @@ def _original(file: ChangedFile) -> bytes | None:
         return None
     try:
         return files.read(kept)
-    except ui.CommandFailed:  # others can write its folder by now
+    except CommandFailed:  # others can write its folder by now
         return None
 
 
@@ -253,7 +254,7 @@ def put_file_back(file: ChangedFile) -> list[str]:
     elif file.path == sshd.DROP_IN and file.keys_before is not None:
         notes = _write_drop_in(file.keys_before)
     else:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{file.path} is gone, and so is what was there before; restore it from a backup"
         )
     files.remove(kept)
@@ -337,9 +338,9 @@ def _take_out(path: str) -> list[str]:
 
 
 def _end(problems: list[str], failed: str) -> None:
-    """Forget the trial; or raise ui.CommandFailed, and leave it for the next try."""
+    """Forget the trial; or raise CommandFailed, and leave it for the next try."""
     if problems:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{failed}: " + "; ".join(problems), "correct that, then run: totpctl revert"
         )
     spares.remove_unneeded()

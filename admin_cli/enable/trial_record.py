@@ -23,7 +23,7 @@ from pam_totp.stack import pam_stack
 from pam_totp.system import trusted_files
 from pam_totp.system.errors import InsecureFile, PamTotpError
 
-from .. import ui
+from ..errors import CommandFailed
 from ..host import files, pam_blocks, sshd
 from . import blocks
 
@@ -37,7 +37,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}|")
 SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-class Damaged(ui.CommandFailed):
+class Damaged(CommandFailed):
     """There is a record, but it is not one that this program wrote, or others could write it."""
 
 
@@ -94,7 +94,7 @@ def read_boot() -> tuple[str, float]:
 def pending() -> Trial | None:
     """Return the trial that waits, None where none does.
 
-    Raises Damaged; ui.CommandFailed where the record cannot be read now.
+    Raises Damaged; CommandFailed where the record cannot be read now.
     """
     try:
         mode = stat.S_IMODE(os.lstat(RECORD).st_mode)
@@ -108,7 +108,7 @@ def pending() -> Trial | None:
 def confirmed() -> Trial | None:
     """Return the trial of a confirmation that was cut off: its record is marked and there.
 
-    Raises OSError or ui.CommandFailed where the record cannot be read now.
+    Raises OSError or CommandFailed where the record cannot be read now.
     """
     try:
         is_marked = stat.S_IMODE(os.lstat(RECORD).st_mode) == _CONFIRMED
@@ -125,7 +125,7 @@ def _read() -> Trial | None:
     except InsecureFile as error:
         raise Damaged(str(error), error.hint) from None
     except PamTotpError as error:  # it may well be whole: no reason to go without it
-        raise ui.CommandFailed(str(error), error.hint) from None
+        raise CommandFailed(str(error), error.hint) from None
     try:
         return _understood(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -196,7 +196,7 @@ def _without_record() -> Trial | None:
         try:
             content = files.read(path)
             original = files.read(files.beside(path, files.BEFORE)) or None
-        except ui.CommandFailed as error:
+        except CommandFailed as error:
             raise Damaged(str(error), error.hint) from None
         if content != original and blocks.keys_of(path, content) is not None:
             changed.append(_changed(path, content, original))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 
-from .. import ui
 from . import programs, units
 
 TIMER = "pam_totp-doctor.timer"
@@ -31,18 +30,3 @@ def switch_on() -> str:
     except (OSError, subprocess.TimeoutExpired):
         first = ""
     return f"run: {first}systemctl enable --now {TIMER}"
-
-
-def announce() -> None:
-    """Tell whoever has just changed what logins ask for who will notice when that is undone."""
-    if not programs.systemd_runs():
-        ui.message(
-            'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
-        )
-    elif is_off():
-        ui.warning(f"nobody looks every day whether an update takes the code away; {switch_on()}")
-    else:
-        ui.message(
-            "doctor looks every day, and after package upgrades, whether the code is still asked"
-            " for: journalctl -u pam_totp-doctor"
-        )

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pam_totp.system import trusted_files
 from pam_totp.system.errors import InsecureFile, PamTotpError, Unavailable
 
-from .. import ui
+from ..errors import CommandFailed
 
 MAX_BYTES = 256 * 1024
 BEFORE = ".pam_totp-before."  # the original
@@ -44,7 +44,7 @@ def beside(path: str, prefix: str) -> str:
 def read(path: str) -> bytes | None:
     """Return the content of ``path``, None where there is no such file.
 
-    Raises ui.CommandFailed for a file that somebody else could have written, and for a link:
+    Raises CommandFailed for a file that somebody else could have written, and for a link:
     what it leads to belongs to another program.
     """
     if not os.path.lexists(path):  # nor, perhaps, its folder
@@ -57,9 +57,9 @@ def read(path: str) -> bytes | None:
         hint = error.hint
         if os.path.islink(path):
             hint = f"what it leads to belongs to another program; look at: ls -l {path}"
-        raise ui.CommandFailed(str(error), hint) from None
+        raise CommandFailed(str(error), hint) from None
     except Unavailable as error:
-        raise ui.CommandFailed(str(error), error.hint) from None
+        raise CommandFailed(str(error), error.hint) from None
 
 
 def text_of(content: bytes) -> str:

@@ -24,7 +24,7 @@ from pam_totp.core import otp, recovery
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store import sealing
 
-from .. import ui
+from ..errors import CommandFailed
 
 PAM_FOLDER = Path("/etc/pam.d")
 PLACES = Path("/run/pam_totp")  # where the worker's service sees and may write them too
@@ -52,7 +52,7 @@ def default_host() -> str:
 
 
 def run(host: str) -> list[Check]:
-    """Return what was tried, in order. Raises ui.CommandFailed where it cannot be tried."""
+    """Return what was tried, in order. Raises CommandFailed where it cannot be tried."""
     user = pwd.getpwuid(0).pw_name
     service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
     application = {NATIVE: _python_pam, PAM_PYTHON: _pamtester}[host](service.name, user)
@@ -92,7 +92,7 @@ def _python_pam(service: str, user: str) -> Application:
     try:
         import pam
     except ImportError as error:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"python-pam cannot be loaded: no {error.name}",
             "run: apt install python3-pampy python3-six",
         ) from None
@@ -126,7 +126,7 @@ def _no_terminal() -> Iterator[None]:
 def _pamtester(service: str, user: str) -> Application:
     pamtester = shutil.which("pamtester", path="/usr/bin:/usr/local/bin")
     if pamtester is None:
-        raise ui.CommandFailed("pamtester is missing", "run: apt install pamtester")
+        raise CommandFailed("pamtester is missing", "run: apt install pamtester")
     command = [pamtester, service, user, "authenticate"]
 
     def authenticate(answer: str) -> tuple[int | None, str]:

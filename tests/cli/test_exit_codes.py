@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import ui
+from admin_cli import running
 from admin_cli.main import totpctl as group
 from pam_totp.system import config
 from tests.cli.command import ME, Totpctl
@@ -75,7 +75,7 @@ def test_4_without_root_and_with_the_default_configuration(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4000)
     monkeypatch.setattr(config, "load", lambda *_: pytest.fail("the configuration was read"))
-    assert 4 == ui.run(group, list(arguments(verb, ME)))
+    assert 4 == running.run(group, list(arguments(verb, ME)))
     assert (
         "",
         "totpctl: error: only root can read the store\nhint: run it with sudo\n",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import ui
+from admin_cli import running
 from admin_cli.main import totpctl as group
 from pam_totp import store
 from tests.cli.command import Totpctl, is_in_order
@@ -60,7 +60,7 @@ def test_a_lock_that_is_never_let_go_is_named_and_nothing_is_made(
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        assert 1 == ui.run(group, ["--config", str(bare.config_path), "init"])
+        assert 1 == running.run(group, ["--config", str(bare.config_path), "init"])
     finally:
         os.close(descriptor)
     assert (
@@ -125,7 +125,7 @@ def test_a_kill_at_any_step_leaves_what_the_next_init_finishes(
         killed += done.returncode != 0
         if not bare.store_path.parent.exists():
             bare.store_path.parent.mkdir(mode=0o700)  # forget() wants one
-        assert 0 == ui.run(group, again), (name, count, capsys.readouterr())
+        assert 0 == running.run(group, again), (name, count, capsys.readouterr())
         assert is_in_order(bare), (name, count, list(tmp_path.rglob("*")))
         with store.open_store(str(bare.store_path), bare.sealer()) as opened:
             assert [] == list(opened.records())

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from admin_cli import ui
+from admin_cli import running
 from pam_totp.core.users import Authenticator, UserRecord
 from tests.cli.command import Totpctl
 from tests.cli.terminal import PROMPT, Terminals
@@ -198,7 +198,7 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    assert 1 == ui.run(interrupted, [])
+    assert 1 == running.run(interrupted, [])
     assert capsys.readouterr().err.endswith(
         "totpctl: error: interrupted\nhint: see how far it came with: totpctl list\n"
     )
@@ -235,7 +235,7 @@ def test_what_cannot_be_written_is_named_in_the_mend(
     def write() -> None:
         raise OSError(number, os.strerror(number), filename)
 
-    assert 1 == ui.run(write, [])
+    assert 1 == running.run(write, [])
     where = f"{filename}: " if filename else ""
     expected = f"totpctl: error: {where}{os.strerror(number)}\nhint: {mend}\n"
     assert expected == capsys.readouterr().err
@@ -248,5 +248,5 @@ def test_file_that_cannot_be_replaced_is_named_not_the_one_beside_it(
     def replace() -> None:
         raise OSError(errno.EBUSY, "busy", "/etc/.new.key", None, "/etc/key")
 
-    assert 1 == ui.run(replace, [])
+    assert 1 == running.run(replace, [])
     assert "totpctl: error: /etc/key: busy\n" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from admin_cli import ui
+from admin_cli import running
 from admin_cli.main import totpctl as group
 from tests.support.machine import Machine
 from tests.support.place import ROOT
@@ -198,7 +198,7 @@ def test_without_root_it_is_refused_with_4(
     in_process: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4000)
-    assert 4 == ui.run(group, ["selftest"])
+    assert 4 == running.run(group, ["selftest"])
     assert (
         "",
         "totpctl: error: only root can make a PAM service\nhint: run it with sudo\n",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import ui
 from admin_cli.enable import blocks, sshd_files, trial, trial_record
 from admin_cli.enable.trial import Change
 from admin_cli.enable.trial_record import ChangedFile, Damaged, Trial
+from admin_cli.errors import CommandFailed
 from admin_cli.host import files, sshd
 from pam_totp.stack import pam_stack
 
@@ -63,7 +63,7 @@ def begun(*changes: Change, seconds: int = 600) -> Trial:
 
 
 def refuse(*_: object) -> None:
-    raise ui.CommandFailed("no, says sshd")
+    raise CommandFailed("no, says sshd")
 
 
 def names(folder: Path) -> list[str]:
@@ -154,7 +154,7 @@ def test_a_change_meanwhile_is_not_overwritten(path: Path) -> None:
     change = on(path)
     new = trial.begin([change], ("door",), None, 600)
     path.write_bytes(b"# somebody else was faster\n" + BEFORE)
-    with pytest.raises(ui.CommandFailed, match="changed by another program"):
+    with pytest.raises(CommandFailed, match="changed by another program"):
         trial.carry_out(new, [change])
     trial.put_back(new)
     assert b"# somebody else was faster\n" + BEFORE == path.read_bytes()
@@ -164,7 +164,7 @@ def test_what_another_totpctl_put_back_is_not_carried_out(path: Path) -> None:
     change = on(path)
     new = trial.begin([change], ("door",), None, 600)
     trial.put_back(new)
-    with pytest.raises(ui.CommandFailed, match="another totpctl has put it back"):
+    with pytest.raises(CommandFailed, match="another totpctl has put it back"):
         trial.carry_out(new, [change])
     assert BEFORE == path.read_bytes()
 
@@ -175,7 +175,7 @@ def test_a_trial_that_sshd_was_not_told_to_end_goes_on_waiting(
     new = begun(Change(sshd.DROP_IN, None, sshd.drop_in("code").encode()))
     with monkeypatch.context() as broken:
         broken.setattr(sshd, "check", refuse)
-        with pytest.raises(ui.CommandFailed, match="no, says sshd"):
+        with pytest.raises(CommandFailed, match="no, says sshd"):
             trial.put_back(new)
     assert not Path(sshd.DROP_IN).exists()
     assert new == trial_record.pending()
@@ -193,7 +193,7 @@ def test_line_that_is_there_until_sshd_has_heard_of_it_is_no_edit(
         new = begun(on(door), drop_in)
         with monkeypatch.context() as broken:
             broken.setattr(sshd_files, "load_it", refuse)
-            with pytest.raises(ui.CommandFailed, match="no, says sshd"):
+            with pytest.raises(CommandFailed, match="no, says sshd"):
                 trial.put_back(new)
         assert b"first_factor=key" in door.read_bytes()
         if not original_is_there:
@@ -325,9 +325,9 @@ def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_damaged_one(
         return really_open(name, *rest)
 
     monkeypatch.setattr(os, "open", fail)
-    with pytest.raises(ui.CommandFailed, match="Input/output error") as caught:
+    with pytest.raises(CommandFailed, match="Input/output error") as caught:
         trial_record.pending()
-    assert type(caught.value) is ui.CommandFailed
+    assert type(caught.value) is CommandFailed
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o640, 0o604])
@@ -424,7 +424,7 @@ def test_a_file_that_is_gone_with_its_original_keeps_the_trial(path: Path) -> No
     new = begun(on(path))
     path.unlink()
     (path.parent / ".pam_totp-before.door").unlink()
-    with pytest.raises(ui.CommandFailed, match="is gone, and so is what was there before"):
+    with pytest.raises(CommandFailed, match="is gone, and so is what was there before"):
         trial.put_back(new)
     assert trial_record.pending() is not None
     path.write_bytes(BEFORE)

@@ -23,12 +23,12 @@ KEYS = ("code", "password+code", "skip")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 _PROGRAM = """
 import json, sys
-from admin_cli import ui
+from admin_cli.errors import CommandFailed
 from admin_cli.host import sshd
 from admin_cli.host.sshd import process as sshd_process
 try:
     print(json.dumps(eval(sys.argv[1])))
-except ui.CommandFailed as error:
+except CommandFailed as error:
     print(json.dumps({"error": str(error), "hint": error.hint}))
 """
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from admin_cli import ui
 from admin_cli.enable import arming, switch, trial, trial_record
 from admin_cli.enable.trial import Change
+from admin_cli.errors import CommandFailed
 from admin_cli.host import enabled, files, sshd
 from pam_totp.stack import pam_stack
 from tests.faults.processes import Meet
@@ -207,7 +207,7 @@ def test_a_disk_that_fails_at_any_step_of_enable_leaves_all_as_it_was(
     def act(place: Place) -> str:
         try:
             switched_on(place)
-        except (ui.CommandFailed, OSError) as failed:
+        except (CommandFailed, OSError) as failed:
             return f"{type(failed).__name__}: {failed}"
         return "done"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from admin_cli import ui
+from admin_cli import running
 from admin_cli.commands import rotation
 from admin_cli.main import totpctl
 from pam_totp import store
@@ -132,7 +132,7 @@ def test_of_two_at_once_both_are_done_one_after_the_other(
 
     def act(_number: int, meet: Meet) -> int:
         meet()
-        return ui.run(totpctl, ["--config", str(place.config_path), "rotate-key", "--yes"])
+        return running.run(totpctl, ["--config", str(place.config_path), "rotate-key", "--yes"])
 
     assert [0, 0, 0] == together(3, act)
     assert_logins_work(place, clock)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli import session, ui
+from admin_cli import session
+from admin_cli.errors import CommandFailed, NoSuchUser
 from admin_cli.host import directory
 from pam_totp.login import membership
 
@@ -82,14 +83,14 @@ def test_all_questions_of_a_run_together_take_a_bounded_time(
 def test_people_whom_the_directory_does_not_name_are_not_said_to_be_missing(machine: Path) -> None:
     getent(machine, "exec sleep 30")
     assert "bob" == session.known_name("bob")  # the record may be there all the same
-    with pytest.raises(ui.CommandFailed, match="bob is not known") as raised:
+    with pytest.raises(CommandFailed, match="bob is not known") as raised:
         session.account_name("bob")
-    assert not isinstance(raised.value, ui.NoSuchUser)
+    assert not isinstance(raised.value, NoSuchUser)
 
 
 def test_people_who_are_nowhere_are_said_to_be_missing(machine: Path) -> None:
     getent(machine, "exit 2")
-    with pytest.raises(ui.NoSuchUser):
+    with pytest.raises(NoSuchUser):
         session.account_name("bob")
 
 

@@ -7,7 +7,7 @@ import re
 import click
 import pytest
 
-from admin_cli import ui
+from admin_cli import errors
 from admin_cli.main import totpctl
 from pam_totp.system import config
 from tests.unit.pages import (
@@ -90,7 +90,9 @@ def test_both_pages_describe_the_global_options() -> None:
 
 
 def test_both_pages_list_every_exit_code() -> None:
-    in_code = [value for name, value in vars(ui).items() if name.isupper() and type(value) is int]
+    in_code = [
+        value for name, value in vars(errors).items() if name.isupper() and type(value) is int
+    ]
     expected = [str(code) for code in sorted(in_code)]
     text = section(read("docs/reference/totpctl.md"), "## Exit codes")
     assert [row[0] for row in rows(text)] == expected

@@ -21,7 +21,8 @@ MODULES_OF_A_LOGIN = ROOT / "tests" / "vectors" / "login_modules.txt"
 LAYERS = {
     "pam_totp": ("core", "system", "stack", "store", "login", "hook", "service"),
     "admin_cli": (
-        "ui",
+        "errors",
+        "output",
         "host",
         "session",
         "policy",
@@ -30,6 +31,7 @@ LAYERS = {
         "doctor",
         "completion",
         "commands",
+        "running",
         "main",
         "__main__",
     ),
@@ -167,6 +169,33 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
     for name in MODULES:
         visit(name)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_begins_with_an_underscore_is_used_in_its_own_file_alone(name: str) -> None:
+    nodes = list(ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))))
+    modules, private = set(), []
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            modules |= {alias.asname or alias.name for alias in node.names}
+            if node.level or (node.module or "").split(".")[0] in LAYERS:
+                private += [alias.name for alias in node.names if is_private(alias.name)]
+    for node in nodes:
+        is_attribute = isinstance(node, ast.Attribute) and is_private(node.attr)
+        if is_attribute and ast.unparse(node.value) in modules:
+            private.append(ast.unparse(node))
+    assert [] == private
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("admin_cli.")])
+def test_click_is_for_the_layers_that_commands_are_made_of(name: str) -> None:
+    below = ("errors", "output", "host", "policy", "access", "enable", "doctor")
+    if name.split(".")[1] in below:
+        assert set() == {module for module in imported(name) if module.split(".")[0] == "click"}
 
 
 @pytest.mark.parametrize("name", OF_A_LOGIN)

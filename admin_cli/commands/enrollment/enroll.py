@@ -7,10 +7,11 @@ import click
 from pam_totp.core import admission, otp, users
 from pam_totp.core.users import UserRecord
 
-from ... import ui
+from ... import output
 from ...completion import candidates
+from ...errors import CommandFailed, NoSuchUser
 from ...session import Session, account_name, account_of, bound, now, pass_session
-from ..arguments import user_argument
+from ..arguments import json_option, user_argument, yes_option
 from . import handover, issuing
 
 PERIODS = (30, 60)
@@ -59,7 +60,7 @@ no_confirm_option = click.option(
 @period_option
 @click.option("--if-missing", is_flag=True, help="Do nothing if USER is enrolled already.")
 @no_confirm_option
-@ui.json_option
+@json_option
 @pass_session
 def enroll(
     session: Session,
@@ -81,9 +82,11 @@ def enroll(
     with session.open_store() as store:
         record = store.load(name)
     if if_missing and record is not None and record.authenticators:
-        ui.message(f"{name} is enrolled already")
+        output.message(f"{name} is enrolled already")
         if as_json:
-            ui.result_json(handover.document(name, record.authenticators[0].label, None, None, []))
+            output.result_json(
+                handover.document(name, record.authenticators[0].label, None, None, [])
+            )
         return
     if record is not None:
         session.same_account(record, name)
@@ -108,9 +111,9 @@ def enroll(
     handover.show_result(session, name, new, codes, as_json=as_json)
     if not codes:
         left = len(record.recovery_digests)
-        ui.message(f"the recovery codes stay as they are: {left} left")
+        output.message(f"the recovery codes stay as they are: {left} left")
     if record.status != users.ACTIVE:
-        ui.warning(f"{name} is {record.status}")
+        output.warning(f"{name} is {record.status}")
 
 
 @click.command()
@@ -120,8 +123,8 @@ def enroll(
 @digits_option
 @period_option
 @no_confirm_option
-@ui.yes_option
-@ui.json_option
+@yes_option
+@json_option
 @pass_session
 def reset(
     session: Session,
@@ -139,7 +142,7 @@ def reset(
     What is old stays good until a code of the new app has been confirmed.
     """
     name = session.load(user).name
-    ui.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
+    output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
     new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
@@ -160,13 +163,13 @@ def reset(
     session.log("reset", name, authenticator=label)
     handover.show_result(session, name, new, codes, as_json=as_json)
     if record.status != users.ACTIVE:
-        ui.warning(f"{name} is {record.status}")
+        output.warning(f"{name} is {record.status}")
 
 
 @click.command()
 @user_argument
 @click.option("--label", help="Remove this authenticator only.", shell_complete=candidates.labels)
-@ui.yes_option
+@yes_option
 @pass_session
 def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
     """Remove USER's enrolment, or one authenticator of it."""
@@ -176,11 +179,11 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
     if label is not None and label not in [a.label for a in record.authenticators]:
         raise _no_such_label(record, label)
     if keeps_others:
-        ui.confirm(f"Remove {label} of {name}?", yes=yes)
+        output.confirm(f"Remove {label} of {name}?", yes=yes)
     else:
         _refuse_to_lift(record)
         exemption = " and the exemption" if admission.is_exempt(record, now()) else ""
-        ui.confirm(
+        output.confirm(
             f"Remove the whole enrolment{exemption} of {name}, who is then denied, or let in with "
             "the password alone where 'nullok' or 'unenrolled = skip' is set?",
             yes=yes,
@@ -195,13 +198,13 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
         changed = record._replace(authenticators=kept, updated_at=now()) if kept else None
         transaction.save(changed)
     session.log("removed", name, authenticator=label if kept else "")
-    ui.message(f"removed {label} of {name}" if kept else f"removed the enrolment of {name}")
+    output.message(f"removed {label} of {name}" if kept else f"removed the enrolment of {name}")
 
 
 @click.command("recovery-codes")
 @user_argument
-@ui.yes_option
-@ui.json_option
+@yes_option
+@json_option
 @pass_session
 def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> None:
     """Issue new recovery codes to USER; the old ones are void."""
@@ -209,7 +212,7 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
     name = record.name
     if record.recovery_digests:
         left = len(record.recovery_digests)
-        ui.confirm(f"Void the {left} recovery codes that {name} has left?", yes=yes)
+        output.confirm(f"Void the {left} recovery codes that {name} has left?", yes=yes)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
@@ -221,7 +224,7 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
         f"{name} has new recovery codes", f"totpctl recovery-codes {name}"
     ):
         if as_json:
-            ui.result_json({"user": name, "recovery_codes": codes})
+            output.result_json({"user": name, "recovery_codes": codes})
         else:
             handover.show_recovery_codes(name, codes)
 
@@ -238,7 +241,7 @@ def _without_exemption_of_another(record: UserRecord) -> UserRecord:
 
 def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> None:
     if record is not None and label in [a.label for a in record.authenticators]:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{name} has an authenticator {label} already",
             f"name the second device with --label, or start anew with: totpctl reset {name}",
         )
@@ -246,17 +249,17 @@ def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> Non
 
 def _refuse_to_lift(record: UserRecord) -> None:
     if record.status == users.SUSPENDED:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{record.name} is suspended, which a removal would lift",
             f"run first: totpctl resume {record.name}",
         )
     if record.status == users.MUST_ENROLL:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{record.name} has to enroll, which a removal would lift",
             f"run: totpctl require {record.name} --remove",
         )
 
 
-def _no_such_label(record: UserRecord, label: str) -> ui.NoSuchUser:
+def _no_such_label(record: UserRecord, label: str) -> NoSuchUser:
     labels = ", ".join(a.label for a in record.authenticators) or "none"
-    return ui.NoSuchUser(f"{record.name} has no authenticator {label}", f"there are: {labels}")
+    return NoSuchUser(f"{record.name} has no authenticator {label}", f"there are: {labels}")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pam_totp.core import otp, verifier
 from pam_totp.core.users import Authenticator
 
-from ... import ui
+from ... import output
+from ...errors import CommandFailed
 from ...session import Session, now
 from . import clocks, otpauth, qr
 
@@ -30,7 +31,7 @@ def hand_over(
     if no_confirm:
         return new
     for _ in range(CONFIRMATION_ATTEMPTS):
-        answer = ui.ask("Code that the app shows", "where nobody can answer: --no-confirm")
+        answer = output.ask("Code that the app shows", "where nobody can answer: --no-confirm")
         given = verifier.classify(answer, None, frozenset((new.digits,)))
         at = now()
         step = _confirming_step(new, given.code, at, session.config.window)
@@ -38,10 +39,10 @@ def hand_over(
             return new._replace(last_accepted_step=step)  # no use of it: last_used_at
         offset = clocks.nearest_offset(new, given.code, at)
         if offset is None:
-            ui.message("that is not the code that the app should show")
+            output.message("that is not the code that the app should show")
         else:
-            ui.message(f"that is not the code of now: {clocks.explain(new, offset)}")
-    raise ui.CommandFailed("no right code was given; nothing was changed", "try again")
+            output.message(f"that is not the code of now: {clocks.explain(new, offset)}")
+    raise CommandFailed("no right code was given; nothing was changed", "try again")
 
 
 def _confirming_step(new: Authenticator, code: str, at: int, window: int) -> int | None:
@@ -54,7 +55,7 @@ def _confirming_step(new: Authenticator, code: str, at: int, window: int) -> int
 
 def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:
     """Show address, secret and QR code; the code last, so that a small screen shows it whole."""
-    show = ui.message if err else ui.result
+    show = output.message if err else output.result
     stream = sys.stderr if err else sys.stdout
     assert new.secret is not None
     uri = otpauth.provisioning_uri(new, name, session.issuer)
@@ -74,7 +75,7 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
     show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds")
     show()
     if not reason:
-        ui.picture(qr.draw(uri), stream)
+        output.picture(qr.draw(uri), stream)
 
 
 def show_result(
@@ -85,11 +86,11 @@ def show_result(
             assert new.secret is not None
             uri = otpauth.provisioning_uri(new, name, session.issuer)
             secret = otpauth.base32_secret(new.secret)
-            ui.result_json(document(name, new.label, secret, uri, codes))
+            output.result_json(document(name, new.label, secret, uri, codes))
             return
         if codes:
             show_recovery_codes(name, codes)
-    ui.message(f"{name} is enrolled with {new.label}")
+    output.message(f"{name} is enrolled with {new.label}")
 
 
 @contextlib.contextmanager
@@ -99,7 +100,7 @@ def once_committed(what: str, mend: str) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"{what}, but they could not be shown: {error.strerror}"
-        raise ui.CommandFailed(problem, f"make another with: {mend}") from None
+        raise CommandFailed(problem, f"make another with: {mend}") from None
 
 
 def document(
@@ -109,10 +110,10 @@ def document(
 
 
 def show_recovery_codes(name: str, codes: list[str]) -> None:
-    ui.result(f"Recovery codes of {name}, each good for one login without the phone:")
-    ui.result()
+    output.result(f"Recovery codes of {name}, each good for one login without the phone:")
+    output.result()
     for left, right in zip(codes[::2], codes[1::2], strict=True):
-        ui.result(f"  {left}   {right}")
-    ui.result()
-    ui.result("They are not shown again: write them down, away from the phone.")
-    ui.result()
+        output.result(f"  {left}   {right}")
+    output.result()
+    output.result("They are not shown again: write them down, away from the phone.")
+    output.result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pam_totp.core.users import Authenticator
 from pam_totp.system import issuing
 
-from ... import ui
+from ... import output
 from ...session import now
 
 
@@ -26,5 +26,5 @@ def new_authenticator(label: str, algorithm: str, digits: int, period: int) -> A
         if is_unusual
     ]
     if unusual:
-        ui.warning(f"some apps ignore {', '.join(unusual)} and show wrong codes: try it first")
+        output.warning(f"some apps ignore {', '.join(unusual)} and show wrong codes: try it first")
     return issuing.new_authenticator(label, algorithm, digits, period, now())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from ... import ui
+from ...errors import CommandFailed
 from . import command as sshd_command
 from . import files as sshd_files
 from . import process as sshd_process
@@ -28,15 +28,15 @@ from .process import reload as reload
 def check() -> None:
     """Let sshd read its configuration.
 
-    Raises ui.CommandFailed with sshd's own words, and with the line that turns off what we need.
+    Raises CommandFailed with sshd's own words, and with the line that turns off what we need.
     """
     try:
         sshd_command.check()
-    except ui.CommandFailed as error:
+    except CommandFailed as error:
         turned_off = "; ".join(_turned_off(_settings_of_files()))
         if "cannot be satisfied" not in str(error) or not turned_off:
             raise
-        raise ui.CommandFailed(f"{turned_off}; {error}", "take that line out") from None
+        raise CommandFailed(f"{turned_off}; {error}", "take that line out") from None
 
 
 def has_match_blocks(keywords: Collection[str] | None = None) -> bool:
@@ -70,7 +70,7 @@ def keys_come_first() -> bool:
     """Tell whether sshd lets PAM ask only people whose key it has accepted.
 
     By AuthenticationMethods of all, and of every Match block: whom a block is for may depend on
-    where they come from. Raises ui.CommandFailed.
+    where they come from. Raises CommandFailed.
     """
     settings = effective()
     if settings.get("usepam") != "yes" or settings.get("pubkeyauthentication") != "yes":
@@ -107,7 +107,7 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     """Say which settings in force are not what ``keys`` needs, and which line put them there.
 
     For the server as a whole, for each of ``users``, and for whoever else a Match block is for.
-    Raises ui.CommandFailed.
+    Raises CommandFailed.
     """
     check()
     lines = _settings_of_files()
@@ -135,7 +135,7 @@ def of_other_servers(keys: str) -> list[str]:
         try:
             wrong = list(_wrong(keys, effective(started=started)))
             words = ", ".join(f"{NAMES[setting.keyword]} {setting.value}" for setting in wrong)
-        except ui.CommandFailed as error:
+        except CommandFailed as error:
             words = str(error)
         if words:
             found.append(f"another sshd, started with {' '.join(started.words())}, has {words}")
@@ -220,7 +220,7 @@ def _settings_of_files() -> list[Setting]:
     try:
         return sshd_files.settings(_main_file())
     except OSError as error:
-        raise ui.CommandFailed(f"{error.filename}: {error.strerror}") from None
+        raise CommandFailed(f"{error.filename}: {error.strerror}") from None
 
 
 def _main_file() -> str:

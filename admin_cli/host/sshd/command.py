@@ -7,7 +7,8 @@ import re
 import subprocess
 from collections.abc import Sequence
 
-from ... import ui
+from ... import output
+from ...errors import CommandFailed
 from .. import programs
 from . import process as sshd_process
 from .process import Options
@@ -19,7 +20,7 @@ TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory do
 
 
 def check() -> None:
-    """Let sshd read its configuration. Raises ui.CommandFailed with sshd's own words."""
+    """Let sshd read its configuration. Raises CommandFailed with sshd's own words."""
     _sshd(sshd_process.options(), "-t")
 
 
@@ -29,7 +30,7 @@ def effective(user: str | None = None, started: Options | None = None) -> dict[s
     Without ``user`` no Match block counts. With one, those do that match a login from this
     machine; a Match block for other addresses is not seen here, but by problems(). sshd cannot
     be asked about a name with a comma in it: none counts for that one. ``started``: how the sshd
-    was started that this is about, if not as sshd_process.options(). Raises ui.CommandFailed.
+    was started that this is about, if not as sshd_process.options(). Raises CommandFailed.
     """
     started = started or sshd_process.options()
     settings: dict[str, str] = {}
@@ -44,7 +45,7 @@ def _test(user: str | None, started: Options) -> str:
         return _sshd(started, "-T", "-C", f"user={user},host=localhost,addr=127.0.0.1,{_HERE}")
     try:
         return _sshd(started, "-T")
-    except ui.CommandFailed as error:
+    except CommandFailed as error:
         if _WANTS_MORE not in str(error):
             raise
         return _sshd(started, "-T", "-C", _NOBODY)  # a Match of the port stops -T alone
@@ -58,13 +59,13 @@ def _sshd(started: Options, *arguments: str) -> str:
     if done.returncode != 0 and missing:
         os.makedirs(missing[1], exist_ok=True)
         os.chmod(missing[1], 0o755)  # noqa: S103  # as sshd's unit makes it, whatever the umask
-        ui.message(f"Made {missing[1]}, without which sshd checks nothing.")
+        output.message(f"Made {missing[1]}, without which sshd checks nothing.")
         done = _run(command)
     if done.returncode == 0:
         return done.stdout
     lines = (line.strip() for line in done.stderr.splitlines())
     words = "; ".join(line for line in lines if line) or f"exit status {done.returncode}"
-    raise ui.CommandFailed(f"sshd does not accept its configuration: {words}", _fix_of(words))
+    raise CommandFailed(f"sshd does not accept its configuration: {words}", _fix_of(words))
 
 
 def _fix_of(words: str) -> str:
@@ -79,8 +80,8 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
         return programs.run(command, path=sshd_process.PATH, timeout=TIMEOUT)
     except OSError as error:
-        raise ui.CommandFailed(
+        raise CommandFailed(
             f"{command[0]}: {error.strerror}", "install the OpenSSH server"
         ) from None
     except subprocess.TimeoutExpired:
-        raise ui.CommandFailed(f"{command[0]} did not answer in {TIMEOUT} seconds") from None
+        raise CommandFailed(f"{command[0]} did not answer in {TIMEOUT} seconds") from None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ... import ui
+from ...errors import CommandFailed
 from .. import programs
 
 UNITS = ("ssh.service", "sshd.service")
@@ -58,7 +58,7 @@ def all_options() -> list[Options]:
 def reload() -> None:
     """Let sshd read its configuration again, and wait until it has; nothing where none runs.
 
-    Raises ui.CommandFailed if no sshd listens after it.
+    Raises CommandFailed if no sshd listens after it.
     """
     before = {pid: _sockets(pid) for pid in listeners()}
     unit = _unit()
@@ -66,7 +66,7 @@ def reload() -> None:
         done = _restart(unit) if _active(SOCKETS) else _systemctl("try-reload-or-restart", unit)
         if done.returncode != 0:
             words = " ".join(done.stderr.split())
-            raise ui.CommandFailed(f"systemctl cannot reload {unit}: {words}", "run: sshd -t")
+            raise CommandFailed(f"systemctl cannot reload {unit}: {words}", "run: sshd -t")
     else:
         for pid in before:
             os.kill(pid, signal.SIGHUP)
@@ -76,7 +76,7 @@ def reload() -> None:
             return
         time.sleep(0.02)
     if before and not listeners():
-        raise ui.CommandFailed("sshd does not listen any more", "start it: systemctl start ssh")
+        raise CommandFailed("sshd does not listen any more", "start it: systemctl start ssh")
 
 
 def _restart(unit: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +107,7 @@ def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
     try:
         return programs.run(["systemctl", verb, unit], path=PATH)
     except subprocess.TimeoutExpired:
-        raise ui.CommandFailed(f"systemctl {verb} {unit} did not answer") from None
+        raise CommandFailed(f"systemctl {verb} {unit} did not answer") from None
 
 
 def _command_line(pid: str) -> str:

@@ -1,0 +1,113 @@
+"""Every rule of totpctl's output, in one place.
+
+- Results go to stdout; messages, prompts and errors to stderr.
+- ``--json`` prints one JSON document to stdout, times as ISO 8601 UTC or null.
+- An error is ``totpctl: error: ...`` and, where something can be done, ``hint: ...``.
+- Destructive verbs ask; ``--yes`` answers. Without a terminal to ask on they refuse.
+- A secret is never in argv. It is shown once, and only because somebody asked for it.
+- Whatever is written is one line: control characters in names never reach the terminal, and
+  neither does what its encoding lacks. picture() alone goes out as it is.
+
+What goes wrong, and the exit codes: errors.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TextIO
+
+from .errors import CommandFailed
+
+
+def result(text: str = "") -> None:
+    _write(printable(text), sys.stdout)
+
+
+def result_json(document: object) -> None:
+    _write(json.dumps(document, indent=2, ensure_ascii=True), sys.stdout)
+
+
+def message(text: str = "") -> None:
+    _write(printable(text), sys.stderr)
+
+
+def warning(text: str) -> None:
+    message(f"totpctl: warning: {text}")
+
+
+def picture(lines: str, stream: TextIO) -> None:
+    """Write ``lines`` with the control sequences in them."""
+    _write(lines, stream)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is destroyed. Raises CommandFailed on anything but a clear yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandFailed("this needs a confirmation", "answer it beforehand with --yes")
+    if ask(f"{question} [y/N]").lower() not in ("y", "yes"):
+        raise CommandFailed("nothing was changed")
+
+
+def ask(question: str, hint_at_end_of_input: str = "") -> str:
+    """Ask for a line of text, visible while it is typed; nothing may have been changed before.
+
+    Raises CommandFailed at Ctrl-C and at the end of the input.
+    """
+    try:
+        _write(printable(question) + ": ", sys.stderr, end="")
+        line = sys.stdin.readline()
+    except UnicodeError:
+        line = "\ufffd\n"  # not text; no question here is answered by it
+    except KeyboardInterrupt:
+        message()
+        raise CommandFailed("interrupted; nothing was changed") from None
+    if not line or not sys.stdin.isatty():
+        message()  # nobody pressed Enter here
+    if not line:
+        raise CommandFailed("no answer was given; nothing was changed", hint_at_end_of_input)
+    return line.strip()
+
+
+def printable(text: str) -> str:
+    """Escape what would move the cursor or end the line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def iso_time(unix_time: int | None) -> str | None:
+    if not unix_time:
+        return None
+    return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lay out columns as wide as their widest cell; return the lines."""
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _write(line: str, stream: TextIO, end: str = "\n") -> None:
+    encoding = stream.encoding or "ascii"
+    try:
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + end)
+        stream.flush()
+    except OSError:
+        drop_unwritten(stream)
+        raise
+
+
+def drop_unwritten(stream: TextIO) -> None:
+    """Forget what cannot be written: it would fail again, louder, when Python exits."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

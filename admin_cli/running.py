@@ -1,0 +1,80 @@
+"""Run a click command: whatever it raises becomes words, a hint and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from pam_totp.system.errors import PamTotpError, Unavailable
+
+from . import output
+from .errors import (
+    DONE,
+    FAILED,
+    STORE_UNAVAILABLE,
+    USAGE,
+    CommandFailed,
+    os_error_hint,
+    os_error_in_words,
+)
+
+_HOW_FAR = "see how far it came with: totpctl list"
+
+
+def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
+    """Run a click command; turn whatever it raises into words and an exit code.
+
+    A reader that is gone (EPIPE) never gets here: click exits with 1, without a word.
+    """
+    _open_missing_streams()
+    try:
+        stopped = command(args=arguments, prog_name="totpctl", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "totpctl"
+        return _fail(_as_here(error.format_message()), f"see: {path} --help", USAGE)
+    except click.ClickException as error:
+        return _fail(_as_here(error.format_message()), "", FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", _HOW_FAR, FAILED)
+    except CommandFailed as error:
+        return _fail(str(error), error.hint, error.exit_code)
+    except Unavailable as error:
+        return _fail(str(error), error.hint, STORE_UNAVAILABLE)
+    except PamTotpError as error:
+        return _fail(str(error), error.hint, FAILED)
+    except OSError as error:
+        output.drop_unwritten(sys.stdout)
+        return _fail(os_error_in_words(error), os_error_hint(error), FAILED)
+    return stopped if isinstance(stopped, int) else DONE
+
+
+def _fail(problem: str, hint: str, exit_code: int) -> int:
+    output.message(f"totpctl: error: {problem}")
+    notes = list(_notes(sys.exception()))
+    if hint and not (notes and hint == _HOW_FAR):
+        output.message(f"hint: {hint}")
+    for note in notes:
+        output.message(note)
+    return exit_code
+
+
+def _notes(error: BaseException | None) -> Iterator[str]:
+    """Return what a command has added to its error: what holds after it."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__context__  # click makes its Abort of a KeyboardInterrupt
+
+
+def _as_here(words_of_click: str) -> str:
+    return words_of_click[:1].lower() + words_of_click[1:].rstrip(".")
+
+
+def _open_missing_streams() -> None:
+    """Python has None where a descriptor was closed before it started (``totpctl ... <&-``)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
