@@ -3,6 +3,7 @@
 # make deb                              the Debian package, in dist/
 # make rpm                              the RPM packages, in dist/
 # make release VERSION=1.2.3            packages, source archive, checksums and tag, see CONTRIBUTING.md
+# make docs                             what the pages take from the code, written again
 # make pictures                         the screens in docs/pictures, recorded anew; root
 # make lint | test | bench              see CONTRIBUTING.md
 
@@ -41,7 +42,7 @@ HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: install uninstall native deb rpm release pictures lint test bench
+.PHONY: install uninstall native deb rpm release docs pictures lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -105,6 +106,9 @@ rpm:
 
 release:
 	packaging/release.sh $(VERSION)
+
+docs:
+	$(PYTHON) -B docs/generate.py
 
 pictures:
 	$(PYTHON) -B -m tests.pictures

@@ -3,6 +3,7 @@
 errors.py         the exception tree
 config.py         pam_totp.conf and PAM arguments -> Config
 config_values.py  what each key of it may hold
+config_descriptions.py  what each key means, for the pages; no login loads it
 audit.py          one line an event, to LOG_AUTHPRIV
 trusted_files.py  which files may be trusted, and why not
 lock_file.py      one process at a time makes or replaces key and store

@@ -87,18 +87,22 @@ def _names(value: str) -> tuple[str, ...]:
     return names
 
 
+# Numbers, with the lowest and the highest.
+RANGES = {
+    "window": (0, 10),
+    "attempts": (1, 10),
+    "throttle_after": (1, 100),
+    "throttle_base": (1, 3600),
+    "throttle_max": (1, 86400),
+    "max_failures": (1, 100),
+}
 PARSERS: dict[str, Callable[[str], object]] = {
     "store": _store,
     "sealing_key": _absolute_path,
     "issuer": _text,
     "prompt": _text,
     "echo": boolean,
-    "window": _integer(0, 10),
-    "attempts": _integer(1, 10),
-    "throttle_after": _integer(1, 100),
-    "throttle_base": _integer(1, 3600),
-    "throttle_max": _integer(1, 86400),
-    "max_failures": _integer(1, 100),
+    **{key: _integer(low, high) for key, (low, high) in RANGES.items()},
     "unenrolled": _unenrolled,
     "unenrolled_until": _deadline,
     "exempt_groups": _names,

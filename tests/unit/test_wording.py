@@ -48,8 +48,9 @@ NOT_YET = {
     *("CONTRIBUTING.md", "CHANGELOG.md"),
     *(
         path.relative_to(ROOT).as_posix()
-        for folder in ("explanation", "internals", "man", "reference", "tutorial")
+        for folder in ("explanation", "internals", "reference", "tutorial")
         for path in (ROOT / "docs" / folder).iterdir()
+        if path.name not in ("configuration.md", "totpctl.md")
     ),
 }
 CHECKED = [path for path in PAGES if path.relative_to(ROOT).as_posix() not in NOT_YET]

@@ -1,0 +1,109 @@
+"""What each key of pam_totp.conf and each argument of a PAM line means, for the pages about them.
+
+``make docs`` writes these into docs/reference/configuration.md and the man pages. No login loads
+this file. A word in backticks is one to type.
+"""
+
+from __future__ import annotations
+
+from .config_values import RANGES
+
+# Key: what it may be, and what it means.
+KEYS = {
+    "store": (
+        "absolute path in ASCII, with or without `sqlite:` in front",
+        "The store.",
+    ),
+    "sealing_key": (
+        "absolute path in ASCII",
+        "The key that seals the secrets in the store.",
+    ),
+    "issuer": (
+        "printable text, at most 128 characters",
+        "What an app shows above the code. Empty: the name of this host. Used at enrollment only.",
+    ),
+    "prompt": (
+        "printable text, at most 128 characters",
+        "The prompt. Double quotes keep blanks at its ends.",
+    ),
+    "echo": (
+        "`yes`, `no`",
+        "Whether the answer is shown while it is typed.",
+    ),
+    "window": (
+        "",
+        "Steps that a code may be early or late. A step is the period of the authenticator.",
+    ),
+    "attempts": (
+        "",
+        "Answers that one call may take before the application starts over.",
+    ),
+    "throttle_after": (
+        "",
+        "From this many wrong codes in a row on, the user has to wait.",
+    ),
+    "throttle_base": (
+        "",
+        "The first wait, in seconds. It doubles with each further wrong code.",
+    ),
+    "throttle_max": (
+        "",
+        "The longest wait, in seconds. If it is below `throttle_base`, this is reported, and"
+        " `throttle_base` is used for both.",
+    ),
+    "max_failures": (
+        "",
+        "This many wrong codes in a row lock the user until `totpctl unlock`.",
+    ),
+    "unenrolled": (
+        "`deny`, `skip`, `enroll`",
+        "What happens to users without an authenticator. `deny`: they see the same prompt, and are"
+        " denied as after a wrong code. `skip`: they log in without a code, unless they are"
+        " suspended. `enroll`: they enroll in the login, after the right password, where that is"
+        " possible, and are denied elsewhere.",
+    ),
+    "unenrolled_until": (
+        "a day, as `2027-01-31`, or `none`",
+        "The last day (UTC) on which `unenrolled = skip` lets anybody in. From the next day on it"
+        " acts as `deny`. A value that is neither a day nor `none` counts as passed.",
+    ),
+    "exempt_groups": (
+        "group names, with blanks or commas between",
+        "Members of these groups are not asked, unless they are suspended, or required by"
+        " `totpctl require`. A group that does not exist exempts nobody.",
+    ),
+    "quiet": (
+        "`yes`, `no`",
+        "`yes`: ask, but explain nothing.",
+    ),
+    "unprivileged": (
+        "`yes`, `no`",
+        "`yes`: the worker also serves programs that do not run as root, each for the user that it"
+        " runs as. The socket must be opened to them, too. Only in this file, not as a PAM"
+        " argument.",
+    ),
+}
+# Argument, as a name or `name=value`: what it means.
+ARGUMENTS = {
+    "config=path": (
+        "Read this file instead of `/etc/security/pam_totp.conf`. The path is absolute, and the"
+        " file must exist: otherwise the login is denied."
+    ),
+    "debug": "Log each decision once more, at level debug; never a value.",
+    "first_factor=key": (
+        "Ask for nothing. Succeed if sshd says that it accepted an SSH key, else return"
+        " `PAM_AUTH_ERR`. In a service whose name does not begin with `sshd`, always return"
+        " `PAM_AUTH_ERR` and log why."
+    ),
+    "nullok": (
+        "The same as `unenrolled=skip`: users without an authenticator log in without a code."
+    ),
+}
+
+
+def values(key: str) -> str:
+    """Return what ``key`` may be, in words: for a number, its range."""
+    if key in RANGES:
+        low, high = RANGES[key]
+        return f"{low} to {high}"
+    return KEYS[key][0]
