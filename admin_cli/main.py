@@ -1,39 +1,118 @@
-"""The command line: a verb, a user, options."""
+"""The command line: a verb, a user, options.
+
+A command's file is loaded when that command is run or completed. All of them at once made
+``--version`` and Tab take three times as long as click alone, so COMMANDS repeats the first
+sentence of each command's help; tests/unit/test_lazy_commands.py compares them.
+"""
 
 from __future__ import annotations
 
-import difflib
+import importlib
 import os
-import resource
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import NamedTuple, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from pam_totp import __version__
 from pam_totp.system import config
 
 from . import output
-from .commands import confirming, doctor, enabling, reports, rollout, rotation, setup, state, status
-from .commands.enrollment import enroll
 from .errors import USAGE
-from .host import directory
-from .session import Session
+
+
+class Entry(NamedTuple):
+    """Where a command is, as ``module.name`` below commands/, and its line in the list."""
+
+    place: str
+    summary: str
+
+
+COMMANDS = {
+    "enroll": Entry(
+        "enrollment.enroll.enroll", "Give USER an authenticator app, and recovery codes."
+    ),
+    "reset": Entry(
+        "enrollment.enroll.reset", "Give USER a new secret and codes; everything old is void."
+    ),
+    "remove": Entry(
+        "enrollment.enroll.remove", "Remove USER's enrolment, or one authenticator of it."
+    ),
+    "recovery-codes": Entry(
+        "enrollment.enroll.recovery_codes",
+        "Issue new recovery codes to USER; the old ones are void.",
+    ),
+    "list": Entry(
+        "reports.list_users", "List everyone who has a record, and the rules for groups."
+    ),
+    "show": Entry("reports.show", "Show the state of USER."),
+    "verify": Entry("reports.verify", "Check a code or recovery code of USER without using it up."),
+    "unlock": Entry("state.unlock", "Forget USER's wrong codes, so that codes count again."),
+    "suspend": Entry("state.suspend", "Deny USER every login that needs a code, until resume."),
+    "resume": Entry("state.resume", "Let USER log in again after suspend."),
+    "rebind": Entry("state.rebind", "Accept the accounts of USERs as those that were enrolled."),
+    "require": Entry("rollout.require", "Make USERs, or the members of a group, use a code."),
+    "exempt": Entry("rollout.exempt", "Ask USERs, or the members of a group, for no code."),
+    "enable": Entry("enabling.enable", "Let each SERVICE ask for a code after the password."),
+    "disable": Entry("enabling.disable", "Let each SERVICE ask for no code any more."),
+    "confirm": Entry("confirming.confirm", "Keep what enable changed."),
+    "revert": Entry("confirming.revert", "Put back at once what waits for a confirmation."),
+    "status": Entry("status.status", "Show which services ask for a code, and how people stand."),
+    "doctor": Entry("doctor.doctor", "Look for what breaks or bypasses two-factor logins."),
+    "init": Entry("setup.init", "Create the sealing key and the store."),
+    "rotate-key": Entry(
+        "rotation.rotate_key", "Replace the sealing key, and seal every secret anew."
+    ),
+    "selftest": Entry("setup.selftest", "Log in through libpam, with a store of its own."),
+}
+
+
+class LoadedWhenUsed(Mapping[str, click.Command]):
+    """COMMANDS, each loaded when it is looked up."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = COMMANDS[name].place.rpartition(".")
+        file = importlib.import_module(f"{__package__}.commands.{module}")
+        return cast(click.Command, getattr(file, attribute))
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
 
 
 class Verbs(click.Group):
-    """A group that knows what a mistyped verb was meant to be."""
+    """A group that lists commands without loading them, and guesses what a mistyped one was."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            meant = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            meant = difflib.get_close_matches(args[0], COMMANDS, n=1)
             guess = f"; did you mean {meant[0]}?" if meant else ""
             ctx.fail(f"there is no command {args[0]}{guess}")
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=COMMANDS[name].summary) for name in names]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
 
 @click.group(
     cls=Verbs,
+    commands=cast(MutableMapping[str, click.Command], LoadedWhenUsed()),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with: totpctl init, then: totpctl enroll USER",
@@ -49,39 +128,17 @@ class Verbs(click.Group):
 )
 @click.pass_context
 def totpctl(context: click.Context, config_path: str) -> None:
-    """Enrol people for two-factor logins, and look after their authenticators."""
+    """Enroll people for two-factor logins, and look after their authenticators."""
     if context.invoked_subcommand is None:
         for line in context.get_help().splitlines():
             output.message(line)
         context.exit(USAGE)
+    import resource
+
+    from .host import directory
+    from .session import Session
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in memory from here on
     os.umask(0o077)  # key and store are nobody else's, and not less than ours, whatever it was
     directory.forget()
     context.obj = Session(os.path.abspath(config_path))
-
-
-for command in (
-    enroll.enroll,
-    enroll.reset,
-    enroll.remove,
-    enroll.recovery_codes,
-    reports.list_users,
-    reports.show,
-    reports.verify,
-    state.unlock,
-    state.suspend,
-    state.resume,
-    state.rebind,
-    rollout.require,
-    rollout.exempt,
-    enabling.enable,
-    enabling.disable,
-    confirming.confirm,
-    confirming.revert,
-    status.status,
-    doctor.doctor,
-    setup.init,
-    rotation.rotate_key,
-    setup.selftest,
-):
-    totpctl.add_command(command)

@@ -13,7 +13,6 @@ What goes wrong, and the exit codes: errors.py.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,8 @@ def result(text: str = "") -> None:
 
 
 def result_json(document: object) -> None:
+    import json
+
     _write(json.dumps(document, indent=2, ensure_ascii=True), sys.stdout)
 
 

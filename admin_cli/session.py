@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 
 import click
 
-from pam_totp import store
 from pam_totp.core import admission
 from pam_totp.core.admission import Account
 from pam_totp.core.users import UserRecord
-from pam_totp.login import decision, identity
-from pam_totp.service import control_group
-from pam_totp.system import audit, config
+from pam_totp.system import config
 from pam_totp.system.errors import Unavailable
 
 from . import output
 from .errors import CommandFailed, NoSuchUser, need_root
 from .host import directory
+
+# What a command needs once it runs is imported there: at Tab its options are all that is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.store import Store
 
 _NO_LOGIN = 2**32 - 1  # what the kernel says where nobody logged in
 
@@ -50,9 +51,11 @@ class Session:
     @property
     def issuer(self) -> str:
         """The name an app shows above the code: from the configuration, or this host's."""
-        return self.config.issuer or socket.gethostname()
+        return self.config.issuer or os.uname().nodename
 
-    def open_store(self) -> store.Store:
+    def open_store(self) -> Store:
+        from pam_totp.login import decision
+
         return decision.open_configured(self.config, administers=True)
 
     def load(self, user: str) -> UserRecord:
@@ -84,6 +87,8 @@ class Session:
         )
 
     def log(self, event: str, user: str, **fields: object) -> None:
+        from pam_totp.system import audit
+
         audit.record(event, audit.Source("totpctl", user=user), by=_administrator(), **fields)
 
 
@@ -115,7 +120,11 @@ def known_name(user: str) -> str:
 def account_of(name: str) -> Account | None:
     """Return what ties a record to the account ``name``; None if there is no such account."""
     entry = directory.person(name)
-    return None if entry is None else identity.account(entry)
+    if entry is None:
+        return None
+    from pam_totp.login import identity
+
+    return identity.account(entry)
 
 
 def bound(record: UserRecord, *, anew: bool = False) -> UserRecord:
@@ -139,6 +148,8 @@ def _leave_control_group() -> None:
     Where that cannot be done it goes on: totpctl is the way back.
     """
     if os.geteuid() == 0:
+        from pam_totp.service import control_group
+
         with contextlib.suppress(control_group.CannotLeave):
             control_group.leave_if_not_roots()
 

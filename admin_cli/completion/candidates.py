@@ -1,35 +1,29 @@
-"""The names to choose from: callbacks for the ``shell_complete`` of click's parameters.
+"""What may stand at the cursor: callbacks for the ``shell_complete`` of click's parameters.
 
-People come from the store if who presses Tab is root, or names a configuration of their own;
-else, under sudo too, where the completion runs as the user, from the directory.
+Every command's file imports this one, so names.py, which reads them, is loaded only at Tab.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import sqlite3
 from collections.abc import Iterable
 
 import click
 
 from pam_totp.core import users
-from pam_totp.stack import pam_stack
-from pam_totp.store.sqlite import glance
-from pam_totp.store.sqlite.glance import Person
 from pam_totp.system import config
-from pam_totp.system.errors import PamTotpError
 
-from ..enable.trial_record import SERVICE
-from ..host import directory, pam_file
-from ..host.accounts import has_shell
-
-_LEFT_BY_PACKAGES = re.compile(r".*\.(dpkg-\w+|ucf-\w+|rpm(new|save|orig)|pam-old|bak)")
+# For types alone: it would load all that reads the names.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .names import Person
 
 
 def accounts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Everybody who may get a shell: whom to enrol."""
-    return _to_choose(_accounts(), context, parameter, incomplete)
+    """Everybody who may get a shell: people to enroll."""
+    from . import names
+
+    return _to_choose(names.accounts(), context, parameter, incomplete)
 
 
 def enrolled(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -39,7 +33,7 @@ def enrolled(context: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def suspended(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Whom resume can help."""
+    """People whom resume can help."""
     people = _people(context)
     if people is not None:
         people = [person for person in people if person.status == users.SUSPENDED]
@@ -54,19 +48,25 @@ def labels(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def groups(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    names = sorted({group.name for group in directory.groups()})
-    return _to_choose(names, context, parameter, incomplete)
+    """The groups of this machine."""
+    from . import names
+
+    return _to_choose(names.groups(), context, parameter, incomplete)
 
 
 def services(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The services that PAM knows."""
-    return _to_choose(_services(), context, parameter, incomplete)
+    from . import names
+
+    return _to_choose(names.services(), context, parameter, incomplete)
 
 
 def services_on(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Those in whose files enable has written; all, if there are none."""
-    known = _services()
-    managed = [name for name in known if pam_file.is_managed(_text(name))]
+    from . import names
+
+    known = names.services()
+    managed = [name for name in known if names.is_managed(name)]
     return _to_choose(managed or known, context, parameter, incomplete)
 
 
@@ -92,36 +92,22 @@ def _params_so_far(context: click.Context) -> dict[str, object]:
 
 
 def _names_or_accounts(people: Iterable[Person] | None) -> list[str]:
-    return _accounts() if people is None else [person.name for person in people]
+    if people is not None:
+        return [person.name for person in people]
+    from . import names
 
-
-def _accounts() -> list[str]:
-    return sorted({entry.pw_name for entry in directory.people() if has_shell(entry)})
+    return names.accounts()
 
 
 def _people(context: click.Context) -> list[Person] | None:
-    """Return everyone with a record; None where that is not to be known."""
+    """Return everyone with a record; None where that is not to be known.
+
+    Root, and everybody with a configuration of their own, may ask the store. Under sudo, too, a
+    completion runs as the user.
+    """
     path = os.path.abspath(context.find_root().params.get("config_path") or config.DEFAULT_PATH)
     if path == config.DEFAULT_PATH and os.geteuid() != 0:
         return None
-    try:
-        return glance.people(config.load(path).config.store)
-    except (PamTotpError, OSError, sqlite3.Error):
-        return None
+    from . import names
 
-
-def _services() -> list[str]:
-    names: set[str] = set()
-    for folder in pam_stack.PAM_FOLDERS:
-        try:
-            names.update(filter(SERVICE.fullmatch, os.listdir(folder)))
-        except OSError:
-            continue
-    return sorted(n for n in names if not pam_file.is_part(n) and not _LEFT_BY_PACKAGES.match(n))
-
-
-def _text(service: str) -> str:
-    try:
-        return pam_stack.read_pam_file(service) or ""
-    except PamTotpError:
-        return ""
+    return names.people(path)

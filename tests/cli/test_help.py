@@ -92,7 +92,7 @@ def test_help_tells_how_to_begin(totpctl: Totpctl) -> None:
 def test_totpctl_alone_explains_itself_and_is_a_usage_error(totpctl: Totpctl) -> None:
     result = totpctl.run(totpctl.bare_command())
     assert (2, "") == (result.code, result.out)
-    assert result.err.startswith("Usage: totpctl [OPTIONS] COMMAND [ARGS]...\n\n  Enrol people")
+    assert result.err.startswith("Usage: totpctl [OPTIONS] COMMAND [ARGS]...\n\n  Enroll people")
     assert all(f"\n  {verb} " in result.err for verb in VERBS)
 
 

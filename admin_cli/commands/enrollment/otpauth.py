@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 
-import pyotp
-
 from pam_totp.core.users import Authenticator
 
 _DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
@@ -20,6 +18,8 @@ def base32_secret(secret: bytes) -> str:
 def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> str:
     """Return the URI: issuer as prefix and as parameter, defaults left out, %20 for a space."""
     assert authenticator.secret is not None
+    import pyotp
+
     totp = pyotp.TOTP(
         base32_secret(authenticator.secret),
         digits=authenticator.digits,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
-import segno
-
 QUIET_ZONE = 2  # modules; the standard says 4, readers are content with 2
 _BLACK_ON_WHITE = "\x1b[38;5;16;48;5;231m"
 _RESET = "\x1b[0m"
@@ -15,6 +13,8 @@ _HALF_BLOCKS = {(0, 0): " ", (1, 0): "\u2580", (0, 1): "\u2584", (1, 1): "\u2588
 
 def modules(text: str) -> list[list[int]]:
     """Return the rows of the code, quiet zone included: 1 is dark."""
+    import segno  # 60 ms, with urllib and ssl
+
     code = segno.make(text, error="l", micro=False)
     return [[int(module) for module in row] for row in code.matrix_iter(border=QUIET_ZONE)]
 

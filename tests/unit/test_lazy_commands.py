@@ -1,0 +1,79 @@
+"""What --version and Tab load over click alone, and that the table they go by is right."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_cli.main import COMMANDS, totpctl
+from tests.support.place import ROOT
+from tests.unit.test_imports import expected_modules, folder_of_nacl, interpreter_version, run
+
+LIST = ROOT / "tests" / "vectors" / "command_modules.txt"
+# Slow to import, and of no use before a command runs.
+HEAVY = {"email", "http", "pyotp", "segno", "ssl"}
+# What the rest of the machine needs; those that change or judge it are made of little else.
+OF_THE_MACHINE = {"sqlite3", "subprocess", "tempfile"}
+OF_MACHINES = {"confirm", "disable", "enable", "init", "revert", "selftest", "status"}
+SCRIPT = f"""
+import os, sys
+sys.path.append({folder_of_nacl()!r})
+import click.shell_completion
+before = set(sys.modules)
+sys.path.insert(0, {str(ROOT)!r})
+shell, *sys.argv[1:] = sys.argv[1:]
+if shell:
+    os.environ["_TOTPCTL_COMPLETE"] = shell
+from admin_cli.__main__ import run
+try:
+    run()
+except SystemExit:
+    pass
+print("loaded:", *sorted(set(sys.modules) - before))
+"""
+
+
+def loaded(shell: str, *arguments: str) -> tuple[str, list[str]]:
+    """Return what a run printed, and what it loaded; ``shell`` asks at Tab, "" for none."""
+    printed, _, modules = run(SCRIPT, shell, *arguments).rpartition("loaded:")
+    return printed, modules.split()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> None:
+    command = totpctl.commands[name]
+    assert name == command.name
+    assert COMMANDS[name].summary == command.get_short_help_str(limit=1000)
+
+
+def listed(modules: list[str]) -> set[str]:
+    """Return ``modules`` as the list has them: of the lowest layers the folder is enough."""
+    low = ("pam_totp.core.", "pam_totp.system.")
+    return {name for name in modules if not name.startswith(low)}
+
+
+def test_version_loads_no_more_than_the_list() -> None:
+    printed, modules = loaded("", "--version")
+    assert printed.startswith("totpctl, version ")
+    assert set() == listed(modules) - set(expected_modules(interpreter_version(), LIST))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_tab_at_a_command_loads_no_more_than_the_list(shell: str) -> None:
+    arguments = ("totpctl sel", " \t") if shell == "bash" else ("sel",)
+    printed, modules = loaded(shell, *arguments)
+    assert "selftest" in printed
+    assert set() == listed(modules) - set(expected_modules(interpreter_version(), LIST))
+
+
+def test_help_loads_no_command() -> None:
+    printed, modules = loaded("", "--help")
+    assert all(f"\n  {name} " in printed for name in COMMANDS)
+    assert [] == [name for name in modules if name.startswith("admin_cli.commands")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_tab_at_an_option_loads_nothing_heavy(name: str) -> None:
+    printed, modules = loaded("zsh", name, "--")
+    assert "--help" in printed
+    heavy = HEAVY | (set() if name in OF_MACHINES else OF_THE_MACHINE)
+    assert set() == heavy & set(modules)
