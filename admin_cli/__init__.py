@@ -7,6 +7,7 @@ Folders are layers: a file imports from its own folder and from those above it i
     host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units
     session.py   configuration, key and store of one run
     policy.py    what holds at a login, in words
+    selftest.py  the installed chain, tried through libpam
     access/      who can get in without totpctl's help
     enable/      enable and disable: plan, trial, undo
     doctor/      every way in which two-factor logins are broken or bypassed, a check a file

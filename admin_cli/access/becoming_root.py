@@ -68,7 +68,7 @@ class Standing(NamedTuple):
         return self._replace(obstacles=tuple(dict.fromkeys((*self.obstacles, *more))))
 
 
-class Policy(NamedTuple):
+class LoginRules(NamedTuple):
     """What admission.admit() needs, read once."""
 
     records: Mapping[str, UserRecord]
@@ -114,7 +114,7 @@ class Machine(NamedTuple):
     entries: Mapping[str, pwd.struct_passwd]
     shadow: Mapping[str, Shadow]
     sudo: sudoers.Sudo
-    policy: Policy
+    policy: LoginRules
 
     @property
     def administrators(self) -> set[str]:
@@ -259,7 +259,7 @@ class Judge:
 
 
 def ssh_obstacles(
-    entry: pwd.struct_passwd, ways: Ways, keys: str, policy: Policy
+    entry: pwd.struct_passwd, ways: Ways, keys: str, policy: LoginRules
 ) -> tuple[Obstacle, ...]:
     """Return what keeps somebody with ``ways`` out of an sshd that asks for a code, and treats
     keys as ``keys`` says.

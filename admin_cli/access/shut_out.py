@@ -16,10 +16,10 @@ from ..host import accounts, directory, sudoers
 from ..host.accounts import NO
 from ..host.sshd.access import Access
 from . import becoming_root
-from .becoming_root import ROOT, Judge, Machine, Obstacle, Policy, Standing, in_words
+from .becoming_root import ROOT, Judge, LoginRules, Machine, Obstacle, Standing, in_words
 
 
-class Person(NamedTuple):
+class AffectedUser(NamedTuple):
     """Somebody who gets in now; ``obstacles``: why they will not, () if they will."""
 
     name: str
@@ -30,26 +30,26 @@ class Person(NamedTuple):
         return in_words(self.obstacles)
 
 
-class Verdict(NamedTuple):
+class Impact(NamedTuple):
     """``people``: who gets in now. ``notes``: what is not known, or what else will change.
 
     ``administrators_left``: who can become root then: nobody of whom it is not certain.
     ``stranded``: the other administrators, with all that is in their way.
     """
 
-    people: tuple[Person, ...]
+    people: tuple[AffectedUser, ...]
     administrators_left: tuple[str, ...]
     notes: tuple[str, ...] = ()
     stranded: tuple[Standing, ...] = ()
 
     @property
-    def denied(self) -> tuple[Person, ...]:
+    def denied(self) -> tuple[AffectedUser, ...]:
         return tuple(person for person in self.people if person.denied)
 
 
 def shut_out(
     service: str, keys: str | None, opened: session.Session, together: Iterable[str] = ()
-) -> Verdict:
+) -> Impact:
     """Say who will not get in any more once ``service`` asks for codes.
 
     ``keys``: how sshd is to treat keys then, for sshd itself, and for other services that are
@@ -76,14 +76,14 @@ def shut_out(
     ]
     left = [standing.name for standing in standings if standing.is_sure]
     stranded = [standing for standing in standings if not standing.is_sure]
-    return Verdict(tuple(people), tuple(left), tuple(notes), tuple(stranded))
+    return Impact(tuple(people), tuple(left), tuple(notes), tuple(stranded))
 
 
 def look(opened: session.Session, notes: list[str]) -> Machine:
     """Return what is known of everybody; ``notes`` gets what is not."""
     with opened.open_store() as store:
         records = {record.name: record for record in store.records()}
-        policy = Policy(records, store.group_rules(), opened.config, session.now())
+        policy = LoginRules(records, store.group_rules(), opened.config, session.now())
     sudo = sudoers.Sudo()
     try:
         sudo = sudoers.sudo_of(sudoers.read())
@@ -97,14 +97,14 @@ def look(opened: session.Session, notes: list[str]) -> Machine:
     return Machine(entries, accounts.read_shadow(), sudo, policy)
 
 
-def _by_ssh(keys: str, machine: Machine) -> tuple[list[Person], list[str]]:
+def _by_ssh(keys: str, machine: Machine) -> tuple[list[AffectedUser], list[str]]:
     access = Access(machine.shadow)
     people, enrolling, notes = [], [], []
     for name, entry in sorted(machine.entries.items()):
         ways = access.ways(entry)
         why = becoming_root.ssh_obstacles(entry, ways, keys, machine.policy)
         if ways.now:
-            people.append(Person(name, why))
+            people.append(AffectedUser(name, why))
         has_choice = keys == "code" and ways.now and ways.key != NO and not why
         if has_choice and machine.policy.obstacles(entry, password=False):
             enrolling.append(name)
@@ -116,7 +116,7 @@ def _by_ssh(keys: str, machine: Machine) -> tuple[list[Person], list[str]]:
     return people, [*notes, *access.notes(keys)]
 
 
-def _by_sudo(judge: Judge, machine: Machine) -> list[Person]:
+def _by_sudo(judge: Judge, machine: Machine) -> list[AffectedUser]:
     people = []
     for name, entry in sorted(machine.entries.items()):
         listed = name in machine.administrators or _is_named(entry, machine.sudo.rules)
@@ -126,14 +126,14 @@ def _by_sudo(judge: Judge, machine: Machine) -> list[Person]:
         if asked and not accounts.has_password(entry, machine.shadow):
             continue
         why = machine.policy.obstacles(entry, password=False) if asked else ()
-        people.append(Person(name, why))
+        people.append(AffectedUser(name, why))
     return people
 
 
-def _by_password(judge: Judge, machine: Machine) -> list[Person]:
+def _by_password(judge: Judge, machine: Machine) -> list[AffectedUser]:
     """Any other service: taken to be one that asks everybody for a password."""
     return [
-        Person(name, machine.policy.obstacles(entry, password=True))
+        AffectedUser(name, machine.policy.obstacles(entry, password=True))
         for name, entry in sorted(machine.entries.items())
         if judge.gets_a_shell(entry) and accounts.has_password(entry, machine.shadow)
     ]

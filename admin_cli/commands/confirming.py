@@ -13,7 +13,7 @@ from .. import output
 from ..enable import arming, blocks, planning, switch, trial, trial_record, uses
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed, need_root
-from ..host import daily_doctor, files, programs
+from ..host import doctor_timer, files, programs
 from ..session import Session, pass_session
 from .arguments import yes_option
 from .outcome import ChangesLogins
@@ -84,10 +84,10 @@ def _tell_whether_doctor_looks() -> None:
         output.message(
             'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
         )
-    elif daily_doctor.is_off():
+    elif doctor_timer.is_off():
         output.warning(
             "nobody looks every day whether an update takes the code away; "
-            f"{daily_doctor.switch_on()}"
+            f"{doctor_timer.how_to_start()}"
         )
     else:
         output.message(

@@ -10,10 +10,10 @@ from click.core import ParameterSource
 
 from .. import output
 from ..completion import candidates
-from ..enable import planning, reached, readiness, switch, trial, trial_record, uses
+from ..enable import enabled, planning, reached, readiness, switch, trial, trial_record, uses
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed, need_root
-from ..host import enabled, pam_blocks, sshd
+from ..host import pam_blocks, sshd
 from ..session import Session, pass_session
 from .outcome import ChangesLogins
 

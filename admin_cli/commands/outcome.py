@@ -19,10 +19,10 @@ from pam_totp.stack import pam_stack
 from pam_totp.system.errors import PamTotpError
 
 from ..doctor.facts import SSHD, CannotTell, Facts
-from ..doctor.verdicts import OFF, ON, UNCLEAR, Verdict, verdict
-from ..enable import switch, trial_record
+from ..doctor.service_state import OFF, ON, UNCLEAR, ServiceState, state_of
+from ..enable import enabled, switch, trial_record
 from ..errors import CommandFailed, NotRoot
-from ..host import enabled, files, sshd
+from ..host import files, sshd
 from ..session import Session
 
 ALWAYS = ("sshd", "sudo")
@@ -87,7 +87,7 @@ def _who_asks(facts: Facts, changed: set[str]) -> Iterator[str]:
         service = facts.service(name)
         if not service.text and service.problem is None:
             continue  # it has no file
-        found = verdict(facts, service)
+        found = state_of(facts, service)
         if found.state in states:
             states[found.state].append(name)
         elif found.state == UNCLEAR:
@@ -102,7 +102,7 @@ def _who_asks(facts: Facts, changed: set[str]) -> Iterator[str]:
     yield from (f"now: {remark}" for remark in remarks)
 
 
-def _about_keys(found: Verdict) -> Iterator[str]:
+def _about_keys(found: ServiceState) -> Iterator[str]:
     try:
         sshd.check()
     except CommandFailed as error:

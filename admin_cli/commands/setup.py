@@ -12,10 +12,10 @@ from pam_totp.system import config, disks, lock_file, trusted_files
 from pam_totp.system.config_values import split_store_url
 
 from .. import output
+from .. import selftest as selftest_chain
 from ..doctor import store_room
 from ..enable.switch import keep_missing_spares
 from ..errors import CheckSaysNo, CommandFailed, need_root
-from ..host import selftest as selftest_chain
 from ..session import Session, pass_session
 from .arguments import json_option
 

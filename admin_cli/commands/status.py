@@ -14,11 +14,11 @@ from pam_totp.system.errors import PamTotpError
 from .. import output
 from ..completion import candidates
 from ..doctor.facts import CannotTell, Facts
-from ..doctor.verdicts import OFF, ON, verdict
+from ..doctor.service_state import OFF, ON, state_of
 from ..enable import planning, trial_record
 from ..errors import CheckSaysNo, need_root
 from ..host import directory, pam_file
-from ..host.services import Service
+from ..host.services import PamService
 from ..session import Session, pass_session
 from .arguments import json_option
 
@@ -72,7 +72,7 @@ def _services(facts: Facts) -> list[str]:
 
 def _service(facts: Facts, name: str) -> dict[str, object]:
     service = facts.service(name)
-    found = verdict(facts, service)
+    found = state_of(facts, service)
     return {
         "service": name,
         "state": found.state,
@@ -84,7 +84,7 @@ def _service(facts: Facts, name: str) -> dict[str, object]:
     }
 
 
-def _is_managed(facts: Facts, service: Service) -> bool:
+def _is_managed(facts: Facts, service: PamService) -> bool:
     """Tell whether enable wrote what asks; it may stand in a file that this one includes."""
     if pam_file.is_managed(service.text):
         return True

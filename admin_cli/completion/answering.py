@@ -58,7 +58,7 @@ def answer(command: click.Command, shell: str, arguments: Sequence[str]) -> list
     return [WORDS, *(_described(prefix, item) for item in items)]
 
 
-def _answer_to_bash(command: click.Command, line: bash_line.Line) -> list[str]:
+def _answer_to_bash(command: click.Command, line: bash_line.TypedLine) -> list[str]:
     if line.is_redirection:
         return [FILES]
     before, incomplete = line.words[1:-1], line.words[-1]

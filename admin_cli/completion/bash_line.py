@@ -15,7 +15,7 @@ _PLAIN = frozenset("_./:=@%+,-")
 _UNSAFE_IN = {"'": "'", '"': '$`"\\!'}
 
 
-class Line(NamedTuple):
+class TypedLine(NamedTuple):
     """A command up to the cursor; the last word is the one that is typed, and may be empty."""
 
     words: list[str]  # without their quotes
@@ -33,7 +33,7 @@ class Line(NamedTuple):
         return "".join(c if c.isalnum() or c in _PLAIN else f"\\{c}" for c in rest)
 
 
-def parse(text: str, word_breaks: str) -> Line:
+def parse(text: str, word_breaks: str) -> TypedLine:
     """Part ``text`` as bash does; ``word_breaks`` is COMP_WORDBREAKS, where readline parts it."""
     words, word, kept, kept_outside, quote = [], "", "", "", ""
     in_word = is_redirection = False
@@ -69,4 +69,4 @@ def parse(text: str, word_breaks: str) -> Line:
             word += character
             if character in word_breaks:
                 kept = word
-    return Line([*words, word], kept, quote, is_redirection)
+    return TypedLine([*words, word], kept, quote, is_redirection)

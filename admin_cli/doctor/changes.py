@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from pam_totp.system.errors import PamTotpError
 
-from ..enable import blocks, planning, spares, sshd_files, trial_record
+from ..enable import blocks, enabled, planning, spares, sshd_files, trial_record
 from ..errors import CommandFailed
-from ..host import enabled, sshd
+from ..host import sshd
 from ..host.sshd import process as sshd_process
 from .facts import SSHD, CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check

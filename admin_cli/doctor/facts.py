@@ -18,6 +18,7 @@ from pam_totp.core.users import UserRecord
 from pam_totp.login import decision
 from pam_totp.stack.pam_lines import Line
 from pam_totp.stack.pam_stack import Judgement
+from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.store.sqlite.reserve import Shortage
 from pam_totp.system import config
 from pam_totp.system.config import Config
@@ -26,11 +27,11 @@ from pam_totp.system.errors import PamTotpError, Unavailable
 
 from .. import policy
 from ..access import becoming_root
-from ..access.becoming_root import Judge, Machine, Plan
-from ..access.becoming_root import Policy as AccessPolicy
+from ..access.becoming_root import Judge, LoginRules, Machine, Plan
+from ..enable import enabled
 from ..errors import CommandFailed
-from ..host import accounts, enabled, programs, sshd, sudoers, units
-from ..host.services import LOGINS, NATIVE, PAM_PYTHON, Service, read_service, read_services
+from ..host import accounts, programs, sshd, sudoers, units
+from ..host.services import LOGINS, PamService, read_service, read_services
 from ..host.sshd import process as sshd_process
 from ..host.units import Properties
 from ..session import Session
@@ -162,7 +163,7 @@ class Facts:
             sudo = sudoers.Sudo()
         named = (user for rule in sudo.rules for user in rule.users if user[:1] not in "%#+")
         entries = accounts.everybody(("root", *records, *named))
-        policy = AccessPolicy(records, self.group_rules, self.config, self.now)
+        policy = LoginRules(records, self.group_rules, self.config, self.now)
         return Machine(entries, accounts.read_shadow(), sudo, policy)
 
     def judge(self, machine: Machine | None = None) -> Judge:
@@ -191,7 +192,7 @@ class Facts:
             return {}
 
     @cached_property
-    def services(self) -> dict[str, Service]:
+    def services(self) -> dict[str, PamService]:
         """Every PAM service with a file, by name."""
         services = read_services()
         if SSHD in services and services[SSHD].lines and self.keys_come_first:
@@ -208,7 +209,7 @@ class Facts:
         except CommandFailed:
             return False  # another check reports it
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str) -> PamService:
         return self.services.get(name) or read_service(name)
 
     def has_service(self, name: str) -> bool:
@@ -223,7 +224,7 @@ class Facts:
         return any(service.asks for service in self.services.values())
 
     @property
-    def judged(self) -> Iterator[tuple[Service, Judgement]]:
+    def judged(self) -> Iterator[tuple[PamService, Judgement]]:
         """The services with lines of ours, and what these come to.
 
         Without files that others include, and without those that have no auth line of their own.
@@ -245,7 +246,7 @@ class Facts:
     def hosts(self) -> set[str]:
         """The PAM modules that the lines of ours name; what they were, where a line is gone."""
         found = {line.module_name for line in self.lines}
-        return found | ({NATIVE} if self.remembered else set())
+        return found | ({NATIVE_MODULE} if self.remembered else set())
 
     def hosts_of(self, service: str) -> set[str]:
         return {line.module_name for line in self.service(service).lines}
@@ -253,7 +254,7 @@ class Facts:
     @property
     def hooks(self) -> set[str]:
         """The files that lines with pam_python name."""
-        return {line.arguments[0] for line in self.lines if line.module_name == PAM_PYTHON}
+        return {line.arguments[0] for line in self.lines if line.module_name == PAM_PYTHON_MODULE}
 
     @property
     def key_path(self) -> str:

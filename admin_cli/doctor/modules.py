@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pam_totp.stack import pam_dispatch, pam_stack
-from pam_totp.stack.pam_dispatch import Stack, State
+from pam_totp.stack.pam_dispatch import Entry, Stack
 from pam_totp.stack.pam_lines import Line, NotUnderstood
+from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.system import reinstalling
 
-from ..host.services import path_of
+from ..host.services import path_of, shown
 from . import spelling
 from .facts import Facts, module_path
 from .finding import WRONG, Found, check
@@ -32,7 +33,7 @@ def module_gone(facts: Facts) -> Iterator[Found]:
             if entry.begins_substack or module_path(line.module) is not None:
                 continue
             if entry.actions["module_unknown"] in _DENIES and not _is_ours(line):
-                yield f"{name}: {_shown(line)}, which is not installed", _how_to_get(line)
+                yield f"{name}: {shown(line)}, which is not installed", _how_to_get(line)
 
 
 @check("pam-account", WRONG, "nobody gets in, whatever password and code they give")
@@ -42,7 +43,7 @@ def account(facts: Facts) -> Iterator[Found]:
             lines = (e.line for e in stack.entries if e.line.module_name == _ALWAYS_DENY)
             yield (
                 f"{name}: its {kind} lines deny everybody",
-                f"look at: {', '.join(_shown(line) for line in lines) or path_of(name)}",
+                f"look at: {', '.join(shown(line) for line in lines) or path_of(name)}",
             )
 
 
@@ -71,20 +72,12 @@ def _stacks(facts: Facts) -> Iterator[tuple[str, str, Stack]]:
 
 def _can_succeed(stack: Stack) -> bool:
     """Tell whether any results of the modules let somebody in; one that is gone has only one."""
-    states, seen = [State()], set()
-    while states:
-        state = states.pop()
-        if state in seen:
-            continue
-        seen.add(state)
-        if state.at >= len(stack.entries):
-            if state.granted:
-                return True
-            continue
-        entry = stack.entries[state.at]
-        for code in _codes(entry.line):
-            states.append(pam_dispatch.after(stack.entries, state, code))
-    return False
+
+    def codes(entry: Entry) -> Iterable[str]:
+        return _codes(entry.line)
+
+    reached = pam_dispatch.ways(stack, None, codes, lambda *_: None)
+    return any(state.at >= len(stack.entries) and state.granted for state, _ in reached)
 
 
 def _codes(line: Line) -> tuple[str, ...]:
@@ -94,11 +87,7 @@ def _codes(line: Line) -> tuple[str, ...]:
 
 
 def _is_ours(line: Line) -> bool:
-    return line.module_name in ("pam_totp.so", "pam_python.so")  # see module, pam-python
-
-
-def _shown(line: Line) -> str:
-    return f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
+    return line.module_name in (NATIVE_MODULE, PAM_PYTHON_MODULE)  # see module, pam-python
 
 
 def _how_to_get(line: Line) -> str:

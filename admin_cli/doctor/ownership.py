@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterable, Iterator
 
 from pam_totp.stack import pam_stack
+from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.system import trusted_files
 from pam_totp.system.errors import InsecureFile, Unavailable
 
 from ..host import sshd
-from ..host.services import NATIVE
 from ..host.sshd import files as sshd_files
 from .facts import Facts, module_path
 from .finding import WRONG, Found, check, listed
@@ -37,7 +37,7 @@ def pam_modules(facts: Facts) -> Iterator[Found]:
     path = module_path("pam_unix.so")
     if path is not None and (facts.any_asks or facts.remembered):
         modules = _in(os.path.dirname(path))
-        yield from _written_by_others(m for m in modules if os.path.basename(m) != NATIVE)
+        yield from _written_by_others(m for m in modules if os.path.basename(m) != NATIVE_MODULE)
 
 
 @check("sshd-files", WRONG, _WHY)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
-from pam_totp.stack.pam_dispatch import Stack, State
+from pam_totp.stack.pam_dispatch import Entry, Stack
 from pam_totp.stack.pam_lines import Line, NotUnderstood
+from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.system import config
 from pam_totp.system.errors import PamTotpError
 
-from ..host import enabled, login_programs, pam_blocks, pam_file
-from ..host.services import LOGINS, NATIVE, PAM_PYTHON, Service, arguments_of, path_of
+from ..enable import enabled
+from ..host import login_programs, pam_blocks, pam_file
+from ..host.services import LOGINS, PamService, arguments_of, path_of, shown
 from . import spelling
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
@@ -47,7 +49,7 @@ def missing(facts: Facts) -> Iterator[Found]:
         what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
         misspelled = next(spelling.misspelled(service.text), None)
         if misspelled is not None and not service.lines:
-            what = f"line {misspelled.number} names {misspelled.module} in place of {NATIVE}"
+            what = f"line {misspelled.number} names {misspelled.module} in place of {NATIVE_MODULE}"
             yield f"{service.path}: {what}", spelling.fix_of(service.path, misspelled)
             continue
         if service.lines:
@@ -73,7 +75,7 @@ def bypasses(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         for line in judgement.bypasses:
             yield (
-                f"{service.name}: {_shown(line)} can end it all with success, without a code",
+                f"{service.name}: {shown(line)} can end it all with success, without a code",
                 _enable_anew(facts, service, line),
             )
 
@@ -83,7 +85,7 @@ def before_password(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         for line in judgement.before_password:
             yield (
-                f"{service.name}: {_shown(line)} asks for the code before the password",
+                f"{service.name}: {shown(line)} asks for the code before the password",
                 _enable_anew(facts, service, line),
             )
 
@@ -93,7 +95,7 @@ def after_wrong_password(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         for line in judgement.after_wrong_password:
             yield (
-                f"{service.name}: {_shown(line)} asks for the code after a wrong password too",
+                f"{service.name}: {shown(line)} asks for the code after a wrong password too",
                 _enable_anew(facts, service, line),
             )
 
@@ -103,7 +105,7 @@ def without_password(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         for line in judgement.without_password:
             yield (
-                f"{service.name}: after {_shown(line)} no password is needed",
+                f"{service.name}: after {shown(line)} no password is needed",
                 _enable_anew(facts, service, line),
             )
 
@@ -113,7 +115,7 @@ def bad_jumps(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         for line in judgement.bad_jumps:
             yield (
-                f"{service.name}: {_shown(line)} can jump beyond the last line",
+                f"{service.name}: {shown(line)} can jump beyond the last line",
                 f"edit {path_of(line.file)}: let that line jump over fewer lines, or remove it",
             )
 
@@ -123,7 +125,7 @@ def other_code(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.needs_other_code:
             for line in judgement.other_codes:
-                yield f"{service.name}: {_shown(line)} asks for a code too", _without(line)
+                yield f"{service.name}: {shown(line)} asks for a code too", _without(line)
 
 
 @check("pam-other-code-optional", NOTE, "users with a code there give two codes")
@@ -131,7 +133,7 @@ def other_code_optional(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.asks and not judgement.needs_other_code:
             for line in judgement.other_codes:
-                yield f"{service.name}: {_shown(line)} may ask for a code", _without(line)
+                yield f"{service.name}: {shown(line)} may ask for a code", _without(line)
 
 
 @check("pam-dead-end", WRONG, "nobody gets in, whatever password and code they give")
@@ -154,8 +156,8 @@ def asked_twice(facts: Facts) -> Iterator[Found]:
             fix = "take one of them out"
             if len({line.file for line in asking}) > 1:
                 fix += "; pam-auth-update's with: pam-auth-update --disable totp"
-            shown = " and ".join(_shown(line) for line in asking)
-            yield f"{service.name}: {shown} ask for a code", fix
+            lines = " and ".join(shown(line) for line in asking)
+            yield f"{service.name}: {lines} ask for a code", fix
 
 
 @check("pam-exempt", NOTE, "who is exempt, or skipped while not enrolled, is denied there")
@@ -206,8 +208,8 @@ def out_of_step(facts: Facts) -> Iterator[Found]:
 def python_elsewhere(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
         for line in service.lines:
-            if line.module_name == PAM_PYTHON and service.name not in PAM_PYTHON_IS_SAFE_IN:
-                yield f"{service.name}: {_shown(line)}", "put pam_totp.so in its place"
+            if line.module_name == PAM_PYTHON_MODULE and service.name not in PAM_PYTHON_IS_SAFE_IN:
+                yield f"{service.name}: {shown(line)}", "put pam_totp.so in its place"
 
 
 @check("other-logins", NOTE, "whoever knows a password gets in there with that alone")
@@ -248,39 +250,32 @@ def nothing_enabled(facts: Facts) -> Iterator[Found]:
     yield "no service asks for a code", f"run: {enable}"
 
 
-def _has_key_lines_alone(service: Service) -> bool:
+def _has_key_lines_alone(service: PamService) -> bool:
     return service.judgement is not None and bool(service.judgement.key_lines_alone)
 
 
-def _mentions_us(service: Service) -> bool:
+def _mentions_us(service: PamService) -> bool:
     active = (line.split("#")[0] for line in service.text.splitlines())
     return any("pam_totp" in line for line in active)
 
 
 def _asked_on_one_way(stack: Stack) -> tuple[Line, ...]:
     """Return two lines that both ask for a code on a way through ``stack`` that grants."""
-    states: list[tuple[State, tuple[int, ...]]] = [(State(), ())]
-    seen = set()
-    while states:
-        state, asked = states.pop()
-        if (state, asked) in seen:
-            continue
-        seen.add((state, asked))
-        if state.at >= len(stack.entries):
-            if state.granted and len(asked) == 2:
-                return tuple(stack.entries[at].line for at in asked)
-            continue
-        entry = stack.entries[state.at]
-        codes: tuple[str, ...] = ("success", "ignore", "auth_err")
-        if not entry.begins_substack and pam_ways.asks_for_a_code(entry.line):
-            codes, asked = ("success",), (*asked, state.at)[-2:]
-        for code in codes:
-            states.append((pam_dispatch.after(stack.entries, state, code), asked))
+
+    def asks(entry: Entry) -> bool:
+        return not entry.begins_substack and pam_ways.asks_for_a_code(entry.line)
+
+    def codes(entry: Entry) -> Iterable[str]:
+        return ("success",) if asks(entry) else ("success", "ignore", "auth_err")
+
+    def learn(asked: tuple[int, ...], at: int, _following: int, _code: str) -> tuple[int, ...]:
+        return (*asked, at)[-2:] if asks(stack.entries[at]) else asked
+
+    nothing: tuple[int, ...] = ()
+    for state, asked in pam_dispatch.ways(stack, nothing, codes, learn):
+        if state.at >= len(stack.entries) and state.granted and len(asked) == 2:
+            return tuple(stack.entries[at].line for at in asked)
     return ()
-
-
-def _shown(line: Line) -> str:
-    return f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
 
 
 def _enable_again(facts: Facts, name: str) -> str:
@@ -292,7 +287,7 @@ def _without(line: Line) -> str:
     return f"remove that line from {path_of(line.file)} once all its users are enrolled here"
 
 
-def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
+def _enable_anew(facts: Facts, service: PamService, line: Line) -> str:
     """What mends a stack: ours is written anew; in another's, the line has to be seen to."""
     if pam_file.is_managed(service.text):
         again = _enable_again(facts, service.name)
@@ -311,7 +306,7 @@ def _enable_anew(facts: Facts, service: Service, line: Line) -> str:
     return f"take the pam_totp line out of {file}; then {again}"
 
 
-def _can_be_enabled(service: Service, instead: str = "") -> bool:
+def _can_be_enabled(service: PamService, instead: str = "") -> bool:
     """Whether enable takes the file, with ``instead`` in place of the first of our lines."""
     lines = service.text.splitlines()
     for line in service.lines:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..host import daily_doctor
+from ..host import doctor_timer
 from .facts import Facts
 from .finding import NOTE, Found, check
 
 
 @check("doctor-timer", NOTE, "an update can take the code away, and nobody would notice")
-def doctor_timer(facts: Facts) -> Iterator[Found]:
-    if facts.hosts and daily_doctor.is_off():
-        yield f"{daily_doctor.TIMER} does not run", daily_doctor.switch_on()
+def timer(facts: Facts) -> Iterator[Found]:
+    if facts.hosts and doctor_timer.is_off():
+        yield f"{doctor_timer.TIMER} does not run", doctor_timer.how_to_start()
 
 
-CHECKS = (doctor_timer,)
+CHECKS = (timer,)

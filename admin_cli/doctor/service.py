@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from pam_totp.service import sandbox
 from pam_totp.service.wire import SOCKET
+from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.system.reinstalling import missing_module_hint, reinstall_hint
 
 from ..host import listeners, programs, units
@@ -18,7 +19,6 @@ from .facts import SOCKET_UNIT, WORKER, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
 
 PYTHON = "/usr/bin/python3"
-NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 TIMEOUT = 20  # seconds
 _DENIED = "every login that needs a code is denied"
 _REINSTALL = "run: apt-get install --reinstall libpam-python"
@@ -43,11 +43,14 @@ import pam_totp.login.flow, pam_totp.service.server, pam_totp.store.sqlite.store
 
 @check("module", WRONG, f"libpam cannot load it: {_DENIED}")
 def module(facts: Facts) -> Iterator[Found]:
-    if NATIVE not in facts.hosts:
+    if NATIVE_MODULE not in facts.hosts:
         return
-    path = module_path(NATIVE)
+    path = module_path(NATIVE_MODULE)
     if path is None:
-        yield f"{NATIVE} is not among the PAM modules, but PAM files name it", reinstall_hint()
+        yield (
+            f"{NATIVE_MODULE} is not among the PAM modules, but PAM files name it",
+            reinstall_hint(),
+        )
         return
     problem = _does_not_load(path)
     if problem:
@@ -57,7 +60,7 @@ def module(facts: Facts) -> Iterator[Found]:
 @check("worker", WRONG, f"it decides about codes: {_DENIED}")
 def worker(facts: Facts) -> Iterator[Found]:
     """Start it as the module does, with a login that is broken off; then load the rest."""
-    if NATIVE not in facts.hosts:
+    if NATIVE_MODULE not in facts.hosts:
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
@@ -75,12 +78,12 @@ def worker(facts: Facts) -> Iterator[Found]:
 
 @check("pam-python", WRONG, f"libpam cannot load it, or the hook in it: {_DENIED}")
 def pam_python(facts: Facts) -> Iterator[Found]:
-    if PAM_PYTHON not in facts.hosts:
+    if PAM_PYTHON_MODULE not in facts.hosts:
         return
-    path = module_path(PAM_PYTHON)
+    path = module_path(PAM_PYTHON_MODULE)
     if path is None:
         yield (
-            f"{PAM_PYTHON} is not installed, but PAM files name it",
+            f"{PAM_PYTHON_MODULE} is not installed, but PAM files name it",
             "run: apt-get install libpam-python; or put pam_totp.so in its place",
         )
         return
@@ -149,7 +152,7 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
     "until it is mended, each login starts a worker of its own",
 )
 def service(facts: Facts) -> Iterator[Found]:
-    if not facts.has_systemd or NATIVE not in facts.hosts:
+    if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:
         return
     for unit, states in facts.units.items():
         if states.get("LoadState") == "not-found":
@@ -169,7 +172,7 @@ def service(facts: Facts) -> Iterator[Found]:
 
 @check("service-off", NOTE, "each login starts a worker of its own, which takes a moment longer")
 def service_off(facts: Facts) -> Iterator[Found]:
-    if NATIVE not in facts.hosts or is_listening():
+    if NATIVE_MODULE not in facts.hosts or is_listening():
         return
     if not facts.has_systemd:
         yield "no worker listens", f"have it started at boot: {WORKER} --listen"
@@ -180,7 +183,7 @@ def service_off(facts: Facts) -> Iterator[Found]:
 
 @check("service-at-boot", NOTE, "after the next boot, each login starts a worker of its own")
 def service_at_boot(facts: Facts) -> Iterator[Found]:
-    if not facts.has_systemd or NATIVE not in facts.hosts:
+    if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:
         return
     states = facts.units[SOCKET_UNIT]
     is_off = states.get("UnitFileState") == "disabled" or units.is_masked(states)
@@ -191,7 +194,7 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
 
 @check("name-service", NOTE, "each login starts a worker of its own, without a sandbox")
 def name_service(facts: Facts) -> Iterator[Found]:
-    if not facts.has_systemd or NATIVE not in facts.hosts:
+    if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:
         return
     environment = facts.units["pam_totp.service"].get("Environment", "").split()
     bound = (value.partition("=") for value in environment)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..host.services import NATIVE
+from pam_totp.stack.pam_ways import NATIVE_MODULE
+
 from .facts import module_path
 
 _AUTH_LINE = re.compile(r"\s*-?auth\s")
@@ -24,13 +25,13 @@ def misspelled(text: str) -> Iterator[Misspelled]:
         if not _AUTH_LINE.match(line):
             continue
         for word in _WORD.findall(line.partition("#")[0]):
-            if word != NATIVE and _is_a_slip(word) and module_path(word) is None:
+            if word != NATIVE_MODULE and _is_a_slip(word) and module_path(word) is None:
                 yield Misspelled(number, word)
 
 
 def fix_of(path: str, wrong: Misspelled) -> str:
     name = wrong.module.replace(".", r"\.")
-    return f"run: sed -i '{wrong.number}s/{name}/{NATIVE}/' {path}"
+    return f"run: sed -i '{wrong.number}s/{name}/{NATIVE_MODULE}/' {path}"
 
 
 def _is_a_slip(word: str) -> bool:
@@ -38,7 +39,7 @@ def _is_a_slip(word: str) -> bool:
 
     More would take pam_otpw.so and pam_oath.so for ours.
     """
-    given, right = (name.removesuffix(".so") for name in (word.lower(), NATIVE))
+    given, right = (name.removesuffix(".so") for name in (word.lower(), NATIVE_MODULE))
     for _ in ("the beginning", "the end"):
         while given and right and given[0] == right[0]:
             given, right = given[1:], right[1:]

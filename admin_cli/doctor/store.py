@@ -7,11 +7,13 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator
 
+from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.store import sealing
 from pam_totp.system import config, disks, trusted_files
 from pam_totp.system.errors import InsecureFile, Unavailable
 
-from ..host import enabled, files
+from ..enable import enabled
+from ..host import files
 from . import store_room
 from .facts import PROGRAMS, CannotTell, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
@@ -245,7 +247,7 @@ def _programs() -> Iterator[str]:
     for folder, _, names in os.walk(PROGRAMS):
         yield folder
         yield from (os.path.join(folder, name) for name in names)
-    module = module_path("pam_totp.so")
+    module = module_path(NATIVE_MODULE)
     if module:
         yield module
 

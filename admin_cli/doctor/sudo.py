@@ -11,13 +11,13 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 
+from pam_totp.stack.pam_ways import PAM_PYTHON_MODULE
 from pam_totp.system import disks
 
 from ..access import becoming_root
 from ..host import accounts, directory, programs, sudoers
 from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
-from .service import PAM_PYTHON
 
 SUDOERS = sudoers.MAIN
 SERVICES = ("sudo", "sudo-i")
@@ -195,7 +195,7 @@ def prompt(facts: Facts) -> Iterator[Found]:
 
 @check("sudo-path", WRONG, "pam_python.so loads what the caller's PATH leads to: anybody is root")
 def secure_path(facts: Facts) -> Iterator[Found]:
-    if not any(PAM_PYTHON in facts.hosts_of(service) for service in SERVICES):
+    if not any(PAM_PYTHON_MODULE in facts.hosts_of(service) for service in SERVICES):
         return
     mend = "put pam_totp.so in its place; or set secure_path, with /usr/bin in it: visudo"
     paths = [value for option, value in _defaults(facts) if option == "secure_path"]

@@ -1,6 +1,7 @@
 """Codes for a service, on and off, without locking anybody out.
 
 uses.py          whether somebody has used a code since
+enabled.py       which services are on, so that one that is lost is noticed
 readiness.py     what has to be in order first
 reached.py       which other services read the changed lines
 planning.py      which files change, and into what

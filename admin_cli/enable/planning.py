@@ -11,9 +11,9 @@ from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
 from ..errors import CommandFailed
-from ..host import enabled, files, login_programs, pam_file, sshd
+from ..host import files, login_programs, pam_file, sshd
 from ..host.services import path_of, read_service
-from . import blocks
+from . import blocks, enabled
 from .trial import Change
 from .trial_record import SERVICE
 

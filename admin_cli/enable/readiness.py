@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pam_totp.system import config
 from pam_totp.system.reinstalling import reinstall_hint
 
-from .. import output
+from .. import output, selftest
 from ..access import becoming_root, shut_out
 from ..access.becoming_root import Standing
 from ..errors import CheckSaysNo, CommandFailed
-from ..host import selftest, sshd
+from ..host import sshd
 from ..session import Session
 from . import planning
 
@@ -33,7 +33,7 @@ def check(
         problems = store.check()
     if problems:
         raise CommandFailed("; ".join(problems), "restore the store from a backup")
-    if selftest.default_host() != selftest.NATIVE:
+    if selftest.default_host() != selftest.NATIVE_WAY:
         raise CommandFailed("pam_totp.so is not installed", reinstall_hint())
     if planning.SSHD in services:
         sshd.check()
@@ -100,7 +100,7 @@ def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:
 
 
 def _check_chain() -> None:
-    failed = [check for check in selftest.run(selftest.NATIVE) if not check.passed]
+    failed = [check for check in selftest.run(selftest.NATIVE_WAY) if not check.passed]
     if failed:
         raise CommandFailed(
             f"selftest: {failed[0].name}: {failed[0].detail or 'no output'}",

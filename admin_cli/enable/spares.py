@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..errors import CommandFailed
-from ..host import enabled, files
-from . import blocks, sshd_files
+from ..host import files
+from . import blocks, enabled, sshd_files
 
 
 class Spare(NamedTuple):

@@ -11,9 +11,9 @@ from pam_totp.system.errors import PamTotpError
 
 from .. import output
 from ..errors import CommandFailed, error_in_words, os_error_in_words
-from ..host import enabled, files, sshd
+from ..host import files, sshd
 from ..session import Session
-from . import arming, planning, readiness, spares, sshd_files, trial, trial_record
+from . import arming, enabled, planning, readiness, spares, sshd_files, trial, trial_record
 from .trial import Change
 from .trial_record import ChangedFile, Trial
 

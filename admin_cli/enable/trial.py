@@ -27,8 +27,8 @@ from pam_totp.system.errors import PamTotpError
 
 from .. import output
 from ..errors import CommandFailed, os_error_in_words
-from ..host import enabled, files, sshd
-from . import blocks, spares, sshd_files, trial_record
+from ..host import files, sshd
+from . import blocks, enabled, spares, sshd_files, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"

@@ -11,10 +11,8 @@ services.py        the PAM services, and what each does about codes
 pam_file.py        the code in a PAM file, put in after the password step
 pam_blocks.py      our lines in a PAM file, and how they come out
 pam_copy.py        a password step copied into them
-enabled.py         which services totpctl has switched on
 units.py           what systemd says of units
-daily_doctor.py    whether doctor runs every day
+doctor_timer.py    whether doctor's timer runs
 listeners.py       which processes listen on a Unix socket
-selftest.py        the installed chain, tried through libpam
 sshd/              what sshd has in force, which line put it there, and a reload
 """

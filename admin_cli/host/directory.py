@@ -24,7 +24,7 @@ HANGS = "the directory does not answer in time"
 SLOW = f"the directory was asked for {SECONDS:.0f} s, and not everything was answered"
 
 
-class Group(NamedTuple):
+class GroupEntry(NamedTuple):
     """One line of group(5)."""
 
     name: str
@@ -46,7 +46,7 @@ class _Directory:
         self.groups_first = membership.files_come_first(b"group", b"initgroups")
         # Not as struct_passwd: Python 3.11 complains of those that are left when it ends.
         self.people: dict[str, _Fields] = {}
-        self.groups: dict[str, Group] = {}
+        self.groups: dict[str, GroupEntry] = {}
         self.groups_of: dict[str, set[int]] = {}  # by each line of a group: a name may have several
         for entry in _people(membership.lines_of(PASSWD_FILE)):
             self.people.setdefault(entry.pw_name, tuple(entry))
@@ -143,7 +143,7 @@ def person_of_uid(uid: int) -> pwd.struct_passwd | None:
     return next(local, None) or next(_people(known.lines("passwd", str(uid))), None)
 
 
-def groups() -> Iterator[Group]:
+def groups() -> Iterator[GroupEntry]:
     """Yield every group that the machine lists, the file's first."""
     known = _directory()
     if known.groups_first:
@@ -153,7 +153,7 @@ def groups() -> Iterator[Group]:
         yield from known.groups.values()
 
 
-def group(name: str) -> Group | None:
+def group(name: str) -> GroupEntry | None:
     """Return the group ``name``, as the directory writes it; None if none is known."""
     known = _directory()
     if known.groups_first and name in known.groups:
@@ -213,11 +213,11 @@ def _people(lines: Iterable[bytes]) -> Iterator[pwd.struct_passwd]:
             yield pwd.struct_passwd((name, password, int(uid), int(gid), gecos, home, shell))
 
 
-def _groups(lines: Iterable[bytes]) -> Iterator[Group]:
+def _groups(lines: Iterable[bytes]) -> Iterator[GroupEntry]:
     for fields in _fields(lines, 4):
         if fields[2].isdigit():
             members = tuple(os.fsdecode(name) for name in fields[3].split(b",") if name)
-            yield Group(os.fsdecode(fields[0]), int(fields[2]), members)
+            yield GroupEntry(os.fsdecode(fields[0]), int(fields[2]), members)
 
 
 def _fields(lines: Iterable[bytes], number: int) -> Iterator[list[bytes]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pam_totp.stack import pam_stack, pam_ways
 from pam_totp.stack.pam_lines import Line, NotUnderstood
+from pam_totp.stack.pam_ways import PAM_PYTHON_MODULE
 from pam_totp.system.config import Arguments, parse_arguments
 
 # What begins a session, or gives other rights. cron and at run what was set up before.
@@ -16,7 +17,6 @@ LOGINS = (
     *("remote", "rlogin", "gdm-fingerprint", "gdm-password", "gdm-smartcard", "kde", "lightdm"),
     *("lxdm", "sddm", "xdm", "xrdp-sesman", "cockpit", "webmin", "proftpd", "vsftpd"),
 )
-NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 # Copies of a file. libpam would take them, but no program asks for them; ~ is no part of a name.
 _NO_SERVICE = (
@@ -26,7 +26,7 @@ _NO_SERVICE = (
 _SELFTEST = "pam_totp-selftest."
 
 
-class Service(NamedTuple):
+class PamService(NamedTuple):
     """One PAM file. ``lines``: ours that its auth stack comes to. ``judgement``: where it has any.
 
     ``problem``: why the stack is not understood; then there are neither lines nor judgement.
@@ -56,7 +56,7 @@ class Service(NamedTuple):
         return self.judgement.hosts if self.judgement is not None else ()
 
 
-def read_services() -> dict[str, Service]:
+def read_services() -> dict[str, PamService]:
     """Return every service that has a file; parts that others include are among them."""
     names = set()
     for folder in pam_stack.PAM_FOLDERS:
@@ -67,7 +67,7 @@ def read_services() -> dict[str, Service]:
     return {name: read_service(name) for name in sorted(names) if _is_service(name)}
 
 
-def read_service(name: str, *, key: bool = False) -> Service:
+def read_service(name: str, *, key: bool = False) -> PamService:
     """Return what a service does; ``key``: sshd asks PAM only about those whose key it accepted."""
     text = ""
     try:
@@ -76,10 +76,10 @@ def read_service(name: str, *, key: bool = False) -> Service:
         ours = tuple(e.line for e in stack.entries if pam_ways.runs_the_hook(e.line))
         judgement = pam_stack.judge(stack, key=key) if ours else None
     except NotUnderstood as error:
-        return Service(name, text, problem=error)
+        return PamService(name, text, problem=error)
     parts = {entry.line.file for entry in stack.entries} - {name}
     own = stack.file == stack.service
-    return Service(name, text, ours, judgement, tuple(sorted(parts)), authenticates=own)
+    return PamService(name, text, ours, judgement, tuple(sorted(parts)), authenticates=own)
 
 
 def path_of(name: str) -> str:
@@ -88,7 +88,12 @@ def path_of(name: str) -> str:
 
 def arguments_of(line: Line) -> Arguments:
     """Return what our arguments mean, without the script's path that pam_python has first."""
-    return parse_arguments(line.arguments[line.module_name == PAM_PYTHON :])
+    return parse_arguments(line.arguments[line.module_name == PAM_PYTHON_MODULE :])
+
+
+def shown(line: Line) -> str:
+    """Name the place of ``line``, its control and its module."""
+    return f"{path_of(line.file)}:{line.number} ({line.control} {line.module_name})"
 
 
 def _is_service(name: str) -> bool:

@@ -10,7 +10,10 @@ from .pam_lines import Line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeVar
+
+    Known = TypeVar("Known")
 
 
 class Entry(NamedTuple):
@@ -46,6 +49,34 @@ class State(NamedTuple):
     def granted(self) -> bool:
         """Whether the stack, ending here, returns PAM_SUCCESS."""
         return self.success and self.impression > 0
+
+
+def ways(
+    stack: Stack,
+    known: Known,
+    codes: Callable[[Entry], Iterable[str]],
+    learn: Callable[[Known, int, int, str], Known],
+) -> Iterator[tuple[State, Known]]:
+    """Yield once each where libpam can stand, beyond the last entry too, with what is known there.
+
+    ``codes``: what an entry can return. ``learn``: what is known, which entry returned, where
+    libpam goes on, and the code: what is known then. Ways that come to the same place with the
+    same knowledge go on as one, so that there are few of them.
+    """
+    seen: set[tuple[State, Known]] = set()
+    todo = [(State(), known)]
+    while todo:
+        way = todo.pop()
+        if way in seen:
+            continue
+        seen.add(way)
+        yield way
+        state, known = way
+        if state.at >= len(stack.entries):
+            continue
+        for code in codes(stack.entries[state.at]):
+            following = after(stack.entries, state, code)
+            todo.append((following, learn(known, state.at, following.at, code)))
 
 
 def after(entries: Sequence[Entry], state: State, code: str) -> State:

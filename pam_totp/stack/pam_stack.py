@@ -123,7 +123,7 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
     ``key``: sshd runs it only for people whose key it has accepted.
     """
     asked, granted = pam_ways.walk(stack, key=key)
-    no_key = [(at, facts) for at, facts in asked if not facts.key]
+    no_key = [(at, progress) for at, progress in asked if not progress.key]
     lines = [entry.line for entry in stack.entries if not entry.begins_substack]
     asks = any(map(pam_ways.asks_for_a_code, lines))
 
@@ -134,8 +134,10 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
         asks=bool(asked),
         bypasses=named(f.blame for f in granted if not f.code and not f.root and f.blame >= 0),
         for_root=named(f.root_at for f in granted if not f.code and f.root),
-        before_password=named(at for at, facts in no_key if not facts.tried),
-        after_wrong_password=named(at for at, facts in no_key if facts.tried and not facts.passed),
+        before_password=named(at for at, progress in no_key if not progress.tried),
+        after_wrong_password=named(
+            at for at, progress in no_key if progress.tried and not progress.passed
+        ),
         without_password=named(
             f.code_at for f in granted if f.code and not (f.passed or f.key or f.root)
         ),
@@ -143,15 +145,15 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
         lets_exempt_in=_lets_in(granted, "ignore"),
         hosts=tuple(dict.fromkeys(x.module_name for x in lines if pam_ways.runs_the_hook(x))),
         bad_jumps=named(pam_ways.jumps_beyond_the_end(stack, key=key)),
-        nobody_gets_in=all(facts.code == "ignore" or facts.root for facts in granted),
+        nobody_gets_in=all(progress.code == "ignore" or progress.root for progress in granted),
         key_lines_alone=() if asks else tuple(filter(pam_ways.is_key_line, lines)),
         other_codes=tuple(x for x in lines if x.module_name in pam_ways.OTHER_CODES),
         needs_other_code=_needs_other_code(stack, key=key),
     )
 
 
-def _lets_in(granted: Iterable[pam_ways.Facts], code: str) -> bool:
-    return any((facts.passed or facts.key) and facts.code == code for facts in granted)
+def _lets_in(granted: Iterable[pam_ways.Progress], code: str) -> bool:
+    return any((progress.passed or progress.key) and progress.code == code for progress in granted)
 
 
 def _needs_other_code(stack: Stack, *, key: bool) -> bool:
@@ -172,7 +174,7 @@ def _needs_other_code(stack: Stack, *, key: bool) -> bool:
 def asks_password_of_keys(stack: Stack) -> bool:
     """Whether somebody whose key sshd has accepted needs the password as well."""
     _, granted = pam_ways.walk(stack, key=True)
-    return bool(granted) and all(facts.passed for facts in granted)
+    return bool(granted) and all(progress.passed for progress in granted)
 
 
 def proves_password(service: str, read: Read = read_pam_file, *, key: bool = False) -> bool:
@@ -184,5 +186,5 @@ def proves_password(service: str, read: Read = read_pam_file, *, key: bool = Fal
         asked, _ = pam_ways.walk(auth_stack(service, read))
     except NotUnderstood:
         return False
-    ways = [facts for _, facts in asked if key or not facts.key]
-    return bool(ways) and all(facts.proven for facts in ways)
+    ways = [progress for _, progress in asked if key or not progress.key]
+    return bool(ways) and all(progress.proven for progress in ways)

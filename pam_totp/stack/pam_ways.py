@@ -1,7 +1,6 @@
 """Every way through a stack of modules, and what has been asked and proven on each.
 
-Nothing is known of a module but its name: all that it could return is tried. Two ways that have
-come to the same place with the same facts go on as one, so that there are few of them.
+Nothing is known of a module but its name: all that it could return is tried.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NATIVE, PAM_PYTHON = "pam_totp.so", "pam_python.so"
+NATIVE_MODULE, PAM_PYTHON_MODULE = "pam_totp.so", "pam_python.so"
 ROOTOK = "pam_rootok.so"
 
 # Whose success says that the person knows the password.
@@ -98,7 +97,7 @@ _REFUSED = ("auth_err",)
 _DECIDES = ("pam_unix.so", "pam_sss.so")
 
 
-class Facts(NamedTuple):
+class Progress(NamedTuple):
     """What has happened on one way through the stack."""
 
     tried: bool = False  # a password module, or another first factor, has run
@@ -120,7 +119,9 @@ def runs_the_hook(line: Line) -> bool:
     if line.includes:
         return False
     script = line.arguments[0] if line.arguments else ""
-    return line.module_name == NATIVE or (line.module_name == PAM_PYTHON and "pam_totp" in script)
+    return line.module_name == NATIVE_MODULE or (
+        line.module_name == PAM_PYTHON_MODULE and "pam_totp" in script
+    )
 
 
 def is_key_line(line: Line) -> bool:
@@ -133,20 +134,20 @@ def asks_for_a_code(line: Line) -> bool:
 
 def walk(
     stack: Stack, *, key: bool = False, refused: frozenset[str] = frozenset()
-) -> tuple[set[tuple[int, Facts]], set[Facts]]:
-    """Return with which facts each pam_totp line is reached, and with which the stack grants.
+) -> tuple[set[tuple[int, Progress]], set[Progress]]:
+    """Return what has happened where each pam_totp line is reached, and where the stack grants.
 
     ``key``: nobody gets here whose key sshd has not accepted. The modules ``refused`` let nobody
     pass.
     """
-    asked: set[tuple[int, Facts]] = set()
-    granted: set[Facts] = set()
-    for state, facts in _reached(stack, key=key, refused=refused):
+    asked: set[tuple[int, Progress]] = set()
+    granted: set[Progress] = set()
+    for state, progress in _reached(stack, key=key, refused=refused):
         if state.at >= len(stack.entries):
             if state.granted:
-                granted.add(facts)
+                granted.add(progress)
         elif asks_for_a_code(stack.entries[state.at].line):
-            asked.add((state.at, facts))
+            asked.add((state.at, progress))
     return asked, granted
 
 
@@ -173,23 +174,14 @@ def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
 
 def _reached(
     stack: Stack, *, key: bool, refused: frozenset[str] = frozenset()
-) -> Iterator[tuple[State, Facts]]:
-    """Yield once each where libpam can stand, with the facts; beyond the last entry, too."""
-    seen: set[tuple[State, Facts]] = set()
-    todo = [(State(), Facts(key=key))]
-    while todo:
-        way = todo.pop()
-        if way in seen:
-            continue
-        seen.add(way)
-        yield way
-        state, facts = way
-        if state.at >= len(stack.entries):
-            continue
-        entry = stack.entries[state.at]
-        for code in _codes(entry, stack.service, key=key, refused=refused):
-            following = pam_dispatch.after(stack.entries, state, code)
-            todo.append((following, _learn(facts, stack, state.at, following.at, code)))
+) -> Iterator[tuple[State, Progress]]:
+    """Yield once each where libpam can stand, with what has happened; see pam_dispatch.ways."""
+    return pam_dispatch.ways(
+        stack,
+        Progress(key=key),
+        lambda entry: _codes(entry, stack.service, key=key, refused=refused),
+        lambda known, at, following, code: _learn(known, stack, at, following, code),
+    )
 
 
 def _codes(
@@ -224,26 +216,26 @@ def _can_return(line: Line, code: str, service: str) -> bool:
     return True
 
 
-def _learn(facts: Facts, stack: Stack, at: int, following: int, code: str) -> Facts:
-    """Return the facts after entry ``at`` returned ``code`` and libpam goes on at ``following``."""
+def _learn(progress: Progress, stack: Stack, at: int, following: int, code: str) -> Progress:
+    """Return what has happened once entry ``at`` returned ``code`` and ``following`` is next."""
     entry = stack.entries[at]
     if entry.begins_substack:
-        return facts
+        return progress
     line = entry.line
     if any(asks_for_a_code(e.line) for e in stack.entries[at + 1 : following]):
-        facts = facts._replace(blame=at)
+        progress = progress._replace(blame=at)
     if asks_for_a_code(line):
         if code not in ("success", "ignore"):
-            return facts._replace(blame=at)
-        if facts.code != "success":
-            return facts._replace(code=code, code_at=at)
+            return progress._replace(blame=at)
+        if progress.code != "success":
+            return progress._replace(code=code, code_at=at)
     elif code in _GRANTED and line.module_name in FIRST_FACTORS:
-        proven = facts.proven or line.module_name in PASSWORD_MODULES
-        return facts._replace(tried=True, passed=True, proven=proven)
+        proven = progress.proven or line.module_name in PASSWORD_MODULES
+        return progress._replace(tried=True, passed=True, proven=proven)
     elif line.module_name in FIRST_FACTORS:
-        return facts._replace(tried=True)
+        return progress._replace(tried=True)
     elif code == "success" and is_key_line(line):
-        return facts._replace(key=True)
+        return progress._replace(key=True)
     elif code == "success" and line.module_name == ROOTOK and stack.service in SET_UID:
-        return facts._replace(root_at=at)
-    return facts
+        return progress._replace(root_at=at)
+    return progress

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from admin_cli.access.becoming_root import Policy, in_words, ssh_obstacles
+from admin_cli.access.becoming_root import LoginRules, in_words, ssh_obstacles
 from admin_cli.host.accounts import MAYBE, YES
 from admin_cli.host.sshd.access import Ways
 from pam_totp.core import users
@@ -31,16 +31,16 @@ def _nobody_is_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("admin_cli.host.directory.group_ids", lambda entry: {entry.pw_gid})
 
 
-def why_denied(policy: Policy, entry: pwd.struct_passwd, *, password: bool) -> str:
+def why_denied(policy: LoginRules, entry: pwd.struct_passwd, *, password: bool) -> str:
     return in_words(policy.obstacles(entry, password=password))
 
 
-def why_not_by_ssh(entry: pwd.struct_passwd, ways: Ways, keys: str, policy: Policy) -> str:
+def why_not_by_ssh(entry: pwd.struct_passwd, ways: Ways, keys: str, policy: LoginRules) -> str:
     return in_words(ssh_obstacles(entry, ways, keys, policy))
 
 
-def policy(record: UserRecord | None = None, settings: Config = Config()) -> Policy:  # noqa: B008
-    return Policy({} if record is None else {"alice": record}, (), settings, NOW)
+def policy(record: UserRecord | None = None, settings: Config = Config()) -> LoginRules:  # noqa: B008
+    return LoginRules({} if record is None else {"alice": record}, (), settings, NOW)
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ CASES = [
     (
         "sudo-i",
         "printf '@include common-auth\\n' >/etc/pam.d/sudo-i; "
-        + our_python("from admin_cli.host import enabled; enabled.forget(['sudo-i'])"),
+        + our_python("from admin_cli.enable import enabled; enabled.forget(['sudo-i'])"),
         "/etc/pam.d/sudo-i does not",
     ),
     ("sudo-other-code administrators", in_sudoers("Defaults rootpw"), "sudoers says rootpw"),

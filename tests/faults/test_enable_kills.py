@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from admin_cli.enable import arming, switch, trial, trial_record
+from admin_cli.enable import arming, enabled, switch, trial, trial_record
 from admin_cli.enable.trial import Change
 from admin_cli.errors import CommandFailed
-from admin_cli.host import enabled, files, sshd
+from admin_cli.host import files, sshd
 from pam_totp.stack import pam_stack
 from tests.faults.processes import Meet
 from tests.faults.tracing import schedule, traced

@@ -192,7 +192,7 @@ def test_a_store_that_others_can_write_is_not_read(place: Place) -> None:
     ],
 )
 def test_words_are_those_of_bash(line: str, words: list[str], kept: str, quote: str) -> None:
-    assert bash_line.Line(words, kept, quote, False) == bash_line.parse(line, BREAKS)
+    assert bash_line.TypedLine(words, kept, quote, False) == bash_line.parse(line, BREAKS)
 
 
 printable = st.text(st.characters().filter(str.isprintable), min_size=1)

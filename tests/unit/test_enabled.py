@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.host import enabled, files
+from admin_cli.enable import enabled
+from admin_cli.host import files
 from pam_totp.system.errors import InsecureFile
 
 

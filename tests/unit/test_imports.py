@@ -26,6 +26,7 @@ LAYERS = {
         "host",
         "session",
         "policy",
+        "selftest",
         "access",
         "enable",
         "doctor",

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pam_totp.system import trusted_files
 from pam_totp.system.errors import PamTotpError
 
-from . import files, pam_blocks
+from ..host import files, pam_blocks
 
 PATH = "/var/lib/pam_totp/enabled.json"
 MAX_BYTES = 64 * 1024

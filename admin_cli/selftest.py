@@ -22,16 +22,17 @@ import pam_totp
 from pam_totp import store
 from pam_totp.core import otp, recovery
 from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.store import sealing
 
-from ..errors import CommandFailed
+from .errors import CommandFailed
 
 PAM_FOLDER = Path("/etc/pam.d")
 PLACES = Path("/run/pam_totp")  # where the worker's service sees and may write them too
 SERVICE_PREFIX = "pam_totp-selftest."
 HOOK = Path(pam_totp.__file__).resolve().parents[1] / "hook.py"
-NATIVE, PAM_PYTHON = "pam_totp", "pam_python"
-HOSTS = (NATIVE, PAM_PYTHON)
+NATIVE_WAY, IN_PROCESS_WAY = "pam_totp", "pam_python"  # --host
+HOSTS = (NATIVE_WAY, IN_PROCESS_WAY)
 MODULE_FOLDERS = ("usr/lib/*/security", "usr/lib64/security", "usr/lib/security")
 TIMEOUT = 60  # seconds
 PAM_SUCCESS, PAM_AUTH_ERR = 0, 7
@@ -39,7 +40,7 @@ PAM_SUCCESS, PAM_AUTH_ERR = 0, 7
 Application = Callable[[str], tuple[int | None, str]]  # an answer -> PAM code, and what was said
 
 
-class Check(NamedTuple):
+class Attempt(NamedTuple):
     name: str
     passed: bool
     detail: str
@@ -47,15 +48,15 @@ class Check(NamedTuple):
 
 def default_host() -> str:
     """Return the native host where its module is installed."""
-    found = any(any(Path("/").glob(f"{folder}/pam_totp.so")) for folder in MODULE_FOLDERS)
-    return NATIVE if found else PAM_PYTHON
+    found = any(any(Path("/").glob(f"{folder}/{NATIVE_MODULE}")) for folder in MODULE_FOLDERS)
+    return NATIVE_WAY if found else IN_PROCESS_WAY
 
 
-def run(host: str) -> list[Check]:
+def run(host: str) -> list[Attempt]:
     """Return what was tried, in order. Raises CommandFailed where it cannot be tried."""
     user = pwd.getpwuid(0).pw_name
     service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
-    application = {NATIVE: _python_pam, PAM_PYTHON: _pamtester}[host](service.name, user)
+    application = {NATIVE_WAY: _python_pam, IN_PROCESS_WAY: _pamtester}[host](service.name, user)
     _remove_leftovers()
     _make_places()
     with (
@@ -82,10 +83,10 @@ def _make_places() -> None:
 
 
 def _module(host: str) -> str:
-    if host == NATIVE:
-        return "pam_totp.so"
+    if host == NATIVE_WAY:
+        return NATIVE_MODULE
     hook = HOOK if HOOK.exists() else HOOK.parent / "pam_totp" / "hook.py"
-    return f"pam_python.so {hook}"
+    return f"{PAM_PYTHON_MODULE} {hook}"
 
 
 def _python_pam(service: str, user: str) -> Application:
@@ -172,7 +173,7 @@ def _remove_leftovers() -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _try_all(application: Application, secret: bytes, recovery_code: str) -> list[Check]:
+def _try_all(application: Application, secret: bytes, recovery_code: str) -> list[Attempt]:
     right = otp.hotp(secret, otp.time_step(int(time.time()), 30))
     wrong = f"{(int(right) + 1) % 10**6:06d}"
     return [
@@ -184,10 +185,10 @@ def _try_all(application: Application, secret: bytes, recovery_code: str) -> lis
     ]
 
 
-def _try(name: str, application: Application, answer: str, expected: int) -> Check:
+def _try(name: str, application: Application, answer: str, expected: int) -> Attempt:
     """PAM_AUTH_ERR is what a verdict gives: any other code is a fault, not a refusal."""
     code, said = application(answer)
-    return Check(name, code == expected, "" if code == expected else said)
+    return Attempt(name, code == expected, "" if code == expected else said)
 
 
 def _make_place(folder: Path, user: str, secret: bytes, recovery_code: str) -> Path:

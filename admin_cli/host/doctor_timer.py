@@ -1,4 +1,4 @@
-"""Whether doctor looks at this machine every day, and how to have it do so.
+"""The timer that has doctor look every day: whether it runs, and how to start it.
 
 Without systemd nobody can tell: cron's files are the administrator's own.
 """
@@ -23,7 +23,7 @@ def is_off() -> bool:
     return done.stdout.strip() in ("inactive", "failed")
 
 
-def switch_on() -> str:
+def how_to_start() -> str:
     """Return the commands that have the timer run: systemd enables nothing that is masked."""
     try:
         first = units.unmask(units.show([TIMER]))

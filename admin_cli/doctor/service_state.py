@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..host import pam_blocks
-from ..host.services import Service
+from ..host.services import PamService
 from . import sshd
 from .facts import SSHD, Facts
 from .finding import Finding
@@ -17,7 +17,7 @@ from .finding import Finding
 ON, OFF, BYPASSED, UNCLEAR = "on", "off", "bypassed", "unclear"
 
 
-class Verdict(NamedTuple):
+class ServiceState(NamedTuple):
     """``trouble``: what is wrong in a word, which doctor says more of. ``keys``: for an sshd that
     asks for a code, what keys are worth, as sshd.keys_now() says it.
     """
@@ -27,17 +27,17 @@ class Verdict(NamedTuple):
     keys: str | None
 
 
-def verdict(facts: Facts, service: Service) -> Verdict:
+def state_of(facts: Facts, service: PamService) -> ServiceState:
     is_sshd = service.name == SSHD and service.asks
     wrong = sshd.faults(facts) if is_sshd else []
-    return Verdict(
+    return ServiceState(
         _state(facts, service, wrong),
         _trouble(facts, service, wrong),
         sshd.keys_now(facts) if is_sshd else None,
     )
 
 
-def _state(facts: Facts, service: Service, wrong: list[Finding]) -> str:
+def _state(facts: Facts, service: PamService, wrong: list[Finding]) -> str:
     """``wrong`` is what doctor finds in the settings of sshd."""
     if service.problem is not None:
         return UNCLEAR
@@ -50,7 +50,7 @@ def _state(facts: Facts, service: Service, wrong: list[Finding]) -> str:
     return BYPASSED if wrong else ON
 
 
-def _trouble(facts: Facts, service: Service, wrong: list[Finding]) -> str | None:
+def _trouble(facts: Facts, service: PamService, wrong: list[Finding]) -> str | None:
     judgement = service.judgement
     if service.problem is not None:
         return str(service.problem)
