@@ -7,7 +7,6 @@ users.py       the user model: records, authenticators, statuses
 verifier.py    verify() -> Verdict: which answer is right, replay, throttling
 clock_skew.py  which wrong clock a wrong code belongs to
 admission.py   who is asked, skipped, enrolled or denied
-hashes.py      HMAC and friends, without OpenSSL
-dates.py       days of the calendar, without datetime
-records.py     NamedTuple, without the typing module
+hashes.py      HMAC and constant-time comparison, without OpenSSL
+dates.py       days as people write them, and when they end
 """

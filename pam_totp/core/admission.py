@@ -8,13 +8,12 @@ they are in, of which one that requires beats all that exempt; ``exempt_groups``
 
 from __future__ import annotations
 
-from . import users
-from .records import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-TYPE_CHECKING = False
+from . import users
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from typing import Protocol
 
     from .users import UserRecord
 

@@ -7,9 +7,10 @@ authenticator, some 0.5 ms.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import otp
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .users import Authenticator
 

@@ -1,7 +1,8 @@
-"""HMAC, BLAKE2b and constant-time comparison from CPython's own C modules.
+"""HMAC (RFC 2104) and constant-time comparison from CPython's own C modules.
 
-hashlib and hmac load OpenSSL, which costs a login 5 ms and every pending login its memory, for
-hashes that the interpreter has built in. Where it has not, hashlib serves.
+hmac and hashlib would load OpenSSL for hashes that the interpreter has built in: 3.3 ms of the
+25 that a worker for one login takes, more than is left of what it may take (see LIMITS in
+tests/unit/test_imports.py). An interpreter without built-in hashes uses hashlib.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from _operator import _compare_digest as compare_digest
 
 try:
-    from _blake2 import blake2b
     from _sha1 import sha1
 
     try:
@@ -18,7 +18,7 @@ try:
         from _sha256 import sha256
         from _sha512 import sha512
 except ImportError:
-    from hashlib import blake2b, sha1, sha256, sha512
+    from hashlib import sha1, sha256, sha512
 
 _HASHES = {"SHA1": (sha1, 64), "SHA256": (sha256, 64), "SHA512": (sha512, 128)}
 ALGORITHMS = tuple(_HASHES)
@@ -37,4 +37,4 @@ def hmac_digest(key: bytes, message: bytes, algorithm: str) -> bytes:
     return bytes(hash_function(key.translate(_OUTER) + inner).digest())
 
 
-__all__ = ["ALGORITHMS", "blake2b", "compare_digest", "hmac_digest"]
+__all__ = ["ALGORITHMS", "compare_digest", "hmac_digest"]

@@ -6,9 +6,10 @@ floating point can move a step.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .hashes import ALGORITHMS, compare_digest, hmac_digest
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

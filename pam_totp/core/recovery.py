@@ -7,9 +7,12 @@ is set to what a small server affords while many people log in, not to what a pa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from nacl import bindings
+
 from .hashes import compare_digest
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -52,8 +55,6 @@ def digest(normalised_code: str, salt: bytes) -> bytes:
 
     ``salt`` is SALT_BYTES long. Takes some 20 ms and 19 MiB: never call it under a lock.
     """
-    from nacl import bindings  # here, because few logins need it and it takes 10 ms to import
-
     return bindings.crypto_pwhash_alg(
         DIGEST_BYTES,
         normalised_code.encode("ascii"),

@@ -9,9 +9,10 @@ Sources: RFC 4226 sections 7.2-7.4 (throttling, resynchronisation), RFC 6238 sec
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from . import clock_skew, otp, recovery
 from .hashes import compare_digest
-from .records import NamedTuple
 from .users import ACCEPTABLE, Authenticator, UserRecord
 
 # What a person's answer is.

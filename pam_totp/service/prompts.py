@@ -11,8 +11,7 @@ from __future__ import annotations
 import _socket
 import _thread
 import time
-
-from ..core.records import NamedTuple
+from typing import NamedTuple
 
 MAX_OF_ONE_CALLER = 50  # on this machine, where nobody else is counted with them
 MAX_OF_ONE_PLACE = 10  # an address, or 64 bits of an IPv6 address

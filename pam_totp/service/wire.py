@@ -5,7 +5,8 @@ Pure: bytes in, values out. Whatever bytes come in, the outcome is a value or a 
 
 from __future__ import annotations
 
-from ..core.records import NamedTuple
+from typing import NamedTuple
+
 from ..system.errors import PamTotpError
 
 VERSION = 1

@@ -9,9 +9,9 @@ from __future__ import annotations
 import _socket
 import os
 import struct
+from typing import NamedTuple
 
 from .. import hook
-from ..core.records import NamedTuple
 from ..login import identity
 from ..system import audit, config, embedding
 from ..system.errors import PamTotpError

@@ -5,10 +5,10 @@ Compared with the real libpam in tests/pam/test_judge_against_libpam.py.
 
 from __future__ import annotations
 
-from ..core.records import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
 from .pam_lines import Line
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeVar

@@ -6,10 +6,10 @@ understood here: nobody should build on it.
 
 from __future__ import annotations
 
-from ..core.records import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
 from ..system.errors import PamTotpError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

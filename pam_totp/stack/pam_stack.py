@@ -9,12 +9,12 @@ what the way through has brought so far is kept beside libpam's own state.
 
 from __future__ import annotations
 
-from ..core.records import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
 from . import pam_lines, pam_ways
 from .pam_dispatch import Entry, Stack
 from .pam_lines import INCLUDE, Line, NotUnderstood
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 

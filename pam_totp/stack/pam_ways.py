@@ -5,12 +5,12 @@ Nothing is known of a module but its name: all that it could return is tried.
 
 from __future__ import annotations
 
-from ..core.records import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
 from . import pam_dispatch
 from .pam_dispatch import Entry, Stack, State
 from .pam_lines import RETURN_CODES, Line
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -10,16 +10,15 @@ changed between the two is written. Every backend inherits tests/contract.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.admission import GroupRule as GroupRule
 from ..system.config_values import split_store_url
 from .sealing import Sealer
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
-    from typing import Protocol
 
     from ..core.users import UserRecord
     from .sqlite.pool import Pool

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from nacl._sodium import ffi, lib
+from nacl import bindings
+from nacl.exceptions import CryptoError
 
-from ..core.hashes import blake2b
 from ..system import trusted_files
 from ..system.errors import SealingError
 
@@ -52,21 +52,10 @@ class Sealer:
         nonce = os.urandom(_NONCE_BYTES)
         header = _VERSION + self.key_id + nonce
         data = _associated_data(fields)
-        ciphertext = ffi.new("unsigned char[]", len(plaintext) + _TAG_BYTES)
-        failed = lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            ciphertext,
-            ffi.NULL,
-            plaintext,
-            len(plaintext),
-            data,
-            len(data),
-            ffi.NULL,
-            nonce,
-            self._key,
+        ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
+            plaintext, data, nonce, self._key
         )
-        if failed:
-            raise SealingError(self.path, "encryption failed")
-        return header + bytes(ffi.buffer(ciphertext))
+        return header + ciphertext
 
     def open(self, envelope: bytes, *fields: str) -> bytes:
         """Return what was sealed with the same ``fields``.
@@ -86,21 +75,13 @@ class Sealer:
         nonce = envelope[1 + KEY_ID_BYTES : _HEADER_BYTES]
         ciphertext = envelope[_HEADER_BYTES:]
         data = _associated_data(fields)
-        plaintext = ffi.new("unsigned char[]", len(ciphertext) - _TAG_BYTES)
-        failed = lib.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            plaintext,
-            ffi.NULL,
-            ffi.NULL,
-            ciphertext,
-            len(ciphertext),
-            data,
-            len(data),
-            nonce,
-            sealer._key,
-        )
-        if failed:
-            raise SealingError("sealed secret", "was altered, or moved from its row", _BACKUP_HINT)
-        return bytes(ffi.buffer(plaintext))
+        try:
+            return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+                ciphertext, data, nonce, sealer._key
+            )
+        except CryptoError:
+            problem = "was altered, or moved from its row"
+            raise SealingError("sealed secret", problem, _BACKUP_HINT) from None
 
     def decoy_key(self) -> bytes:
         """Return the key of the decoys of a store that holds none of its own."""
@@ -161,7 +142,9 @@ _BACKUP_HINT = "enrol this user again with: totpctl reset USER"
 
 
 def _derive(key: bytes, purpose: bytes, data: bytes) -> bytes:
-    return blake2b(data, key=key, person=purpose.ljust(16, b"\0"), digest_size=32).digest()
+    return bindings.crypto_generichash_blake2b_salt_personal(
+        data, digest_size=32, key=key, person=purpose.ljust(16, b"\0")
+    )
 
 
 def _restore_hint(path: str) -> str:

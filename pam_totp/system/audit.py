@@ -9,8 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 import time
-
-from ..core.records import NamedTuple
+from typing import NamedTuple
 
 SYSLOG_SOCKET = "/dev/log"
 MAX_VALUE_LENGTH = 256

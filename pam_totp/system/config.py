@@ -8,14 +8,13 @@ built-in default, the strict one, stays in force.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.records import NamedTuple
 from ..core.verifier import Policy
 from . import trusted_files
 from .config_values import DENY, IN_FILE_ONLY, PARSERS, SKIP, boolean
 from .errors import Unavailable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -7,10 +7,10 @@ right ("a whole number from 1 to 10").
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ..core import dates
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-
-from ..core.records import NamedTuple
+from typing import NamedTuple
 
 STATE = "/var/lib/pam_totp"  # where a login writes, if the error names no file
 FSTAB = "/etc/fstab"

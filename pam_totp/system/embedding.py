@@ -12,7 +12,7 @@ import sys
 
 from .errors import PamTotpError
 
-TYPE_CHECKING = False
+TYPE_CHECKING = False  # by hand: nothing more is imported before make_safe()
 if TYPE_CHECKING:
     from typing import Any
 

@@ -10,10 +10,10 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .errors import PamTotpError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Days by our own arithmetic, and by the standard library's."""
+"""Days, and the seconds at which they end."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ def test_a_text_is_a_day_of_the_calendar_or_refused(text: str) -> None:
     else:
         with pytest.raises(ValueError, match="a day, as YYYY-MM-DD"):
             dates.end_of_day(text)
+
+
+@pytest.mark.parametrize("text", ["20261231", "2026-W53-4", "2026W534", "1969-12-31", "2026-02-29"])
+def test_what_iso_8601_allows_besides_and_what_is_no_day_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a day, as YYYY-MM-DD"):
+        dates.end_of_day(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from typing import TYPE_CHECKING
 
 from ...system import lock_file, trusted_files
 from ...system.errors import StoreUnavailable
@@ -15,7 +16,6 @@ from .database import SUFFIXES, Database
 # ioctl_iflags(2): the files that are made in such a folder are written over, not copied.
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_NOCOW_FL = 0x80086601, 0x40086602, 0x00800000
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..sealing import Sealer
 

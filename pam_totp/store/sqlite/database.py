@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...system import trusted_files
 from ...system.errors import PamTotpError, StoreCorrupt, StoreMissing, StoreUnavailable
 from . import lasting_files, schema
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
-
     DatabaseT = TypeVar("DatabaseT", bound="Database")
     Files = dict[str, tuple[int, int]]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from typing import NamedTuple
 
-from ...core.records import NamedTuple
 from ...system import trusted_files
 from ...system.config_values import split_store_url
 from . import lasting_files

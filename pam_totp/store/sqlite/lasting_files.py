@@ -22,8 +22,8 @@ import fcntl
 import os
 import struct
 import sys
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 

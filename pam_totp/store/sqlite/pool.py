@@ -9,13 +9,13 @@ from __future__ import annotations
 import _thread
 import sqlite3
 import time
+from typing import TYPE_CHECKING
 
 from ...system.errors import PamTotpError
 from . import reserve, schema
 from .database import BUSY_TIMEOUT, Database, check_files, name_files
 from .opening import connect
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .database import Files
 

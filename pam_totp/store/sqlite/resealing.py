@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from ...core.users import Authenticator
 from ...system.disks import holders_hint
@@ -12,7 +13,6 @@ from . import reserve
 from .database import BUSY_TIMEOUT
 from .rows import AUTHENTICATOR_COLUMNS, binding, is_sound
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..sealing import Sealer
     from .database import Database

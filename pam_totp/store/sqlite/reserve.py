@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING, NamedTuple
 
-from ...core.records import NamedTuple
 from ...system.errors import PamTotpError
 from . import lasting_files
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .database import Database
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ...core.admission import RULES, GroupRule
 from ...core.otp import ALGORITHMS, DIGITS
 from ...core.users import STATUSES, Authenticator, UserRecord
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .database import Database
     from .sealed import SealedDatabase
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...system.errors import SealingError
 from .. import sealing
 from ..sealing import DECOY_KEY
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..sealing import Sealer
     from .database import Database

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...system.errors import SealingError
 from .opening import open_database
 from .rows import read_group_rules, read_record
 from .sealed import SealedDatabase
 from .transactions import DecoyTransaction, Transaction, change_group_rules
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from ...core.users import SUSPENDED, Authenticator, UserRecord
 from . import reserve
 from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, user_row
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
 
     from ...core.admission import GroupRule
     from .database import Database
