@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,8 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.store import sealing
 
 from .errors import CommandFailed
+from .host import programs
+from .host.signals import interruptible
 
 PAM_FOLDER = Path("/etc/pam.d")
 PLACES = Path("/run/pam_totp")  # where the worker's service sees and may write them too
@@ -60,7 +61,7 @@ def run(host: str) -> list[Attempt]:
     _remove_leftovers()
     _make_places()
     with (
-        _StopsInAnOrderlyWay(),
+        interruptible(),
         tempfile.TemporaryDirectory(prefix=SERVICE_PREFIX, dir=PLACES) as folder,
     ):
         secret, code = os.urandom(20), recovery.format_code(os.urandom(recovery.RANDOM_BYTES))
@@ -125,22 +126,14 @@ def _no_terminal() -> Iterator[None]:
 
 
 def _pamtester(service: str, user: str) -> Application:
-    pamtester = shutil.which("pamtester", path="/usr/bin:/usr/local/bin")
+    pamtester = shutil.which("pamtester", path=programs.PATH_WITH_LOCAL)
     if pamtester is None:
         raise CommandFailed("pamtester is missing", "run: apt install pamtester")
     command = [pamtester, service, user, "authenticate"]
 
     def authenticate(answer: str) -> tuple[int | None, str]:
         try:
-            tried = subprocess.run(
-                command,
-                input=f"{answer}\n",
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-                check=False,
-            )
+            tried = programs.run(command, typed=f"{answer}\n", timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             return None, "pamtester did not come back"
         output = " ".join((tried.stdout + tried.stderr).split())
@@ -149,21 +142,6 @@ def _pamtester(service: str, user: str) -> Application:
         return (PAM_AUTH_ERR if "Authentication failure" in output else None), output
 
     return authenticate
-
-
-class _StopsInAnOrderlyWay:
-    """A SIGTERM, or the terminal gone (SIGHUP), ends the block as Ctrl-C does: cleaning up."""
-
-    def __enter__(self) -> None:
-        self._before = {
-            number: signal.signal(number, signal.default_int_handler)
-            for number in (signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) != signal.SIG_IGN  # nohup
-        }
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 def _remove_leftovers() -> None:

@@ -20,9 +20,10 @@ from pam_totp.system.errors import PamTotpError
 
 from ..doctor.facts import SSHD, CannotTell, Facts
 from ..doctor.service_state import OFF, ON, UNCLEAR, ServiceState, state_of
-from ..enable import enabled, switch, trial_record
+from ..enable import enabled, trial_record
 from ..errors import CommandFailed, NotRoot
 from ..host import files, sshd
+from ..host.signals import uninterrupted
 from ..session import Session
 
 ALWAYS = ("sshd", "sudo")
@@ -38,7 +39,7 @@ class ChangesLogins(click.Command):
         except (click.exceptions.Exit, click.UsageError, NotRoot):
             raise
         except BaseException as error:
-            with switch.undisturbed():
+            with uninterrupted():
                 for line in what_holds(before, Facts(ctx.ensure_object(Session))):
                     error.add_note(line)
             raise

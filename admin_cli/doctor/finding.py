@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pam_totp.system.errors import PamTotpError
+from pam_totp.system.errors import PamTotpError, places
 
 from ..errors import os_error_in_words
 from .facts import CannotTell, Facts
@@ -48,7 +47,7 @@ class Check(NamedTuple):
         except OSError as error:
             yield self._failed(os_error_in_words(error), "see to that, then run it again")
         except Exception as error:  # its text may hold anything
-            place = _place(error)
+            place = places(error)[-1]
             yield self._failed(
                 f"unexpected {type(error).__name__} at {place}", "please report this"
             )
@@ -70,12 +69,3 @@ def check(name: str, level: str, why: str) -> Callable[[Callable[[Facts], Iterab
         return Check(name, level, why, look)
 
     return make
-
-
-def _place(error: BaseException) -> str:
-    traceback, place = error.__traceback__, "nowhere"
-    while traceback is not None:
-        file = os.path.basename(traceback.tb_frame.f_code.co_filename)
-        place = f"{file}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place

@@ -35,7 +35,7 @@ TRY_AGAIN = 30.0  # seconds
 _OOM_SCORE = "-900"
 _CRON = f"""\
 # Puts back what totpctl enable wrote, unless totpctl confirm follows; either removes this file.
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
+PATH={programs.PATH}
 @reboot root {PROGRAM} revert
 * * * * * root {PROGRAM} revert --if-due
 """

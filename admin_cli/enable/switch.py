@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from pam_totp.system.errors import PamTotpError
 
 from .. import output
 from ..errors import CommandFailed, error_in_words, os_error_in_words
 from ..host import files, sshd
+from ..host.signals import interruptible, uninterrupted
 from ..session import Session
 from . import arming, enabled, planning, readiness, spares, sshd_files, trial, trial_record
 from .trial import Change
 from .trial_record import ChangedFile, Trial
 
 SPARES_WAIT = 5.0  # seconds for another totpctl
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 def on(
@@ -37,7 +35,7 @@ def on(
 
     Whatever fails, also Ctrl-C, puts everything back. Raises CommandFailed then.
     """
-    with _orderly():
+    with interruptible():
         changed = planning.changed_by(changes, services)
         keys_of_trial = keys if planning.SSHD in changed else None
         new = trial.begin(changes, changed, keys_of_trial, seconds, recovery_sets)
@@ -49,14 +47,14 @@ def on(
                 readiness.check_sshd_in_force(str(keys), by_ssh)
                 sshd.reload()
         except BaseException as error:
-            with undisturbed():
+            with uninterrupted():
                 _undo(new, error)
         return new, warnings
 
 
 def keep(session: Session, confirmed: Trial) -> None:
     """Let a trial be for good. Raises CommandFailed where that cannot be finished now."""
-    with undisturbed():
+    with uninterrupted():
         trial_record.mark_confirmed()
         _finish(session, confirmed)
 
@@ -72,7 +70,7 @@ def finish_confirmation(session: Session) -> Trial | None:
         return None
     if os.path.isdir(os.path.dirname(enabled.PATH)) and enabled.is_away():
         raise _not_noted(confirmed, "its disk is away")  # begin() left spares there
-    with undisturbed():
+    with uninterrupted():
         _finish(session, confirmed)
     return confirmed
 
@@ -108,7 +106,7 @@ def put_back(session: Session, waiting: Trial) -> None:
         reason = "not confirmed before the machine was restarted"
     if waiting.id == trial_record.LOST:
         reason = "its record was lost"
-    with undisturbed():
+    with uninterrupted():
         for note in trial.put_back(waiting):
             output.message(note)
         arming.disarm()
@@ -130,7 +128,7 @@ def put_back_if_due(session: Session) -> None:
 def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
     """Take our lines out of every file: what was there before can no longer be told."""
     output.warning(str(damaged))
-    with undisturbed():
+    with uninterrupted():
         for note in trial.take_out_everything():
             output.message(note)
         arming.disarm()
@@ -143,7 +141,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
     sshd comes last, by sshd_files.without_a_gap(), and hears of it before it is forgotten: so a run
     that was broken off is finished by the next one.
     """
-    with undisturbed():
+    with uninterrupted():
         paths = {path for name in services for path in planning.paths(name)}
         was_on = {change.path for change in planning.off(services)}
         waiting = trial_record.pending()
@@ -287,31 +285,3 @@ def _undo(new: Trial, error: BaseException) -> None:
         raise error
     hint = getattr(error, "hint", "")
     raise CommandFailed(f"{reason}; everything is as it was", hint) from None
-
-
-@contextmanager
-def _orderly() -> Iterator[None]:
-    """SIGTERM, or the terminal gone (SIGHUP), act as Ctrl-C does; Ctrl-Z waits for the end."""
-    stopping = dict.fromkeys(_STOPPING, signal.default_int_handler)
-    with _handled({**stopping, **dict.fromkeys(_PAUSING, signal.SIG_IGN)}):
-        yield
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Nothing but SIGKILL ends the block."""
-    with _handled(dict.fromkeys((*_STOPPING, *_PAUSING), signal.SIG_IGN)):
-        yield
-
-
-@contextmanager
-def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in handlers}
-    try:
-        for number, handler in handlers.items():
-            if before[number] != signal.SIG_IGN:  # nohup
-                signal.signal(number, handler)  # type: ignore[arg-type]
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,6 +1,7 @@
 """Read and write the machine. Nothing here knows a command, a trial or a check.
 
 programs.py        run another program, without the caller's environment
+signals.py         what must not be cut off half-way
 login_programs.py  programs that cannot ask for a code
 accounts.py        who has a shell, a password, keys
 directory.py       people and groups, by files and a directory that may hang

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Sequence
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# Where somebody may have built a newer sshd or sudo than the distribution has.
+PATH_WITH_LOCAL = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"
 TIMEOUT = 30.0  # seconds
 SYSTEMD = "/run/systemd/system"  # there where systemd runs: sd_booted(3)
 
@@ -19,15 +21,17 @@ def run(
     *,
     path: str = PATH,
     timeout: float = TIMEOUT,
+    typed: str = "",
     pass_fds: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run ``command``, which is looked for in ``path``. Raises OSError, subprocess.TimeoutExpired.
 
-    What it writes is taken for UTF-8, whatever it is. ``pass_fds``: descriptors that it keeps.
+    What it writes is taken for UTF-8, whatever it is. ``typed``: what it reads. ``pass_fds``:
+    descriptors that it keeps.
     """
     return subprocess.run(
         command,
-        stdin=subprocess.DEVNULL,
+        input=typed,
         capture_output=True,
         encoding="utf-8",
         errors="replace",

@@ -18,7 +18,6 @@ from pam_totp.system.errors import PamTotpError
 from . import accounts, programs
 
 MAIN = "/etc/sudoers"
-_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"
 
 
 class NotRead(PamTotpError):
@@ -93,7 +92,7 @@ def read() -> Any:
     if not os.path.exists(MAIN):
         return {}
     try:
-        done = programs.run(["cvtsudoers", "-e", "-f", "json", MAIN], path=_PATH)
+        done = programs.run(["cvtsudoers", "-e", "-f", "json", MAIN], path=programs.PATH_WITH_LOCAL)
         if done.returncode == 0:
             return json.loads(done.stdout or "{}")  # it writes nothing where no rule stands
         words = " ".join(done.stderr.split())

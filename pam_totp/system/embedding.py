@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .errors import PamTotpError
+from .errors import PamTotpError, places
 
 TYPE_CHECKING = False  # by hand: nothing more is imported before make_safe()
 if TYPE_CHECKING:
@@ -69,14 +69,8 @@ def report(service: str, error: BaseException) -> None:
         reason, hint = str(error), error.hint
     elif isinstance(error, ImportError):
         hint = _how_to_get(error.name or "pam_totp")
-    places = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        name = os.path.basename(traceback.tb_frame.f_code.co_filename)
-        places.append(f"{name}:{traceback.tb_lineno}")
-        traceback = traceback.tb_next
     source = audit.Source(f"{service}:auth")
-    audit.record("error", source, reason=reason, at=" ".join(places), hint=hint)
+    audit.record("error", source, reason=reason, at=" ".join(places(error)), hint=hint)
 
 
 def _how_to_get(module: str) -> str:

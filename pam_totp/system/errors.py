@@ -1,9 +1,11 @@
-"""The exception tree. Exceptions carry data; login.py and admin_cli/ui.py turn it into words.
+"""The exception tree. Exceptions carry data; login/ and admin_cli turn it into words.
 
 No message ever contains a secret, a code, a password or a key: the texts go to logs.
 """
 
 from __future__ import annotations
+
+import os
 
 
 class PamTotpError(Exception):
@@ -53,3 +55,14 @@ class ConversationFailed(PamTotpError):
 
 class LoginAborted(ConversationFailed):
     """A prompt came back without an answer: Ctrl-C, a closed window, nobody there. No fault."""
+
+
+def places(error: BaseException) -> list[str]:
+    """Return file and line of each call on the way to ``error``, the one that raised it last."""
+    found = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        name = os.path.basename(traceback.tb_frame.f_code.co_filename)
+        found.append(f"{name}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return found

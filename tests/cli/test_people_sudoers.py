@@ -105,6 +105,6 @@ def test_rules_that_cannot_be_read_are_an_error(
     write.write_text("nonsense\n", "utf-8")
     with pytest.raises(sudoers.NotRead, match=r"cvtsudoers cannot read it: .*syntax error"):
         sudoers.rules()
-    monkeypatch.setattr(sudoers, "_PATH", "/nowhere")
+    monkeypatch.setattr(sudoers.programs, "PATH_WITH_LOCAL", "/nowhere")
     with pytest.raises(sudoers.NotRead, match="No such file or directory"):
         sudoers.rules()

@@ -84,7 +84,7 @@ CASES = [
     ),
     (
         "pam-other-code pam-module-gone",
-        f"echo 'auth required pam_oath.so' >>{SUDO}",
+        f"rm -f /usr/lib/*/security/pam_oath.so; echo 'auth required pam_oath.so' >>{SUDO}",
         "asks for a code too",
     ),
     ("pam-other-code-optional", f"echo 'auth optional pam_duo.so' >>{SUDO}", "may ask for a code"),

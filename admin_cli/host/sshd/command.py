@@ -78,7 +78,7 @@ def _fix_of(words: str) -> str:
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return programs.run(command, path=sshd_process.PATH, timeout=TIMEOUT)
+        return programs.run(command, path=programs.PATH_WITH_LOCAL, timeout=TIMEOUT)
     except OSError as error:
         raise CommandFailed(
             f"{command[0]}: {error.strerror}", "install the OpenSSH server"

@@ -18,7 +18,6 @@ UNITS = ("ssh.service", "sshd.service")
 SOCKETS = ("ssh.socket", "sshd.socket")
 TIMEOUT = 5  # seconds for a listening sshd to start itself anew
 _LISTEN = "0A"  # proc(5); include/net/tcp_states.h: TCP_LISTEN
-PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/sbin:/bin"
 
 
 class Options(NamedTuple):
@@ -35,7 +34,7 @@ class Options(NamedTuple):
 
 
 def program() -> str:
-    return shutil.which("sshd", path=PATH) or "/usr/sbin/sshd"
+    return shutil.which("sshd", path=programs.PATH_WITH_LOCAL) or "/usr/sbin/sshd"
 
 
 def listeners() -> list[int]:
@@ -105,7 +104,7 @@ def _active(units: Sequence[str]) -> str:
 
 def _systemctl(verb: str, unit: str) -> subprocess.CompletedProcess[str]:
     try:
-        return programs.run(["systemctl", verb, unit], path=PATH)
+        return programs.run(["systemctl", verb, unit], path=programs.PATH_WITH_LOCAL)
     except subprocess.TimeoutExpired:
         raise CommandFailed(f"systemctl {verb} {unit} did not answer") from None
 
