@@ -26,10 +26,14 @@ from tests.packaging.debian_package import (
 )
 from tests.support.place import ROOT
 
+# What an administrator looks for in the folder that bears the package's name.
+LINKS = ("README.md", "CHANGELOG.md", "SECURITY.md", "docs", "examples")
 # What the package has beyond "make install": debhelper's, and what only Debian knows.
 DEBIANS_OWN = {
     f"/usr/share/doc/{NAME}/changelog.gz",
     f"/usr/share/doc/{NAME}/copyright",
+    f"/usr/share/doc/{NAME}/README.Debian",
+    *(f"/usr/share/doc/{NAME}/{link}" for link in LINKS),
     f"/usr/share/lintian/overrides/{NAME}",
     "/usr/share/pam-configs/totp",
     f"/usr/share/python3/runtime.d/{NAME}.rtupdate",
@@ -114,6 +118,19 @@ def test_package_holds_what_make_install_places(
             name = f"/{path.relative_to(tmp_path / 'root')}"
             placed.add(f"{name}.gz" if name.startswith("/usr/share/man/") else name)
     assert sorted(placed | DEBIANS_OWN) == sorted(content)
+
+
+def test_folder_of_the_package_leads_to_the_pages(package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", package, tmp_path, check=True)
+    folder = tmp_path / "usr/share/doc" / NAME
+    for link in LINKS:
+        assert (folder / link).resolve() == tmp_path / "usr/share/doc/pam_totp" / link
+        assert (folder / link).exists()
+    named = re.findall(
+        rf"/usr/share/doc/{NAME}/(\S+)", (folder / "README.Debian").read_text("utf-8")
+    )
+    assert 4 == len(named)
+    assert [] == [path for path in named if not (folder / path).exists()]
 
 
 def test_everything_is_roots_and_nobody_elses_to_write(

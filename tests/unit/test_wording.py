@@ -45,13 +45,15 @@ PAGES = [
 ]
 # Pages that are still as they were; each is taken out of here when it has been rewritten.
 NOT_YET = {
-    *("CONTRIBUTING.md", "CHANGELOG.md"),
-    *(
-        path.relative_to(ROOT).as_posix()
-        for folder in ("explanation", "internals", "reference", "tutorial")
-        for path in (ROOT / "docs" / folder).iterdir()
-        if path.name not in ("configuration.md", "totpctl.md")
-    ),
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/explanation/compared.md",
+    "docs/explanation/threat-model.md",
+    "docs/explanation/verification-policy.md",
+    "docs/internals/benchmarks.md",
+    "docs/internals/protocol.md",
+    "docs/internals/store-format.md",
+    "docs/reference/audit-events.md",
 }
 CHECKED = [path for path in PAGES if path.relative_to(ROOT).as_posix() not in NOT_YET]
 
