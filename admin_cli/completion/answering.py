@@ -1,4 +1,4 @@
-"""One answer to one shell: the first line is ``words`` or ``files``, then a word a line.
+"""Answer one shell: the first line is ``words`` or ``files``, then a word a line.
 
 What a shell gives and takes:
 
