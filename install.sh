@@ -121,7 +121,7 @@ take_back() {
     if ! [ -e "$PREVIOUS" ]; then
         fail "$1, so do not put pam_totp into a PAM file yet" \
             "no file in /etc/pam.d was changed: everybody logs in as before" \
-            "the reason is above, and in the system log; mend it and run it again"
+            "the reason is above, and in the system log; fix it and run it again"
     fi
     if ! is_in_place "$PREVIOUS"; then
         # The previous version would refuse a store that the new one has taken over.
@@ -135,7 +135,7 @@ take_back() {
     start_service
     is_in_place "$PREVIOUS" ||
         fail "$1, and the previous version could not be put back in place" \
-            "the reason is above; when it is mended, run: dpkg --install --force-confold $PREVIOUS"
+            "the reason is above; when it is fixed, run: dpkg --install --force-confold $PREVIOUS"
     rm -f "$PREVIOUS" "$NEW"
     fail "$1; the previous one is back in place" "the reason is above, and in the system log"
 }

@@ -1,4 +1,4 @@
-"""doctor: what is wrong with two-factor logins on this machine, and the command that mends it."""
+"""doctor: what is wrong with two-factor logins on this machine, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from .arguments import json_option
 def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
     """Look for what breaks or bypasses two-factor logins.
 
-    Each finding is a problem, why it matters, and what mends it. Changes nothing. Exits with 6
+    Each finding is a problem, why it matters, and what fixes it. Changes nothing. Exits with 6
     if anything is wrong; notes alone are no reason to.
     """
-    need_root("read all that is to be looked at")
+    need_root("read everything that doctor checks")
     from .. import doctor  # so late: their imports take time that no other command has to spend
 
     findings = doctor.examine(doctor.Facts(session))
     wrong = [finding for finding in findings if finding.level == doctor.WRONG]
     if to_log:
         for found in wrong:
-            session.log("finding", "", check=found.check, reason=found.problem, hint=found.mend)
+            session.log("finding", "", check=found.check, reason=found.problem, hint=found.fix)
     shown = wrong if quiet else findings
     if as_json:
         output.result_json({"wrong": len(wrong), "findings": [f._asdict() for f in shown]})
     else:
         for finding in shown:
             output.result(f"{finding.level.upper():7}{finding.problem} [{finding.check}]")
-            output.result(f"       why:  {finding.why}")
-            output.result(f"       mend: {finding.mend}")
+            output.result(f"       why: {finding.why}")
+            output.result(f"       fix: {finding.fix}")
     if wrong:
         things = "1 thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         raise CheckSaysNo(f"{things} wrong")

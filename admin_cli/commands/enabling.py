@@ -94,7 +94,7 @@ def enable(
             _tell_no_change(services, keys, waiting)
             if planning.SSHD in services and not dry_run:
                 readiness.check_sshd_in_force(str(keys), [])
-                sshd.reload()  # it may still go by what a file said before somebody mended it
+                sshd.reload()  # it may still go by what a file said before somebody fixed it
             return
         if dry_run:
             for change in changes:

@@ -22,19 +22,19 @@ from .arguments import user_argument, yes_option
 def unlock(session: Session, user: str) -> None:
     """Forget USER's wrong codes, so that codes count again.
 
-    Mends last accepted codes that lie in the future, too: what a clock set back leaves behind.
+    Fixes last accepted codes that lie in the future, too: what a clock set back leaves behind.
     """
-    mended: list[str] = []
+    fixed: list[str] = []
 
     def change(record: UserRecord) -> UserRecord:
         if record.failures or record.throttled_until:
-            mended.append(f"{record.failures} wrong codes forgotten")
+            fixed.append(f"{record.failures} wrong codes forgotten")
         elif record.guesses_until > now():
-            mended.append("wrong codes of the last weeks forgotten")
+            fixed.append("wrong codes of the last weeks forgotten")
         authenticators = []
         for authenticator in record.authenticators:
             if verifier.clock_is_behind(authenticator, now(), session.config.window):
-                mended.append(f"the last accepted code of {authenticator.label} is no longer ahead")
+                fixed.append(f"the last accepted code of {authenticator.label} is no longer ahead")
                 authenticator = _brought_back(authenticator, session.config.window)
             authenticators.append(authenticator)
         return record._replace(
@@ -43,7 +43,7 @@ def unlock(session: Session, user: str) -> None:
 
     name = _change(session, user, change)
     session.log("unlocked", name)
-    output.message(f"{name}: " + ("; ".join(mended) or "there was nothing to unlock"))
+    output.message(f"{name}: " + ("; ".join(fixed) or "there was nothing to unlock"))
 
 
 @click.command()

@@ -14,17 +14,17 @@ WRONG, NOTE = "wrong", "note"  # logins are broken or bypassed; or somebody may 
 LEVELS = (WRONG, NOTE)  # the worst first
 SHOWN = 10  # names in one line
 
-Found = tuple[str, str]  # what is wrong, and the mend
+Found = tuple[str, str]  # what is wrong, and the fix
 
 
 class Finding(NamedTuple):
-    """One thing that a check found: each text is a line, ``mend`` mostly a command."""
+    """One thing that a check found: each text is a line, ``fix`` mostly a command."""
 
     check: str
     level: str
     problem: str
     why: str
-    mend: str
+    fix: str
 
 
 class Check(NamedTuple):
@@ -38,8 +38,8 @@ class Check(NamedTuple):
     def findings(self, facts: Facts) -> Iterator[Finding]:
         """Never raises: a check that fails is a finding; one that cannot tell says nothing."""
         try:
-            for problem, mend in self.look(facts):
-                yield Finding(self.name, self.level, problem, self.why, mend)
+            for problem, fix in self.look(facts):
+                yield Finding(self.name, self.level, problem, self.why, fix)
         except CannotTell:
             return
         except PamTotpError as error:
@@ -52,8 +52,8 @@ class Check(NamedTuple):
                 f"unexpected {type(error).__name__} at {place}", "please report this"
             )
 
-    def _failed(self, problem: str, mend: str) -> Finding:
-        return Finding(self.name, WRONG, f"this could not be checked: {problem}", self.why, mend)
+    def _failed(self, problem: str, fix: str) -> Finding:
+        return Finding(self.name, WRONG, f"this could not be checked: {problem}", self.why, fix)
 
 
 def listed(names: Sequence[str], most: int = SHOWN) -> str:
@@ -63,7 +63,7 @@ def listed(names: Sequence[str], most: int = SHOWN) -> str:
 
 
 def check(name: str, level: str, why: str) -> Callable[[Callable[[Facts], Iterable[Found]]], Check]:
-    """Make a Check of a function that yields problems, each with its mend."""
+    """Make a Check of a function that yields problems, each with its fix."""
 
     def make(look: Callable[[Facts], Iterable[Found]]) -> Check:
         return Check(name, level, why, look)

@@ -67,7 +67,7 @@ def not_understood(facts: Facts) -> Iterator[Found]:
         concerns_us = service.name in facts.remembered or _mentions_us(service)
         if service.problem and concerns_us:
             error = service.problem
-            yield str(error), error.hint or "mend that line; see pam.d(5)"
+            yield str(error), error.hint or "fix that line; see pam.d(5)"
 
 
 @check("pam-bypass", WRONG, "somebody gets in without a code")
@@ -142,7 +142,7 @@ def dead_end(facts: Facts) -> Iterator[Found]:
         if judgement.nobody_gets_in:
             yield (
                 f"{service.path}: password and code together do not succeed",
-                f"run: totpctl disable {service.name}; then mend the file, see pam.d(5)",
+                f"run: totpctl disable {service.name}; then fix the file, see pam.d(5)",
             )
 
 
@@ -288,7 +288,7 @@ def _without(line: Line) -> str:
 
 
 def _enable_anew(facts: Facts, service: PamService, line: Line) -> str:
-    """What mends a stack: ours is written anew; in another's, the line has to be seen to."""
+    """What fixes a stack: ours is written anew; in another's, the line has to be seen to."""
     if pam_file.is_managed(service.text):
         again = _enable_again(facts, service.name)
         before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)

@@ -73,14 +73,14 @@ def skipped(facts: Facts) -> Iterator[Found]:
 @check("unenrolled-skip", NOTE, "whoever is not enrolled gets in with the password alone")
 def unenrolled_skip(facts: Facts) -> Iterator[Found]:
     config = facts.config
-    mend = f"{_enroll_first(facts)}edit {facts.config_path}: unenrolled = deny"
+    fix = f"{_enroll_first(facts)}edit {facts.config_path}: unenrolled = deny"
     if config.unenrolled == admission.SKIP and facts.any_asks:
         if not config.unenrolled_until:
-            yield "unenrolled = skip, without an end", f"{mend}; or set unenrolled_until"
+            yield "unenrolled = skip, without an end", f"{fix}; or set unenrolled_until"
         elif admission.has_ended(config.unenrolled_until, facts.now):
             return
         else:
-            yield f"unenrolled = skip until {dates.last_day(config.unenrolled_until)}", mend
+            yield f"unenrolled = skip until {dates.last_day(config.unenrolled_until)}", fix
     for line in facts.lines:
         if ("unenrolled", admission.SKIP) in arguments_of(line).settings:
             yield (

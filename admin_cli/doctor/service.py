@@ -119,10 +119,10 @@ def worker_socket(facts: Facts) -> Iterator[Found]:
         problem = f"nobody listens on {SOCKET}"
     else:
         return
-    mend = f"run: rm {SOCKET}"
+    fix = f"run: rm {SOCKET}"
     if facts.has_systemd:
-        mend = f"run: {units.unmask(facts.units)}systemctl restart {SOCKET_UNIT}"
-    yield problem, mend
+        fix = f"run: {units.unmask(facts.units)}systemctl restart {SOCKET_UNIT}"
+    yield problem, fix
 
 
 @check("socket-mode", WRONG, "who may use the socket is not who pam_totp.conf lets in")
@@ -149,7 +149,7 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
 @check(
     "service",
     WRONG,
-    "until it is mended, each login starts a worker of its own",
+    "until it is fixed, each login starts a worker of its own",
 )
 def service(facts: Facts) -> Iterator[Found]:
     if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:

@@ -55,7 +55,7 @@ def settings(facts: Facts) -> Iterator[Found]:
         if in_force.get(keyword) not in (value, None):
             yield (
                 f"sshd has {keyword} {in_force[keyword]}, not {value}",
-                "mend that in sshd_config; or run: totpctl enable sshd",
+                "fix that in sshd_config; or run: totpctl enable sshd",
             )
 
 
@@ -65,12 +65,12 @@ def keys(facts: Facts) -> Iterator[Found]:
     in_force = _in_force(facts)
     if _wanted(facts):
         return
-    mend = "run: totpctl enable sshd; or with --keys skip, if that is meant"
+    fix = "run: totpctl enable sshd; or with --keys skip, if that is meant"
     service = facts.service(SERVICE)
     if not pam_blocks.is_managed(service.text):  # enable refuses lines that somebody wrote by hand
-        mend = f"take the pam_totp lines out of {service.path}; then {mend}"
+        fix = f"take the pam_totp lines out of {service.path}; then {fix}"
     if sshd.keys_in_force(in_force) == "skip":
-        yield "sshd asks for no code where somebody comes with a key", mend
+        yield "sshd asks for no code where somebody comes with a key", fix
     elif sshd.has_match_blocks():
         for name in facts.people_to_try:
             if sshd.keys_in_force(sshd.effective(name)) == "skip":

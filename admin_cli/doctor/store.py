@@ -56,8 +56,8 @@ def permissions(facts: Facts) -> Iterator[Found]:
         folder, file = os.stat(os.path.dirname(facts.store_path)), os.stat(facts.store_path)
         if folder.st_mode & 0o077 and file.st_mode & 0o077:
             path = facts.store_path
-            mend = f"run: chmod 0600 {path}"
-            yield f"{path}: others may read it, and deny logins by locking it", mend
+            fix = f"run: chmod 0600 {path}"
+            yield f"{path}: others may read it, and deny logins by locking it", fix
     except (OSError, CannotTell):
         pass
     for path in _programs():

@@ -197,12 +197,12 @@ def prompt(facts: Facts) -> Iterator[Found]:
 def secure_path(facts: Facts) -> Iterator[Found]:
     if not any(PAM_PYTHON_MODULE in facts.hosts_of(service) for service in SERVICES):
         return
-    mend = "put pam_totp.so in its place; or set secure_path, with /usr/bin in it: visudo"
+    fix = "put pam_totp.so in its place; or set secure_path, with /usr/bin in it: visudo"
     paths = [value for option, value in _defaults(facts) if option == "secure_path"]
     if not paths or not isinstance(paths[-1], str):
-        yield "sudo uses pam_python.so without secure_path in sudoers", mend
+        yield "sudo uses pam_python.so without secure_path in sudoers", fix
     elif "/usr/bin" not in paths[-1].split(":"):
-        yield "sudo uses pam_python.so, and secure_path lacks /usr/bin", mend
+        yield "sudo uses pam_python.so, and secure_path lacks /usr/bin", fix
 
 
 def _take_out(option: str) -> str:

@@ -47,7 +47,7 @@ def check_sshd_in_force(keys: str, users: Sequence[str]) -> None:
     """Raise CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
     problems = sshd.problems(keys, users)
     if problems:
-        raise CommandFailed("; ".join(problems), "mend it there, then run it again")
+        raise CommandFailed("; ".join(problems), "fix it there, then run it again")
 
 
 def _check_configuration(session: Session) -> None:
@@ -58,7 +58,7 @@ def _check_configuration(session: Session) -> None:
     if config.load(session.config_path).problems:
         assert session.config  # which warns of each
         raise CommandFailed(
-            f"{session.config_path} has mistakes", "mend them first: they are named above"
+            f"{session.config_path} has mistakes", "fix them first: they are named above"
         )
 
 

@@ -9,7 +9,7 @@ import os
 
 
 class PamTotpError(Exception):
-    """Something is wrong with ``subject``: ``problem`` says what, ``hint`` how to mend it."""
+    """Something is wrong with ``subject``: ``problem`` says what, ``hint`` how to fix it."""
 
     def __init__(self, subject: str, problem: str, hint: str = "") -> None:
         super().__init__(subject, problem, hint)

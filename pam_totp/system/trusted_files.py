@@ -1,7 +1,7 @@
 """Which files may be believed: regular, owned by root, in folders nobody else can write.
 
 The owner may also be the effective user, so that everything here works, and is tested, without
-root. A refusal names the file and the mend.
+root. A refusal names the file and the fix.
 """
 
 from __future__ import annotations

@@ -258,12 +258,12 @@ def effect_of(outcome: Outcome) -> str:
     return DENIES if outcome.denied else NEITHER
 
 
-def mend(machine: Booted, mistake: Mistake, found: list[dict[str, str]]) -> None:
+def fix(machine: Booted, mistake: Mistake, found: list[dict[str, str]]) -> None:
     if mistake.way_back:
         machine.run("sh", "-ec", mistake.way_back)
         return
     checks = mistake.checks.split()
-    named = (f["mend"] for f in found if f["level"] == "wrong" or f["check"] in checks)
+    named = (f["fix"] for f in found if f["level"] == "wrong" or f["check"] in checks)
     for fix in dict.fromkeys(named):
         assert fix.startswith("run: "), fix
         machine.run("sh", "-ec", fix.removeprefix("run: "))
@@ -290,7 +290,7 @@ def make_and_mend(machine: Booted, alice: Account, mistake: Mistake) -> None:
     assert 6 == status or mistake.effect == NEITHER, found
     assert {*mistake.checks.split()} <= {finding["check"] for finding in found}, found
 
-    mend(machine, mistake, found)
+    fix(machine, mistake, found)
     status, found = doctor(machine)
     assert 0 == status, found
     assert attempts.FINE == log_in(machine, alice, codes(machine), "ssh")

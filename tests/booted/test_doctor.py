@@ -1,4 +1,4 @@
-"""doctor on a booted Debian: what an update undoes is found, told, and mended with one command."""
+"""doctor on a booted Debian: what an update undoes is found, told, and fixed with one command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OF_UNIT = f"--unit={UNIT}"
 
 
 def findings(machine: Booted, status: int) -> list[tuple[str, str]]:
-    """Return what is wrong: the check, and what mends it."""
+    """Return what is wrong: the check, and what fixes it."""
     shown = json.loads(totpctl(machine, "doctor", "--quiet", "--json", status=status).stdout)
-    return [(found["check"], found["mend"]) for found in shown["findings"]]
+    return [(found["check"], found["fix"]) for found in shown["findings"]]
 
 
 def update(machine: Booted, *services: str) -> None:
@@ -54,8 +54,8 @@ def test_update_that_drops_the_lines_is_found_logged_and_mended(fresh: Booted) -
     assert "failed" == is_active(fresh, UNIT)
     assert ["pam-missing", "pam-missing"] == logged(fresh)
 
-    for _, mend in wrong:
-        fresh.run(*mend.removeprefix("run: ").split())
+    for _, fix in wrong:
+        fresh.run(*fix.removeprefix("run: ").split())
         totpctl(fresh, "confirm", "--yes")
     assert [] == findings(fresh, status=0)
     assert LOGGED_IN in by_ssh(fresh, me.account, me.answer())

@@ -54,7 +54,7 @@ def test_unit_says_what_is_wrong_logs_it_and_fails(enabled: Booted) -> None:
     said = of_the_unit(enabled)
     assert 1 == said.count("WRONG")
     assert "WRONG  /etc/pam.d/sudo: it has no pam_totp line [pam-missing]\n" in said
-    assert "       mend: run: totpctl enable sudo\n" in said
+    assert "       fix: run: totpctl enable sudo\n" in said
     shown = enabled.run("journalctl", "--no-pager", "--facility=authpriv", "--priority=4").stdout
     assert "event=finding by=" in shown
     assert " check=pam-missing " in shown

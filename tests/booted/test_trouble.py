@@ -33,7 +33,7 @@ HANGS = "/usr/bin/sleep infinity"
 IS_NOT_THERE = "/usr/lib/pam_totp/no-such-worker"
 
 
-def mend_start(machine: Booted) -> None:
+def fix_start(machine: Booted) -> None:
     """What an administrator does."""
     machine.run("rm", "-r", f"/etc/systemd/system/{SERVICE}.d")
     machine.systemctl("daemon-reload")
@@ -78,7 +78,7 @@ def test_service_that_cannot_start_costs_nobody_a_login(
     assert not log_in(machine, second)
     assert ["error", "accepted"] == events(machine, first)
     assert ["accepted", "replayed"] == events(machine, second)
-    mend_start(machine)
+    fix_start(machine)
     third = next(users)
     assert log_in(machine, third)
     assert ["accepted"] == events_of_the_service(machine, third)

@@ -1,4 +1,4 @@
-"""A disk without room: what was stays, and the mend is named."""
+"""A disk without room: what was stays, and the fix is named."""
 
 from __future__ import annotations
 

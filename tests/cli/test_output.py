@@ -155,7 +155,7 @@ def test_an_output_that_is_broken_is_a_failure_without_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what", "mend"),
+    ("arguments", "what", "fix"),
     [
         ("enroll bob --no-confirm --json", "bob has new secrets", "reset bob"),
         ("reset alice --yes --no-confirm --json", "alice has new secrets", "reset alice"),
@@ -163,14 +163,14 @@ def test_an_output_that_is_broken_is_a_failure_without_a_traceback(
     ],
 )
 def test_secrets_in_force_that_nobody_saw_are_an_error_with_a_mend(
-    totpctl: Totpctl, place: Place, broken: int, arguments: str, what: str, mend: str
+    totpctl: Totpctl, place: Place, broken: int, arguments: str, what: str, fix: str
 ) -> None:
     place.enrol("alice")
     result = totpctl.into(broken, *arguments.split())
     assert 1 == result.code
     error, hint = result.err.splitlines()
     assert error.startswith(f"totpctl: error: {what}, but they could not be shown: ")
-    assert f"hint: make another with: totpctl {mend}" == hint
+    assert f"hint: make another with: totpctl {fix}" == hint
 
 
 def test_nothing_is_kept_where_the_secret_could_not_be_shown(
@@ -205,7 +205,7 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("number", "filename", "mend"),
+    ("number", "filename", "fix"),
     [
         (errno.ENOSPC, "/proc/sudo", "make room on the disk: df -h /proc"),
         (errno.ENOSPC, None, "make room on the disk: df -h; df -i"),
@@ -229,7 +229,7 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
     ],
 )
 def test_what_cannot_be_written_is_named_in_the_mend(
-    capsys: pytest.CaptureFixture[str], number: int, filename: str | None, mend: str
+    capsys: pytest.CaptureFixture[str], number: int, filename: str | None, fix: str
 ) -> None:
     @click.command()
     def write() -> None:
@@ -237,7 +237,7 @@ def test_what_cannot_be_written_is_named_in_the_mend(
 
     assert 1 == running.run(write, [])
     where = f"{filename}: " if filename else ""
-    expected = f"totpctl: error: {where}{os.strerror(number)}\nhint: {mend}\n"
+    expected = f"totpctl: error: {where}{os.strerror(number)}\nhint: {fix}\n"
     assert expected == capsys.readouterr().err
 
 

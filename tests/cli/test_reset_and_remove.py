@@ -264,7 +264,7 @@ def test_ctrl_c_at_the_question_changes_nothing(
 def test_who_has_a_damaged_secret_can_be_looked_after(
     totpctl: Totpctl, alice: Place, arguments: tuple[str, ...]
 ) -> None:
-    """Resetting is what mends it: the error at a login says so."""
+    """Resetting is what fixes it: the error at a login says so."""
     with sqlite3.connect(alice.store_path) as connection:
         connection.execute("UPDATE authenticators SET sealed_secret = x'00' WHERE label = 'phone'")
     connection.close()

@@ -51,8 +51,8 @@ def test_unlock_mends_a_last_accepted_step_in_the_future(totpctl: Totpctl, place
     before = current_step()
     result = totpctl.done("unlock", "alice")
     assert "alice: the last accepted code of phone is no longer ahead\n" == result.err
-    mended = place.record("alice").authenticators[0].last_accepted_step
-    assert before + 1 <= mended <= current_step() + 1
+    fixed = place.record("alice").authenticators[0].last_accepted_step
+    assert before + 1 <= fixed <= current_step() + 1
 
 
 def test_unlock_reopens_no_code_that_was_shown_so_far(totpctl: Totpctl, place: Place) -> None:

@@ -185,7 +185,7 @@ def assert_fixed(machine: Doctored, found: list[dict[str, Any]], **env: str) -> 
     """
     done: set[str] = set()
     for finding in found:
-        commands = commands_of(finding["mend"])
+        commands = commands_of(finding["fix"])
         if finding["check"] in NOT_TRIED or not commands:
             continue
         for command in (command for command in commands if command not in done):

@@ -86,14 +86,14 @@ def test_fix_of_nopasswd_on_a_cloud_image_leaves_a_way_to_root(cloud: Machine) -
     done = totpctl(cloud, "enable", "sshd", "sudo", "--no-confirm")
     assert 0 == done.returncode, done.stderr
     assert "root" in becomes_root(cloud, account, password=False)
-    fix = finding(cloud, "sudo-nopasswd")["mend"]
+    fix = finding(cloud, "sudo-nopasswd")["fix"]
     assert fix.startswith("first run: passwd debian; then find it: "), fix
 
     cloud.write(SUDOERS, "debian ALL=(ALL) ALL\n", mode=0o440)  # the second half of it alone
     nobody = finding(cloud, "administrators")
     assert "debian has no password (passwd debian)" in nobody["problem"]
-    assert "run: passwd debian" == nobody["mend"]
-    do(cloud, nobody["mend"])
+    assert "run: passwd debian" == nobody["fix"]
+    do(cloud, nobody["fix"])
     assert "administrators" not in [f["check"] for f in doctor_machine.findings(cloud)]
     assert "root" in becomes_root(cloud, account, password=True, offset=1)
 
@@ -127,7 +127,7 @@ def test_group_that_sudo_asks_for_nothing_is_told_to_take_a_password_first(cloud
     cloud.run("usermod", "--append", "--groups", "spared", "debian")
     cloud.write(SUDOERS, "Defaults exempt_group = spared\ndebian ALL=(ALL) ALL\n", mode=0o440)
     assert 0 == totpctl(cloud, "enable", "sudo", "--no-confirm").returncode
-    fix = finding(cloud, "sudo-exempt-group")["mend"]
+    fix = finding(cloud, "sudo-exempt-group")["fix"]
     assert fix.startswith("first run: passwd debian; then take it out: "), fix
     checks = [f["check"] for f in doctor_machine.findings(cloud)]
     assert "administrators" not in checks
@@ -147,14 +147,14 @@ def test_sudo_that_asks_for_roots_password_needs_roots_password_and_roots_code(
 def test_last_skipped_administrator_is_enrolled_before_nobody_is_skipped(cloud: Machine) -> None:
     cloud.write("/etc/security/pam_totp.conf", "unenrolled = skip\n")
     assert 0 == totpctl(cloud, "enable", "sshd", "--no-confirm").returncode
-    fix = finding(cloud, "unenrolled-skip")["mend"]
+    fix = finding(cloud, "unenrolled-skip")["fix"]
     assert fix.startswith("first run: totpctl enroll debian; then edit "), fix
     enroll(cloud)
-    assert finding(cloud, "unenrolled-skip")["mend"].startswith("edit ")
+    assert finding(cloud, "unenrolled-skip")["fix"].startswith("edit ")
 
 
 def test_only_administrator_is_not_to_be_taken_sudo_from(cloud: Machine) -> None:
     enroll(cloud)
     assert 0 == totpctl(cloud, "enable", "sshd", "--no-confirm").returncode
     cloud.run("totpctl", "suspend", "debian")
-    assert "run: totpctl resume debian" == finding(cloud, "suspended-administrators")["mend"]
+    assert "run: totpctl resume debian" == finding(cloud, "suspended-administrators")["fix"]

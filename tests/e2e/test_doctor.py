@@ -59,10 +59,10 @@ def test_enable_is_proposed_after_what_it_would_refuse(doctored: Machine) -> Non
     """The command that it names is one that works."""
     doctored.run("totpctl", "disable", "sshd", "sudo")
     proposed, _ = findings(doctored)
-    assert "run: totpctl enable sshd sudo" == proposed["mend"]
+    assert "run: totpctl enable sshd sudo" == proposed["fix"]
     doctored.run("totpctl", "remove", "alice", "--yes")
     proposed, _ = findings(doctored)
-    assert "run: totpctl enroll alice; totpctl enable sshd sudo" == proposed["mend"]
+    assert "run: totpctl enroll alice; totpctl enable sshd sudo" == proposed["fix"]
     assert 6 == doctored.run("totpctl", "enable", "sshd", "sudo", check=False).returncode
     doctored.run("totpctl", "enroll", "alice", "--no-confirm", "--json")
     doctored.run("totpctl", "enable", "sshd", "sudo", "--no-confirm")
@@ -79,9 +79,9 @@ def test_what_is_wrong_comes_first_in_three_lines(doctored: Machine) -> None:
     done = doctor(doctored)
     assert [
         "WRONG  /etc/pam.d/sudo: it has no pam_totp line [pam-missing]",
-        "       why:  it was enabled, and now asks for no code: a package update? "
+        "       why: it was enabled, and now asks for no code: a package update? "
         "If it is meant: totpctl disable",
-        "       mend: run: totpctl enable sudo",
+        "       fix: run: totpctl enable sudo",
     ] == done.stdout.splitlines()[:3]
     assert (6, "totpctl: error: 1 thing is wrong\n") == (done.returncode, done.stderr)
     assert 3 == len(doctor(doctored, "--quiet").stdout.splitlines())
@@ -96,8 +96,8 @@ def test_the_mend_of_a_lost_line_mends_it(doctored: Machine) -> None:
 def test_the_mend_of_somebody_elses_line_names_its_file(doctored: Machine) -> None:
     doctored.run("sed", "-i", "1i auth sufficient pam_exec.so /bin/true", "/etc/pam.d/sudo")
     shown = doctor(doctored).stdout
-    mend = "take that line out of /etc/pam.d/sudo; then run: totpctl enable sudo"
-    assert f"mend: {mend}\n" in shown
+    fix = "take that line out of /etc/pam.d/sudo; then run: totpctl enable sudo"
+    assert f"fix: {fix}\n" in shown
     doctored.run("sed", "-i", "1d", "/etc/pam.d/sudo")
     assert "on already" in doctored.run("totpctl", "enable", "sudo").stderr
     assert 0 == doctor(doctored, "--quiet").returncode

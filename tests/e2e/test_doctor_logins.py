@@ -280,7 +280,7 @@ def test_key_and_code_as_most_tutorials_set_it_up_is_none(doctored: Doctored) ->
 def test_the_fix_of_a_bare_line_makes_the_login_whole(doctored: Doctored) -> None:
     """Without that line nothing would be left for enable to put the code behind."""
     doctored.run("sh", "-ec", in_sudo("auth required pam_totp.so"))
-    (fix,) = {f["mend"] for f in findings(doctored) if f["level"] == "wrong"}
+    (fix,) = {f["fix"] for f in findings(doctored) if f["level"] == "wrong"}
     step = "@include common-auth"
     assert f"replace the pam_totp line in {SUDO} by: {step}; then run: totpctl enable sudo" == fix
     doctored.run("sed", "-i", f"s/.*pam_totp.*/{step}/", SUDO)

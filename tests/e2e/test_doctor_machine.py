@@ -268,7 +268,7 @@ def test_what_is_masked_is_unmasked_before_it_is_started(doctored: Doctored, sta
     masked = f"LoadState=masked\\nActiveState=inactive\\nUnitFileState={state}\\n"
     script = f"install -d /run/pam_totp; {our_python(BOUND)}; chmod 0600 {SOCKET};"
     doctored.run("sh", "-ec", script + systemd(socket=masked, service=masked))
-    found = {f["check"]: f["mend"] for f in findings(doctored)}
+    found = {f["check"]: f["fix"] for f in findings(doctored)}
     option = {"masked": "", "masked-runtime": "--runtime "}[state]
     unmask = f"run: systemctl unmask {option}pam_totp.socket pam_totp.service; systemctl "
     assert f"{unmask}restart pam_totp.socket" == found["socket"]
@@ -286,7 +286,7 @@ def test_what_is_masked_is_unmasked_before_it_is_started(doctored: Doctored, sta
 )
 def test_what_one_run_names_is_all_there_is_to_do(doctored: Doctored, mistake: str) -> None:
     doctored.run("sh", "-ec", mistake)
-    wrong = [f["mend"] for f in findings(doctored) if f["level"] == "wrong"]
+    wrong = [f["fix"] for f in findings(doctored) if f["level"] == "wrong"]
     for fix in dict.fromkeys(wrong):
         assert fix.startswith("run: "), fix
         doctored.run("sh", "-ec", fix.removeprefix("run: "))
@@ -299,12 +299,12 @@ def test_store_whose_disk_is_not_mounted_has_one_fix_everywhere(doctored: Doctor
     (found,) = (f for f in findings(doctored) if f["check"] == "store")
     assert f"{STORE}: there is no store, and {FOLDER} is not mounted" == found["problem"]
     fix = f"run: mount {FOLDER}; if it is no longer in use, remove it from /etc/fstab"
-    assert fix == found["mend"]
+    assert fix == found["fix"]
     for command in (("init",), ("enable", "su"), ("list",)):
         done = doctored.run("totpctl", *command, check=False)
         assert fix in done.stdout + done.stderr, done
     doctored.run("sh", "-c", f"rm -r {FOLDER}")
-    assert fix in {f["mend"] for f in findings(doctored)}
+    assert fix in {f["fix"] for f in findings(doctored)}
 
 
 def test_init_says_how_much_room_logins_lack_and_that_is_enough(doctored: Doctored) -> None:
@@ -351,7 +351,7 @@ def test_room_that_another_process_keeps_from_the_store_is_a_note(doctored: Doct
     found = {f["check"]: f for f in findings(doctored)}
     assert "note" == found["store-room"]["level"]
     assert "free pages, though the disk has room" in found["store-room"]["problem"]
-    assert "find /proc" in found["store-room"]["mend"]
+    assert "find /proc" in found["store-room"]["fix"]
     assert "disk" not in found
 
 

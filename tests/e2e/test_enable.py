@@ -169,7 +169,7 @@ def test_enable_of_what_is_on_says_what_else_is_in_force(machine: Machine) -> No
     assert 1 == done.returncode
     assert "sshd: on already, nothing to change" in done.stderr
     assert "00-earlier.conf:1: PasswordAuthentication yes is in force, not no" in done.stderr
-    assert "hint: mend it there, then run it again" in done.stderr
+    assert "hint: fix it there, then run it again" in done.stderr
 
 
 def test_enable_of_what_is_on_has_sshd_go_by_its_files_again(

@@ -1,4 +1,4 @@
-"""What enable refuses: with which exit code, which mend, and without a trace."""
+"""What enable refuses: with which exit code, which fix, and without a trace."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
 def findings(machine: Machine) -> dict[str, tuple[str, str]]:
     """Return problem and fix of what is wrong, by check."""
     found = json.loads(totpctl(machine, "doctor", "--json").stdout)["findings"]
-    return {f["check"]: (f["problem"], f["mend"]) for f in found if f["level"] == "wrong"}
+    return {f["check"]: (f["problem"], f["fix"]) for f in found if f["level"] == "wrong"}
 
 
 def assert_what_is_left_is_named(machine: Machine, command: str) -> None:

@@ -102,7 +102,7 @@ def test_disable_names_what_else_asks_no_longer(machine: Machine) -> None:
 def checks_found(machine: Machine) -> dict[str, str]:
     """Return the fix by check."""
     found = json.loads(totpctl(machine, "doctor", "--json").stdout)["findings"]
-    return {finding["check"]: finding["mend"] for finding in found}
+    return {finding["check"]: finding["fix"] for finding in found}
 
 
 def kill_confirm(machine: Machine) -> None:

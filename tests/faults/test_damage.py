@@ -151,14 +151,14 @@ OWNED_BY_SOMEBODY = [
 ]
 
 
-class Mended:
+class Fixed:
     """Put everything of ``place`` back as it was when this was made."""
 
     def __init__(self, place: Place, backup: Path) -> None:
         self.place, self.backup = place, backup
         shutil.copytree(place.folder, backup)
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         folder = self.place.folder
         folder.chmod(0o755)
         os.chown(folder, os.geteuid(), -1)
@@ -169,7 +169,7 @@ class Mended:
 def assert_denied_until_mended(
     place: Place, clock: Clock, news: News, target: str, damage: Damage, backup: Path
 ) -> None:
-    mended = Mended(place, backup)
+    fixed = Fixed(place, backup)
     damaged = place.folder if target == "." else place.folder / target
     damage(damaged)
     news()
@@ -183,7 +183,7 @@ def assert_denied_until_mended(
             assert str(damaged) in found["reason"]
             assert len(found["hint"]) > 10
             assert "unexpected" not in line
-    mended.mend()
+    fixed.fix()
     assert PAM_SUCCESS == log_in(place, clock.code())
     assert PAM_AUTH_ERR == log_in(place, clock.code())
 

@@ -237,10 +237,10 @@ def test_incomplete_installation_denies_and_the_log_names_what_is_missing(
     expected = PAM_AUTHINFO_UNAVAIL if result.module_log else PAM_SERVICE_ERR
     assert (expected, 0) == (result.code, result.prompts)
     line = fields(log.lines()[0])
-    assert ("error", mend(name)) == (line["event"], line["hint"])
+    assert ("error", fix(name)) == (line["event"], line["hint"])
 
 
-def mend(name: str) -> str:
+def fix(name: str) -> str:
     """Say what the log advises where the module ``name`` is missing."""
     return missing_module_hint(name)
 
@@ -254,7 +254,7 @@ def test_service_of_an_incomplete_installation_does_not_start_and_the_log_says_w
     service.communicate(timeout=20)
     assert 1 == service.returncode
     line = fields(log.lines()[0])
-    assert ("error", mend(name)) == (line["event"], line["hint"])
+    assert ("error", fix(name)) == (line["event"], line["hint"])
     assert not (broken.folder / "service").exists()
 
 

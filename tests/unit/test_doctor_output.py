@@ -75,7 +75,7 @@ def test_a_check_that_cannot_tell_says_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("error", "problem", "mend"),
+    ("error", "problem", "fix"),
     [
         (StoreCorrupt("/s", "is empty", "restore it"), "/s: is empty", "restore it"),
         (sudoers.NotRead("/s", "is odd"), "/s: is odd", "see to that, then run it again"),
@@ -88,13 +88,13 @@ def test_a_check_that_cannot_tell_says_nothing(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_check_that_fails_is_a_finding(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str, mend: str
+    monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str, fix: str
 ) -> None:
     """Even a note that cannot be looked for is wrong: nobody knows how things are."""
     first, failed = examine(monkeypatch, check(NOTE, ("a", "x"), error=error))
     (wrong,) = [finding for finding in (first, failed) if finding.level == WRONG]
     expected = f"this could not be checked: {problem}"
-    assert Finding("example", WRONG, expected, "it matters", mend) == wrong
+    assert Finding("example", WRONG, expected, "it matters", fix) == wrong
 
 
 def test_an_unexpected_error_shows_its_place_and_not_its_text(
@@ -103,7 +103,7 @@ def test_an_unexpected_error_shows_its_place_and_not_its_text(
     (found,) = examine(monkeypatch, check(WRONG, error=ValueError("the secret")))
     place = r"unexpected ValueError at test_doctor_output\.py:\d+"
     assert re.fullmatch(f"this could not be checked: {place}", found.problem)
-    assert "please report this" == found.mend
+    assert "please report this" == found.fix
 
 
 def test_an_interrupt_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:

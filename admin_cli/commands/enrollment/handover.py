@@ -94,13 +94,13 @@ def show_result(
 
 
 @contextlib.contextmanager
-def once_committed(what: str, mend: str) -> Iterator[None]:
-    """Show what cannot be shown again. Raises CommandFailed, with the mend, where that fails."""
+def once_committed(what: str, fix: str) -> Iterator[None]:
+    """Show what cannot be shown again. Raises CommandFailed, with the fix, where that fails."""
     try:
         yield
     except OSError as error:
         problem = f"{what}, but they could not be shown: {error.strerror}"
-        raise CommandFailed(problem, f"make another with: {mend}") from None
+        raise CommandFailed(problem, f"make another with: {fix}") from None
 
 
 def document(
