@@ -1,4 +1,5 @@
-/* One call of pam_sm_authenticate, and the ways to a worker. */
+/* One call of pam_sm_authenticate, the ways to a worker (reach.c), and packets to and from it
+ * (transfer.c). */
 
 #ifndef PAM_TOTP_LOGIN_H
 #define PAM_TOTP_LOGIN_H

@@ -30,13 +30,14 @@ bool packet_add_number(struct packet *packet, uint32_t number, int bytes)
     return packet_add(packet, big_endian, (size_t)bytes);
 }
 
-bool packet_add_string(struct packet *packet, const char *text)
+bool packet_add_string(struct packet *packet, const char *text_or_null)
 {
-    size_t length = text ? strlen(text) : 0;
+    size_t length = text_or_null ? strlen(text_or_null) : 0;
 
-    if (!text)
+    if (!text_or_null)
         return packet_add_number(packet, ABSENT, 2);
-    return length < ABSENT && packet_add_number(packet, (uint32_t)length, 2) && packet_add(packet, text, length);
+    return length < ABSENT && packet_add_number(packet, (uint32_t)length, 2) &&
+           packet_add(packet, text_or_null, length);
 }
 
 static bool is_code(uint32_t code)

@@ -1,4 +1,4 @@
-/* One login's state, and the packets of docs/internals/protocol.md. */
+/* The packets of docs/internals/protocol.md: what they hold, byte by byte. */
 
 #ifndef PAM_TOTP_WIRE_H
 #define PAM_TOTP_WIRE_H
