@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
 from pam_totp.stack.pam_dispatch import Entry, Stack
 from pam_totp.stack.pam_lines import Line, NotUnderstood
+from pam_totp.stack.pam_stack import Judgement
 from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.system import config
 from pam_totp.system.errors import PamTotpError
@@ -72,42 +73,36 @@ def not_understood(facts: Facts) -> Iterator[Found]:
 
 @check("pam-bypass", WRONG, "somebody gets in without a code")
 def bypasses(facts: Facts) -> Iterator[Found]:
-    for service, judgement in facts.judged:
-        for line in judgement.bypasses:
-            yield (
-                f"{service.name}: {shown(line)} can end it all with success, without a code",
-                _enable_anew(facts, service, line),
-            )
+    return _lines(
+        facts,
+        lambda judgement: judgement.bypasses,
+        "{} can end it all with success, without a code",
+    )
 
 
 @check("pam-order", WRONG, "whoever knows no password can use up somebody's guesses, and lock them")
 def before_password(facts: Facts) -> Iterator[Found]:
-    for service, judgement in facts.judged:
-        for line in judgement.before_password:
-            yield (
-                f"{service.name}: {shown(line)} asks for the code before the password",
-                _enable_anew(facts, service, line),
-            )
+    return _lines(
+        facts,
+        lambda judgement: judgement.before_password,
+        "{} asks for the code before the password",
+    )
 
 
 @check("pam-after-wrong-password", WRONG, "a wrong password leads to the code: guesses get used up")
 def after_wrong_password(facts: Facts) -> Iterator[Found]:
-    for service, judgement in facts.judged:
-        for line in judgement.after_wrong_password:
-            yield (
-                f"{service.name}: {shown(line)} asks for the code after a wrong password too",
-                _enable_anew(facts, service, line),
-            )
+    return _lines(
+        facts,
+        lambda judgement: judgement.after_wrong_password,
+        "{} asks for the code after a wrong password too",
+    )
 
 
 @check("pam-without-password", WRONG, "the code alone lets somebody in: one factor, not two")
 def without_password(facts: Facts) -> Iterator[Found]:
-    for service, judgement in facts.judged:
-        for line in judgement.without_password:
-            yield (
-                f"{service.name}: after {shown(line)} no password is needed",
-                _enable_anew(facts, service, line),
-            )
+    return _lines(
+        facts, lambda judgement: judgement.without_password, "after {} no password is needed"
+    )
 
 
 @check("pam-bad-jump", WRONG, 'PAM denies every login that takes that jump: "bad jump in stack"')
@@ -248,6 +243,16 @@ def nothing_enabled(facts: Facts) -> Iterator[Found]:
     if not enrolled & {"root", *facts.administrators}:
         enable = f"totpctl enroll {(facts.administrators or ['USER'])[0]}; {enable}"
     yield "no service asks for a code", f"run: {enable}"
+
+
+def _lines(
+    facts: Facts, of: Callable[[Judgement], Iterable[Line]], problem: str
+) -> Iterator[Found]:
+    """Yield ``problem``, with the line in place of {}, for each line that the judge names."""
+    for service, judgement in facts.judged:
+        for line in of(judgement):
+            fix = _enable_anew(facts, service, line)
+            yield f"{service.name}: {problem.format(shown(line))}", fix
 
 
 def _has_key_lines_alone(service: PamService) -> bool:

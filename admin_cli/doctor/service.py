@@ -45,16 +45,10 @@ import pam_totp.login.flow, pam_totp.service.server, pam_totp.store.sqlite.store
 def module(facts: Facts) -> Iterator[Found]:
     if NATIVE_MODULE not in facts.hosts:
         return
-    path = module_path(NATIVE_MODULE)
-    if path is None:
-        yield (
-            f"{NATIVE_MODULE} is not among the PAM modules, but PAM files name it",
-            reinstall_hint(),
-        )
-        return
-    problem = _does_not_load(path)
-    if problem:
-        yield f"{path} cannot be loaded: {problem}", reinstall_hint()
+    if module_path(NATIVE_MODULE) is None:
+        problem = f"{NATIVE_MODULE} is not among the PAM modules, but PAM files name it"
+        yield problem, reinstall_hint()
+    yield from _does_not_load(NATIVE_MODULE, reinstall_hint())
 
 
 @check("worker", WRONG, f"it decides about codes: {_DENIED}")
@@ -87,12 +81,7 @@ def pam_python(facts: Facts) -> Iterator[Found]:
             "run: apt-get install libpam-python; or put pam_totp.so in its place",
         )
         return
-    problem = _does_not_load(path)
-    if problem:
-        yield (
-            f"{path} cannot be loaded: {problem}",
-            _REINSTALL,
-        )
+    yield from _does_not_load(PAM_PYTHON_MODULE, _REINSTALL)
     release = _release_of_python()
     with open(path, "rb") as file:
         if f"libpython{release}.so".encode("ascii") not in file.read():
@@ -214,9 +203,14 @@ def is_listening() -> bool:
     return listeners.is_listening(SOCKET)
 
 
-def _does_not_load(path: str) -> str:
-    script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).pam_sm_authenticate"
-    return _complaint([PYTHON, "-I", "-c", script, path])
+def _does_not_load(name: str, fix: str) -> Iterator[Found]:
+    """Yield why the PAM module ``name``, if there is one, cannot be loaded; ``fix`` helps."""
+    path = module_path(name)
+    if path is not None:
+        script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).pam_sm_authenticate"
+        problem = _complaint([PYTHON, "-I", "-c", script, path])
+        if problem:
+            yield f"{path} cannot be loaded: {problem}", fix
 
 
 def _fix_of(problem: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import click
 
 from pam_totp.core import admission, otp, users
@@ -15,6 +18,7 @@ from ..arguments import json_option, user_argument, yes_option
 from . import handover, issuing
 
 PERIODS = (30, 60)
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -23,41 +27,47 @@ def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     return value.strip()
 
 
-label_option = click.option(
-    "--label", default="phone", show_default=True, callback=_label, help="Name of the device."
-)
-algorithm_option = click.option(
-    "--algorithm",
-    type=click.Choice(otp.ALGORITHMS),
-    default="SHA1",
-    show_default=True,
-    help="Hash function.",
-)
-digits_option = click.option(
-    "--digits",
-    type=click.Choice([str(d) for d in otp.DIGITS]),
-    default="6",
-    show_default=True,
-    help="Digits of a code.",
-)
-period_option = click.option(
-    "--period",
-    type=click.Choice([str(p) for p in PERIODS]),
-    default="30",
-    show_default=True,
-    help="Seconds a code is shown.",
+_AUTHENTICATOR_OPTIONS = (
+    click.option(
+        "--label", default="phone", show_default=True, callback=_label, help="Name of the device."
+    ),
+    click.option(
+        "--algorithm",
+        type=click.Choice(otp.ALGORITHMS),
+        default="SHA1",
+        show_default=True,
+        help="Hash function.",
+    ),
+    click.option(
+        "--digits",
+        type=click.Choice([str(d) for d in otp.DIGITS]),
+        default="6",
+        show_default=True,
+        help="Digits of a code.",
+    ),
+    click.option(
+        "--period",
+        type=click.Choice([str(p) for p in PERIODS]),
+        default="30",
+        show_default=True,
+        help="Seconds a code is shown.",
+    ),
 )
 no_confirm_option = click.option(
     "--no-confirm", is_flag=True, help="Keep it without asking for a code of the app."
 )
 
 
+def authenticator_options(command: Command) -> Command:
+    """Add the options that describe a new authenticator; --label comes first."""
+    for option in reversed(_AUTHENTICATOR_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("user", shell_complete=candidates.accounts)
-@label_option
-@algorithm_option
-@digits_option
-@period_option
+@authenticator_options
 @click.option("--if-missing", is_flag=True, help="Do nothing if USER is enrolled already.")
 @no_confirm_option
 @json_option
@@ -118,10 +128,7 @@ def enroll(
 
 @click.command()
 @user_argument
-@label_option
-@algorithm_option
-@digits_option
-@period_option
+@authenticator_options
 @no_confirm_option
 @yes_option
 @json_option
