@@ -51,11 +51,11 @@ check_machine() {
 }
 
 install_all() {
-    keep_previous
     install_missing "$PACKAGES"
     dependencies=$installed
     build
     check_room
+    keep_previous
     finish_from_here
     mv -f "$scratch"/built/libpam-totp_*.deb "$NEW"
     install_package "$NEW" || take_back "the new version could not be installed"
@@ -89,7 +89,7 @@ keep_previous() {
     if is_registered "$INSTALLED"; then
         ln "$INSTALLED" "$PREVIOUS"
     elif is_packaged || [ -e "$LIBRARY" ]; then
-        packaging/installer/pack_installed.sh "$PREVIOUS.new" ||
+        pack_installed "$PREVIOUS.new" ||
             fail "what is installed cannot be packed, as the way back" "nothing was changed"
         mv "$PREVIOUS.new" "$PREVIOUS"
     fi
@@ -156,9 +156,8 @@ interrupted() {
 }
 
 uninstall() {
-    if ! is_packaged && [ -e "$LIBRARY" ]; then # then it becomes a package, which says when it may go
-        packaging/installer/pack_installed.sh "$scratch/installed.deb"
-        install_package "$scratch/installed.deb" || fail "it cannot be made a package, to be removed"
+    if ! is_packaged && [ -e "$LIBRARY" ]; then
+        install_all # then it is a package, which says whether it may go
     fi
     finish_from_here
     if is_packaged; then

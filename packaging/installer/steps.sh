@@ -145,6 +145,41 @@ is_registered() {
         dpkg-query --control-show libpam-totp md5sums | cmp -s - "$scratch/md5sums"
 }
 
+# Make the package $1 of what is installed: the way back where its .deb is not at hand, because it
+# came from elsewhere, or from "make install" and no package. With a package dpkg can go back to it
+# with no moment without the module. Its scripts are its own, or else those of the package just
+# built. The configuration stays out: dpkg would take an administrator's words for what was shipped.
+# Returns 1 if that fails: "set -e" does not count where the caller asks for the status.
+pack_installed() {
+    tree=$scratch/tree version=0~unpackaged
+    rm -rf "$tree" && install -d -m 0755 "$tree" || return 1
+    dpkg-deb --control "$scratch"/built/libpam-totp_*.deb "$tree/DEBIAN" || return 1
+    if is_packaged; then
+        version=$(dpkg-query -W -f '${Version}' libpam-totp) || return 1
+        for part in $(dpkg-query --control-list libpam-totp); do
+            cp "$(dpkg-query --control-path libpam-totp "$part")" "$tree/DEBIAN/$part" || return 1
+        done
+    fi
+    rm -f "$tree/DEBIAN/conffiles"
+    sed -i "s/^Version:.*/Version: $version/" "$tree/DEBIAN/control" || return 1
+    list_installed | grep -v -e /__pycache__ -e ^/etc/ | while IFS= read -r file; do
+        if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "$file"; fi
+    done >"$scratch/files"
+    xargs -d '\n' cp -d --preserve=all --parents -t "$tree" <"$scratch/files" || return 1
+    (cd "$tree" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | xargs -0 md5sum) \
+        >"$tree/DEBIAN/md5sums" || return 1
+    dpkg-deb --root-owner-group -Znone --build "$tree" "$1" >/dev/null
+}
+
+list_installed() {
+    if is_packaged; then
+        dpkg-query -L libpam-totp
+    else
+        find "$LIBRARY" /usr/lib/systemd /usr/lib/*/security /usr/sbin /usr/share \
+            \( -path '*/pam_totp*' -o -name '*totpctl*' \) 2>/dev/null || true
+    fi
+}
+
 # Whether dpkg has no work with it that is not finished.
 is_at_rest() {
     case $(dpkg-query -W -f '${db:Status-Status}' libpam-totp 2>/dev/null) in

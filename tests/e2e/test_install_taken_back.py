@@ -10,6 +10,7 @@ from tests.support import package, product
 from tests.support.installer import (
     CACHE,
     CONFIG,
+    FOLDER,
     HOOK,
     INSTALLER,
     KEY,
@@ -61,6 +62,21 @@ def test_first_version_that_does_not_work_changed_no_login(machine: Machine) -> 
     assert 1 == done.returncode
     assert "do not put pam_totp into a PAM file yet" in done.stderr
     assert before == pam_and_ssh(machine)
+
+
+def test_package_from_elsewhere_comes_back_if_the_new_one_fails(machine: Machine) -> None:
+    bring(machine, package.with_a_last_line("core/verifier.py", "# older"))
+    machine.run("dpkg", "--install", f"{FOLDER}/built", timeout=120)
+    machine.use_pam("sudo", PAM_LINE)
+    bring(machine, package.with_a_last_line("core/verifier.py", BROKEN["selftest"]))
+    done = install(machine)
+    assert 1 == done.returncode
+    assert "the previous one is back in place" in done.stderr
+    assert "# older" in machine.read(VERIFIER)
+    assert "ii " == state(machine)
+    assert "" == machine.run("dpkg", "--verify", "libpam-totp", check=False).stdout
+    assert "/etc/pam.d/sudo" in install(machine, "--uninstall").stderr  # its prerm is back, too
+    machine.run("totpctl", "selftest", timeout=120)
 
 
 # Reached while dpkg is at work; goes on when it is told to.
