@@ -116,7 +116,7 @@ def test_times_in_the_text_are_those_of_the_table(seconds: str) -> None:
 
 def test_pages_name_the_arguments_that_a_program_without_root_may_give() -> None:
     harmless = {argument.decode() for argument in worker.HARMLESS_ARGUMENTS}
-    who = section(PROTOCOL, "## Who may ask")
+    who = section(PROTOCOL, "## Permission to ask")
     sentence = re.search(r"Of their arguments (.*?) count", who, flags=re.S)
     of_the_file = re.search(
         r"only (`.*?) count;", read("docs/reference/configuration.md"), flags=re.S
