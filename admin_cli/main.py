@@ -22,7 +22,7 @@ from . import output
 from .errors import USAGE
 
 
-class Entry(NamedTuple):
+class ListedCommand(NamedTuple):
     """Where a command is, as ``module.name`` below commands/, and its line in the list."""
 
     place: str
@@ -30,41 +30,55 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "enroll": Entry(
+    "enroll": ListedCommand(
         "enrollment.enroll.enroll", "Give USER an authenticator app, and recovery codes."
     ),
-    "reset": Entry(
+    "reset": ListedCommand(
         "enrollment.enroll.reset", "Give USER a new secret and codes; everything old is void."
     ),
-    "remove": Entry(
+    "remove": ListedCommand(
         "enrollment.enroll.remove", "Remove USER's enrolment, or one authenticator of it."
     ),
-    "recovery-codes": Entry(
+    "recovery-codes": ListedCommand(
         "enrollment.enroll.recovery_codes",
         "Issue new recovery codes to USER; the old ones are void.",
     ),
-    "list": Entry(
+    "list": ListedCommand(
         "reports.list_users", "List everyone who has a record, and the rules for groups."
     ),
-    "show": Entry("reports.show", "Show the state of USER."),
-    "verify": Entry("reports.verify", "Check a code or recovery code of USER without using it up."),
-    "unlock": Entry("state.unlock", "Forget USER's wrong codes, so that codes count again."),
-    "suspend": Entry("state.suspend", "Deny USER every login that needs a code, until resume."),
-    "resume": Entry("state.resume", "Let USER log in again after suspend."),
-    "rebind": Entry("state.rebind", "Accept the accounts of USERs as those that were enrolled."),
-    "require": Entry("rollout.require", "Make USERs, or the members of a group, use a code."),
-    "exempt": Entry("rollout.exempt", "Ask USERs, or the members of a group, for no code."),
-    "enable": Entry("enabling.enable", "Let each SERVICE ask for a code after the password."),
-    "disable": Entry("enabling.disable", "Let each SERVICE ask for no code any more."),
-    "confirm": Entry("confirming.confirm", "Keep what enable changed."),
-    "revert": Entry("confirming.revert", "Put back at once what waits for a confirmation."),
-    "status": Entry("status.status", "Show which services ask for a code, and how people stand."),
-    "doctor": Entry("doctor.doctor", "Look for what breaks or bypasses two-factor logins."),
-    "init": Entry("setup.init", "Create the sealing key and the store."),
-    "rotate-key": Entry(
+    "show": ListedCommand("reports.show", "Show the state of USER."),
+    "verify": ListedCommand(
+        "reports.verify", "Check a code or recovery code of USER without using it up."
+    ),
+    "unlock": ListedCommand(
+        "state.unlock", "Forget USER's wrong codes, so that codes count again."
+    ),
+    "suspend": ListedCommand(
+        "state.suspend", "Deny USER every login that needs a code, until resume."
+    ),
+    "resume": ListedCommand("state.resume", "Let USER log in again after suspend."),
+    "rebind": ListedCommand(
+        "state.rebind", "Accept the accounts of USERs as those that were enrolled."
+    ),
+    "require": ListedCommand(
+        "rollout.require", "Make USERs, or the members of a group, use a code."
+    ),
+    "exempt": ListedCommand("rollout.exempt", "Ask USERs, or the members of a group, for no code."),
+    "enable": ListedCommand(
+        "enabling.enable", "Let each SERVICE ask for a code after the password."
+    ),
+    "disable": ListedCommand("enabling.disable", "Let each SERVICE ask for no code any more."),
+    "confirm": ListedCommand("confirming.confirm", "Keep what enable changed."),
+    "revert": ListedCommand("confirming.revert", "Put back at once what waits for a confirmation."),
+    "status": ListedCommand(
+        "status.status", "Show which services ask for a code, and how people stand."
+    ),
+    "doctor": ListedCommand("doctor.doctor", "Look for what breaks or bypasses two-factor logins."),
+    "init": ListedCommand("setup.init", "Create the sealing key and the store."),
+    "rotate-key": ListedCommand(
         "rotation.rotate_key", "Replace the sealing key, and seal every secret anew."
     ),
-    "selftest": Entry("setup.selftest", "Log in through libpam, with a store of its own."),
+    "selftest": ListedCommand("setup.selftest", "Log in through libpam, with a store of its own."),
 }
 
 

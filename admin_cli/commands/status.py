@@ -21,8 +21,8 @@ from ..host import directory, pam_file
 from ..host.services import PamService
 from ..session import Session, pass_session
 from .arguments import json_option
+from .outcome import ALWAYS
 
-ALWAYS = ("sshd", "sudo")
 SHOWN_NAMES = 8
 _KEYS = {
     "code": "code",

@@ -10,10 +10,9 @@ from pam_totp.stack.pam_lines import Line, NotUnderstood
 from ..errors import CommandFailed
 from ..host import accounts, directory, sshd
 from ..host.services import path_of
-from .facts import Facts
+from .facts import SSHD, Facts
 from .finding import WRONG, Found, check
 
-SSHD = "sshd"
 _ACCEPTS_EMPTY = {"nullok", "nullok_secure"}  # pam_unix(8)
 
 

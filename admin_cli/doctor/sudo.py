@@ -250,7 +250,7 @@ def _first(facts: Facts, is_for: Callable[[pwd.struct_passwd], bool]) -> str:
 
 
 def _is_member(group: str, entry: pwd.struct_passwd) -> bool:
-    return group in accounts.group_names(entry)
+    return group in directory.group_names(entry)
 
 
 def _may_log_in(who: str) -> bool:

@@ -61,14 +61,6 @@ def members_of(names: Iterable[str]) -> set[str]:
     return members
 
 
-def group_ids(entry: pwd.struct_passwd) -> set[int]:
-    return directory.group_ids(entry)
-
-
-def group_names(entry: pwd.struct_passwd) -> set[str]:
-    return directory.group_names(entry)
-
-
 def has_shell(entry: pwd.struct_passwd) -> bool:
     """Tell whether the account's program is one to log in with; sshd looks for the file, too."""
     shell = entry.pw_shell or "/bin/sh"

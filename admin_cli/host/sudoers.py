@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pam_totp.system.errors import PamTotpError
 
-from . import accounts, programs
+from . import accounts, directory, programs
 
 MAIN = "/etc/sudoers"
 
@@ -52,7 +52,7 @@ class Sudo(NamedTuple):
 
     def asks_password(self, entry: pwd.struct_passwd) -> bool:
         """Tell whether sudo asks the account for a password before it runs everything."""
-        if self.exempt_groups & accounts.group_names(entry):
+        if self.exempt_groups & directory.group_names(entry):
             return False
         return asks_password(entry, self.rules)
 
@@ -109,7 +109,7 @@ def administrators(entries: Mapping[str, pwd.struct_passwd], known: Sequence[Rul
     found = {
         name
         for name, entry in entries.items()
-        if accounts.group_names(entry).intersection(accounts.ADMIN_GROUPS)
+        if directory.group_names(entry).intersection(accounts.ADMIN_GROUPS)
     }
     for rule in known:
         if rule.for_everything and rule.users != ("ALL",):
@@ -185,9 +185,9 @@ def _means(user: str, entry: pwd.struct_passwd) -> bool:
     if user == "ALL":
         return True
     if user.startswith("%#"):
-        return user[2:].isdecimal() and int(user[2:]) in accounts.group_ids(entry)
+        return user[2:].isdecimal() and int(user[2:]) in directory.group_ids(entry)
     if user.startswith("%"):
-        return user[1:] in accounts.group_names(entry)
+        return user[1:] in directory.group_names(entry)
     if user.startswith("#"):
         return user[1:] == str(entry.pw_uid)
     return user == entry.pw_name

@@ -168,5 +168,5 @@ def test_keys_that_a_program_or_an_authority_knows_may_be_there(
 def test_lists_of_sshd_decide_who_may_log_in(
     alice: pwd.struct_passwd, lists: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "group_names", lambda entry: {"alice", "admins"})
+    monkeypatch.setattr(accounts.directory, "group_names", lambda entry: {"alice", "admins"})
     assert expected is sshd_access.is_allowed(alice, lists)

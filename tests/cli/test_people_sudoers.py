@@ -20,10 +20,10 @@ GROUPS = {"alice": {"sudo"}, "bob": {"ops"}, "carol": set[str](), "dora": {"whee
 @pytest.fixture
 def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, pwd.struct_passwd]:
     """alice, bob, carol and dora with the numbers 4000 and up; ops is group 5000."""
-    monkeypatch.setattr(accounts, "group_names", lambda entry: GROUPS[entry.pw_name])
+    monkeypatch.setattr(accounts.directory, "group_names", lambda entry: GROUPS[entry.pw_name])
     numbers = {"ops": 5000, "sudo": 27, "wheel": 10}
     ids = {name: {numbers[group] for group in groups} for name, groups in GROUPS.items()}
-    monkeypatch.setattr(accounts, "group_ids", lambda entry: ids[entry.pw_name])
+    monkeypatch.setattr(accounts.directory, "group_ids", lambda entry: ids[entry.pw_name])
     return {
         name: pwd.struct_passwd((name, "x", 4000 + number, 4000 + number, "", "/", "/bin/sh"))
         for number, name in enumerate(GROUPS)

@@ -187,6 +187,16 @@ def test_what_begins_with_an_underscore_is_used_in_its_own_file_alone(name: str)
     assert [] == private
 
 
+def test_each_class_has_a_name_of_its_own() -> None:
+    """Two files that speak of a Policy speak of the same one."""
+    places: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert {} == {name: found for name, found in places.items() if len(found) > 1}
+
+
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .. import accounts, sshd
+from .. import accounts, directory, sshd
 from ..accounts import NO, Shadow
 
 
@@ -122,7 +122,7 @@ def is_allowed(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> bool:
         return False
     if not lists["denygroups"] and not lists["allowgroups"]:
         return True
-    groups = accounts.group_names(entry)
+    groups = directory.group_names(entry)
     if any(_matches(pattern, group) for pattern in lists["denygroups"] for group in groups):
         return False
     return not lists["allowgroups"] or any(
