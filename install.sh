@@ -124,12 +124,7 @@ take_back() {
             "the reason is above, and in the system log; fix it and run it again"
     fi
     if ! is_in_place "$PREVIOUS"; then
-        # The previous version would refuse a store that the new one has taken over.
         stop_service
-        if dpkg-deb -x "$PREVIOUS" "$scratch/previous"; then
-            /usr/bin/python3 -I packaging/take_back_schema.py "$scratch/previous$LIBRARY" ||
-                true # it says why not
-        fi
         install_package "$PREVIOUS" || true
     fi
     start_service

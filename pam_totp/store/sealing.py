@@ -36,7 +36,7 @@ class Sealer:
         self._key = key
         self.path = path
         self.others = others
-        self.key_id = self._derive(b"key id", b"")[:KEY_ID_BYTES]
+        self.key_id = _derive(key, b"key id", b"")[:KEY_ID_BYTES]
 
     def __repr__(self) -> str:
         return f"<Sealer {self.key_id.hex()}>"
@@ -83,17 +83,10 @@ class Sealer:
             problem = "was altered, or moved from its row"
             raise SealingError("sealed secret", problem, _BACKUP_HINT) from None
 
-    def decoy_key(self) -> bytes:
-        """Return the key of the decoys of a store that holds none of its own."""
-        return self._derive(b"decoy key", b"")
-
     def key_file(self) -> bytes:
         """Return what a key file with this key holds, and with the others, if there are any."""
         keys = (self, *self.others)
         return b"".join(sealer._key.hex().encode("ascii") + b"\n" for sealer in keys)
-
-    def _derive(self, purpose: bytes, data: bytes) -> bytes:
-        return _derive(self._key, purpose, data)
 
 
 def new_sealer(path: str) -> Sealer:

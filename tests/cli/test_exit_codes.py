@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,32 @@ def test_5_with_a_store_that_is_none(
     assert (5, "") == (result.code, result.out)
     assert f"totpctl: error: {place.store_path}: is " in result.err
     assert f"hint: restore {place.store_path} from a backup" in result.err
+
+
+UNRELEASED = {
+    "first schema": (
+        "ALTER TABLE users DROP COLUMN uid",
+        "does not have the tables of this release",
+    ),
+    "third schema": ("PRAGMA user_version = 3", "has schema 3, this release knows 1"),
+}
+
+
+@pytest.mark.parametrize("name", UNRELEASED)
+@pytest.mark.parametrize("verb", [*ON_THE_STORE, "doctor", "init"])
+def test_a_store_from_before_the_first_release_is_refused_with_the_way_on(
+    totpctl: Totpctl, place: Place, verb: str, name: str
+) -> None:
+    place.enrol("alice")
+    change, problem = UNRELEASED[name]
+    connection = sqlite3.connect(place.store_path)
+    connection.execute(change)
+    connection.close()
+    result = totpctl(*arguments(verb)) if verb in ON_THE_STORE else totpctl(verb)
+    assert result.code == (6 if verb == "doctor" else 5)
+    said = result.out + result.err
+    assert f"{place.store_path}: {problem}" in said
+    assert "if it is from before version 0.1.0, move it away, run: totpctl init" in said
 
 
 @pytest.mark.parametrize("verb", ["list", "enroll"])

@@ -12,7 +12,7 @@ from pam_totp.core.users import Authenticator
 from pam_totp.store.sealing import new_sealer
 from pam_totp.store.sqlite import database, resealing
 from pam_totp.store.sqlite.pool import Pool
-from pam_totp.system.errors import SealingError, StoreUnavailable
+from pam_totp.system.errors import SealingError, StoreCorrupt, StoreUnavailable
 from tests.contract.raw import connect
 from tests.support.place import Place
 from tests.support.rotating import (
@@ -162,16 +162,41 @@ def test_who_has_a_damaged_secret_can_be_reset_and_removed(people: Place) -> Non
     assert len(PEOPLE) + 1 == reseal(people)
 
 
-def test_a_damaged_key_of_decoys_denies_nobody_and_is_mended(people: Place) -> None:
+DECOY_KEY_DAMAGE = {
+    "too short": ("UPDATE meta SET value = x'00' WHERE key = 'decoy_key'", "does not open"),
+    "another's": (
+        "UPDATE meta SET value = (SELECT sealed_secret FROM authenticators) "
+        "WHERE key = 'decoy_key'",
+        "does not open",
+    ),
+    "gone": ("DELETE FROM meta WHERE key = 'decoy_key'", "holds no decoy key"),
+}
+
+
+@pytest.mark.parametrize("name", DECOY_KEY_DAMAGE)
+def test_a_damaged_decoy_key_is_damage_of_the_store(people: Place, name: str) -> None:
+    """For known and unknown users alike, or the answer would tell them apart."""
+    statement, problem = DECOY_KEY_DAMAGE[name]
     connection = connect(people.store_path)
-    connection.execute("UPDATE meta SET value = x'00' WHERE key = 'decoy_key'")
+    connection.execute(statement)
     connection.close()
-    with people.open() as opened:
-        before = opened.load_decoy("mallory")
-    assert len(PEOPLE) == len(secrets(people))
-    rotate(people)
-    with people.open() as opened:
-        assert before == opened.load_decoy("mallory")
+
+    def known() -> None:
+        with people.open() as opened, opened.transaction("user7"):
+            pass
+
+    def unknown() -> None:
+        with people.open() as opened, opened.decoy_transaction("mallory"):
+            pass
+
+    def check() -> None:
+        with people.open() as opened:
+            opened.check()
+
+    for use in (known, unknown, check, lambda: reseal(people)):
+        with pytest.raises(StoreCorrupt, match=problem) as refusal:
+            use()
+        assert refusal.value.hint.startswith(f"restore {people.store_path} from a backup")
 
 
 # The log

@@ -284,11 +284,6 @@ def test_a_decoy_is_the_same_for_the_same_name_and_key_alone() -> None:
     assert decoys[0] == decoy(KEY, b"secret", "alice")
 
 
-def test_a_key_of_decoys_comes_of_the_sealing_key_and_does_not_tell_it() -> None:
-    assert SEALER.decoy_key() == Sealer(KEY, "elsewhere").decoy_key()
-    assert 3 == len({SEALER.decoy_key(), Sealer(OTHER_KEY, "k").decoy_key(), KEY})
-
-
 @given(st.text(st.characters()))
 def test_a_decoy_can_be_had_of_any_name(name: str) -> None:
     assert 32 == len(decoy(KEY, b"secret", name))

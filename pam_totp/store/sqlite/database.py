@@ -18,7 +18,7 @@ BUSY_TIMEOUT = 5.0  # seconds
 CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
 
 SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
-_BUSY, _READ_ONLY, _CANNOT_OPEN = 5, 8, 14
+_ERROR, _BUSY, _READ_ONLY, _CANNOT_OPEN = 1, 5, 8, 14  # _ERROR: no such table or column
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     3: ("may not be used", "look at: ls -l {folder}"),
     7: ("needs more memory than there is", "look at: free -h"),
@@ -196,6 +196,9 @@ def explain(error: Exception, path: str) -> PamTotpError:
     if code in _PRIMARY_CODES:
         problem, hint = _PRIMARY_CODES[code]
         return StoreUnavailable(path, problem, _hint(hint, path))
+    if code == _ERROR:
+        hint = f"restore it from a backup; {schema.UNRELEASED}"
+        return StoreCorrupt(path, "does not have the tables of this release", hint)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return StoreCorrupt(path, f"is damaged or not a store ({name})", _hint(_RESTORE_HINT, path))
 

@@ -53,9 +53,9 @@ def _seal_anew(store: SealedDatabase, sealer: Sealer) -> int:
         if sealer.open(sealed, *bound_to) != secret:
             raise SealingError(user, "a secret sealed anew does not open")
         execute("UPDATE authenticators SET sealed_secret = ? WHERE id = ?", (sealed, row.id))
-    decoy_key = sealer.seal(store.decoy_key(), *DECOY_KEY)
+    decoy_key = sealer.seal(store.open_decoy_key(), *DECOY_KEY)
     execute("UPDATE meta SET value = ? WHERE key = 'sealing_key_id'", (sealer.key_id,))
-    execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('decoy_key', ?)", (decoy_key,))
+    execute("UPDATE meta SET value = ? WHERE key = 'decoy_key'", (decoy_key,))
     store.database.pass_by_the_key()
     return len(rows)
 

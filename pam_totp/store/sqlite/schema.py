@@ -9,6 +9,12 @@ import sqlite3
 
 from ...system.errors import SchemaTooNew
 
+# There is no way from these, which had other tables under the numbers 1 to 3.
+UNRELEASED = (
+    "if it is from before version 0.1.0, move it away, run: totpctl init, and enroll everybody "
+    "again"
+)
+
 MIGRATIONS = (
     """
     CREATE TABLE meta (
@@ -18,9 +24,14 @@ MIGRATIONS = (
     CREATE TABLE users (
         name TEXT PRIMARY KEY,
         status TEXT NOT NULL CHECK (status IN ('active', 'suspended', 'exempt', 'must_enroll')),
+        exempt_until INTEGER NOT NULL,
         failures INTEGER NOT NULL CHECK (failures >= 0),
+        untold INTEGER NOT NULL CHECK (untold >= 0),
         throttled_until INTEGER NOT NULL,
+        guesses_until INTEGER NOT NULL,
         recovery_salt BLOB,
+        uid INTEGER,
+        bound_at INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
@@ -36,6 +47,8 @@ MIGRATIONS = (
         sealed_secret BLOB NOT NULL,
         created_at INTEGER NOT NULL,
         last_used_at INTEGER,
+        clock_offset INTEGER NOT NULL,
+        clock_sightings INTEGER NOT NULL,
         UNIQUE (user, label)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE recovery_codes (
@@ -43,29 +56,17 @@ MIGRATIONS = (
         digest BLOB NOT NULL,
         PRIMARY KEY (user, digest)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE decoys (
-        bucket INTEGER PRIMARY KEY,
-        failures INTEGER NOT NULL,
-        throttled_until INTEGER NOT NULL
-    ) STRICT;
-    """,
-    """
-    ALTER TABLE users ADD COLUMN exempt_until INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE group_rules (
         name TEXT PRIMARY KEY,
         rule TEXT NOT NULL CHECK (rule IN ('exempt', 'required')),
         until INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    """,
-    """
-    ALTER TABLE users ADD COLUMN uid INTEGER;
-    ALTER TABLE users ADD COLUMN bound_at INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE users ADD COLUMN untold INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE users ADD COLUMN guesses_until INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE decoys ADD COLUMN guesses_until INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE authenticators ADD COLUMN clock_offset INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE authenticators ADD COLUMN clock_sightings INTEGER NOT NULL DEFAULT 0;
-    UPDATE users SET untold = failures;
+    CREATE TABLE decoys (
+        bucket INTEGER PRIMARY KEY,
+        failures INTEGER NOT NULL,
+        throttled_until INTEGER NOT NULL,
+        guesses_until INTEGER NOT NULL
+    ) STRICT;
     """,
 )
 
@@ -95,7 +96,7 @@ def migrate(
         raise SchemaTooNew(
             path,
             f"has schema {version(connection)}, this release knows {len(migrations)}",
-            "install the newer pam_totp again, or restore a backup made by this one",
+            f"install the newer pam_totp again, or restore a backup made by this one; {UNRELEASED}",
         )
 
 

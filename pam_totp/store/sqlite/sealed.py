@@ -27,7 +27,7 @@ class SealedDatabase:
         self.database = database
         self.sealer = sealer
         self._at_first, self._sealed_decoy_key = self._key_in_force()
-        self._decoy_key = b""  # opened when it is needed; it is the same under every sealing key
+        self._decoy_key = self.open_decoy_key()  # the same under every sealing key
 
     def seal(self, secret: bytes, *fields: str) -> bytes:
         """Seal with the key that the store names. Inside a transaction that writes, that stays."""
@@ -42,30 +42,26 @@ class SealedDatabase:
 
     def decoy(self, purpose: bytes, name: str) -> bytes:
         """Return 32 bytes for a name without a record. They outlast every sealing key."""
-        return sealing.decoy(self.decoy_key(), purpose, name)
-
-    def decoy_key(self) -> bytes:
-        """Return the key of the decoys, opened once."""
-        if not self._decoy_key:
-            self._decoy_key = self.open_decoy_key()
-        return self._decoy_key
+        return sealing.decoy(self._decoy_key, purpose, name)
 
     def open_decoy_key(self) -> bytes:
-        """Open the key of the decoys. Nobody is denied because it does not open."""
+        """Open the key of the decoys. Raises StoreCorrupt where it does not open."""
         try:
             return self._at_first.open(self._sealed_decoy_key, *DECOY_KEY)
         except SealingError:
-            return self._at_first.decoy_key()
+            raise self.database.corrupt("holds a decoy key that does not open") from None
 
     def _key_in_force(self) -> tuple[Sealer, bytes]:
-        """Return the key that the store names, and its sealed key of decoys, b"" without one."""
+        """Return the key that the store names, and its sealed key of decoys."""
         for _ in range(_KEY_READS):
             meta = dict(self.database.execute("SELECT key, value FROM meta"))
             if "sealing_key_id" not in meta:
                 raise self.database.corrupt("names no sealing key")
+            if "decoy_key" not in meta:
+                raise self.database.corrupt("holds no decoy key")
             found = self.sealer.named(meta["sealing_key_id"])
             if found is not None:
-                return found, meta.get("decoy_key", b"")
+                return found, meta["decoy_key"]
             if not self._read_key_file_again():
                 break
         raise SealingError(
