@@ -89,7 +89,7 @@ def test_every_package_describes_its_files(folder: Path) -> None:
     assert text is not None
     listed = set(re.findall(r"\b\w+\.py\b|(?m:^ *)\w+/(?= )", text))
     files = {path.name for path in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
-    folders = {f"{path.parent.name}/" for path in folder.glob("*/*.[ch]*")}
+    folders = {f"{path.parent.name}/" for path in folder.glob("*/*.[ch]")}
     folders |= {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
     assert files | folders == {name.strip() for name in listed}
 
