@@ -144,22 +144,23 @@ def names(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-def tried(machine: Doctored, script: str) -> tuple[int, Outcome, str]:
+def tried(machine: Doctored, script: str, *with_code: bool) -> tuple[int, Outcome, str]:
     machine.run("sh", "-ec", script)
     done = doctor(machine, "--quiet")
-    return done.returncode, attempts.try_all(machine, machine.alice), done.stdout + done.stderr
+    outcome = attempts.try_all(machine, machine.alice, with_code)
+    return done.returncode, outcome, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("script", DENIED, ids=name_of)
 def test_doctor_exits_with_6_where_the_machine_denies(doctored: Doctored, script: str) -> None:
-    status, outcome, said = tried(doctored, script)
+    status, outcome, said = tried(doctored, script, True)
     assert names(DENIED[script]) == outcome.denied
     assert 6 == status, said
 
 
 @pytest.mark.parametrize("script", BYPASSED, ids=name_of)
 def test_doctor_exits_with_6_where_no_code_is_needed(doctored: Doctored, script: str) -> None:
-    status, outcome, said = tried(doctored, script)
+    status, outcome, said = tried(doctored, script, False)
     assert names(BYPASSED[script]) == outcome.bypassed
     assert 6 == status, said
 
@@ -168,4 +169,4 @@ def test_doctor_exits_with_6_where_no_code_is_needed(doctored: Doctored, script:
 def test_doctor_exits_with_0_where_codes_are_asked_for_and_let_in(
     doctored: Doctored, script: str
 ) -> None:
-    assert (0, attempts.FINE, "") == tried(doctored, script)
+    assert (0, attempts.FINE, "") == tried(doctored, script, *attempts.BOTH)

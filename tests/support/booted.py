@@ -21,7 +21,7 @@ import pexpect
 
 from tests.support import namespaces
 from tests.support.dialogue import Dialogue
-from tests.support.machine import ENVIRONMENT, Account
+from tests.support.machine import ENVIRONMENT, QUICK_KEX, Account
 from tests.support.place import ROOT
 
 TIMEOUT = 60  # seconds: a test that waits longer has failed
@@ -34,6 +34,7 @@ SSH_OPTIONS = (
     "-oUserKnownHostsFile=/dev/null",
     "-oLogLevel=ERROR",
     "-oNumberOfPasswordPrompts=1",
+    f"-oKexAlgorithms={QUICK_KEX}",
 )
 _STATES = ("running", "degraded")
 
