@@ -100,21 +100,18 @@ def test_two_at_once_do_not_get_in_each_other_s_way(machine: Machine) -> None:
     assert not exists(machine, "/usr/lib/pam_totp")
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
+def test_uninstall_finds_the_hook_by_other_names(machine: Machine) -> None:
+    install(machine)
+    machine.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
+    for module in (
         "pam_python.so /usr/lib/pam_totp//hook.py",
         "pam_python.so /usr/lib/pam_totp/./hook.py",
         "pam_totp.so",
         "/lib/security/pam_totp.so debug",
-    ],
-)
-def test_uninstall_finds_the_hook_by_other_names(machine: Machine, module: str) -> None:
-    install(machine)
-    machine.write("/etc/pam-sudo", f"auth required {module}\n")
-    machine.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
-    assert 1 == install(machine, "--uninstall").returncode
-    assert exists(machine, HOOK)
+    ):
+        machine.write("/etc/pam-sudo", f"auth required {module}\n")
+        assert 1 == install(machine, "--uninstall").returncode, module
+        assert exists(machine, HOOK), module
 
 
 def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> None:

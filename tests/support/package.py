@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.booted import Booted
 from tests.support.place import ROOT
+from tests.support.shared import made_once
 
 MODULES = "usr/lib/pam_totp/pam_totp"
 
@@ -17,6 +18,10 @@ MODULES = "usr/lib/pam_totp/pam_totp"
 @functools.cache
 def built() -> bytes:
     """Return it, as packaging/build_deb.sh makes it for install.sh."""
+    return made_once("libpam-totp.deb", _build)
+
+
+def _build() -> bytes:
     with tempfile.TemporaryDirectory(prefix="pam_totp-package.") as folder:
         build = [ROOT / "packaging" / "build_deb.sh", folder, "--no-tests"]
         subprocess.run(build, check=True, timeout=300, stdout=subprocess.DEVNULL)

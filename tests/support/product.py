@@ -8,6 +8,7 @@ import tempfile
 
 from tests.support.native import build_module
 from tests.support.place import ROOT
+from tests.support.shared import made_once
 
 UNPACK = ("tar", "--extract", "--directory=/", "--no-overwrite-dir", "--file=/dev/stdin")
 
@@ -15,6 +16,10 @@ UNPACK = ("tar", "--extract", "--directory=/", "--no-overwrite-dir", "--file=/de
 @functools.cache
 def tree() -> bytes:
     """Return a tar archive of it, to be unpacked by root with UNPACK."""
+    return made_once("product.tar", _make)
+
+
+def _make() -> bytes:
     with tempfile.TemporaryDirectory(prefix="pam_totp-product.") as folder:
         make = ("make", "-s", "-C", ROOT, "install", f"MODULE={build_module()}")
         subprocess.run([*make, f"DESTDIR={folder}"], check=True, timeout=120)
