@@ -1,7 +1,7 @@
 """kill -9 at every step of what writes to the store, one step after the other.
 
 A process is killed on entering a system call, so between two of them everything is tried that
-can be found on the disk.
+can be found on the disk; by night at every call, else at those that change what is found.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pam_totp.store.sqlite import reserve, schema
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting
 from tests.faults.tracing import schedule, traced
+from tests.support import thorough
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 
@@ -48,7 +49,7 @@ def kills(folder: Path, action: Callable[[Meet], Any]) -> Iterator[tuple[Any, bo
     result, calls = traced(action, trace)
     assert 10 < len(calls)
     yield result, False
-    for name, number in schedule(calls):
+    for name, number in thorough.kills(schedule(calls), calls):
         shutil.rmtree(folder)
         shutil.copytree(original, folder)
         result, calls = traced(action, trace, f"{name}:signal=KILL:when={number}")

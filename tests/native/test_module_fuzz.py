@@ -1,6 +1,6 @@
 """packet_parse() under libFuzzer, beginning with what corpus/wire holds.
 
-PAM_TOTP_FUZZ_SECONDS says how long. To add what a long run finds to the corpus:
+PAM_TOTP_FUZZ_SECONDS says how long; ./tests/run nightly takes five minutes. To add what a long run finds to the corpus:
 
     clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o fuzz tests/native/fuzz_wire.c pam_totp/native/wire.c
     ./fuzz -max_len=40000 -max_total_time=600 found tests/native/corpus/wire
@@ -9,19 +9,19 @@ PAM_TOTP_FUZZ_SECONDS says how long. To add what a long run finds to the corpus:
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.native.fake_worker import MAX_PACKET, REFUSED, delay, message, result
+from tests.support import thorough
 from tests.support.place import ROOT
 
 HERE = ROOT / "tests" / "native"
 CORPUS = HERE / "corpus" / "wire"
 MAX_INPUT = 40_000  # bytes: some are longer than a packet
-SECONDS = int(os.environ.get("PAM_TOTP_FUZZ_SECONDS", "5"))
+SECONDS = int(thorough.FUZZ_SECONDS or 5)
 
 
 @pytest.fixture(scope="module")

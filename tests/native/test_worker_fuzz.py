@@ -22,11 +22,11 @@ from pam_totp.login import flow
 from pam_totp.service import handle, wire, worker
 from pam_totp.service.worker import Peer
 from tests.native import worker_side as side
-from tests.support import logs
+from tests.support import logs, thorough
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 
-SECONDS = float(os.environ.get("PAM_TOTP_FUZZ_SECONDS", "0"))
+SECONDS = thorough.FUZZ_SECONDS
 EXAMPLES = 150  # in one go; as often as there is time, at least once
 CORPUS = sorted((Path(__file__).parent / "corpus" / "requests").glob("*"))
 PATIENCE = 20  # seconds until a login hangs
