@@ -5,7 +5,10 @@
 # make release VERSION=1.2.3            packages, source archive, checksums and tag, see CONTRIBUTING.md
 # make docs                             what the pages take from the code, written again
 # make pictures                         the screens in docs/pictures, recorded anew; root
+# make check                            lint, unit and contract tests: what to run while you write
+# make format                           have ruff format the code
 # make lint | test | bench              see CONTRIBUTING.md
+# make help                             this
 
 DESTDIR =
 PREFIX = /usr
@@ -42,7 +45,7 @@ HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: install uninstall native deb rpm release docs pictures lint test bench
+.PHONY: help install uninstall native deb rpm release docs pictures check format lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -112,6 +115,15 @@ docs:
 
 pictures:
 	$(PYTHON) -B -m tests.pictures
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+check:
+	./tests/run check
+
+format:
+	./tests/run format
 
 lint:
 	./tests/run lint

@@ -11,10 +11,18 @@ import pytest
 
 from pam_totp.system import audit
 from tests.support.logs import LogSocket
-from tests.support.place import Place
+from tests.support.place import ROOT, Place
+
+# The parts, and in them the files, that take longest: a worker has a whole file, and the last one
+# to end should have begun with it, not ended with it.
+LONGEST = (
+    *("booted/test_sandbox", "booted/test_administrator", "e2e/test_doctor_machine"),
+    *("e2e/test_doctor_logins", "e2e/test_doctor_against", "machines/test_trixie_upgrade"),
+    *("machines/", "booted/", "docs/", "e2e/", "faults/", "native/", "cli/", "packaging/", "pam/"),
+)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let no test depend on how it was started: from which terminal, in which language, by nohup.
 
     What this process ignores of signals, and its environment, all programs of the tests inherit.
@@ -28,6 +36,18 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.option.loadscopereorder = False  # newer versions of xdist have an order of their own
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the LONGEST come first."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((n for n, name in enumerate(LONGEST) if path.startswith(name)), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
