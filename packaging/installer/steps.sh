@@ -163,9 +163,9 @@ pack_installed() {
     rm -f "$tree/DEBIAN/conffiles"
     sed -i "s/^Version:.*/Version: $version/" "$tree/DEBIAN/control" || return 1
     list_installed | grep -v -e /__pycache__ -e ^/etc/ | while IFS= read -r file; do
-        if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "$file"; fi
+        if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "${file#/}"; fi
     done >"$scratch/files"
-    xargs -d '\n' cp -d --preserve=all --parents -t "$tree" <"$scratch/files" || return 1
+    (cd / && xargs -d '\n' cp -d --preserve=all --parents -t "$tree") <"$scratch/files" || return 1
     (cd "$tree" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | xargs -0 md5sum) \
         >"$tree/DEBIAN/md5sums" || return 1
     dpkg-deb --root-owner-group -Znone --build "$tree" "$1" >/dev/null
@@ -176,7 +176,7 @@ list_installed() {
         dpkg-query -L libpam-totp
     else
         find "$LIBRARY" /usr/lib/systemd /usr/lib/*/security /usr/sbin /usr/share \
-            \( -path '*/pam_totp*' -o -name '*totpctl*' \) 2>/dev/null || true
+            \( -path '*pam_totp*' -o -name '*totpctl*' \) 2>/dev/null || true
     fi
 }
 
