@@ -77,6 +77,21 @@ def test_only_its_own_pages_use_pam_python() -> None:
     assert not any(PAM_PYTHON in read(path) for path in PACKAGED)
 
 
+def test_every_page_that_a_program_or_a_comment_names_is_there() -> None:
+    """A hint that leads to no page is worse than none."""
+    suffixes = {".py", ".c", ".h", ".sh", ".conf", ".Debian", ".8", ".5", ".elsewhere"}
+    folders = ("admin_cli", "pam_totp", "packaging", "docs/man", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    named = {
+        page
+        for path in [*files, ROOT / "install.sh"]
+        if path.suffix in suffixes
+        for page in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert 15 < len(named)
+    assert {page for page in named if not (ROOT / page).exists()} == set()
+
+
 def test_every_folder_of_tests_is_described() -> None:
     described = set(first_column(section(read("CONTRIBUTING.md"), "## Tests")))
     folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/*.py")}

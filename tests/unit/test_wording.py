@@ -43,7 +43,20 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "docs" / "man").iterdir()),
 ]
-CHECKED = PAGES
+# What administrators read before, or in place of, the pages.
+PACKAGED = [
+    ROOT / "packaging" / path
+    for path in (
+        "pam_totp.conf",
+        "authselect/pam_totp/README",
+        "debian/README.Debian",
+        "debian/control",
+        "debian/libpam-totp.templates",
+        "debian/pam-configs/totp",
+        "fail2ban/pam_totp.conf",
+    )
+]
+CHECKED = [*PAGES, *PACKAGED, *sorted((ROOT / "packaging").glob("*.d/*"))]
 
 _FENCED = re.compile(r"^```.*?^```", flags=re.M | re.S)
 _CODE = re.compile(r"(`+).+?\1", flags=re.S)
