@@ -8,7 +8,7 @@ import click
 
 from pam_totp import store
 from pam_totp.store import sealing
-from pam_totp.system import config, disks, lock_file, trusted_files
+from pam_totp.system import atomic_files, config, disks, lock_file, trusted_files
 from pam_totp.system.config_values import split_store_url
 
 from .. import output
@@ -106,14 +106,13 @@ def _create_key(path: str, store_path: str) -> bool:
 
     Of two at once, or after one that was killed, one key remains, and no trace of another.
     """
-    folder = os.path.dirname(path)
-    trusted_files.check_folder(folder)
+    trusted_files.check_folder(os.path.dirname(path))
     unfinished = f"{path}.new"
     if os.path.lexists(path):
-        _remove(unfinished)
+        atomic_files.remove(unfinished)
         return False
     with lock_file.held(path):
-        _remove(unfinished)
+        atomic_files.remove(unfinished)
         if os.path.lexists(path):
             return False
         if os.path.lexists(store_path):
@@ -121,24 +120,8 @@ def _create_key(path: str, store_path: str) -> bool:
                 f"{store_path} is there, but its sealing key {path} is not",
                 f"restore {path} from a backup; if it is lost, move the store away",
             )
-        descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            os.write(descriptor, sealing.generate_key_file())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        atomic_files.write_new(unfinished, sealing.generate_key_file())
         os.link(unfinished, path)  # not rename: this one never replaces a file
-        _remove(unfinished)
-        folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder_descriptor)
-        finally:
-            os.close(folder_descriptor)
+        atomic_files.remove(unfinished)
+        atomic_files.sync_folder(path)
     return True
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pam_totp.core import admission, dates, users, verifier
+from pam_totp.core import admission, dates, recovery, users, verifier
 from pam_totp.stack import pam_stack
 
 from .. import policy
@@ -14,7 +14,6 @@ from ..host.services import arguments_of
 from .facts import CannotTell, Facts
 from .finding import NOTE, SHOWN, WRONG, Found, check, listed
 
-FEW_RECOVERY_CODES = 4
 _DENIED = "they are denied wherever a code is asked for"
 
 
@@ -142,7 +141,7 @@ def suspended(facts: Facts) -> Iterator[Found]:
 
 @check("recovery-codes", NOTE, "without phone and recovery codes, they need an administrator")
 def recovery_codes(facts: Facts) -> Iterator[Found]:
-    for left in range(FEW_RECOVERY_CODES):
+    for left in range(recovery.FEW_LEFT + 1):
         names = [
             record.name
             for record in facts.records

@@ -13,7 +13,6 @@ changed. Putting back what is back already changes nothing.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pam_totp.stack import pam_stack
-from pam_totp.system import disks
+from pam_totp.system import disks, lock_file
 from pam_totp.system.errors import PamTotpError
 
 from .. import output
@@ -63,18 +62,11 @@ def changing(*, wait: float = 0) -> Iterator[None]:
         yield
         return
     try:
-        give_up = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= give_up:
-                    raise Busy(
-                        "another totpctl is changing these files",
-                        f"wait until it has ended; see who: {disks.holders_hint(LOCK)}",
-                    ) from None
-            time.sleep(0.1)
+        if not lock_file.acquire(descriptor, wait):
+            raise Busy(
+                "another totpctl is changing these files",
+                f"wait until it has ended; see who: {disks.holders_hint(LOCK)}",
+            )
         yield
     finally:
         os.close(descriptor)

@@ -19,7 +19,9 @@ import os
 import stat
 from collections.abc import Sequence
 
-from pam_totp.system import trusted_files
+from pam_totp.system import atomic_files, trusted_files
+from pam_totp.system.atomic_files import remove as remove
+from pam_totp.system.atomic_files import sync_folder as sync_folder
 from pam_totp.system.errors import InsecureFile, PamTotpError, Unavailable
 
 from ..errors import CommandFailed
@@ -131,8 +133,7 @@ def having(prefix: str, folders: Sequence[str]) -> list[str]:
 
 def put_original_back(path: str) -> None:
     """Let the original take the place of ``path`` again, durably. Needs no room on the disk."""
-    os.rename(beside(path, BEFORE), path)
-    sync_folder(path)
+    atomic_files.rename(beside(path, BEFORE), path)
 
 
 def replace(path: str, content: bytes) -> None:
@@ -198,22 +199,6 @@ def spares(path: str) -> tuple[str, str]:
     return first, f"{first}{SECOND}"
 
 
-def remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in the folder of ``path`` durable."""
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:
     new = beside(path, NEW)
     try:
@@ -250,26 +235,21 @@ def _write_spare(spare: str, content: bytes, like: str | None, mode: int) -> boo
         file.write(content)
         os.fsync(descriptor)
         os.ftruncate(descriptor, len(content))
-        if like is None:
-            os.fchmod(descriptor, mode)
-        else:
-            _make_alike(descriptor, like)
+        _finish(descriptor, like, mode)
         os.fsync(descriptor)
     return True
 
 
 def _write(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:
     """Make a new file ``path``, on the disk when this returns."""
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "wb") as file:
-        descriptor = file.fileno()
-        file.write(content)
-        file.flush()
-        if like is None:
-            os.fchmod(descriptor, mode)
-        else:
-            _make_alike(descriptor, like)
-        os.fsync(descriptor)
+    atomic_files.write_new(path, content, lambda descriptor: _finish(descriptor, like, mode))
+
+
+def _finish(descriptor: int, like: str | None, mode: int) -> None:
+    if like is None:
+        os.fchmod(descriptor, mode)
+    else:
+        _make_alike(descriptor, like)
 
 
 def _make_alike(descriptor: int, like: str) -> None:

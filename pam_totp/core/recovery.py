@@ -20,6 +20,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U
 LENGTH = 16
 RANDOM_BYTES = LENGTH * 5 // 8
 CODES_IN_A_SET = 10
+FEW_LEFT = 3  # with these, and fewer, somebody is told to get new ones
 SALT_BYTES = 16
 DIGEST_BYTES = 32
 ARGON2_PASSES = 2

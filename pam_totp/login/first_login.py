@@ -105,7 +105,7 @@ class FirstLogin:
         assert self._new.secret is not None
         issuer = self._settings.issuer or os.uname().nodename
         uri, lines = picture.draw(self._new.secret, self._user, issuer)
-        secret = issuing.base32_groups(self._new.secret)
+        secret = issuing.to_type(issuing.base32(self._new.secret))
         self._conversation.show(messages.enrolment(secret, uri, lines))
 
     def _confirm(self) -> bool:

@@ -5,13 +5,12 @@ Nothing here tells whether somebody is enrolled, but to who enrols, and to who i
 
 from __future__ import annotations
 
-from ..core import dates, verifier
+from ..core import dates, recovery, verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FEW_RECOVERY_CODES = 3
 
 UNAVAILABLE = (
     "Verification codes cannot be checked right now. An administrator finds the reason in the "
@@ -123,6 +122,6 @@ def needed_from(until: int) -> str:
 
 def _recovery_used(left: int) -> str:
     text = f"Recovery code accepted. It is used up; {left} left."
-    if left <= FEW_RECOVERY_CODES:
+    if left <= recovery.FEW_LEFT:
         text += " Ask an administrator for new ones: totpctl recovery-codes"
     return text

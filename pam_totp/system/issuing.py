@@ -38,12 +38,19 @@ def salt_and_digests(codes: list[str]) -> tuple[bytes, frozenset[bytes]]:
     return salt, frozenset(recovery.digest(code.replace("-", ""), salt) for code in codes)
 
 
-def base32_groups(secret: bytes) -> str:
-    """Return ``ABCD EFGH ...`` (RFC 4648 section 6, unpadded), to be read and typed in."""
+def base32(secret: bytes) -> str:
+    """Return the unpadded base32 text of a secret (RFC 4648 section 6).
+
+    base64 would load re, which takes longer than all else that an enrollment at a login loads.
+    """
     bits = int.from_bytes(secret, "big") << -8 * len(secret) % 5
     length = (8 * len(secret) + 4) // 5
-    text = "".join(_BASE32[bits >> 5 * place & 31] for place in reversed(range(length)))
-    return " ".join(text[i : i + 4] for i in range(0, length, 4))
+    return "".join(_BASE32[bits >> 5 * place & 31] for place in reversed(range(length)))
+
+
+def to_type(text: str) -> str:
+    """Return ``text`` as ``ABCD EFGH ...``, to be read and typed in."""
+    return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
 
 
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIX = ".lock"
-_TRIES, _PAUSE = 100, 0.1  # seconds
+PATIENCE, _PAUSE = 10.0, 0.1  # seconds
 
 
 @contextmanager
@@ -38,20 +38,35 @@ def held(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(lock: str) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    for _ in range(_TRIES):
-        descriptor = os.open(lock, flags, 0o600)
+def acquire(descriptor: int, seconds: float) -> bool:
+    """Lock an open file, waiting ``seconds`` for another holder; False if that one has it still."""
+    give_up = time.monotonic() + seconds
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still_there(lock, descriptor):
-                return descriptor
         except BlockingIOError:
+            if time.monotonic() >= give_up:
+                return False
             time.sleep(_PAUSE)
+        else:
+            return True
+
+
+def _take(lock: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        descriptor = os.open(lock, flags, 0o600)
+        try:
+            is_ours = acquire(descriptor, give_up - time.monotonic())
+            if is_ours and _is_still_there(lock, descriptor):
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+        if not is_ours:
+            break
     from .disks import holders_hint
 
     raise PamTotpError(lock, "is locked by another process", f"see who: {holders_hint(lock)}")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from admin_cli.commands.enrollment import otpauth
 from pam_totp.core import otp
 from pam_totp.core.users import Authenticator
+from pam_totp.system import issuing
 from tests.support.place import SECRET
 
 # What a configuration lets in as an issuer, and more than a passwd entry lets in as a name.
@@ -106,6 +107,6 @@ def test_pyotp_reads_issuer_name_and_codes_back(
 
 @given(st.binary(min_size=1, max_size=64))
 def test_base32_is_unpadded_and_reads_back(secret: bytes) -> None:
-    text = otpauth.base32_secret(secret)
+    text = issuing.base32(secret)
     assert set(text) <= set(string.ascii_uppercase + "234567")
     assert secret == base64.b32decode(text + "=" * (-len(text) % 8))

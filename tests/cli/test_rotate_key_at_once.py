@@ -41,7 +41,7 @@ def test_who_can_read_a_folder_cannot_keep_the_old_key_in_use(
 def test_it_waits_for_another_rotation_and_not_for_ever(
     place: Place, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_file.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(lock_file, "PATIENCE", 0)
     key = place.key_path.read_bytes()
     arguments = ["--config", str(place.config_path), "rotate-key", "--yes"]
     lock = Path(f"{place.store_path}.lock")

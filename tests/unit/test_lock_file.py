@@ -41,7 +41,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 def test_who_waits_gets_it_and_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_file, "_PAUSE", 0.001)
-    monkeypatch.setattr(lock_file, "_TRIES", 100000)
+    monkeypatch.setattr(lock_file, "PATIENCE", 60)
     inside: list[int] = []
     most: list[int] = []
 
@@ -82,7 +82,7 @@ def test_a_file_that_its_holder_has_removed_meanwhile_is_no_lock(
 def test_one_that_is_never_let_go_is_named_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_file, "_PAUSE", 0)
+    monkeypatch.setattr(lock_file, "PATIENCE", 0)
     with lock_file.held(str(tmp_path / "key")):
         with pytest.raises(PamTotpError) as raised, lock_file.held(str(tmp_path / "key")):
             pass

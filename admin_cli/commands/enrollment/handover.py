@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pam_totp.core import otp, verifier
 from pam_totp.core.users import Authenticator
+from pam_totp.system import issuing
 
 from ... import output
 from ...errors import CommandFailed
@@ -59,7 +60,7 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
     stream = sys.stderr if err else sys.stdout
     assert new.secret is not None
     uri = otpauth.provisioning_uri(new, name, session.issuer)
-    secret = otpauth.base32_secret(new.secret)
+    secret = issuing.base32(new.secret)
     reason = qr.reason_not_to_draw(uri, stream)
     if reason:
         show(f"No QR code here, because {reason}.")
@@ -71,7 +72,7 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
             show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")
     show()
     show(f"  {uri}")
-    show("  secret: " + " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)))
+    show("  secret: " + issuing.to_type(secret))
     show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds")
     show()
     if not reason:
@@ -85,7 +86,7 @@ def show_result(
         if as_json:
             assert new.secret is not None
             uri = otpauth.provisioning_uri(new, name, session.issuer)
-            secret = otpauth.base32_secret(new.secret)
+            secret = issuing.base32(new.secret)
             output.result_json(document(name, new.label, secret, uri, codes))
             return
         if codes:

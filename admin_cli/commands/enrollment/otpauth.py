@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 
 from pam_totp.core.users import Authenticator
+from pam_totp.system import issuing
 
 _DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
-
-
-def base32_secret(secret: bytes) -> str:
-    """Return the unpadded base32 text of a secret."""
-    return base64.b32encode(secret).decode("ascii").rstrip("=")
 
 
 def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> str:
@@ -21,7 +16,7 @@ def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> st
     import pyotp
 
     totp = pyotp.TOTP(
-        base32_secret(authenticator.secret),
+        issuing.base32(authenticator.secret),
         digits=authenticator.digits,
         digest=_DIGESTS[authenticator.algorithm],
         interval=authenticator.period,

@@ -7,7 +7,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from ...system import lock_file, trusted_files
+from ...system import atomic_files, lock_file, trusted_files
 from ...system.errors import StoreUnavailable
 from ..sealing import DECOY_KEY, KEY_BYTES
 from . import lasting_files
@@ -34,21 +34,11 @@ def create_database(path: str, sealer: Sealer) -> bool:
         _write_in_place(folder)
         unfinished = f"{path}.new"
         for suffix in ("", *SUFFIXES):
-            if os.path.lexists(unfinished + suffix):
-                os.unlink(unfinished + suffix)
+            atomic_files.remove(unfinished + suffix)
         _make_empty_file(unfinished)
         _fill(unfinished, sealer)
-        os.rename(unfinished, path)
-        _sync_folder(folder)
+        atomic_files.rename(unfinished, path)
     return True
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _make_folder(folder: str) -> None:
