@@ -14,6 +14,7 @@ from tests.booted.logins import (
     PAM_SERVICE,
     SERVICE,
     SOCKET,
+    SOCKET_PATH,
     journal,
     log_in,
     wait_until,
@@ -30,12 +31,14 @@ LIBRARY = "/usr/lib/pam_totp/pam_totp"
 BEGUN = "/var/lib/pam_totp/begun"
 SUDO = "auth required pam_totp.so attempts=1\naccount required pam_permit.so\n"
 # Each has a parent of its own: of one parent's, sudo lets one ask after the other.
-PARKED = "for n in $(seq %d); do sh -c 'sleep 90 | sudo -S true' & done; sleep 90"
-# bob's transactions take their time, as on a slow disk, and say when they begin.
+PARKED = "for n in $(seq %d); do sh -c 'sleep 900 | sudo -S true' & done; sleep 900"
+# bob's transactions say when they begin, and end when the test has seen it: as on a slow disk.
 SLOW = f"""
                 if name == "bob":
+                    import os
                     open("{BEGUN}", "w").close()
-                    time.sleep(2)
+                    while os.path.exists("{BEGUN}"):
+                        time.sleep(0.01)
 """
 AFTER = "                record = transaction.record\n"
 _NUMBERS = itertools.count(1)
@@ -116,16 +119,27 @@ def unit_of_bob(machine: Booted, script: str) -> Iterator[str]:
 
 def others_get_in_while_bob_is_frozen(machine: Booted, bob: Account, other: Account) -> bool:
     """Let bob freeze his sudo, and all that it started, as soon as it has begun to write."""
-    machine.run("rm", "-f", BEGUN)
-    with unit_of_bob(machine, f"echo {bob.wrong_code()} | sudo -S true; sleep 60") as group:
+    with unit_of_bob(machine, f"echo {bob.wrong_code()} | sudo -S true; sleep 900") as group:
         wait_until(lambda: exists(machine, BEGUN))
-        as_bob(machine, "sh", "-c", f"echo 1 >{group}/cgroup.freeze")
-        assert "frozen 1" in machine.read(f"{group}/cgroup.events")
+        try:
+            as_bob(machine, "sh", "-c", f"echo 1 >{group}/cgroup.freeze")
+            wait_until(lambda: "frozen 1" in machine.read(f"{group}/cgroup.events"))
+        finally:
+            machine.run("rm", BEGUN)
         return log_in(machine, other)
 
 
-def sudos(machine: Booted) -> int:
-    return int(machine.run("pgrep", "--count", "--exact", "sudo", check=False).stdout)
+def prompts_open(machine: Booted) -> int:
+    """Count the connections that the service has taken: each is a login at its prompt, or nearly."""
+    accepted = rf" 03 +[0-9]+ {SOCKET_PATH}$"
+    count = machine.run("grep", "-Ec", accepted, "/proc/net/unix", check=False).stdout
+    return int(count)
+
+
+def is_turned_away(machine: Booted) -> bool:
+    command = ("pamtester", "-I", "ruser=bob", PAM_SERVICE, "bob", "authenticate")
+    done = machine.run(*command, typed="1\n", check=False)
+    return "Too many logins of yours are waiting" in done.stdout + done.stderr
 
 
 def start(machine: Booted) -> None:
@@ -147,8 +161,7 @@ def test_in_a_worker_because_the_service_has_no_place(
     replace(machine, "service/server.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 3")
     parked = PARKED % 3
     with unit_of_bob(machine, parked):
-        wait_until(lambda: sudos(machine) == 3)
-        time.sleep(1)
+        wait_until(lambda: prompts_open(machine) == 3)
         try:
             assert others_get_in_while_bob_is_frozen(machine, bob, next(users))
             assert "too many connections" in "\n".join(journal(machine, "-n100"))
@@ -186,7 +199,7 @@ def test_in_a_service_that_was_started_from_a_session_of_his(
     machine.systemctl("stop", SOCKET, SERVICE)
     machine.systemctl("stop", LAUNCHER, check=False)
     socket = "/run/pam_totp/pam_totp.sock"
-    with unit_of_bob(machine, "sleep 60") as group:
+    with unit_of_bob(machine, "sleep 900") as group:
         enter = f"echo $$ >{group}/cgroup.procs; exec /usr/lib/pam_totp/worker --listen"
         service = machine.start("sh", "-c", enter)
         try:
@@ -202,7 +215,7 @@ def test_in_a_service_that_was_started_from_a_session_of_his(
 
 def test_totpctl_leaves_it_too(machine: Booted, bob: Account) -> None:
     """An administrator's sudo runs in a session that an intruder may have a part of."""
-    with unit_of_bob(machine, "sleep 60") as group:
+    with unit_of_bob(machine, "sleep 900") as group:
         enter = f"echo $$ >{group}/cgroup.procs; exec totpctl reset bob"
         asking = machine.spawn("sh", "-c", enter)
         try:
@@ -216,17 +229,16 @@ def test_totpctl_leaves_it_too(machine: Booted, bob: Account) -> None:
 def test_prompts_of_one_user_are_bounded_and_start_no_worker(
     machine: Booted, bob: Account, users: Iterator[Account]
 ) -> None:
-    since = machine.run("date", "+%s").stdout.strip()
+    workers = ("list-units", "--no-legend", "pam_totp-worker@*")
+    wait_until(lambda: machine.systemctl(*workers) == "")  # those of the tests before
+    since = journal(machine, "--lines=1", "--show-cursor")[-1].removeprefix("-- cursor: ")
     most = prompts.MAX_OF_ONE_CALLER
     parked = PARKED % most
     with unit_of_bob(machine, parked):
-        wait_until(lambda: sudos(machine) == most)
-        time.sleep(3)
-        command = ("pamtester", "-I", "ruser=bob", PAM_SERVICE, "bob", "authenticate")
-        done = machine.run(*command, typed="1\n", check=False)
-        assert "Too many logins of yours are waiting" in done.stdout + done.stderr
+        wait_until(lambda: prompts_open(machine) == most)
+        wait_until(lambda: is_turned_away(machine))  # as soon as each of them is at its prompt
         assert log_in(machine, next(users))
-    lines = "\n".join(journal(machine, f"--since=@{since}"))
+    lines = "\n".join(journal(machine, f"--after-cursor={since}"))
     assert 'event=throttled user=bob ruser=bob reason="too many prompts"' in lines
     assert "pam_totp-worker@" not in lines
     assert "no worker" not in lines
