@@ -15,11 +15,12 @@ from tests.support.native import build_module
 from . import load, logins, peers, transactions
 from .memory import private_kib
 from .people import FOLDER, add_people, read_the_log
+from .rounds import rounds
 
 SOURCES = Path(__file__).parent
 NOWHERE = "/run/pam_totp/nobody.sock"  # where the module that starts its own workers looks
 
-MEMORY_ROUNDS = 5
+MEMORY_ROUNDS = rounds(5)
 
 
 def main() -> None:

@@ -15,14 +15,15 @@ from pam_totp.service import program, wire
 from .memory import private_kib
 from .peers import Ours, service_file
 from .people import FOLDER, PEOPLE, code, names
+from .rounds import rounds
 from .transactions import loop
 
 CLIENTS = FOLDER / "clients"
 SYNCS = FOLDER / "syncs"
 COUNTS = (1, 8, 64)
-ROUNDS = 5
+ROUNDS = rounds(5)
 PENDING = 500
-PENDING_ROUNDS = 8
+PENDING_ROUNDS = rounds(8)
 LOGINS = 16
 
 Rates = dict[str, list[float]]

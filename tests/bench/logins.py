@@ -12,8 +12,9 @@ from pathlib import Path
 from .memory import private_kib
 from .peers import Peer, service_file
 from .people import FOLDER, PASSWORD, code
+from .rounds import rounds
 
-ROUNDS = 60
+ROUNDS = rounds(60)
 PORT = 2222
 _ASKPASS = FOLDER / "askpass"
 _CODE = FOLDER / "code"

@@ -10,12 +10,13 @@ import base64
 import itertools
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from pam_totp import store
-from pam_totp.core.users import Authenticator
+from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store import sealing
-from pam_totp.store.sqlite.rows import AUTHENTICATOR_COLUMNS, binding
+from pam_totp.store.sqlite.rows import binding
 from tests.support.place import SECRET
 
 from .people import FOLDER, PEOPLE, names
@@ -82,17 +83,18 @@ class Ours(Peer):
         super().__init__(name, f"auth required {module} {' '.join(self.arguments)}")
 
     def _fill(self, sealer: sealing.Sealer, users: int) -> None:
+        """Enroll the first of them as totpctl does, and give the others rows like these."""
+        first, *others = names(users)
+        phone = Authenticator(f"phone of {first}", "phone", SECRET)
+        with (
+            store.open_store(str(self._store), sealer) as opened,
+            opened.transaction(first) as transaction,
+        ):
+            transaction.save(UserRecord(first, authenticators=(phone,)))
         connection = sqlite3.connect(self._store)
         with connection:
-            connection.executemany(
-                "INSERT INTO users VALUES (?, 'active', 0, 0, NULL, 0, 0)",
-                ((person,) for person in names(users)),
-            )
-            connection.executemany(
-                f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (_row(sealer, person) for person in names(users)),
-            )
+            _copy_row(connection, "users", ({"name": person} for person in others))
+            _copy_row(connection, "authenticators", (_phone(sealer, person) for person in others))
         connection.close()
 
     def forget(self) -> None:
@@ -105,10 +107,24 @@ class Ours(Peer):
         connection.close()
 
 
-def _row(sealer: sealing.Sealer, person: str) -> tuple[object, ...]:
-    authenticator = Authenticator(os.urandom(16).hex(), "phone", SECRET)
-    sealed = sealer.seal(SECRET, *binding(person, authenticator))
-    return (person, *authenticator._replace(secret=sealed))
+def _phone(sealer: sealing.Sealer, person: str) -> dict[str, object]:
+    """Return what is another in each row of an authenticator."""
+    phone = Authenticator(f"phone of {person}", "phone", SECRET)
+    sealed = sealer.seal(SECRET, *binding(person, phone))
+    return {"user": person, "id": phone.id, "sealed_secret": sealed}
+
+
+def _copy_row(
+    connection: sqlite3.Connection, table: str, changes: Iterable[dict[str, object]]
+) -> None:
+    """Add copies of the one row of ``table``, whatever columns it has, each with its changes."""
+    connection.row_factory = sqlite3.Row
+    (row,) = connection.execute(f"SELECT * FROM {table}").fetchall()
+    columns = row.keys()
+    connection.executemany(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES (:{', :'.join(columns)})",
+        ({**row, **change} for change in changes),
+    )
 
 
 def google_authenticator() -> Peer:

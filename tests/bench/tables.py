@@ -8,6 +8,7 @@ from typing import Any
 
 from .load import COUNTS, PENDING
 from .peers import GOOGLE
+from .transactions import SCALES
 
 Report = dict[str, Any]  # what inside.py prints
 BARE = "password only"
@@ -84,7 +85,7 @@ def _ssh(report: Report) -> None:
 def _scale(report: Report) -> None:
     rows = []
     for module, timings in report["scale"].items():
-        smallest = median_ms(timings["10"])
+        smallest = median_ms(timings[str(SCALES[0])])
         for users, times in sorted(timings.items(), key=lambda item: int(item[0])):
             ms = median_ms(times)
             rows.append((module, f"{int(users):,}", f"{ms:.2f} ms", f"{ms / smallest:.2f}"))

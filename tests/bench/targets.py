@@ -7,6 +7,7 @@ import statistics
 from .load import COUNTS, PENDING
 from .peers import GOOGLE, PAM_PYTHON, SERVICE, SPAWNED
 from .tables import Report, added_to_ssh, median_ms, print_table, ratio
+from .transactions import SCALES
 
 MAX_ADDED_MEMORY = 100  # KiB
 
@@ -29,6 +30,7 @@ Row = tuple[str, str, str, bool]
 def _times(report: Report) -> list[Row]:
     added = added_to_ssh(report)
     loop = {name: median_ms(times) for name, times in report["loops"]["next"].items()}
+    few, *_, most = SCALES
     scale = {users: median_ms(times) for users, times in report["scale"]["pam_totp"].items()}
     return [
         _at_most(
@@ -37,7 +39,7 @@ def _times(report: Report) -> list[Row]:
         _at_most("a transaction, to google-authenticator", loop[SERVICE], loop[GOOGLE], 0.6),
         _at_most("a worker each, to pam_python: ssh", added[SPAWNED], added[PAM_PYTHON], 1),
         _at_most("a worker each, to pam_python: loop", loop[SPAWNED], loop[PAM_PYTHON], 1),
-        _at_most("100,000 users, to 10", scale["100000"], scale["10"], 1.2),
+        _at_most(f"{most:,} users, to {few}", scale[str(most)], scale[str(few)], 1.2),
     ]
 
 

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from .peers import Oath, Ours, Peer, service_file
 from .people import FOLDER, code, names
+from .rounds import IS_QUICK, rounds
 
 LOOP = FOLDER / "transactions"
-ROUNDS = 12
+ROUNDS = rounds(12)
 IN_A_PROCESS = 16  # transactions that count, after a first one
-PAMTESTERS = 20
-SCALES = (10, 1_000, 100_000)
-SCALE_ROUNDS = 12
+PAMTESTERS = rounds(20)
+SCALES = (10, 100, 1_000) if IS_QUICK else (10, 1_000, 100_000)
+SCALE_ROUNDS = rounds(12)
 
 Timings = dict[str, list[float]]  # seconds of each login, by name
 

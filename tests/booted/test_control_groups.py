@@ -130,7 +130,7 @@ def others_get_in_while_bob_is_frozen(machine: Booted, bob: Account, other: Acco
 
 
 def prompts_open(machine: Booted) -> int:
-    """Count the connections that the service has taken: each is a login at its prompt, or nearly."""
+    """Count the connections that the service has taken: logins at their prompts, or nearly."""
     accepted = rf" 03 +[0-9]+ {SOCKET_PATH}$"
     count = machine.run("grep", "-Ec", accepted, "/proc/net/unix", check=False).stdout
     return int(count)
