@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from pam_totp.stack.pam_ways import PAM_PYTHON_MODULE
 from pam_totp.system import disks
+from pam_totp.system.embedding import PATH
 
 from ..access import becoming_root
 from ..host import accounts, directory, programs, sudoers
@@ -96,7 +97,7 @@ def _refused(status: os.stat_result) -> str:
 
 @check("sudo-program", WRONG, "sudo runs with its caller's rights: it lets nobody become root")
 def program(facts: Facts) -> Iterator[Found]:
-    path = shutil.which("sudo", path=programs.PATH)
+    path = shutil.which("sudo", path=PATH)
     if path is None or not facts.asks(*SERVICES):
         return
     status = os.stat(path)

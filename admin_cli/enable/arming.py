@@ -14,6 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from pam_totp.system.embedding import PATH
 from pam_totp.system.reinstalling import reinstall_hint
 
 from ..errors import CommandFailed
@@ -35,7 +36,7 @@ TRY_AGAIN = 30.0  # seconds
 _OOM_SCORE = "-900"
 _CRON = f"""\
 # Puts back what totpctl enable wrote, unless totpctl confirm follows; either removes this file.
-PATH={programs.PATH}
+PATH={PATH}
 @reboot root {PROGRAM} revert
 * * * * * root {PROGRAM} revert --if-due
 """

@@ -9,7 +9,8 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+from pam_totp.system.embedding import PATH
+
 # Where somebody may have built a newer sshd or sudo than the distribution has.
 PATH_WITH_LOCAL = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"
 TIMEOUT = 30.0  # seconds

@@ -13,6 +13,7 @@ import os
 import time
 
 from ..core.admission import Groups
+from ..system import embedding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ GROUP_FILE = "/etc/group"
 SWITCH_FILE = "/etc/nsswitch.conf"
 PROGRAM = "/usr/bin/getent"
 
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+_ENVIRONMENT = {"PATH": embedding.PATH, "LC_ALL": "C"}
 _NOT_FOUND = 2  # exit status of getent
 _REAP_SECONDS = 1.0  # a process that a disk or NFS holds does not die; nobody waits for it
 

@@ -12,6 +12,8 @@ import _socket
 import os
 import time
 
+from ..system import embedding
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ MAX_BYTES = 64 * 1024
 MAX_COLUMNS = 80  # of a terminal
 
 _INTERPRETER = "/usr/bin/python3"
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+_ENVIRONMENT = {"PATH": embedding.PATH, "LC_ALL": "C.UTF-8"}
 
 
 class _NotDone(OSError):

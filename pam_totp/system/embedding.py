@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # by hand: nothing more is imported before make_safe()
 if TYPE_CHECKING:
     from typing import Any
 
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # for every program that is started, whoever calls
 AT_SECURE = 23  # getauxval(3)
 SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/")
 SAFE_SETUID_SERVICES = ("sudo", "sudo-i")
@@ -54,7 +55,7 @@ def make_safe(service: str, root: str) -> None:
         raise UnsafeHost(
             service,
             f"PATH led the interpreter to {library}",
-            "set secure_path in sudoers; start sshd with PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            f"set secure_path in sudoers; start sshd with PATH={PATH}",
         )
     before = list(sys.path)  # a copy: in a worker, the next login may be here too
     sys.path[:] = [root, *(p for p in before if p.startswith(SYSTEM_FOLDERS) and p != root)]
