@@ -54,9 +54,9 @@ class Session:
         return self.config.issuer or os.uname().nodename
 
     def open_store(self) -> Store:
-        from pam_totp.login import decision
+        from pam_totp import store
 
-        return decision.open_configured(self.config, administers=True)
+        return store.open_configured(self.config, administers=True)
 
     def load(self, user: str) -> UserRecord:
         """Return the record of an enrolled user. Raises NoSuchUser."""

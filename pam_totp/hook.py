@@ -27,9 +27,9 @@ def pam_sm_authenticate(pamh, flags, argv):
         try:
             service = embedding.service_of(pamh)
             embedding.make_safe(service, _ROOT)
-            from pam_totp.login import flow
+            from pam_totp.login import flow, in_process
 
-            code = flow.authenticate(pamh, flags, argv[1:])
+            code = in_process.authenticate(pamh, flags, argv[1:])
             if type(code) is not int or code not in flow.CODES:
                 raise TypeError("not a PAM code")
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed

@@ -100,7 +100,7 @@ def verify(session: Session, user: str, as_json: bool) -> None:
     with session.open_store() as store, store.transaction(name) as transaction:
         record = session.enrolled(transaction.record, name)
     digits = frozenset(a.digits for a in record.authenticators)
-    given = verifier.classify(answer, None, digits)
+    given = verifier.classify(answer, digits)
     if given.kind == verifier.RECOVERY_CODE:
         finding = _check_recovery_code(record, given.code)
     elif given.kind == verifier.CODE:

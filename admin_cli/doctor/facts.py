@@ -15,7 +15,6 @@ from pam_totp import store
 from pam_totp.core import admission
 from pam_totp.core.admission import Admission, GroupRule
 from pam_totp.core.users import UserRecord
-from pam_totp.login import decision
 from pam_totp.stack.pam_lines import Line
 from pam_totp.stack.pam_stack import Judgement
 from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
@@ -72,7 +71,7 @@ class Facts:
         return split_store_url(self.config.store)[1]
 
     def open_store(self) -> store.Store:
-        return decision.open_configured(self.config, administers=True)
+        return store.open_configured(self.config, administers=True)
 
     def usable_store(self) -> store.Store:
         try:

@@ -15,7 +15,7 @@ from . import users
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from .users import UserRecord
+    from .users import Authenticator, UserRecord
 
     class Settings(Protocol):
         """What of the configuration counts here: see config.Config."""
@@ -190,6 +190,29 @@ def once_enrolled(record: UserRecord, now: int) -> UserRecord:
     if record.status == users.MUST_ENROLL or over:
         return record._replace(status=users.ACTIVE, exempt_until=0)
     return record
+
+
+def newly_enrolled(
+    before: UserRecord | None,
+    name: str,
+    authenticator: Authenticator,
+    salt: bytes,
+    digests: frozenset[bytes],
+    now: int,
+) -> UserRecord:
+    """Return the record of somebody who enrolls at a login, whom the store knew as ``before``."""
+    record = before or users.UserRecord(name, created_at=now)
+    return record._replace(
+        status=users.ACTIVE,
+        exempt_until=0,
+        failures=0,
+        throttled_until=0,
+        guesses_until=0,
+        recovery_salt=salt,
+        recovery_digests=digests,
+        authenticators=(authenticator,),
+        updated_at=now,
+    )
 
 
 def has_ended(until: int, now: int) -> bool:

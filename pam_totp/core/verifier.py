@@ -74,17 +74,14 @@ class Verdict(NamedTuple):
     budget_spent: bool = False  # THROTTLED by the slow budget: a recovery code is still good
 
 
-def classify(text: str, password: str | None, digit_counts: frozenset[int]) -> Answer:
+def classify(text: str, digit_counts: frozenset[int]) -> Answer:
     """Say what ``text`` is, before anything is computed from it.
 
     What was pasted is folded first: tabs, ends of lines and the spaces, dashes and digits of
     Unicode become ASCII. After that the rules are strict. A CODE is as many ASCII digits as one of
     ``digit_counts``, with spaces allowed between; a RECOVERY_CODE is what recovery.normalise()
-    knows, and comes without a digest. The system password given again is PASSWORD: that is how
-    sshd's ``password`` method answers.
+    knows, and comes without a digest. That it is no PASSWORD was found out before.
     """
-    if password and _same(text, password):
-        return Answer(PASSWORD)
     if len(text) <= MAX_ANSWER_LENGTH and not text.isascii():
         from . import pasted  # here, because few answers need its tables
 
@@ -97,6 +94,16 @@ def classify(text: str, password: str | None, digit_counts: frozenset[int]) -> A
         return Answer(CODE, digits)
     normalised = recovery.normalise(text)
     return Answer(MALFORMED) if normalised is None else Answer(RECOVERY_CODE, normalised)
+
+
+def is_password(text: str, password: str) -> bool:
+    """Tell whether ``text`` is the system password given again, in constant time.
+
+    That is how sshd's ``password`` method answers: it never counts as a guess.
+    """
+    return compare_digest(
+        text.encode("utf-8", "surrogatepass"), password.encode("utf-8", "surrogatepass")
+    )
 
 
 def verify(
@@ -279,9 +286,3 @@ def _wait_for_next_code(authenticator: Authenticator, now: int, window: int) -> 
 
 def _current_step(authenticator: Authenticator, now: int) -> int:
     return otp.time_step(now, authenticator.period) + authenticator.drift
-
-
-def _same(text: str, password: str) -> bool:
-    return compare_digest(
-        text.encode("utf-8", "surrogatepass"), password.encode("utf-8", "surrogatepass")
-    )

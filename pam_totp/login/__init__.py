@@ -1,11 +1,14 @@
 """One login, from the user's name to PAM's return code.
 
-flow.py          the login as a checklist; the only file that knows PAM's codes
-identity.py      who logs in, by the application and by the directory
-membership.py    which groups an account is in, within a bounded time
-conversation.py  prompts and messages, and what can come back
-messages.py      what a person reads at the prompt
-decision.py      the critical section: read, judge, write, commit
+flow.py          the login as a checklist, a generator; the only file that knows PAM's codes
+steps.py         what it yields, what it is sent, and what a driver is
+conversation.py  prompts and messages: where something can be said at all
 first_login.py   enrollment during a login: what is shown, asked and kept
+messages.py      what a person reads at the prompt
+driver.py        performs the steps on this machine, each at once
+in_process.py    a driver for pam_python; that of pam_totp.so is in service/
+hashing.py       one recovery code is hashed at a time
+identity.py      accounts: what the directory says of a name
+membership.py    which groups an account is in, within a bounded time
 picture.py       the QR code, drawn by a program of its own
 """

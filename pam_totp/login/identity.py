@@ -1,4 +1,4 @@
-"""Who logs in: what the application hands over, and what the directory says of the name."""
+"""Look accounts up: what the directory and /etc/passwd say of a name."""
 
 from __future__ import annotations
 
@@ -6,55 +6,8 @@ import os
 import pwd
 
 from ..core.admission import Account
-from ..system.errors import ConversationFailed
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 PASSWD_FILE = "/etc/passwd"
-
-
-def user(pamh: Any) -> str:
-    try:
-        return str(pamh.get_user(None) or "")
-    except UnicodeError:
-        return ""
-    except pamh.exception:
-        raise ConversationFailed("conversation", "nobody said who logs in") from None
-
-
-def item(pamh: Any, name: str) -> str:
-    try:
-        return str(getattr(pamh, name) or "")
-    except UnicodeError:
-        return "?"
-
-
-def password(pamh: Any) -> str | None:
-    try:
-        token = pamh.authtok
-    except (UnicodeError, pamh.exception):
-        return None
-    return token if isinstance(token, str) else None
-
-
-def password_given(pamh: Any) -> bool:
-    """Tell whether the stack has asked for a password; not whether it was the right one.
-
-    A worker's ``pamh`` says so itself, for it never has the password.
-    """
-    return bool(password(pamh)) and bool(getattr(pamh, "password_given", True))
-
-
-def is_sshd(pamh: Any) -> bool:
-    return item(pamh, "service").startswith("sshd")
-
-
-def came_with_a_key(pamh: Any) -> bool:
-    """Tell whether sshd says that it has accepted a key before. Only sshd may be believed."""
-    lines = str(pamh.env.get("SSH_AUTH_INFO_0") or "").split("\n")
-    return any(line.startswith("publickey ") for line in lines)
 
 
 def passwd_entry(user: str) -> pwd.struct_passwd | None:

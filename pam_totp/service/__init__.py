@@ -5,7 +5,7 @@ listening.py      the socket that it listens on
 server.py         serves many logins at once, each on a thread
 worker.py         serves one login, if its caller may ask
 wire.py           the packets between module and worker
-handle.py         pam_python's pamh, over a socket
+connection.py     drives one login over its socket
 prompts.py        how many logins of one user may wait
 control_group.py  out of reach of a caller who freezes their own programs
 sandbox.py        whether the unit allows writing the store and shows the key and name services

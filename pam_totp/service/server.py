@@ -11,7 +11,6 @@ import socket
 import time
 
 from .. import store
-from ..login import flow as _login  # noqa: F401  # now, not when the first one waits for it
 from ..system import embedding
 from ..system.errors import PamTotpError
 from . import worker
@@ -50,7 +49,7 @@ class Service:
         self._listener = listener
         self._idle_seconds = idle_seconds
         self._is_sandboxed = idle_seconds is not None  # a unit's
-        self._pool = store.keep_connections()
+        self._pool = store.kept_connections()
         self._prompts = Prompts()
         self._stopping = False
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -146,7 +145,13 @@ class Service:
             if reason:
                 worker.refuse(connection, peer, reason, log=self._is_news(peer))
             else:
-                worker.serve(connection, peer, self._prompts, is_sandboxed=self._is_sandboxed)
+                worker.serve(
+                    connection,
+                    peer,
+                    self._prompts,
+                    is_sandboxed=self._is_sandboxed,
+                    connections=self._pool.open,
+                )
             if not reason and not peer.is_trusted():
                 time.sleep(PAUSE_SECONDS)
         except BaseException as error:  # no memory, say; if this thread ended, who would accept?

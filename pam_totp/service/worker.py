@@ -11,18 +11,19 @@ import os
 import struct
 from typing import NamedTuple
 
-from .. import hook
-from ..login import identity
+from ..login import flow, identity
+from ..store import fresh_connection
 from ..system import audit, config, embedding
 from ..system.errors import PamTotpError
 from . import sandbox, wire
-from .handle import Handle
+from .connection import Connection, arguments_of, request_of
 
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..store import Connections
     from .prompts import Prompts
 
 # What an unprivileged program may ask of its own login: nothing that makes it easier.
@@ -57,32 +58,35 @@ def serve(
     prompts: Prompts | None = None,
     *,
     is_sandboxed: bool = False,
+    connections: Connections = fresh_connection,
 ) -> None:
     """Serve one login from its request to its result. Never raises; closes ``connection``.
 
     ``prompts``: counts those who wait at theirs. ``is_sandboxed``: refuse a login whose
-    files only another worker can see, and write.
+    files only another worker can see, and write. ``connections``: those to the store.
     """
     try:
         try:
-            _serve(connection, peer, prompts, is_sandboxed=is_sandboxed)
+            asked = _receive(connection, peer, is_sandboxed=is_sandboxed)
+            if asked is not None:
+                driver = Connection(connection, asked, prompts, connections)
+                _answer(connection, peer, asked, driver)
         finally:
             connection.close()
     except BaseException as error:
         embedding.report("worker", error)
 
 
-def _serve(
-    connection: _socket.socket, peer: Peer, prompts: Prompts | None, *, is_sandboxed: bool
-) -> None:
+def _receive(connection: _socket.socket, peer: Peer, *, is_sandboxed: bool) -> wire.Request | None:
+    """Return what the peer asks, as far as it may; None: it asks nothing, or was refused."""
     try:
         connection.settimeout(REQUEST_SECONDS if peer.is_trusted() else OTHERS_REQUEST_SECONDS)
         packet = connection.recv(wire.MAX_PACKET + 1)
     except OSError as error:
         _log(peer, f"no request came: {error.strerror or 'timed out'}")
-        return
+        return None
     if not packet:  # a login that was broken off
-        return
+        return None
     try:
         request = wire.parse_request(packet)
         if is_sandboxed:
@@ -90,26 +94,34 @@ def _serve(
         if not peer.is_trusted():
             request = _admit(peer, request)
         if is_sandboxed:
-            sandbox.check_files(_arguments(request))
+            sandbox.check_files(arguments_of(request))
     except PamTotpError as error:
         refuse(connection, peer, str(error), hint=error.hint)
-        return
-    handle = Handle(connection, request, prompts)
+        return None
+    return request
+
+
+def _answer(
+    connection: _socket.socket, peer: Peer, asked: wire.Request, driver: Connection
+) -> None:
+    """Go through the login, and send its result: PAM_SERVICE_ERR for whatever nobody foresaw."""
+    code, service = flow.PAM_SERVICE_ERR, "?"
     try:
-        # The first argument is the script's path under pam_python.
-        arguments = ["pam_totp.so", *_arguments(request)]
-        code = hook.pam_sm_authenticate(handle, request.flags, arguments)  # type: ignore[no-untyped-call]
+        request = request_of(asked)
+        service = request.service
+        found = flow.authenticate(request, driver)
+        if type(found) is not int or found not in flow.CODES:  # of False, RESULT would be success
+            raise TypeError("not a PAM code")
+        code = found
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed
+        embedding.report(service, error)
     finally:
-        handle.leave_place()
+        driver.leave_place()
     try:
         connection.send(wire.result(code))
     except OSError:
-        if code == hook.PAM_SUCCESS:
+        if code == flow.PAM_SUCCESS:
             _log(peer, "the application was gone before it heard that the code was right")
-
-
-def _arguments(request: wire.Request) -> list[str]:
-    return [argument.decode("utf-8", "replace") for argument in request.arguments]
 
 
 def refuse(

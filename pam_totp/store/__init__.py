@@ -1,10 +1,13 @@
 """Where users, authenticators and recovery codes are kept.
 
-A store hands out records (users.UserRecord) and takes them back inside a transaction; what
-changed between the two is written. Every backend inherits tests/contract.
+It has two faces. A login asks it three questions (LoginStore), each of which an engine can answer
+in one step. To an administrator it hands out records (users.UserRecord), and takes them back inside
+a transaction (Store); what changed between the two is written. Every backend inherits
+tests/contract.
 
-    sealing.py  authenticated encryption of secrets at rest
-    sqlite/     the default backend: one file, local to the machine
+    questions.py  what a login asks, and what it is told
+    sealing.py    authenticated encryption of secrets at rest
+    sqlite/       the default backend: one file, local to the machine
 """
 
 from __future__ import annotations
@@ -14,14 +17,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..core.admission import GroupRule as GroupRule
 from ..system.config_values import split_store_url
-from .sealing import Sealer
+from .questions import Enrollment as Enrollment
+from .questions import Known as Known
+from .sealing import Sealer, read_sealer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
     from ..core.users import UserRecord
+    from ..system.config import Config
+    from .questions import LoginStore as LoginStore
+    from .sqlite.database import Database
     from .sqlite.pool import Pool
+
+    class Connections(Protocol):
+        """Where open_store() gets a connection from, with the files checked each time."""
+
+        def __call__(self, path: str, *, administers: bool = False) -> Database: ...
 
     class Transaction(Protocol):
         """One user's critical section, a context manager.
@@ -46,8 +59,8 @@ if TYPE_CHECKING:
             traceback: TracebackType | None,
         ) -> None: ...
 
-    class Store(Protocol):
-        """A context manager. Every method raises errors.Unavailable where the store is no use."""
+    class Store(LoginStore, Protocol):
+        """Both faces; a context manager."""
 
         def load(self, name: str) -> UserRecord | None:
             """Return a snapshot without secrets, or None."""
@@ -82,12 +95,6 @@ if TYPE_CHECKING:
         def remove_group_rule(self, name: str) -> None:
             """Take away the rule of the group ``name``, if there is one; durable as well."""
 
-        def confirm_absence(self) -> None:
-            """Raise StoreCorrupt if damage could be why a user was not found.
-
-            Takes time that grows with the store: for when absence lets somebody in.
-            """
-
         def check(self) -> list[str]:
             """Return what is wrong with the store as a whole, in words; [] when all is well."""
 
@@ -103,7 +110,27 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
-def open_store(url: str, sealer: Sealer, *, administers: bool = False) -> Store:
+def fresh_connection(path: str, *, administers: bool = False) -> Database:
+    """Make a connection of its own: the Connections of a process that serves one login."""
+    from .sqlite.opening import open_database
+
+    return open_database(path, administers=administers)
+
+
+def kept_connections() -> Pool:
+    """Return what keeps connections open in a process of many logins: its ``open`` lends them."""
+    from .sqlite.pool import Pool
+
+    return Pool()
+
+
+def open_store(
+    url: str,
+    sealer: Sealer,
+    *,
+    administers: bool = False,
+    connections: Connections = fresh_connection,
+) -> Store:
     """Open the store that ``url`` names, checking that its files may be believed.
 
     ``administers``: set aside all the room that logins will need, which may take seconds. A login
@@ -113,7 +140,15 @@ def open_store(url: str, sealer: Sealer, *, administers: bool = False) -> Store:
     assert scheme == "sqlite"
     from .sqlite.store import SQLiteStore
 
-    return SQLiteStore.open(path, sealer, administers=administers)
+    return SQLiteStore.over(connections(path, administers=administers), sealer)
+
+
+def open_configured(
+    settings: Config, *, administers: bool = False, connections: Connections = fresh_connection
+) -> Store:
+    """Open the store that ``settings`` name, with their key. Raises Unavailable."""
+    sealer = read_sealer(settings.sealing_key)
+    return open_store(settings.store, sealer, administers=administers, connections=connections)
 
 
 def create_store(url: str, sealer: Sealer) -> bool:
@@ -135,13 +170,3 @@ def is_missing(url: str) -> bool:
     except OSError:
         pass
     return False
-
-
-def keep_connections() -> Pool:
-    """Have open_store() lend connections that stay open, for a process of many logins."""
-    from .sqlite.pool import Pool
-    from .sqlite.store import SQLiteStore
-
-    pool = Pool()
-    SQLiteStore.connect = pool.open
-    return pool

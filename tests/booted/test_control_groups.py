@@ -34,13 +34,13 @@ SUDO = "auth required pam_totp.so attempts=1\naccount required pam_permit.so\n"
 PARKED = "for n in $(seq %d); do sh -c 'sleep 900 | sudo -S true' & done; sleep 900"
 # bob's transactions say when they begin, and end when the test has seen it: as on a slow disk.
 SLOW = f"""
-                if name == "bob":
-                    import os
-                    open("{BEGUN}", "w").close()
-                    while os.path.exists("{BEGUN}"):
-                        time.sleep(0.01)
+            if name == "bob":
+                import os
+                open("{BEGUN}", "w").close()
+                while os.path.exists("{BEGUN}"):
+                    time.sleep(0.01)
 """
-AFTER = "                record = transaction.record\n"
+AFTER = "            now = int(time.time())\n"  # in verify()
 _NUMBERS = itertools.count(1)
 REPLACE = """
 import sys
@@ -58,7 +58,7 @@ def machine() -> Iterator[Booted]:
         package.install(booted)
         for service in (PAM_SERVICE, "sudo"):
             booted.write(f"/etc/pam.d/{service}", SUDO)
-        replace(booted, "login/decision.py", AFTER, AFTER.rstrip("\n") + SLOW)
+        replace(booted, "store/sqlite/questions.py", AFTER, AFTER.rstrip("\n") + SLOW)
         booted.add_account("bob")
         booted.systemctl("start", f"user@{uid_of_bob(booted)}.service")  # as a session does
         wait_until(lambda: exists(booted, f"{runtime(booted)}/systemd/private"))

@@ -7,11 +7,10 @@ import time
 import pytest
 
 from pam_totp.core import otp, users, verifier
-from pam_totp.login import decision
-from pam_totp.system import config
 from tests.cli.command import Result, Totpctl
 from tests.cli.terminal import Terminals, early_in_a_step
 from tests.support.place import Place, code_now, wrong_code
+from tests.unit.judging import judged
 
 RECOVERY = "7K2Q-0000-ABCD-WXYZ"
 
@@ -61,7 +60,7 @@ def test_a_code_that_was_verified_logs_in_afterwards(totpctl: Totpctl, place: Pl
     with place.open() as store, store.transaction("alice") as transaction:
         record = transaction.record
     assert record is not None
-    answer = verifier.classify(code, None, frozenset((6,)))
+    answer = verifier.classify(code, frozenset((6,)))
     verdict, _ = verifier.verify(record, answer, int(time.time()), verifier.Policy())
     assert verifier.ACCEPTED == verdict.outcome
 
@@ -194,11 +193,10 @@ def test_a_wrong_time_zone_is_named(
 
 def test_show_warns_of_a_clock_that_a_login_has_seen_wrong(totpctl: Totpctl, place: Place) -> None:
     place.enrol("alice")
-    settings = config.load(str(place.config_path)).config
     early_in_a_step()
     for offset in (120, 121):
         answer = verifier.Answer(verifier.CODE, code_now(offset))
-        verdict = decision.verify(settings, "alice", answer, decoy=False)
+        verdict = judged(place, "alice", answer)
         assert verifier.REJECTED == verdict.outcome
     shown = totpctl.done("show", "alice")
     assert "the clock of phone is about 1 h ahead of this machine's" in shown.err

@@ -6,7 +6,6 @@ import pytest
 
 from pam_totp import store
 from pam_totp.store.sqlite.pool import Pool
-from pam_totp.store.sqlite.store import SQLiteStore
 from tests.support.place import Place
 from tests.support.rotating import enrol_people
 
@@ -17,8 +16,8 @@ for _part in ("store_contract", "records", "group_rules", "transactions", "damag
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     """Have this process keep its connections, as a service does."""
-    monkeypatch.setattr(SQLiteStore, "connect", SQLiteStore.connect)
-    keeper = store.keep_connections()
+    keeper = store.kept_connections()
+    monkeypatch.setattr(Place, "connections", staticmethod(keeper.open))
     yield keeper
     keeper.close_idle(linger=0)
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pam_totp.login import decision, flow, identity
+from pam_totp.login import identity
 from pam_totp.system import audit
 from tests.faults.fake_pam import Accounts, Clock
 from tests.support.logs import LogSocket
@@ -29,8 +30,7 @@ def nobodys_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every login, which a test moves."""
     clock = Clock()
-    monkeypatch.setattr(flow, "time", clock)
-    monkeypatch.setattr(decision, "time", clock)
+    monkeypatch.setattr(time, "time", clock.time)
     return clock
 
 

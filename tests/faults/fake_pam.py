@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
 from pam_totp.login import flow
+from pam_totp.login.in_process import InProcess
 from tests.support.place import SECRET, Place, code_at
 
 
@@ -80,4 +81,6 @@ class Clock:
 def log_in(place: Place, answers: str | Iterable[str], user: str = "alice", *arguments: str) -> int:
     """Return the PAM code of one login with one attempt; ``arguments`` are the PAM line's."""
     handle = Handle(user, (answers,) if isinstance(answers, str) else answers)
-    return flow.authenticate(handle, 0, [f"config={place.config_path}", "attempts=1", *arguments])
+    driver = InProcess(handle, place.connections)
+    arguments = (f"config={place.config_path}", "attempts=1", *arguments)
+    return flow.authenticate(driver.request(0, arguments), driver)

@@ -12,7 +12,7 @@ from admin_cli import running
 from admin_cli.commands import rotation
 from admin_cli.main import totpctl
 from pam_totp import store
-from pam_totp.login import decision, flow
+from pam_totp.login import driver
 from pam_totp.login.flow import PAM_SUCCESS
 from pam_totp.store.sqlite import resealing
 from tests.faults.fake_pam import Clock, log_in
@@ -87,8 +87,9 @@ def test_of_all_who_log_in_and_enrol_meanwhile_nobody_is_denied_and_nothing_is_l
 
 def serve(place: Place, clock: Clock, is_over: Callable[[], bool]) -> tuple[set[int], list[str]]:
     """Do the same on threads, over connections that stay open, as a service does."""
-    flow.Uninterrupted = decision.Uninterrupted = threading.Lock  # type: ignore[misc,assignment]
-    keeper, results, enrolled = store.keep_connections(), list[int](), list[str]()
+    driver.Uninterrupted = threading.Lock  # type: ignore[misc,assignment]
+    keeper, results, enrolled = store.kept_connections(), list[int](), list[str]()
+    Place.connections = staticmethod(keeper.open)  # type: ignore[assignment]
     threads = [
         threading.Thread(target=act)
         for act in (

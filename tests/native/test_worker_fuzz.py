@@ -12,19 +12,23 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from pam_totp import hook
-from pam_totp.login import flow
-from pam_totp.service import handle, wire, worker
+from pam_totp.login import flow, identity
+from pam_totp.login.steps import Request
+from pam_totp.service import wire, worker
 from pam_totp.service.worker import Peer
 from tests.native import worker_side as side
 from tests.support import logs, thorough
 from tests.support.logs import LogSocket
 from tests.support.place import Place
+
+if TYPE_CHECKING:
+    from pam_totp.login.steps import Driver
 
 SECONDS = thorough.FUZZ_SECONDS
 EXAMPLES = 150  # in one go; as often as there is time, at least once
@@ -67,7 +71,7 @@ DIALOGUES = st.tuples(PROPER | nearly() | st.binary(max_size=80), st.lists(ANSWE
 
 
 class Served:
-    """Logins on threads of this process; ``codes`` is what the hook returned."""
+    """Logins on threads of this process; ``codes`` is what the flow returned."""
 
     def __init__(self, place: Place, log: LogSocket) -> None:
         self.codes: list[int] = []
@@ -112,10 +116,11 @@ def served(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Ser
     place.configure(attempts=3, max_failures=100)
     place.enrol("alice")
     served = Served(place, log)
-    authenticate = hook.pam_sm_authenticate
+    authenticate = flow.authenticate
 
-    def watched(pamh: handle.Handle, flags: int, argv: list[str]) -> int:
-        code: int = authenticate(pamh, flags, [argv[0], f"config={place.config_path}", *argv[1:]])
+    def watched(request: Request, driver: Driver) -> int:
+        arguments = (f"config={place.config_path}", *request.arguments)
+        code = authenticate(request._replace(arguments=arguments), driver)
         served.codes.append(code)
         return code
 
@@ -124,8 +129,8 @@ def served(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Ser
             raise ValueError
         return pwd.struct_passwd((name, "x", 0, 0, "", "/", "/bin/sh"))
 
-    monkeypatch.setattr(hook, "pam_sm_authenticate", watched)
-    monkeypatch.setattr(flow.identity.pwd, "getpwnam", everybody)
+    monkeypatch.setattr(flow, "authenticate", watched)
+    monkeypatch.setattr(identity.pwd, "getpwnam", everybody)
     return served
 
 

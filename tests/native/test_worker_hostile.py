@@ -16,7 +16,7 @@ from tests.support.place import Place, code_now
 
 REQUEST_SECONDS = 0.4
 LONG_AGO = ("service/worker.py", "REQUEST_SECONDS = 10.0", f"REQUEST_SECONDS = {REQUEST_SECONDS}")
-SHORT_OF_PATIENCE = ("service/handle.py", "ANSWER_SECONDS = 600.0", "ANSWER_SECONDS = 0.5")
+SHORT_OF_PATIENCE = ("service/connection.py", "ANSWER_SECONDS = 600.0", "ANSWER_SECONDS = 0.5")
 
 
 @pytest.fixture(scope="module")

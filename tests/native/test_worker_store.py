@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.login import flow
+from pam_totp.login import in_process
 from pam_totp.store.sealing import generate_key_file
 from pam_totp.store.sqlite import lasting_files, schema
 from tests.faults import fake_pam, processes
@@ -84,7 +84,7 @@ def test_a_code_is_good_once_for_the_service_and_other_processes_at_the_same_mom
         if number % 2:
             return worker.log_in(packet, code).code
         handle = fake_pam.Handle(ME, (code,))
-        return flow.authenticate(handle, 0, [f"config={place.config_path}", "attempts=1"])
+        return in_process.authenticate(handle, 0, [f"config={place.config_path}", "attempts=1"])
 
     codes = processes.together(20, log_in)
     assert [0] + [7] * 19 == sorted(codes)

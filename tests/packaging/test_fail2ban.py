@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 
 from pam_totp.core.users import SUSPENDED
-from pam_totp.login import flow
 from pam_totp.system import audit
 from pam_totp.system.audit import Source
 from tests.packaging.fail2ban import FILTER, Fail2ban, unpacked
@@ -43,7 +43,7 @@ def fail2ban(tmp_path_factory: pytest.TempPathFactory) -> Fail2ban:
 def door(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Door:
     """sshd, as root and the worker know it; root is enrolled: everybody has an account of root."""
     clock = Clock()
-    monkeypatch.setattr(flow.time, "time", lambda: clock.now)
+    monkeypatch.setattr(time, "time", lambda: clock.now)
     monkeypatch.setattr(audit, "program", "pam_totp")
     place.enrol("root")
     return Door(place, log, clock)

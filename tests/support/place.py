@@ -20,6 +20,8 @@ RECOVERY_SALT = bytes(range(recovery.SALT_BYTES))
 class Place:
     """``folder`` holds pam_totp.conf, pam_totp.key and store/store.db."""
 
+    connections = staticmethod(store.fresh_connection)
+
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o755)
         self.folder = folder
@@ -43,7 +45,12 @@ class Place:
         return sealing.read_sealer(str(self.key_path))
 
     def open(self, *, administers: bool = True) -> store.Store:
-        return store.open_store(str(self.store_path), self.sealer(), administers=administers)
+        return store.open_store(
+            str(self.store_path),
+            self.sealer(),
+            administers=administers,
+            connections=self.connections,
+        )
 
     def enrol(
         self,

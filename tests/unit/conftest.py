@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pwd
+import time
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from pam_totp.login import flow, membership, picture
+from pam_totp.login import membership, picture
 from pam_totp.stack import pam_stack
 from tests.support.logs import LogSocket
 from tests.support.place import Place
@@ -26,7 +27,7 @@ ACCOUNTS = ("alice", "bob", "carol", "dave")
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that a login sees; it stands still until it is moved."""
     clock = Clock()
-    monkeypatch.setattr(flow.time, "time", lambda: clock.now)
+    monkeypatch.setattr(time, "time", lambda: clock.now)
     return clock
 
 

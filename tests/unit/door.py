@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from pam_totp.login import flow
+from pam_totp.login import in_process
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit.fake_pam import CONSTANTS, Answer, FakePam
@@ -61,7 +61,7 @@ class Door:
     ) -> Login:
         pamh = FakePam(user, answers, **items)  # type: ignore[arg-type]
         arguments = [f"config={self.place.config_path}", *argv]
-        code = flow.authenticate(pamh, flags, arguments)
+        code = in_process.authenticate(pamh, flags, arguments)
         assert type(code) is int
         self.log.lines()  # the socket's queue is short
         return Login(NAMES[code], pamh)

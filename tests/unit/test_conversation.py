@@ -1,15 +1,30 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import pytest
 
 from pam_totp.core.verifier import MALFORMED, classify
-from pam_totp.login.conversation import PAM_SILENT, UNREADABLE, Conversation
+from pam_totp.login import steps
+from pam_totp.login.conversation import UNREADABLE, Conversation
+from pam_totp.login.in_process import PAM_SILENT, InProcess
 from pam_totp.system.errors import LoginAborted
 from tests.unit.fake_pam import CONSTANTS, Answer, FakePam, PamException
 
+if TYPE_CHECKING:
+    from pam_totp.login.steps import Flow
+
+Result = TypeVar("Result")
+
+
+def hold(pamh: FakePam, flow: Flow[Result]) -> Result:
+    """Go through ``flow`` as an application does that has ``pamh``."""
+    return steps.drive(flow, InProcess(pamh))
+
 
 def ask(answer: Answer) -> str:
-    return Conversation(FakePam(answers=[answer]), echo=False, quiet=False).ask("Code: ")
+    pamh = FakePam(answers=[answer])
+    return hold(pamh, Conversation(echo=False, quiet=False).ask("Code: ")).text
 
 
 def test_the_flag_for_silence_is_the_one_of_the_header() -> None:
@@ -22,7 +37,7 @@ def test_the_flag_for_silence_is_the_one_of_the_header() -> None:
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_prompt_is_shown_and_the_answer_returned(echo: bool, style: str, quiet: bool) -> None:
     pamh = FakePam(answers=["123456"])
-    assert "123456" == Conversation(pamh, echo=echo, quiet=quiet).ask("Code: ")
+    assert "123456" == hold(pamh, Conversation(echo=echo, quiet=quiet).ask("Code: ")).text
     assert [(CONSTANTS[style], "Code: ")] == pamh.transcript
 
 
@@ -37,7 +52,7 @@ def test_an_answer_that_is_not_utf_8_is_unreadable(answer: bytes) -> None:
 
 
 def test_an_unreadable_answer_is_malformed() -> None:
-    assert MALFORMED == classify(UNREADABLE, None, frozenset((6, 8))).kind
+    assert MALFORMED == classify(UNREADABLE, frozenset((6, 8))).kind
 
 
 def test_no_answer_is_an_aborted_login() -> None:
@@ -65,20 +80,20 @@ def test_an_error_of_our_own_is_not_taken_for_a_failed_conversation() -> None:
 @pytest.mark.parametrize(("error", "style"), [(False, "PAM_TEXT_INFO"), (True, "PAM_ERROR_MSG")])
 def test_a_message_has_the_style_of_an_error_or_of_information(error: bool, style: str) -> None:
     pamh = FakePam()
-    Conversation(pamh, echo=False, quiet=False).tell("text", error=error)
+    assert hold(pamh, Conversation(echo=False, quiet=False).tell("text", error=error))
     assert [(CONSTANTS[style], "text")] == pamh.transcript
 
 
 def test_a_quiet_conversation_tells_nothing() -> None:
     pamh = FakePam()
-    Conversation(pamh, echo=False, quiet=True).tell("text", error=True)
+    assert not hold(pamh, Conversation(echo=False, quiet=True).tell("text", error=True))
     assert [] == pamh.transcript
 
 
 @pytest.mark.parametrize("error", [PamException, UnicodeError])
 def test_a_message_that_cannot_be_shown_changes_nothing(error: type[Exception]) -> None:
     pamh = FakePam(deaf=error)
-    Conversation(pamh, echo=False, quiet=False).tell("text")
+    assert not hold(pamh, Conversation(echo=False, quiet=False).tell("text"))
     assert 1 == len(pamh.transcript)
 
 
@@ -87,39 +102,39 @@ def test_a_message_that_cannot_be_shown_changes_nothing(error: type[Exception]) 
 
 def silent(*answers: Answer, quiet: bool = False) -> tuple[FakePam, Conversation]:
     pamh = FakePam(answers=answers)
-    return pamh, Conversation(pamh, echo=False, quiet=quiet, silent=True)
+    return pamh, Conversation(echo=False, quiet=quiet, silent=True)
 
 
 def test_in_silence_what_was_wrong_stands_in_front_of_the_next_prompt_and_of_no_other() -> None:
     pamh, conversation = silent("1", "2", "3")
-    conversation.ask("Code: ")
-    conversation.tell("Wrong code.", error=True)
-    conversation.ask("Code: ")
-    conversation.ask("Code: ")
+    hold(pamh, conversation.ask("Code: "))
+    hold(pamh, conversation.tell("Wrong code.", error=True))
+    hold(pamh, conversation.ask("Code: "))
+    hold(pamh, conversation.ask("Code: "))
     assert ["Code: ", "Wrong code.\nCode: ", "Code: "] == pamh.prompts
     assert [] == pamh.messages
 
 
 def test_in_silence_what_is_no_error_is_not_said() -> None:
     pamh, conversation = silent("1")
-    conversation.tell("9 recovery codes left.")
-    conversation.ask("Code: ")
+    hold(pamh, conversation.tell("9 recovery codes left."))
+    hold(pamh, conversation.ask("Code: "))
     assert ["Code: "] == pamh.prompts
     assert [] == pamh.messages
 
 
 def test_in_silence_the_last_error_is_said() -> None:
     pamh, conversation = silent("1")
-    conversation.tell("Wrong code.", error=True)
-    conversation.tell("Used code.", error=True)
-    conversation.ask("Code: ")
+    hold(pamh, conversation.tell("Wrong code.", error=True))
+    hold(pamh, conversation.tell("Used code.", error=True))
+    hold(pamh, conversation.ask("Code: "))
     assert ["Used code.\nCode: "] == pamh.prompts
 
 
 def test_who_wants_quiet_has_it_in_the_prompt_too() -> None:
     pamh, conversation = silent("1", quiet=True)
-    conversation.tell("Wrong code.", error=True)
-    conversation.ask("Code: ")
+    hold(pamh, conversation.tell("Wrong code.", error=True))
+    hold(pamh, conversation.ask("Code: "))
     assert ["Code: "] == pamh.prompts
 
 
@@ -135,7 +150,7 @@ def test_who_wants_quiet_has_it_in_the_prompt_too() -> None:
 def test_where_something_can_be_said(
     quiet: bool, is_silent: bool, shows: bool, prompts_alone: bool
 ) -> None:
-    conversation = Conversation(FakePam(), echo=False, quiet=quiet, silent=is_silent)
+    conversation = Conversation(echo=False, quiet=quiet, silent=is_silent)
     assert (shows, prompts_alone) == (conversation.shows_messages, conversation.shows_prompts_alone)
 
 
@@ -144,7 +159,7 @@ def test_where_something_can_be_said(
 
 def test_what_has_to_be_seen_is_shown_a_message_a_line() -> None:
     pamh = FakePam()
-    Conversation(pamh, echo=False, quiet=False).show(["first", "", "second"])
+    hold(pamh, Conversation(echo=False, quiet=False).show(["first", "", "second"]))
     info = CONSTANTS["PAM_TEXT_INFO"]
     assert [(info, "first"), (info, ""), (info, "second")] == pamh.transcript
 
@@ -153,6 +168,6 @@ def test_what_has_to_be_seen_is_shown_a_message_a_line() -> None:
 def test_what_has_to_be_seen_and_is_not_is_an_aborted_login(
     error: type[Exception],
 ) -> None:
-    conversation = Conversation(FakePam(deaf=error), echo=False, quiet=False)
+    shown = Conversation(echo=False, quiet=False).show(["secret"])
     with pytest.raises(LoginAborted, match="a message was not shown"):
-        conversation.show(["secret"])
+        hold(FakePam(deaf=error), shown)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import resource
-from types import SimpleNamespace
 
 import pytest
 
 from pam_totp.core import verifier
-from pam_totp.login import decision
 from pam_totp.system import core_files
 from tests.support.place import code_now
 from tests.unit.door import Door
@@ -49,8 +47,7 @@ def test_no_core_file_can_be_written_while_a_code_is_checked(
         seen.append(limits.core)
         return verify(*arguments)
 
-    monkeypatch.setattr(decision, "verifier", SimpleNamespace(**vars(verifier)))
-    monkeypatch.setattr(decision.verifier, "verify", watched)
+    monkeypatch.setattr(verifier, "verify", watched)
     slow = door.meanwhile(code_now(), lambda: seen.append(limits.core))
     assert "PAM_SUCCESS" == door.login(slow).result
     assert [(0, 2000)] * 2 == seen

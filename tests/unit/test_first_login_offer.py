@@ -7,7 +7,7 @@ import pytest
 from pam_totp.core.admission import REQUIRED, GroupRule
 from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from tests.support.place import code_now, wrong_code
-from tests.unit.fake_pam import CONSTANTS, FakePam, PamException, not_utf_8
+from tests.unit.fake_pam import CONSTANTS, PamException, not_utf_8
 from tests.unit.front_door import CODE, FrontDoor, Person, enrol, is_offered
 
 
@@ -18,15 +18,6 @@ def test_who_gave_no_password_is_denied(front: FrontDoor, authtok: object) -> No
     assert ("PAM_AUTH_ERR", [CODE]) == (entered.result, entered.pamh.prompts)
     assert "enrolment was not offered: no password was given" in front.door.log.lines()[0]
     assert None is front.record()
-
-
-def test_a_password_that_the_module_did_not_see_is_none(
-    front: FrontDoor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(FakePam, "password_given", False, raising=False)
-    assert [CODE] == front.log_in("1", argv=["attempts=1"]).pamh.prompts
-    monkeypatch.setattr(FakePam, "password_given", True, raising=False)
-    assert is_offered(front.log_in(PamException()))
 
 
 @pytest.mark.parametrize("how", [{"flags": CONSTANTS["PAM_SILENT"]}, {"argv": ["quiet"]}], ids=str)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pam_totp import hook
-from pam_totp.login import flow
+from pam_totp.login import in_process
 from pam_totp.system.reinstalling import missing_module_hint
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
@@ -49,7 +49,7 @@ def run(
     authenticate: Callable[..., object],
     pamh: object = None,
 ) -> object:
-    monkeypatch.setattr(flow, "authenticate", authenticate)
+    monkeypatch.setattr(in_process, "authenticate", authenticate)
     return loaded["pam_sm_authenticate"](pamh or FakePam(), 0, [str(HOOK), "debug"])
 
 
@@ -67,7 +67,7 @@ def test_the_login_is_called_without_the_path_of_the_script(
         calls.append(arguments)
         return 0
 
-    monkeypatch.setattr(flow, "authenticate", authenticate)
+    monkeypatch.setattr(in_process, "authenticate", authenticate)
     loaded["pam_sm_authenticate"](pamh, 0x8000, [str(HOOK), "debug", "nullok"])
     assert [(pamh, 0x8000, ["debug", "nullok"])] == calls
 
@@ -143,7 +143,7 @@ def test_the_log_tells_the_places_and_nothing_else(
     assert ["hook.py", "test_hook.py"] == files
     lines = [int(place.split(":")[1]) for place in pairs["at"].split()]
     source = HOOK.read_text(encoding="utf-8").splitlines()
-    assert "code = flow.authenticate(pamh, flags, argv[1:])" == source[lines[0] - 1].strip()
+    assert "code = in_process.authenticate(pamh, flags, argv[1:])" == source[lines[0] - 1].strip()
 
 
 def test_a_missing_module_is_named_with_the_mend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pam_totp.core.users import SUSPENDED
-from pam_totp.login import decision
+from pam_totp.store.sqlite.store import SQLiteStore
 from tests.support.place import code_now, wrong_code
 from tests.unit.door import Door
 from tests.unit.fake_pam import CONSTANTS, PamException
@@ -106,7 +106,7 @@ def test_who_got_in_is_not_denied_because_the_count_cannot_be_written(
         raise OSError(28, "No space left on device")
 
     door.login(wrong_code(), argv=["attempts=1"])
-    monkeypatch.setattr(decision, "have_told", fail)
+    monkeypatch.setattr(SQLiteStore, "have_told", fail)
     assert "PAM_SUCCESS" == door.login(code_now()).result
     assert 1 == door.place.record("alice").untold
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pam_totp.login import flow
-from pam_totp.service import handle, program, prompts, server, wire, worker
+from pam_totp.service import connection, program, prompts, server, wire, worker
 from pam_totp.store.sqlite import pool
 from tests.support.place import ROOT
 from tests.unit.pages import codes, first_column, man_items, man_section, read, rows, section
@@ -26,7 +26,7 @@ def in_c(name: str) -> set[int]:
 
 
 def in_python(name: str) -> set[float]:
-    modules = (wire, worker, handle, server, prompts, pool)
+    modules = (wire, worker, connection, server, prompts, pool)
     return {float(getattr(module, name)) for module in modules if hasattr(module, name)}
 
 

@@ -17,7 +17,6 @@ import pytest
 from pam_totp.service import listening, server
 from pam_totp.service.server import CannotListen
 from pam_totp.service.worker import Peer
-from pam_totp.store.sqlite.store import SQLiteStore
 from tests.native import worker_side as side
 from tests.native.worker_side import Client
 from tests.support.logs import LogSocket
@@ -28,8 +27,7 @@ STRANGER = 12345
 
 @pytest.fixture(autouse=True)
 def _this_process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A service takes over signals, limits and the store's connections for good."""
-    monkeypatch.setattr(SQLiteStore, "connect", SQLiteStore.connect)
+    """A service takes over signals and limits for good."""
     monkeypatch.setattr(server, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(server, "GRACE_SECONDS", 0.3)
     for name in ("LISTEN_PID", "LISTEN_FDS", "NOTIFY_SOCKET", "WATCHDOG_USEC"):

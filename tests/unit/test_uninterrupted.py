@@ -8,7 +8,6 @@ import signal
 import pytest
 
 from pam_totp.core import verifier
-from pam_totp.login import flow
 from pam_totp.system.uninterrupted import Uninterrupted
 from tests.support.logs import LogSocket
 from tests.support.place import Place, code_now
@@ -67,7 +66,7 @@ def test_a_code_is_judged_with_signals_blocked_and_asked_for_without(
         seen.append(OF_A_TERMINAL <= blocked())
         return verify(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(flow.verifier, "verify", watched)
+    monkeypatch.setattr(verifier, "verify", watched)
     answer = door.meanwhile(code_now(), lambda: seen.append(OF_A_TERMINAL <= blocked()))
     assert "PAM_SUCCESS" == door.login(answer).result
     assert [False, True] == seen

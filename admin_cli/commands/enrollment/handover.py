@@ -33,7 +33,7 @@ def hand_over(
         return new
     for _ in range(CONFIRMATION_ATTEMPTS):
         answer = output.ask("Code that the app shows", "where nobody can answer: --no-confirm")
-        given = verifier.classify(answer, None, frozenset((new.digits,)))
+        given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
         step = _confirming_step(new, given.code, at, session.config.window)
         if step is not None:

@@ -1,6 +1,7 @@
 """A store in one SQLite file.
 
 store.py          SQLiteStore, the face of it
+questions.py      the questions of a login, answered
 opening.py        open a file: checked, in the schema of this release, with room for logins
 creation.py       a new file that appears whole or not at all
 database.py       one connection: statements, errors, durability

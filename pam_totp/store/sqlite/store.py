@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...system.errors import SealingError
-from .opening import open_database
+from .questions import Questions
 from .rows import read_group_rules, read_record
-from .sealed import SealedDatabase
 from .transactions import DecoyTransaction, Transaction, change_group_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
     from ...core.admission import GroupRule
@@ -20,15 +19,12 @@ if TYPE_CHECKING:
     from .database import Database
 
 
-class SQLiteStore(SealedDatabase):
+class SQLiteStore(Questions):
     """See store.Store."""
 
-    connect: Callable[..., Database] = staticmethod(open_database)
-
     @classmethod
-    def open(cls, path: str, sealer: Sealer, *, administers: bool = False) -> SQLiteStore:
-        """Open an existing store, migrating it if this release has a newer schema."""
-        database = cls.connect(path, administers=administers)
+    def over(cls, database: Database, sealer: Sealer) -> SQLiteStore:
+        """Return the store in the file of ``database``, which is closed with it."""
         try:
             return cls(database, sealer)
         except BaseException:
@@ -76,11 +72,6 @@ class SQLiteStore(SealedDatabase):
     def remove_group_rule(self, name: str) -> None:
         change_group_rules(self.database, name, None)
 
-    def confirm_absence(self) -> None:
-        problems = self._structure_problems(limit=1)
-        if problems:
-            raise self.database.corrupt(f"is damaged ({problems[0]})")
-
     def check(self) -> list[str]:
         path = self.database.path
         problems = [f"{path}: {problem}" for problem in self._structure_problems(limit=20)]
@@ -108,7 +99,3 @@ class SQLiteStore(SealedDatabase):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _structure_problems(self, limit: int) -> list[str]:
-        rows = self.database.execute(f"PRAGMA integrity_check({limit})")
-        return [str(problem) for (problem,) in rows if problem != "ok"]

@@ -69,7 +69,7 @@ class Transaction(_CriticalSection):
     def _read(self) -> UserRecord | None:
         record = read_record(self._store, self._name, unseal=self._unseal)
         if self._unseal:
-            _read_decoy(self._store, self._name)  # as for whoever has no record: see below
+            read_decoy(self._store, self._name)  # as for whoever has no record: see below
         return record
 
     def _committed(self) -> None:
@@ -170,7 +170,8 @@ def _bucket(store: SealedDatabase, name: str) -> int:
     return int.from_bytes(store.decoy(b"bucket", name)[:4], "big") % DECOY_BUCKETS
 
 
-def _read_decoy(store: SealedDatabase, name: str) -> UserRecord:
+def read_decoy(store: SealedDatabase, name: str) -> UserRecord:
+    """Return what stands in for a user without a record, inside the caller's transaction."""
     rows = store.database.execute(
         "SELECT failures, throttled_until, guesses_until FROM decoys WHERE bucket = ?",
         (_bucket(store, name),),
@@ -207,7 +208,7 @@ class DecoyTransaction(_CriticalSection):
             name = self._name.encode("utf-8", "replace").decode("utf-8")  # any name has a decoy
             read_record(self._store, name, unseal=False)
             self._store.open_decoy_key()
-        return _read_decoy(self._store, self._name)
+        return read_decoy(self._store, self._name)
 
     def save(self, record: UserRecord | None) -> None:
         if record is None:

@@ -10,10 +10,11 @@ import pytest
 from pam_totp.core import recovery, verifier
 from pam_totp.core.users import UserRecord
 from pam_totp.core.verifier import Answer, Policy
-from pam_totp.login import decision
-from pam_totp.system import config
+from pam_totp.login import hashing
+from pam_totp.login.hashing import HashingSlot
 from pam_totp.system.errors import Unavailable
 from tests.support.place import Place
+from tests.unit.judging import judged
 
 POLICY = Policy()
 USERS = [("alice", False), ("nobody", True)]  # and whether it is a decoy
@@ -34,9 +35,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def answer(place: Place, name: str, code: str, *, decoy: bool) -> str:
-    settings = config.load(str(place.config_path)).config
+    """Give a recovery code as ``name``; return what came of it."""
     given = Answer(verifier.RECOVERY_CODE, code)
-    return decision.verify(settings, name, given, decoy=decoy).outcome
+    return judged(place, name, given, is_decoy=decoy).outcome
 
 
 def count_failures(place: Place, failures: int, until: int = 0) -> None:
@@ -91,7 +92,7 @@ def test_wait_that_ends_meanwhile_makes_no_right_code_wrong(
     with place.open() as store, store.transaction("alice") as transaction:
         transaction.save(transaction.record._replace(**keep))
     clock = iter([10**9 + 29, *[10**9 + 31] * 9])
-    monkeypatch.setattr(decision.time, "time", lambda: next(clock))
+    monkeypatch.setattr(time, "time", lambda: next(clock))
     expected = verifier.REJECTED if decoy else verifier.RECOVERY_USED
     assert expected == answer(place, name, code, decoy=decoy)
     assert [code] == hashed
@@ -102,8 +103,8 @@ def test_answer_whose_turn_does_not_come_is_not_used_up(
 ) -> None:
     place.enrol("alice")
     before = place.record("alice")
-    monkeypatch.setattr(decision, "PATIENCE", 0.01)
-    with decision.TurnToHash(), pytest.raises(Unavailable, match="too many logins"):
+    monkeypatch.setattr(hashing, "PATIENCE", 0.01)
+    with HashingSlot(), pytest.raises(Unavailable, match="too many logins"):
         answer(place, "alice", "WRONG", decoy=False)
     assert ([], before) == (hashed, place.record("alice"))
     assert verifier.REJECTED == answer(place, "alice", "WRONG", decoy=False)
@@ -118,7 +119,7 @@ def test_turns_are_one_after_the_other(
 
     def digest(code: str, salt: bytes) -> bytes:
         at_once.append(threading.active_count())
-        assert not decision._hashing.acquire(blocking=False)
+        assert not hashing._slot.acquire(blocking=False)
         time.sleep(0.01)
         return real(code, salt)
 
@@ -140,7 +141,7 @@ def test_patience_is_less_than_that_of_the_module() -> None:
 
     header = (ROOT / "pam_totp/native/login.h").read_text("utf-8")
     patience = int(header.partition("#define PAM_TOTP_PATIENCE ")[2].split()[0])
-    assert decision.PATIENCE <= patience - 10
+    assert hashing.PATIENCE <= patience - 10
 
 
 def test_record_that_is_gone_is_rejected(place: Place) -> None:

@@ -1,0 +1,143 @@
+"""The in-process way: a login inside the application, on the ``pamh`` that pam_python makes.
+
+What of pam_python has to be known is here: an item that is not UTF-8 raises when it is read, so
+does an answer, and None is an answer as well. docs/internals/protocol.md, "The in-process way".
+"""
+
+from __future__ import annotations
+
+import time
+
+from ..core import verifier
+from ..store import fresh_connection
+from ..system.core_files import NoCoreFile
+from ..system.errors import LoginAborted
+from . import flow
+from .conversation import UNREADABLE
+from .driver import BlockingDriver
+from .steps import Reply, Request, Told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Protocol
+
+    from ..store import Connections
+    from .steps import Ask, Tell
+
+    class Response(Protocol):
+        @property
+        def resp(self) -> object: ...
+
+    class Pamh(Protocol):
+        """What is used of a handle of pam_python."""
+
+        @property
+        def PAM_PROMPT_ECHO_OFF(self) -> int: ...  # noqa: N802
+        @property
+        def PAM_PROMPT_ECHO_ON(self) -> int: ...  # noqa: N802
+        @property
+        def PAM_ERROR_MSG(self) -> int: ...  # noqa: N802
+        @property
+        def PAM_TEXT_INFO(self) -> int: ...  # noqa: N802
+        @property
+        def service(self) -> object: ...
+        @property
+        def rhost(self) -> object: ...
+        @property
+        def ruser(self) -> object: ...
+        @property
+        def tty(self) -> object: ...
+        @property
+        def authtok(self) -> object: ...
+        @property
+        def env(self) -> Mapping[str, object]: ...
+        @property
+        def exception(self) -> type[Exception]: ...
+        def get_user(self, prompt: None, /) -> object: ...
+        def Message(self, style: int, text: str, /) -> object: ...  # noqa: N802
+        def conversation(self, message: object, /) -> Response: ...
+
+
+PAM_SILENT = 0x8000
+
+
+def authenticate(pamh: Pamh, flags: int, argv: Sequence[str]) -> int:
+    """Return the PAM code of one pam_sm_authenticate call; ``argv`` without the script's path."""
+    with NoCoreFile():
+        driver = InProcess(pamh)
+        return flow.authenticate(driver.request(flags, argv), driver)
+
+
+class InProcess(BlockingDriver):
+    """Asks and tells through ``pamh``. Its ``authtok`` is read and never written."""
+
+    def __init__(self, pamh: Pamh, connections: Connections = fresh_connection) -> None:
+        super().__init__(connections)
+        self._pamh = pamh
+        self._password = self._read_password()
+
+    def request(self, flags: int, argv: Sequence[str]) -> Request:
+        pamh, service = self._pamh, self._item("service")
+        # Read for sshd alone: in other programs the PAM environment may be the caller's.
+        info = pamh.env.get("SSH_AUTH_INFO_0") if service.startswith("sshd") else None
+        return Request(
+            service=service,
+            user=self._user(),
+            rhost=self._item("rhost"),
+            ruser=self._item("ruser"),
+            tty=self._item("tty"),
+            arguments=tuple(argv),
+            is_silent=bool(flags & PAM_SILENT),
+            password_given=bool(self._password),
+            ssh_auth_info=str(info or ""),
+        )
+
+    def ask(self, step: Ask) -> Reply:
+        """An application that cannot ask says the same as one whose person pressed Ctrl-C."""
+        pamh = self._pamh
+        style = pamh.PAM_PROMPT_ECHO_ON if step.echo else pamh.PAM_PROMPT_ECHO_OFF
+        try:
+            text = pamh.conversation(pamh.Message(style, step.prompt)).resp
+        except UnicodeError:
+            text = UNREADABLE
+        except pamh.exception:
+            raise LoginAborted("conversation", "the application did not ask") from None
+        if not isinstance(text, str):
+            raise LoginAborted("conversation", "no answer came back")
+        password = self._password
+        is_password = bool(password) and verifier.is_password(text, password)
+        return Reply(text, int(time.time()), is_password)
+
+    def tell(self, step: Tell) -> Told:
+        pamh = self._pamh
+        style = pamh.PAM_ERROR_MSG if step.is_error else pamh.PAM_TEXT_INFO
+        try:
+            answer = pamh.conversation(pamh.Message(style, step.text))
+        except (pamh.exception, UnicodeError):
+            return Told(is_shown=False)
+        try:
+            return Told(is_shown=True, is_answered=isinstance(answer.resp, str))
+        except UnicodeError:
+            return Told(is_shown=True)
+
+    def _user(self) -> str | None:
+        try:
+            return str(self._pamh.get_user(None) or "")
+        except UnicodeError:
+            return ""
+        except self._pamh.exception:
+            return None
+
+    def _item(self, name: str) -> str:
+        try:
+            return str(getattr(self._pamh, name) or "")
+        except UnicodeError:
+            return "?"
+
+    def _read_password(self) -> str:
+        try:
+            token = self._pamh.authtok
+        except (UnicodeError, self._pamh.exception):
+            return ""
+        return token if isinstance(token, str) else ""

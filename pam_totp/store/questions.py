@@ -1,0 +1,82 @@
+"""LoginStore: what a login asks of a store; any engine can answer each question in one step.
+
+    admission     what the policy needs to know of a name, and the decoy's standing
+    verify        the only critical section: judge one answer, durably
+    enroll_first  keep a first enrollment, once, if nobody was faster
+
+Two more serve only to note or to make sure of something: nothing is decided by have_told(), and
+confirm_absence() has nothing to do where an engine cannot lose rows unnoticed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ..core.admission import Account, GroupRule
+    from ..core.users import Authenticator, UserRecord
+    from ..core.verifier import Answer, Policy, Verdict
+
+    class LoginStore(Protocol):
+        """What a login asks. Every method raises errors.Unavailable where the store is no use."""
+
+        def admission(self, name: str) -> Known:
+            """Return what is known of ``name``, with the same work for every name."""
+
+        def verify(
+            self,
+            name: str,
+            answer: Answer,
+            policy: Policy,
+            *,
+            is_decoy: bool,
+            account: Account | None,
+        ) -> Verdict | None:
+            """Judge ``answer`` with verifier.verify(); what it changes is durable on return.
+
+            ``is_decoy``: go through the motions, with the same work, on the decoy of ``name``. An
+            accepted answer binds a record of unknown uid to ``account``. None: ``answer`` is a
+            recovery code without a digest, which is looked at now; nothing was changed.
+            """
+
+        def enroll_first(
+            self, name: str, enrollment: Enrollment, before: UserRecord | None
+        ) -> bool:
+            """Keep the first enrollment of ``name``, durably; False if somebody was faster.
+
+            That is, if the record is not ``before`` any more: whoever enrolled, suspended,
+            exempted or reset this user meanwhile is not overruled.
+            """
+
+        def have_told(self, name: str, count: int) -> None:
+            """Take ``count`` off the wrong codes of ``name`` that the person was not told of."""
+
+        def confirm_absence(self) -> None:
+            """Raise StoreCorrupt if damage could be why a user was not found.
+
+            Takes time that grows with the store: for when absence lets somebody in.
+            """
+
+
+class Known(NamedTuple):
+    """What a store knows of a name at unix time ``at``, without secrets."""
+
+    record: UserRecord | None
+    rules: tuple[GroupRule, ...]  # of all groups, by name
+    decoy: UserRecord  # which stands in where there is no record
+    at: int
+
+
+class Enrollment(NamedTuple):
+    """What a first enrollment keeps. ``account``: whose it is, where that is known."""
+
+    authenticator: Authenticator
+    salt: bytes
+    digests: frozenset[bytes]
+    account: Account | None
+
+    def __repr__(self) -> str:
+        return "<Enrollment>"

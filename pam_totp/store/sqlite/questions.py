@@ -1,0 +1,82 @@
+"""The questions of a login, answered: see ../questions.py."""
+
+from __future__ import annotations
+
+import time
+
+from ...core import admission, verifier
+from ..questions import Known
+from .rows import read_group_rules
+from .sealed import SealedDatabase
+from .transactions import DecoyTransaction, Transaction, read_decoy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...core.admission import Account
+    from ...core.users import UserRecord
+    from ...core.verifier import Answer, Policy, Verdict
+    from ..questions import Enrollment
+
+
+class Questions(SealedDatabase):
+    """By record, verifier.verify() and commit."""
+
+    def admission(self, name: str) -> Known:
+        text = name.encode("utf-8", "replace").decode("utf-8")  # any name has a decoy
+        with Transaction(self, text, "DEFERRED", unseal=False) as snapshot:
+            record = snapshot.record if text == name else None
+            rules, decoy = read_group_rules(self.database), read_decoy(self, name)
+            return Known(record, rules, decoy, int(time.time()))
+
+    def verify(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+    ) -> Verdict | None:
+        opened: Transaction | DecoyTransaction
+        if is_decoy:
+            opened = DecoyTransaction(self, name, "IMMEDIATE")
+        else:
+            opened = Transaction(self, name, "IMMEDIATE", unseal=True)
+        with opened as transaction:
+            record = transaction.record
+            if record is None or not record.authenticators:  # removed since the prompt
+                return verifier.Verdict(verifier.REJECTED)
+            now = int(time.time())
+            kind = verifier.RECOVERY_CODE
+            has_to_be_hashed = answer.kind == kind and not answer.digest
+            if has_to_be_hashed and verifier.standing(record, now, policy, kind) is None:
+                return None
+            verdict, changed = verifier.verify(record, answer, now, policy)
+            accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
+            if accepted and account is not None and changed.uid is None:
+                changed = admission.bound_to(changed, account, now)
+            if changed != record:
+                transaction.save(changed)
+        return verdict
+
+    def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
+        now = int(time.time())
+        with Transaction(self, name, "IMMEDIATE", unseal=True) as transaction:
+            # A record without authenticators has no secrets, so that the two can be compared.
+            if transaction.record != before:
+                return False
+            authenticator, salt, digests, account = enrollment
+            record = admission.newly_enrolled(before, name, authenticator, salt, digests, now)
+            if account is not None:
+                record = admission.bound_to(record, account, now)
+            transaction.save(record)
+        return True
+
+    def have_told(self, name: str, count: int) -> None:
+        with Transaction(self, name, "IMMEDIATE", unseal=False) as transaction:
+            record = transaction.record
+            if record is not None and record.untold:
+                transaction.save(record._replace(untold=max(record.untold - count, 0)))
+
+    def confirm_absence(self) -> None:
+        problems = self._structure_problems(limit=1)
+        if problems:
+            raise self.database.corrupt(f"is damaged ({problems[0]})")
+
+    def _structure_problems(self, limit: int) -> list[str]:
+        rows = self.database.execute(f"PRAGMA integrity_check({limit})")
+        return [str(problem) for (problem,) in rows if problem != "ok"]
