@@ -17,7 +17,7 @@ from ..system.errors import StoreMissing, Unavailable
 from ..system.uninterrupted import Uninterrupted
 from . import identity
 from .hashing import HashingSlot
-from .steps import Entry, Issued, Turn
+from .steps import AccountEntry, Issued, Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class BlockingDriver:
     def log(self, step: steps.Log) -> None:
         audit.record(step.event, step.source, **step.fields)
 
-    def look_up_account(self, step: steps.LookUpAccount) -> Entry | None:
+    def look_up_account(self, step: steps.LookUpAccount) -> AccountEntry | None:
         passwd = identity.passwd_entry(step.user)
         if passwd is None:
             return None
-        return Entry(identity.canonical_name(passwd), identity.account(passwd), passwd)
+        return AccountEntry(identity.canonical_name(passwd), identity.account(passwd), passwd)
 
     def look_up_groups(self, step: steps.LookUpGroups) -> Groups:
         from . import membership  # few configurations need it

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..core.verifier import Answer, Verdict
     from ..store import Known
     from ..system.config import Config
-    from .steps import Driver, Entry, Flow, Request
+    from .steps import AccountEntry, Driver, Flow, Request
 
 # security/_pam_types.h
 PAM_SUCCESS = 0
@@ -180,7 +180,7 @@ class _Login:
 
     # Admission: ask, skip, enroll or deny?
 
-    def _admit(self, entry: Entry) -> Flow[tuple[Admission, UserRecord | None]]:
+    def _admit(self, entry: AccountEntry) -> Flow[tuple[Admission, UserRecord | None]]:
         """Say what happens to this account. Nobody is let in by what damage may have taken away."""
         try:
             self._known = known = yield from need(LookUpUser(entry.name))
@@ -198,7 +198,9 @@ class _Login:
             yield from need(ConfirmAbsence())
         return admitted, known.record
 
-    def _groups(self, entry: Entry, rules: tuple[GroupRule, ...], now: int = 0) -> Flow[Groups]:
+    def _groups(
+        self, entry: AccountEntry, rules: tuple[GroupRule, ...], now: int = 0
+    ) -> Flow[Groups]:
         """Say which groups that count the account is a member of.
 
         By the rules and the files alone, never by the record: a directory that takes its time must

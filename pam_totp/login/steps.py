@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
         def read_config(self, step: ReadConfig) -> Loaded: ...
         def log(self, step: Log) -> None: ...
-        def look_up_account(self, step: LookUpAccount) -> Entry | None: ...
+        def look_up_account(self, step: LookUpAccount) -> AccountEntry | None: ...
         def look_up_groups(self, step: LookUpGroups) -> Groups: ...
         def look_up_user(self, step: LookUpUser) -> Known: ...
         def confirm_absence(self, step: ConfirmAbsence) -> None: ...
@@ -127,7 +127,7 @@ class Log(NamedTuple):
         driver.log(self)
 
 
-class Entry(NamedTuple):
+class AccountEntry(NamedTuple):
     """An account of this machine. ``name``: as the directory spells it."""
 
     name: str
@@ -138,7 +138,7 @@ class Entry(NamedTuple):
 class LookUpAccount(NamedTuple):
     user: str
 
-    def by(self, driver: Driver) -> Entry | None:
+    def by(self, driver: Driver) -> AccountEntry | None:
         return driver.look_up_account(self)
 
 
@@ -148,7 +148,7 @@ class LookUpGroups(NamedTuple):
     ``in_files``: by the files of this machine alone.
     """
 
-    entry: Entry
+    entry: AccountEntry
     names: tuple[str, ...]
     in_files: bool = False
 

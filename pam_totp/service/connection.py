@@ -24,7 +24,7 @@ PAM_SILENT = 0x8000
 ECHO_OFF, ECHO_ON, ERROR, INFO = 1, 2, 3, 4  # styles of a MESSAGE, and of pam_conv(3)
 
 
-def request_of(asked: wire.Request) -> Request:
+def request_of(asked: wire.RequestPacket) -> Request:
     """Return what the module says, as text. Raises PamTotpError for a service that is none."""
     try:
         service = (asked.service or b"").decode("utf-8")
@@ -45,7 +45,7 @@ def request_of(asked: wire.Request) -> Request:
     )
 
 
-def arguments_of(asked: wire.Request) -> list[str]:
+def arguments_of(asked: wire.RequestPacket) -> list[str]:
     return [argument.decode("utf-8", "replace") for argument in asked.arguments]
 
 
@@ -58,7 +58,7 @@ class Connection(BlockingDriver):
     def __init__(
         self,
         socket: _socket.socket,
-        asked: wire.Request,
+        asked: wire.RequestPacket,
         prompts: Prompts | None = None,
         connections: Connections = fresh_connection,
     ) -> None:
@@ -98,7 +98,7 @@ class Connection(BlockingDriver):
             return Told(is_shown=False)
         return Told(is_shown=True, is_answered=reply.kind in (wire.TEXT, wire.PASSWORD))
 
-    def _converse(self, style: int, text: str) -> wire.Reply:
+    def _converse(self, style: int, text: str) -> wire.AnswerPacket:
         """Have the module show ``text``; return what came back.
 
         Raises LoginAborted where the application cannot ask, or is gone; ConversationFailed for

@@ -33,7 +33,7 @@ class OtherVersion(ProtocolError):
     """A packet of a module of another release."""
 
 
-class Request(NamedTuple):
+class RequestPacket(NamedTuple):
     """What a login is about. Strings as the application gave them, not decoded; None if absent."""
 
     flags: int
@@ -46,14 +46,14 @@ class Request(NamedTuple):
     arguments: tuple[bytes, ...]
 
 
-class Reply(NamedTuple):
+class AnswerPacket(NamedTuple):
     """What came back from the person; ``text`` where ``kind`` is TEXT."""
 
     kind: int
     text: bytes = b""
 
 
-def parse_request(packet: bytes) -> Request:
+def parse_request(packet: bytes) -> RequestPacket:
     """Raises OtherVersion or ProtocolError."""
     body = _Reader(_body(packet, REQUEST))
     flags = body.number(4)
@@ -68,20 +68,20 @@ def parse_request(packet: bytes) -> Request:
             raise ProtocolError("request", "an argument is absent")
         arguments.append(argument)
     body.end()
-    return Request(flags, user, service, rhost, ruser, tty, ssh_auth_info, tuple(arguments))
+    return RequestPacket(flags, user, service, rhost, ruser, tty, ssh_auth_info, tuple(arguments))
 
 
-def parse_answer(packet: bytes) -> Reply:
+def parse_answer(packet: bytes) -> AnswerPacket:
     """Raises OtherVersion or ProtocolError."""
     body = _body(packet, ANSWER)
     kind, text = body[:1], body[1:]
     if kind == bytes([TEXT]):
         if len(text) > MAX_ANSWER or b"\0" in text:
             raise ProtocolError("answer", "is no line of text")
-        return Reply(TEXT, text)
+        return AnswerPacket(TEXT, text)
     if text or kind not in (bytes([NONE]), bytes([PASSWORD]), bytes([FAILED])):
         raise ProtocolError("answer", "is of no known kind")
-    return Reply(kind[0])
+    return AnswerPacket(kind[0])
 
 
 def message(style: int, text: str) -> bytes:

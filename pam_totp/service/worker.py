@@ -77,7 +77,9 @@ def serve(
         embedding.report("worker", error)
 
 
-def _receive(connection: _socket.socket, peer: Peer, *, is_sandboxed: bool) -> wire.Request | None:
+def _receive(
+    connection: _socket.socket, peer: Peer, *, is_sandboxed: bool
+) -> wire.RequestPacket | None:
     """Return what the peer asks, as far as it may; None: it asks nothing, or was refused."""
     try:
         connection.settimeout(REQUEST_SECONDS if peer.is_trusted() else OTHERS_REQUEST_SECONDS)
@@ -102,7 +104,7 @@ def _receive(connection: _socket.socket, peer: Peer, *, is_sandboxed: bool) -> w
 
 
 def _answer(
-    connection: _socket.socket, peer: Peer, asked: wire.Request, driver: Connection
+    connection: _socket.socket, peer: Peer, asked: wire.RequestPacket, driver: Connection
 ) -> None:
     """Go through the login, and send its result: PAM_SERVICE_ERR for whatever nobody foresaw."""
     code, service = flow.PAM_SERVICE_ERR, "?"
@@ -139,7 +141,7 @@ def refuse(
     connection.close()
 
 
-def _admit(peer: Peer, request: wire.Request) -> wire.Request:
+def _admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
     """Return the request of an unprivileged peer without what only root may say. Raises Refused.
 
     Where it claims to come from, and under which service, would go to the log as if it were true.

@@ -19,7 +19,6 @@ from ..core.admission import GroupRule as GroupRule
 from ..system.config_values import split_store_url
 from .questions import Enrollment as Enrollment
 from .questions import Known as Known
-from .sealing import Sealer, read_sealer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..core.users import UserRecord
     from ..system.config import Config
     from .questions import LoginStore as LoginStore
+    from .sealing import Sealer
     from .sqlite.database import Database
     from .sqlite.pool import Pool
 
@@ -147,7 +147,9 @@ def open_configured(
     settings: Config, *, administers: bool = False, connections: Connections = fresh_connection
 ) -> Store:
     """Open the store that ``settings`` name, with their key. Raises Unavailable."""
-    sealer = read_sealer(settings.sealing_key)
+    from . import sealing  # with libsodium, which not every command needs
+
+    sealer = sealing.read_sealer(settings.sealing_key)
     return open_store(settings.store, sealer, administers=administers, connections=connections)
 
 

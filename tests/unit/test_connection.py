@@ -17,8 +17,10 @@ from pam_totp.system.errors import ConversationFailed, LoginAborted, PamTotpErro
 from tests.unit.fake_pam import CONSTANTS
 
 NOW = 1_700_000_010
-SAMPLE = wire.Request(0, b"alice", b"sshd", b"::1", b"bob", b"ssh", b"publickey x\n", (b"debug",))
-NOTHING = wire.Request(0, None, None, None, None, None, None, ())
+SAMPLE = wire.RequestPacket(
+    0, b"alice", b"sshd", b"::1", b"bob", b"ssh", b"publickey x\n", (b"debug",)
+)
+NOTHING = wire.RequestPacket(0, None, None, None, None, None, None, ())
 
 
 class Pair:

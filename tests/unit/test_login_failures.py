@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp import store
 from pam_totp.login import messages
+from pam_totp.store import sealing
 from pam_totp.store.sqlite.store import SQLiteStore, Transaction
 from pam_totp.system.errors import StoreCorrupt, StoreUnavailable
 from tests.support.place import code_now, wrong_code
@@ -175,7 +175,7 @@ def test_an_error_of_the_system_after_the_answer_denies_with_a_message(
     def fail(*arguments: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    slow = door.meanwhile(code_now(), lambda: monkeypatch.setattr(store, "read_sealer", fail))
+    slow = door.meanwhile(code_now(), lambda: monkeypatch.setattr(sealing, "read_sealer", fail))
     entered = door.login(slow)
     assert "PAM_AUTHINFO_UNAVAIL" == entered.result
     assert UNAVAILABLE == entered.pamh.messages

@@ -71,7 +71,7 @@ def test_flag_of_the_module_is_the_one_of_both_sides_and_of_the_page() -> None:
 def test_fields_of_a_request_stand_in_their_order() -> None:
     named = [code for row in rows(section(PROTOCOL, "### REQUEST")) for code in codes(row[1])]
     fields = [name.removeprefix("PAM_").lower() for name in named[1:6]]
-    assert fields == list(wire.Request._fields[1:6])
+    assert fields == list(wire.RequestPacket._fields[1:6])
     items = re.search(r"items\[\] = \{([^}]*)\}", SOURCES["pam_totp.c"].read_text())
     assert items is not None
     assert named[1:6] == items[1].split(", ")
@@ -99,11 +99,11 @@ def test_every_limit_is_the_one_of_the_code() -> None:
 def test_example_is_what_both_sides_would_send() -> None:
     packets = packets_of_the_example()
     request = wire.parse_request(packets["REQUEST"])
-    assert request == wire.Request(
+    assert request == wire.RequestPacket(
         0x8000, b"alice", b"sudo", None, b"alice", b"/dev/pts/2", None, (b"window=0",)
     )
     assert packets["MESSAGE"] == wire.message(1, "Verification code: ")
-    assert wire.parse_answer(packets["ANSWER"]) == wire.Reply(wire.TEXT, b"492039")
+    assert wire.parse_answer(packets["ANSWER"]) == wire.AnswerPacket(wire.TEXT, b"492039")
     assert packets["RESULT"] == wire.result(flow.PAM_SUCCESS)
 
 

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from pam_totp.service import wire
 from pam_totp.service.wire import (
+    AnswerPacket,
     OtherVersion,
     ProtocolError,
-    Reply,
-    Request,
+    RequestPacket,
     parse_answer,
     parse_request,
 )
 
-EMPTY = Request(0, None, None, None, None, None, None, ())
-SAMPLE = Request(
+EMPTY = RequestPacket(0, None, None, None, None, None, None, ())
+SAMPLE = RequestPacket(
     0x8001,
     b"alice",
     b"sshd",
@@ -43,7 +43,7 @@ SAMPLE_BYTES = (
 
 strings = st.binary(max_size=40).map(lambda text: text.replace(b"\0", b"."))
 requests = st.builds(
-    Request,
+    RequestPacket,
     st.integers(0, 2**32 - 1),
     *[st.none() | strings] * 6,
     st.lists(strings, max_size=wire.MAX_ARGUMENTS).map(tuple),
@@ -54,7 +54,7 @@ def encode_string(text: bytes | None) -> bytes:
     return b"\xff\xff" if text is None else len(text).to_bytes(2, "big") + text
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: RequestPacket) -> bytes:
     """Write what wire.c writes."""
     flags, *strings, arguments = request
     body = flags.to_bytes(4, "big") + b"".join(map(encode_string, strings))
@@ -62,7 +62,7 @@ def encode_request(request: Request) -> bytes:
     return b"PT\x01\x01" + body
 
 
-def encode_answer(reply: Reply) -> bytes:
+def encode_answer(reply: AnswerPacket) -> bytes:
     return b"PT\x01\x02" + bytes([reply.kind]) + reply.text
 
 
@@ -79,7 +79,7 @@ def test_the_shortest_request_says_nothing() -> None:
 
 
 @given(requests)
-def test_every_request_of_the_module_is_understood(request: Request) -> None:
+def test_every_request_of_the_module_is_understood(request: RequestPacket) -> None:
     assert request == parse_request(encode_request(request))
 
 
@@ -139,16 +139,16 @@ def test_there_are_no_more_arguments_than_64_and_none_is_absent() -> None:
 @pytest.mark.parametrize(
     ("packet", "reply"),
     [
-        (b"PT\x01\x02\x00123456", Reply(wire.TEXT, b"123456")),
-        (b"PT\x01\x02\x00", Reply(wire.TEXT, b"")),
-        (b"PT\x01\x02\x00\xff\xfe", Reply(wire.TEXT, b"\xff\xfe")),
-        (b"PT\x01\x02\x00" + b"x" * 512, Reply(wire.TEXT, b"x" * 512)),
-        (b"PT\x01\x02\x01", Reply(wire.NONE)),
-        (b"PT\x01\x02\x02", Reply(wire.PASSWORD)),
-        (b"PT\x01\x02\x03", Reply(wire.FAILED)),
+        (b"PT\x01\x02\x00123456", AnswerPacket(wire.TEXT, b"123456")),
+        (b"PT\x01\x02\x00", AnswerPacket(wire.TEXT, b"")),
+        (b"PT\x01\x02\x00\xff\xfe", AnswerPacket(wire.TEXT, b"\xff\xfe")),
+        (b"PT\x01\x02\x00" + b"x" * 512, AnswerPacket(wire.TEXT, b"x" * 512)),
+        (b"PT\x01\x02\x01", AnswerPacket(wire.NONE)),
+        (b"PT\x01\x02\x02", AnswerPacket(wire.PASSWORD)),
+        (b"PT\x01\x02\x03", AnswerPacket(wire.FAILED)),
     ],
 )
-def test_an_answer_is_text_or_the_reason_why_not(packet: bytes, reply: Reply) -> None:
+def test_an_answer_is_text_or_the_reason_why_not(packet: bytes, reply: AnswerPacket) -> None:
     assert reply == parse_answer(packet)
     assert packet == encode_answer(reply)
 

@@ -16,6 +16,7 @@ from pam_totp.core import recovery
 from pam_totp.service import program, worker
 from pam_totp.service.worker import Peer
 from pam_totp.system import audit, config
+from pam_totp.system.errors import PamTotpError
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome
 from tests.support.logs import LogSocket
@@ -125,6 +126,35 @@ def test_an_error_of_our_own_ends_one_login_and_is_told(
     monkeypatch.setattr(worker.wire, "parse_request", lambda _: 1 // 0)
     assert side.NONE_CAME == town.log_in(town.asks()).code
     assert 'reason="unexpected ZeroDivisionError"' in town.log.text()
+
+
+@pytest.mark.parametrize("answer", [False, True, None, 4711, -1, 1, 0.0, "0"])
+def test_anything_but_a_code_of_the_table_is_a_service_error(
+    town: Town, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    monkeypatch.setattr(worker.flow, "authenticate", lambda *_: answer)
+    assert side.PAM_SERVICE_ERR == town.log_in(town.asks()).code
+    assert 'reason="unexpected TypeError"' in town.log.text()
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, PamTotpError])
+def test_what_a_login_raises_is_a_service_error_logged_without_its_text(
+    town: Town, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def authenticate(*_: object) -> int:
+        raise error("service", "odd") if error is PamTotpError else error("hunter2")
+
+    monkeypatch.setattr(worker.flow, "authenticate", authenticate)
+    assert side.PAM_SERVICE_ERR == town.log_in(town.asks()).code
+    assert ["error"] == town.log.events()
+    assert "worker.py:" in town.log.text()
+    assert "hunter2" not in town.log.text()
+
+
+def test_a_service_whose_name_is_not_text_is_denied_with_a_line_in_the_log(town: Town) -> None:
+    asked = town.asks(service=b"\xff")
+    assert side.PAM_SERVICE_ERR == town.log_in(asked).code
+    assert "service: its name is not text" in town.log.text()
 
 
 def test_recovery_codes_are_hashed_one_at_a_time(

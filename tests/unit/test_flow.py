@@ -1,0 +1,407 @@
+"""The login as a generator: what it asks for in which order, and what it never answers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from pam_totp.core.admission import EXEMPT, REQUIRED, Account, GroupRule
+from pam_totp.core.users import MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.login import flow, messages, steps
+from pam_totp.login.flow import (
+    PAM_AUTH_ERR,
+    PAM_AUTHINFO_UNAVAIL,
+    PAM_CONV_ERR,
+    PAM_IGNORE,
+    PAM_MAXTRIES,
+    PAM_SUCCESS,
+)
+from pam_totp.login.steps import EnrollFirst, Told, Turn, Verify
+from pam_totp.system.errors import (
+    ConversationFailed,
+    LoginAborted,
+    StoreMissing,
+    StoreUnavailable,
+)
+from tests.unit.alice import NOW
+from tests.unit.script import ALICE, DIGEST, PASSWORD, REQUEST, Script, code
+
+RECOVERY_CODE = "0123-4567-89AB-CDEF"
+WRONG, JUNK = "000000", "junk"
+BEGIN = ["ReadConfig", "LookUpAccount", "LookUpUser"]
+WITH_CODES = ALICE._replace(
+    recovery_salt=bytes(16), recovery_digests=frozenset((DIGEST, b"another"))
+)
+ENROLLS = {
+    "record": None,
+    "settings": {"unenrolled": "enroll"},
+    "request": REQUEST._replace(password_given=True),
+}
+
+
+def skips(**more: object) -> dict[str, Any]:
+    return {"record": None, "settings": {"unenrolled": "skip", **more}}
+
+
+# A login: what is known, what is typed; the code, and the steps beyond BEGIN.
+LOGINS: dict[str, tuple[dict[str, Any], list[object], int, list[str]]] = {
+    "a right code": (
+        {},
+        [code()],
+        PAM_SUCCESS,
+        ["TakePlace", "Ask", "Verify", "Log accepted"],
+    ),
+    "a wrong code, then a right one": (
+        {"settings": {"quiet": True}},
+        [WRONG, code()],
+        PAM_SUCCESS,
+        [
+            *("TakePlace", "Ask", "Verify", "Log rejected"),
+            *("Ask", "Verify", "Log accepted", "HaveTold"),
+        ],
+    ),
+    "a recovery code is hashed first": (
+        {"record": WITH_CODES},
+        [RECOVERY_CODE],
+        PAM_SUCCESS,
+        ["TakePlace", "Ask", "HashAnswer", "Verify", "Log recovery_used", "Tell"],
+    ),
+    "what is no code is shown to no store": (
+        {"settings": {"attempts": 1}},
+        [JUNK],
+        PAM_AUTH_ERR,
+        ["TakePlace", "Ask", "Log malformed", "Tell"],
+    ),
+    "the password is neither": (
+        {"settings": {"attempts": 1}},
+        [PASSWORD],
+        PAM_AUTH_ERR,
+        ["TakePlace", "Ask", "Tell", "Log malformed"],
+    ),
+    "a method that asks nobody is asked once": (
+        {"told": Told(is_shown=True, is_answered=True)},
+        [PASSWORD],
+        PAM_AUTH_ERR,
+        ["TakePlace", "Ask", "Tell", "Log malformed"],
+    ),
+    "locked": (
+        {"record": ALICE._replace(failures=100)},
+        [code()],
+        PAM_MAXTRIES,
+        ["TakePlace", "Ask", "Verify", "Log locked", "Tell"],
+    ),
+    "too many wait": (
+        {"turn": Turn(may_ask=False, may_tell=True, news="50 logins wait")},
+        [],
+        PAM_MAXTRIES,
+        ["TakePlace", "Log throttled", "Tell"],
+    ),
+    "nobody that this machine knows": (
+        {"is_known": False, "settings": {"attempts": 1}},
+        [code()],
+        PAM_AUTH_ERR,
+        ["Log unenrolled", "TakePlace", "Ask", "Verify", "Log rejected", "Tell"],
+    ),
+    "skipped by absence, which is confirmed": (
+        skips(),
+        [],
+        PAM_IGNORE,
+        ["ConfirmAbsence", "Log skipped"],
+    ),
+    "skipped until a day": (
+        skips(unenrolled_until=NOW + 1),
+        [],
+        PAM_IGNORE,
+        ["ConfirmAbsence", "Log skipped", "Tell"],
+    ),
+    "in an exempt group": (
+        {"rules": (GroupRule("staff", EXEMPT),), "member_of": ("staff",)},
+        [],
+        PAM_IGNORE,
+        ["LookUpGroups", "ConfirmAbsence", "Log skipped"],
+    ),
+    "in a required group, by the slow way": (
+        {"rules": (GroupRule("staff", REQUIRED),)},
+        [code()],
+        PAM_SUCCESS,
+        ["LookUpGroups", "LookUpGroups", "TakePlace", "Ask", "Verify", "Log accepted"],
+    ),
+    "enrolls": (
+        ENROLLS,
+        [code(), ""],
+        PAM_SUCCESS,
+        ["JudgeStack", "Log unenrolled", "TakePlace", "ConfirmAbsence", "IssueAuthenticator"]
+        + ["Tell"] * 7
+        + ["Ask", "IssueCodes"]
+        + ["Tell"] * 10
+        + ["Ask", "HashCodes", "EnrollFirst", "Log enrolled", "Log codes_issued", "Tell"],
+    ),
+    "the stack does not prove the password": (
+        {**ENROLLS, "proves_password": False, "settings": {"unenrolled": "enroll", "attempts": 1}},
+        [WRONG],
+        PAM_AUTH_ERR,
+        ["JudgeStack", "Log unenrolled", "TakePlace", "Ask", "Verify", "Log rejected", "Tell"],
+    ),
+    "no password was given": (
+        {"record": None, "settings": {"unenrolled": "enroll", "attempts": 1}},
+        [WRONG],
+        PAM_AUTH_ERR,
+        ["Log unenrolled", "TakePlace", "Ask", "Verify", "Log rejected", "Tell"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_a_login_goes_like_the_checklist(name: str) -> None:
+    world, answers, expected, further = LOGINS[name]
+    script = Script(*answers, **world)
+    assert expected == script.log_in()
+    assert [*BEGIN, *further] == script.names
+
+
+def test_a_wait_that_ends_between_hashing_and_judging_has_the_code_hashed_after_all() -> None:
+    script = Script(RECOVERY_CODE, record=WITH_CODES)
+    hash_answer, first = script.hash_answer, [True]
+
+    def not_yet(step: steps.HashAnswer) -> Any:
+        return step.answer if first else hash_answer(step)
+
+    def verify(step: Verify) -> Any:
+        if not step.answer.digest:
+            first.clear()
+            return None
+        return Script.verify(script, step)
+
+    script.hash_answer = not_yet  # type: ignore[method-assign]
+    script.verify = verify  # type: ignore[method-assign]
+    assert PAM_SUCCESS == script.log_in()
+    assert ["HashAnswer", "Verify"] * 2 == script.names[-6:-2]
+
+
+@pytest.mark.parametrize(
+    ("info", "service", "expected"),
+    [
+        ("publickey ssh-ed25519 AAAA\n", "sshd", PAM_SUCCESS),
+        ("password\n", "sshd", PAM_AUTH_ERR),
+        ("", "sshd", PAM_AUTH_ERR),
+        ("publickey ssh-ed25519 AAAA\n", "sudo", PAM_AUTH_ERR),
+    ],
+)
+def test_a_line_for_keys_asks_nobody(info: str, service: str, expected: int) -> None:
+    request = REQUEST._replace(service=service, ssh_auth_info=info, arguments=("first_factor=key",))
+    script = Script(request=request)
+    assert expected == script.log_in()
+    assert set(script.names) <= {"ReadConfig", "Log error"}
+
+
+def test_an_application_that_does_not_say_who_logs_in_is_asked_nothing() -> None:
+    script = Script(request=REQUEST._replace(user=None))
+    assert (PAM_CONV_ERR, ["Log error"]) == (script.log_in(), script.names)
+
+
+def test_without_a_store_those_whom_the_configuration_exempts_get_in() -> None:
+    missing = StoreMissing("/store.db", "there is no store")
+    world: dict[str, Any] = {"broken": {2: missing}, "settings": {"exempt_groups": ("staff",)}}
+    assert PAM_AUTHINFO_UNAVAIL == Script(**world).log_in()
+    assert PAM_IGNORE == Script(**world, member_of=("staff",)).log_in()
+    world["broken"] = {2: StoreUnavailable("/store.db", "is locked")}
+    assert PAM_AUTHINFO_UNAVAIL == Script(**world, member_of=("staff",)).log_in()
+
+
+# For every user the same
+
+
+def shape(*answers: object, **world: Any) -> list[object]:
+    """Return what somebody who guesses could notice: the steps since the lookup, without Log."""
+    script = Script(*answers, **world)
+    result = script.log_in()
+    seen: list[object] = [result]
+    for step, name in zip(script.steps, script.names, strict=True):
+        if name.startswith("Log"):
+            continue
+        seen.append((name, getattr(step, "text", getattr(step, "prompt", None))))
+    return seen
+
+
+UNLIKE = {
+    "not enrolled": {"record": None},
+    "not known": {"is_known": False},
+    "suspended": {"record": ALICE._replace(status=SUSPENDED)},
+    "to enroll, with no password": {"record": UserRecord("alice", MUST_ENROLL)},
+    "of another account": {"record": ALICE._replace(uid=1)},
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+@pytest.mark.parametrize("is_silent", [False, True])
+@pytest.mark.parametrize("answers", [[WRONG] * 3, [RECOVERY_CODE] * 3, [JUNK] * 3], ids=str)
+def test_a_guess_takes_the_same_steps_for_everybody(
+    name: str, answers: list[object], is_silent: bool
+) -> None:
+    request = REQUEST._replace(is_silent=is_silent)
+    expected = shape(*answers, request=request, record=ALICE._replace(recovery_salt=bytes(16)))
+    assert expected == shape(*answers, request=request, **UNLIKE[name])
+
+
+# Whatever happens
+
+
+def failing() -> dict[str, Callable[[], BaseException]]:
+    return {
+        "aborted": lambda: LoginAborted("conversation", "Ctrl-C"),
+        "conversation": lambda: ConversationFailed("conversation", "nonsense"),
+        "unavailable": lambda: StoreUnavailable("/store.db", "is locked"),
+        "missing": lambda: StoreMissing("/store.db", "there is no store"),
+        "system": lambda: OSError(5, "Input/output error"),
+        "unexpected": lambda: ZeroDivisionError("hunter2"),
+        "stop": lambda: StopIteration(PAM_SUCCESS),
+        "exit": lambda: SystemExit(0),
+    }
+
+
+ANSWERS = st.lists(st.sampled_from([WRONG, JUNK, RECOVERY_CODE, code(), "", PASSWORD]), max_size=8)
+WORLDS = st.fixed_dictionaries(
+    {
+        "record": st.sampled_from(
+            (
+                *(None, ALICE, WITH_CODES, ALICE._replace(status=SUSPENDED)),
+                *(ALICE._replace(uid=1), ALICE._replace(failures=4, untold=3)),
+                UserRecord("alice", MUST_ENROLL),
+            )
+        ),
+        "settings": st.fixed_dictionaries(
+            {"unenrolled": st.sampled_from(["deny", "skip", "enroll"]), "quiet": st.booleans()}
+        ),
+        "request": st.builds(
+            lambda silent, given: REQUEST._replace(is_silent=silent, password_given=given),
+            st.booleans(),
+            st.booleans(),
+        ),
+        "is_known": st.booleans(),
+        "told": st.builds(Told, st.booleans(), st.booleans()),
+        "turn": st.sampled_from([Turn(), Turn(may_ask=False), Turn(False, True, "news")]),
+    }
+)
+
+
+@hypothesis.settings(max_examples=400)
+@hypothesis.given(ANSWERS, WORLDS, st.integers(0, 45), st.sampled_from(sorted(failing())))
+def test_nobody_gets_in_before_the_store_has_kept_it(
+    answers: list[object], world: dict[str, Any], at: int, how: str
+) -> None:
+    """Whatever breaks, at whichever step: success follows an accepted answer, and nothing else."""
+    error = failing()[how]()
+    script = Script(*answers, *[WRONG] * 4, **world, broken={at: error})
+    accepted: list[bool] = []
+    verify, enroll_first = script.verify, script.enroll_first
+
+    def watched(step: Verify) -> Any:
+        verdict = verify(step)
+        assert verdict is not None
+        accepted.append(flow._PAM_CODES[verdict.outcome] == PAM_SUCCESS and not step.is_decoy)
+        return verdict
+
+    def watched_first(step: EnrollFirst) -> bool:
+        accepted.append(enroll_first(step))
+        return accepted[-1]
+
+    script.verify = watched  # type: ignore[method-assign]
+    script.enroll_first = watched_first  # type: ignore[method-assign]
+    expected = RuntimeError if how == "stop" else type(error)  # as a generator has it
+    try:
+        result = script.log_in()
+    except expected:
+        assert how in ("unexpected", "stop", "exit")
+        return
+    assert result in flow.CODES
+    assert PAM_SUCCESS != result or accepted[-1]
+    if result == PAM_IGNORE:
+        assert world["settings"]["unenrolled"] == "skip"
+        assert world["record"] is None
+        assert world["is_known"]
+    if len(script.steps) > at and not any(accepted) and how in ("unavailable", "system"):
+        assert PAM_AUTHINFO_UNAVAIL == result
+    if len(script.steps) > at and result == PAM_CONV_ERR:
+        assert how in ("aborted", "conversation")
+
+
+def overtaken(script: Script) -> str:
+    script.record = ALICE
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected", "said"),
+    [
+        ([WRONG, JUNK, PASSWORD], PAM_AUTH_ERR, messages.NO_RIGHT_CODE),
+        ([code(), overtaken], PAM_AUTH_ERR, messages.OVERTAKEN),
+    ],
+    ids=["no right code", "somebody was faster"],
+)
+def test_an_enrollment_that_is_not_kept_lets_nobody_in(
+    answers: list[Any], expected: int, said: str
+) -> None:
+    script = Script(**ENROLLS)
+    script._answers = [
+        functools.partial(answer, script) if answer is overtaken else answer for answer in answers
+    ]
+    assert (expected, said) == (script.log_in(), script.shown[-1])
+
+
+@pytest.mark.parametrize("step", ["HashCodes", "EnrollFirst"])
+def test_an_enrollment_that_cannot_be_kept_lets_nobody_in(step: str) -> None:
+    at = LOGINS["enrolls"][3].index(step) + len(BEGIN)
+    script = Script(code(), "", **ENROLLS, broken={at: StoreUnavailable("/store.db", "disk full")})
+    assert PAM_AUTHINFO_UNAVAIL == script.log_in()
+    assert [messages.NOT_KEPT, messages.UNAVAILABLE] == script.shown[-2:]
+    assert script.record is None
+
+
+@hypothesis.given(ANSWERS, WORLDS)
+def test_nothing_that_was_typed_reaches_the_log(
+    answers: list[object], world: dict[str, Any]
+) -> None:
+    script = Script(*answers, *[WRONG] * 4, **world)
+    script.log_in()
+    written = "".join(str(step) for step in script.steps if isinstance(step, steps.Log))
+    for answer in (WRONG, JUNK, RECOVERY_CODE, code()):
+        assert answer not in written
+
+
+def test_what_nobody_foresaw_is_raised_with_the_place_where_it_happened() -> None:
+    script = Script(code(), broken={4: ZeroDivisionError()})
+    with pytest.raises(ZeroDivisionError) as raised:
+        script.log_in()
+    files = [entry.path.name for entry in raised.traceback]  # type: ignore[union-attr]
+    assert {"flow.py", "conversation.py", "script.py"} <= set(files)
+
+
+def test_a_success_stays_one_where_it_cannot_be_noted_that_it_was_told() -> None:
+    script = Script(code(), record=ALICE._replace(untold=2))
+    script.have_told = lambda _step: 1 // 0  # type: ignore[assignment,method-assign,return-value]
+    with pytest.raises(ZeroDivisionError):
+        script.log_in()
+    at = script.names.index("HaveTold")
+    broken = {at: StoreUnavailable("/store.db", "disk full")}
+    script = Script(code(), record=ALICE._replace(untold=2), broken=broken)
+    assert PAM_SUCCESS == script.log_in()
+    assert "error" == script.events[-1]
+
+
+def test_where_it_cannot_be_checked_the_person_is_told_after_the_log() -> None:
+    script = Script(broken={2: StoreUnavailable("/store.db", "is locked")})
+    assert PAM_AUTHINFO_UNAVAIL == script.log_in()
+    assert ["Log error", "Tell"] == script.names[-2:]
+    assert [messages.UNAVAILABLE] == script.shown
+
+
+def test_an_answer_is_judged_for_the_account_that_came() -> None:
+    script = Script(code())
+    script.log_in()
+    (step,) = [step for step in script.steps if isinstance(step, Verify)]
+    assert Account(1000, is_local=True) == step.account
