@@ -20,7 +20,7 @@ def nothing_is_kept(place: Place) -> bool:
 
 def login(place: Place, code: str, at: int) -> str:
     """Return the outcome of a login at unix time ``at``."""
-    answer = verifier.classify(code, None, frozenset((6, 8)))
+    answer = verifier.classify(code, frozenset((6, 8)))
     with place.open() as store, store.transaction("alice") as transaction:
         assert transaction.record is not None
         verdict, changed = verifier.verify(transaction.record, answer, at, POLICY)

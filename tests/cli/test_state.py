@@ -40,7 +40,7 @@ def test_after_unlock_a_code_logs_in_again(totpctl: Totpctl, place: Place) -> No
     with place.open() as store, store.transaction("alice") as transaction:
         record = transaction.record
     assert record is not None
-    answer = verifier.classify(code_now(), None, frozenset((6,)))
+    answer = verifier.classify(code_now(), frozenset((6,)))
     verdict, _ = verifier.verify(record, answer, int(time.time()), verifier.Policy())
     assert verifier.ACCEPTED == verdict.outcome
 
@@ -64,7 +64,7 @@ def test_unlock_reopens_no_code_that_was_shown_so_far(totpctl: Totpctl, place: P
         record = transaction.record
     assert record is not None
     for code in codes:
-        answer = verifier.classify(code, None, frozenset((6,)))
+        answer = verifier.classify(code, frozenset((6,)))
         verdict, _ = verifier.verify(record, answer, int(time.time()), verifier.Policy())
         assert verifier.ACCEPTED != verdict.outcome
 
