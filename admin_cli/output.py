@@ -86,14 +86,13 @@ def iso_time(unix_time: int | None) -> str | None:
     return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Lay out columns as wide as their widest cell; return the lines."""
+def result_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Lay out columns as wide as their widest cell."""
     lines = [headings, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        result("  ".join(cells).rstrip())
 
 
 def _write(line: str, stream: TextIO, end: str = "\n") -> None:

@@ -41,8 +41,7 @@ def list_users(session: Session, as_json: bool) -> None:
     ]
     headings = ("USER", "STATUS", "AUTHENTICATORS", "RECOVERY CODES", "LAST CODE")
     if records:
-        for line in output.table(headings, rows):
-            output.result(line)
+        output.result_table(headings, rows)
     if records and rules:
         output.result()
     _list_group_rules(rules)
@@ -51,8 +50,7 @@ def list_users(session: Session, as_json: bool) -> None:
 def _list_group_rules(rules: tuple[GroupRule, ...]) -> None:
     if rules:
         rows = [(output.printable(rule.name), policy.rule_in_words(rule)) for rule in rules]
-        for line in output.table(("GROUP", "RULE"), rows):
-            output.result(line)
+        output.result_table(("GROUP", "RULE"), rows)
 
 
 @click.command()

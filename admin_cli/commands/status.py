@@ -153,8 +153,7 @@ def _policy(facts: Facts) -> dict[str, Any] | None:
 
 def _show(document: dict[str, Any], now: int) -> None:
     headings = ("SERVICE", "CODE", "SET UP", "MODULE", "KEYS", "")
-    for line in output.table(headings, [_row(entry) for entry in document["services"]]):
-        output.result(line)
+    output.result_table(headings, [_row(entry) for entry in document["services"]])
     people, policy = document["people"], document["policy"]
     if directory.problem():
         output.warning(f"{directory.problem()}: only people and groups of the files are counted")

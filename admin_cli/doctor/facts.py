@@ -263,6 +263,11 @@ class Facts:
     def has_systemd(self) -> bool:
         return programs.systemd_runs()
 
+    @property
+    def needs_units(self) -> bool:
+        """Tell whether systemd is to start what a PAM line of ours connects to."""
+        return self.has_systemd and NATIVE_MODULE in self.hosts
+
     @cached_property
     def units(self) -> dict[str, Properties]:
         """What systemd, which runs, says of ours. OSError or TimeoutExpired where it does not."""

@@ -141,7 +141,7 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
     "until it is fixed, each login starts a worker of its own",
 )
 def service(facts: Facts) -> Iterator[Found]:
-    if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:
+    if not facts.needs_units:
         return
     for unit, states in facts.units.items():
         if states.get("LoadState") == "not-found":
@@ -172,7 +172,7 @@ def service_off(facts: Facts) -> Iterator[Found]:
 
 @check("service-at-boot", NOTE, "after the next boot, each login starts a worker of its own")
 def service_at_boot(facts: Facts) -> Iterator[Found]:
-    if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:
+    if not facts.needs_units:
         return
     states = facts.units[SOCKET_UNIT]
     is_off = states.get("UnitFileState") == "disabled" or units.is_masked(states)
@@ -183,7 +183,7 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
 
 @check("name-service", NOTE, "each login starts a worker of its own, without a sandbox")
 def name_service(facts: Facts) -> Iterator[Found]:
-    if not facts.has_systemd or NATIVE_MODULE not in facts.hosts:
+    if not facts.needs_units:
         return
     environment = facts.units["pam_totp.service"].get("Environment", "").split()
     bound = (value.partition("=") for value in environment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import wraps
 
 import click
 
@@ -18,7 +18,6 @@ from ..arguments import json_option, user_argument, yes_option
 from . import handover, issuing
 
 PERIODS = (30, 60)
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -58,11 +57,19 @@ no_confirm_option = click.option(
 )
 
 
-def authenticator_options(command: Command) -> Command:
-    """Add the options that describe a new authenticator; --label comes first."""
+def authenticator_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that describe a new authenticator, which ``command`` takes as ``wanted``."""
+
+    @wraps(command)
+    def with_wanted(
+        *arguments: object, label: str, algorithm: str, digits: str, period: str, **others: object
+    ) -> None:
+        wanted = issuing.Wanted(label, algorithm, int(digits), int(period))
+        command(*arguments, wanted=wanted, **others)
+
     for option in reversed(_AUTHENTICATOR_OPTIONS):
-        command = option(command)
-    return command
+        with_wanted = option(with_wanted)
+    return with_wanted
 
 
 @click.command()
@@ -75,10 +82,7 @@ def authenticator_options(command: Command) -> Command:
 def enroll(
     session: Session,
     user: str,
-    label: str,
-    algorithm: str,
-    digits: str,
-    period: str,
+    wanted: issuing.Wanted,
     if_missing: bool,
     no_confirm: bool,
     as_json: bool,
@@ -100,14 +104,14 @@ def enroll(
         return
     if record is not None:
         session.same_account(record, name)
-    _refuse_known_label(record, name, label)
-    new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
+    _refuse_known_label(record, name, wanted.label)
+    new = issuing.new_authenticator(wanted)
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = bound(session.same_account(transaction.record or UserRecord(name), name))
         record = record._replace(created_at=record.created_at or now())
-        _refuse_known_label(record, name, label)
+        _refuse_known_label(record, name, new.label)
         record = admission.once_enrolled(record, now())
         if record.recovery_digests:
             codes = []
@@ -115,7 +119,7 @@ def enroll(
             record = record._replace(recovery_salt=salt, recovery_digests=digests)
         authenticators = (*record.authenticators, new)
         transaction.save(record._replace(authenticators=authenticators, updated_at=now()))
-    session.log("enrolled", name, authenticator=label)
+    session.log("enrolled", name, authenticator=new.label)
     if codes:
         session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
     handover.show_result(session, name, new, codes, as_json=as_json)
@@ -136,10 +140,7 @@ def enroll(
 def reset(
     session: Session,
     user: str,
-    label: str,
-    algorithm: str,
-    digits: str,
-    period: str,
+    wanted: issuing.Wanted,
     no_confirm: bool,
     yes: bool,
     as_json: bool,
@@ -150,7 +151,7 @@ def reset(
     """
     name = session.load(user).name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
-    new = issuing.new_authenticator(label, algorithm, int(digits), int(period))
+    new = issuing.new_authenticator(wanted)
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
@@ -167,7 +168,7 @@ def reset(
                 updated_at=now(),
             )
         )
-    session.log("reset", name, authenticator=label)
+    session.log("reset", name, authenticator=new.label)
     handover.show_result(session, name, new, codes, as_json=as_json)
     if record.status != users.ACTIVE:
         output.warning(f"{name} is {record.status}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pam_totp.core.users import Authenticator
 from pam_totp.system import issuing
 
@@ -15,16 +17,25 @@ def new_recovery_codes() -> tuple[list[str], bytes, frozenset[bytes]]:
     return codes, *issuing.salt_and_digests(codes)
 
 
-def new_authenticator(label: str, algorithm: str, digits: int, period: int) -> Authenticator:
+class Wanted(NamedTuple):
+    """What somebody asked for: a device's name, and how its codes are made."""
+
+    label: str
+    algorithm: str
+    digits: int
+    period: int  # seconds
+
+
+def new_authenticator(wanted: Wanted) -> Authenticator:
     unusual = [
         text
         for text, is_unusual in (
-            (algorithm, algorithm != "SHA1"),
-            (f"{digits} digits", digits != 6),
-            (f"{period} s", period != 30),
+            (wanted.algorithm, wanted.algorithm != "SHA1"),
+            (f"{wanted.digits} digits", wanted.digits != 6),
+            (f"{wanted.period} s", wanted.period != 30),
         )
         if is_unusual
     ]
     if unusual:
         output.warning(f"some apps ignore {', '.join(unusual)} and show wrong codes: try it first")
-    return issuing.new_authenticator(label, algorithm, digits, period, now())
+    return issuing.new_authenticator(*wanted, now())
