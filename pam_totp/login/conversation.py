@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..system.errors import ConversationFailed, LoginAborted
-from .steps import Ask, Tell, need
+from .steps import Driver, need
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Conversation:
     def ask(self, prompt: str) -> Flow[Reply]:
         """Return the answer. Raises LoginAborted if none comes."""
         prompt, self._unsaid = self._unsaid + prompt, ""
-        return (yield from need(Ask(prompt, self._echo)))
+        return (yield from need(Driver.ask, prompt, echo=self._echo))
 
     def tell(self, text: str, *, error: bool = False) -> Flow[bool]:
         """Show a message; return whether the application took it.
@@ -54,7 +54,7 @@ class Conversation:
         if not self.shows_messages:
             self._unsaid = f"{text}\n" if error and self.shows_prompts_alone else ""
             return False
-        told = yield from need(Tell(text, error))
+        told = yield from need(Driver.tell, text, is_error=error)
         return told.is_shown
 
     def tell_last(self, text: str) -> Flow[None]:
@@ -83,7 +83,7 @@ class Conversation:
         if not self._by_sshd or self._silent:
             yield from self.tell(text, error=True)
             return False
-        told = yield from need(Tell("" if self._quiet else text, is_error=True))
+        told = yield from need(Driver.tell, "" if self._quiet else text, is_error=True)
         return told.is_answered
 
     def show(self, lines: Iterable[str]) -> Flow[None]:
@@ -92,6 +92,6 @@ class Conversation:
         A message a line: PAM_MAX_MSG_SIZE is 512 bytes.
         """
         for line in lines:
-            told = yield from need(Tell(line, is_error=False))
+            told = yield from need(Driver.tell, line, is_error=False)
             if not told.is_shown:
                 raise LoginAborted("conversation", "a message was not shown")

@@ -21,11 +21,12 @@ from .steps import AccountEntry, Issued, Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..core.admission import Groups
-    from ..core.verifier import Answer, Verdict
-    from ..store import Connections, Known, Store
-    from ..system.config import Loaded
-    from . import steps
+    from ..core.admission import Account, Groups
+    from ..core.users import UserRecord
+    from ..core.verifier import Answer, Policy, Verdict
+    from ..store import Connections, Enrollment, Known, Store
+    from ..system.audit import Source
+    from ..system.config import Arguments, Loaded
 
 
 class BlockingDriver:
@@ -37,109 +38,112 @@ class BlockingDriver:
 
     # Configuration, log and directory
 
-    def read_config(self, step: steps.ReadConfig) -> Loaded:
-        loaded = config.load(step.arguments.path, step.arguments.settings)
+    def read_config(self, arguments: Arguments) -> Loaded:
+        loaded = config.load(arguments.path, arguments.settings)
         self._settings = loaded.config
         return loaded
 
-    def log(self, step: steps.Log) -> None:
-        audit.record(step.event, step.source, **step.fields)
+    def log(self, event: str, source: Source, fields: dict[str, object]) -> None:
+        audit.record(event, source, **fields)
 
-    def look_up_account(self, step: steps.LookUpAccount) -> AccountEntry | None:
-        passwd = identity.passwd_entry(step.user)
+    def look_up_account(self, user: str) -> AccountEntry | None:
+        passwd = identity.passwd_entry(user)
         if passwd is None:
             return None
         return AccountEntry(identity.canonical_name(passwd), identity.account(passwd), passwd)
 
-    def look_up_groups(self, step: steps.LookUpGroups) -> Groups:
+    def look_up_groups(
+        self, entry: AccountEntry, names: tuple[str, ...], *, in_files: bool = False
+    ) -> Groups:
         from . import membership  # few configurations need it
 
-        if step.in_files:
-            return membership.local_groups(step.entry.passwd, step.names)
-        return membership.groups_among(step.entry.passwd, step.names)
+        if in_files:
+            return membership.local_groups(entry.passwd, names)
+        return membership.groups_among(entry.passwd, names)
 
     # The person
 
-    def take_place(self, _step: steps.TakePlace) -> Turn:
+    def take_place(self, _name: str, /) -> Turn:
         """Nobody counts those who wait where each has a process of their own."""
         return Turn()
 
     # The store
 
-    def look_up_user(self, step: steps.LookUpUser) -> Known:
+    def look_up_user(self, name: str) -> Known:
         try:
             with Uninterrupted(), self._open() as store:
-                return store.admission(step.name)
+                return store.admission(name)
         except Unavailable as error:
             if is_missing(self._settings.store):
                 raise StoreMissing(error.subject, error.problem, error.hint) from error
             raise
 
-    def confirm_absence(self, _step: steps.ConfirmAbsence) -> None:
+    def confirm_absence(self) -> None:
         with Uninterrupted(), self._open() as store:
             store.confirm_absence()
 
-    def hash_answer(self, step: steps.HashAnswer) -> Answer:
+    def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
         """Hash a recovery code before the transaction: nobody should wait there for Argon2id.
 
         Not the code of somebody who is throttled or locked, which nobody will look at.
         """
         with Uninterrupted(), HashingSlot():
             with self._open() as store:
-                known = store.admission(step.name)
-            record = known.decoy if step.is_decoy else known.record
-            kind = step.answer.kind
-            if record is not None and verifier.standing(record, known.at, step.policy, kind):
-                return step.answer
+                known = store.admission(name)
+            record = known.decoy if is_decoy else known.record
+            if record is not None and verifier.standing(record, known.at, policy, answer.kind):
+                return answer
             salt = record.recovery_salt if record is not None else None
-            digest = recovery.digest(step.answer.code, salt or bytes(recovery.SALT_BYTES))
-        return step.answer._replace(salt=salt, digest=digest)
+            digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
+        return answer._replace(salt=salt, digest=digest)
 
-    def verify(self, step: steps.Verify) -> Verdict | None:
+    def verify(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+    ) -> Verdict | None:
         with Uninterrupted(), self._open() as store:
-            return store.verify(
-                step.name, step.answer, step.policy, is_decoy=step.is_decoy, account=step.account
-            )
+            return store.verify(name, answer, policy, is_decoy=is_decoy, account=account)
 
-    def have_told(self, step: steps.HaveTold) -> None:
+    def have_told(self, name: str, count: int) -> None:
         with Uninterrupted(), self._open() as store:
-            store.have_told(step.name, step.wrong_codes)
+            store.have_told(name, count)
 
     # First enrollment: each loads what no other login needs
 
-    def judge_stack(self, step: steps.JudgeStack) -> bool:
+    def judge_stack(self, service: str, *, key: bool) -> bool:
         from ..stack import pam_stack
 
-        return pam_stack.proves_password(step.service, key=step.key)
+        return pam_stack.proves_password(service, key=key)
 
-    def issue_authenticator(self, step: steps.IssueAuthenticator) -> Issued:
+    def issue_authenticator(
+        self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
+    ) -> Issued:
         from ..system import issuing
         from . import picture
 
-        new = issuing.new_authenticator(
-            step.label, step.algorithm, step.digits, step.period, int(time.time())
-        )
+        new = issuing.new_authenticator(label, algorithm, digits, period, int(time.time()))
         assert new.secret is not None
-        uri, lines = picture.draw(new.secret, step.user, step.issuer or os.uname().nodename)
+        uri, lines = picture.draw(new.secret, user, issuer or os.uname().nodename)
         return Issued(new, uri, lines)
 
-    def issue_codes(self, _step: steps.IssueCodes) -> list[str]:
+    def issue_codes(self) -> list[str]:
         from ..system import issuing
 
         return issuing.new_recovery_codes()
 
-    def hash_codes(self, step: steps.HashCodes) -> tuple[bytes, frozenset[bytes]] | None:
+    def hash_codes(
+        self, name: str, codes: list[str], before: UserRecord | None
+    ) -> tuple[bytes, frozenset[bytes]] | None:
         from ..system import issuing
 
         with Uninterrupted(), HashingSlot():
             with self._open() as store:
-                if store.admission(step.name).record != step.before:
+                if store.admission(name).record != before:
                     return None
-            return issuing.salt_and_digests(step.codes)
+            return issuing.salt_and_digests(codes)
 
-    def enroll_first(self, step: steps.EnrollFirst) -> bool:
+    def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
         with Uninterrupted(), self._open() as store:
-            return store.enroll_first(step.name, step.enrollment, step.before)
+            return store.enroll_first(name, enrollment, before)
 
     def _open(self) -> Store:
         return open_configured(self._settings, connections=self._connections)

@@ -13,7 +13,7 @@ from ..store import Enrollment
 from ..system import issuing
 from ..system.errors import Unavailable
 from . import messages
-from .steps import EnrollFirst, HashCodes, IssueAuthenticator, IssueCodes, JudgeStack, need
+from .steps import Driver, need
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def reason_not_to_offer(request: Request, conversation: Conversation, *, key: bo
         return "messages are not shown"
     if not request.password_given:
         return "no password was given"
-    if not (yield from need(JudgeStack(request.service, key))):
+    if not (yield from need(Driver.judge_stack, request.service, key=key)):
         return "the PAM file does not see to it that the password was right; run: totpctl doctor"
     return ""
 
@@ -77,7 +77,7 @@ class FirstLogin:
         if authenticator is None:
             yield from self._conversation.tell(messages.NO_RIGHT_CODE, error=True)
             return NO_RIGHT_CODE
-        codes = yield from need(IssueCodes())
+        codes = yield from need(Driver.issue_codes)
         yield from self._conversation.show(messages.recovery_codes(codes))
         yield from self._conversation.ask(messages.PRESS_ENTER)
         try:
@@ -96,7 +96,13 @@ class FirstLogin:
 
     def _show_secret(self) -> Flow[Authenticator]:
         issued = yield from need(
-            IssueAuthenticator(self._user, self._settings.issuer, LABEL, ALGORITHM, DIGITS, PERIOD)
+            Driver.issue_authenticator,
+            self._user,
+            self._settings.issuer,
+            label=LABEL,
+            algorithm=ALGORITHM,
+            digits=DIGITS,
+            period=PERIOD,
         )
         assert issued.authenticator.secret is not None
         secret = issuing.to_type(issuing.base32(issued.authenticator.secret))
@@ -130,8 +136,8 @@ class FirstLogin:
 
     def _keep(self, authenticator: Authenticator, codes: list[str]) -> Flow[bool]:
         """Return whether it is kept, all of it: not if the record is not what it was before."""
-        hashed = yield from need(HashCodes(self._user, codes, self._before))
+        hashed = yield from need(Driver.hash_codes, self._user, codes, self._before)
         if hashed is None:
             return False
         enrollment = Enrollment(authenticator, *hashed, self._account)
-        return (yield from need(EnrollFirst(self._user, enrollment, self._before)))
+        return (yield from need(Driver.enroll_first, self._user, enrollment, self._before))

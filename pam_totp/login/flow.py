@@ -13,18 +13,7 @@ from ..system import audit, config
 from ..system.errors import ConversationFailed, LoginAborted, StoreMissing, Unavailable
 from . import messages, steps
 from .conversation import Conversation
-from .steps import (
-    ConfirmAbsence,
-    HashAnswer,
-    HaveTold,
-    LookUpAccount,
-    LookUpGroups,
-    LookUpUser,
-    ReadConfig,
-    TakePlace,
-    Verify,
-    need,
-)
+from .steps import Driver, need
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +22,7 @@ if TYPE_CHECKING:
     from ..core.verifier import Answer, Verdict
     from ..store import Known
     from ..system.config import Config
-    from .steps import AccountEntry, Driver, Flow, Request
+    from .steps import AccountEntry, Flow, Request
 
 # security/_pam_types.h
 PAM_SUCCESS = 0
@@ -88,7 +77,7 @@ def login(request: Request) -> Flow[int]:
         if request.user is None:
             raise ConversationFailed("conversation", "nobody said who logs in")
         source = source._replace(user=request.user)
-        loaded = yield from need(ReadConfig(arguments))
+        loaded = yield from need(Driver.read_config, arguments)
         for problem in (*arguments.problems, *loaded.problems)[:_PROBLEMS_LOGGED]:
             yield from steps.log("error", source, reason="configuration", detail=problem)
         if arguments.first_factor_key:
@@ -145,9 +134,9 @@ class _Login:
             return code
 
     def _run(self) -> Flow[int]:
-        entry = yield from need(LookUpAccount(self._source.user))
+        entry = yield from need(Driver.look_up_account, self._source.user)
         if entry is None:
-            self._known = yield from need(LookUpUser(self._source.user))
+            self._known = yield from need(Driver.look_up_user, self._source.user)
             yield from self._log("unenrolled")
             return (yield from self._ask_and_verify(None))
         self._source = self._source._replace(user=entry.name)
@@ -183,7 +172,7 @@ class _Login:
     def _admit(self, entry: AccountEntry) -> Flow[tuple[Admission, UserRecord | None]]:
         """Say what happens to this account. Nobody is let in by what damage may have taken away."""
         try:
-            self._known = known = yield from need(LookUpUser(entry.name))
+            self._known = known = yield from need(Driver.look_up_user, entry.name)
         except StoreMissing:
             # Without any store nobody is required: whom the configuration exempts gets in.
             exempt = (yield from self._groups(entry, ())).member_of
@@ -195,7 +184,7 @@ class _Login:
             known.record, known.rules, groups, self._settings, known.at, entry.account
         )
         if admitted.by_absence and admitted.kind == admission.SKIP:
-            yield from need(ConfirmAbsence())
+            yield from need(Driver.confirm_absence)
         return admitted, known.record
 
     def _groups(
@@ -209,10 +198,10 @@ class _Login:
         names = admission.groups_that_count(rules, self._settings)
         if not names:
             return Groups()
-        groups = yield from need(LookUpGroups(entry, names, in_files=True))
+        groups = yield from need(Driver.look_up_groups, entry, names, in_files=True)
         if admission.is_settled(rules, groups.member_of, self._settings, now):
             return groups
-        groups = yield from need(LookUpGroups(entry, names))
+        groups = yield from need(Driver.look_up_groups, entry, names)
         if groups.problem:
             hint = f"compare: time getent initgroups {self._source.user}; cat /etc/nsswitch.conf"
             yield from self._log("error", reason=groups.problem, hint=hint)
@@ -226,7 +215,7 @@ class _Login:
         from . import first_login
 
         # Only now, when the password is known to be right: its time would tell who must enroll.
-        yield from need(ConfirmAbsence())
+        yield from need(Driver.confirm_absence)
         enrollment = first_login.FirstLogin(
             self._conversation,
             self._source.user,
@@ -242,7 +231,7 @@ class _Login:
 
     def _is_turned_away(self) -> Flow[bool]:
         """Tell whether too many logins of this user wait to be asked already."""
-        turn = yield from need(TakePlace(self._source.user))
+        turn = yield from need(Driver.take_place, self._source.user)
         if turn.may_ask:
             return False
         if turn.news:
@@ -296,8 +285,12 @@ class _Login:
         while True:
             hashed = answer
             if answer.kind == verifier.RECOVERY_CODE:
-                hashed = yield from need(HashAnswer(name, answer, policy, is_decoy))
-            verdict = yield from need(Verify(name, hashed, policy, is_decoy, self._account))
+                hashed = yield from need(
+                    Driver.hash_answer, name, answer, policy, is_decoy=is_decoy
+                )
+            verdict = yield from need(
+                Driver.verify, name, hashed, policy, is_decoy=is_decoy, account=self._account
+            )
             if verdict is not None:
                 return verdict
             # A wait has ended between the two, so that the code is looked at after all.
@@ -306,7 +299,7 @@ class _Login:
         """Forget wrong codes that were shown, or typed in this login. It denies nobody."""
         try:
             if count:
-                yield from need(HaveTold(self._source.user, count))
+                yield from need(Driver.have_told, self._source.user, count)
         except (Unavailable, OSError) as error:
             yield from _unavailable(error, self._source)
 

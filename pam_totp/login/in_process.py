@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..store import Connections
-    from .steps import Ask, Tell
 
     class Response(Protocol):
         @property
@@ -93,12 +92,12 @@ class InProcess(BlockingDriver):
             ssh_auth_info=str(info or ""),
         )
 
-    def ask(self, step: Ask) -> Reply:
+    def ask(self, prompt: str, *, echo: bool) -> Reply:
         """An application that cannot ask says the same as one whose person pressed Ctrl-C."""
         pamh = self._pamh
-        style = pamh.PAM_PROMPT_ECHO_ON if step.echo else pamh.PAM_PROMPT_ECHO_OFF
+        style = pamh.PAM_PROMPT_ECHO_ON if echo else pamh.PAM_PROMPT_ECHO_OFF
         try:
-            text = pamh.conversation(pamh.Message(style, step.prompt)).resp
+            text = pamh.conversation(pamh.Message(style, prompt)).resp
         except UnicodeError:
             text = UNREADABLE
         except pamh.exception:
@@ -109,11 +108,11 @@ class InProcess(BlockingDriver):
         is_password = bool(password) and verifier.is_password(text, password)
         return Reply(text, int(time.time()), is_password)
 
-    def tell(self, step: Tell) -> Told:
+    def tell(self, text: str, *, is_error: bool) -> Told:
         pamh = self._pamh
-        style = pamh.PAM_ERROR_MSG if step.is_error else pamh.PAM_TEXT_INFO
+        style = pamh.PAM_ERROR_MSG if is_error else pamh.PAM_TEXT_INFO
         try:
-            answer = pamh.conversation(pamh.Message(style, step.text))
+            answer = pamh.conversation(pamh.Message(style, text))
         except (pamh.exception, UnicodeError):
             return Told(is_shown=False)
         try:

@@ -1,19 +1,19 @@
-"""What a login needs of the world, as values: the flow yields them, a driver performs them.
+"""What a login needs of the world: the flow yields steps, a driver performs them.
 
-A step says by ``by()`` of which type its result is, so that mypy holds flow and drivers to one
-contract: ``reply = yield from need(Ask(...))`` is a Reply. What goes wrong while a step is
-performed is raised in the flow, at that place. Nothing here waits, reads a clock or knows PAM.
+Driver is the list of all steps: a step is one of its methods with arguments, and its result is what
+that method returns. So ``yield from need(Driver.ask, prompt, echo=False)`` is a Reply, and mypy
+holds flow and drivers to it. What goes wrong while a step is performed is raised in the flow, at
+that place. Nothing here waits, reads a clock or knows PAM.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
-    from collections.abc import Generator, Mapping
-    from typing import Any, Protocol, TypeAlias, TypeVar
+    from collections.abc import Callable, Generator
+    from typing import Any, TypeAlias
 
     from ..core.admission import Account, Groups
     from ..core.users import Authenticator, UserRecord
@@ -22,52 +22,43 @@ if TYPE_CHECKING:
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
 
-    Result = TypeVar("Result")
-    Result_co = TypeVar("Result_co", covariant=True)
-
-    class Step(Protocol[Result_co]):
-        """Something that a flow waits for."""
-
-        def by(self, driver: Driver) -> Result_co:
-            """Have ``driver`` perform this step; return what came of it, or raise what did."""
-
-    # A flow that yields steps and returns a Result. What it is sent is the result of its step:
-    # Python has no type for that, so need() alone is where it gets one.
-    Flow: TypeAlias = Generator[Step[object], Any, Result]
-
-    class Driver(Protocol):
-        """Performs steps, and waits as long as they take. See login/driver.py for most of them.
-
-        Any of them may raise Unavailable, OSError, or ConversationFailed where it says so.
-        """
-
-        def read_config(self, step: ReadConfig) -> Loaded: ...
-        def log(self, step: Log) -> None: ...
-        def look_up_account(self, step: LookUpAccount) -> AccountEntry | None: ...
-        def look_up_groups(self, step: LookUpGroups) -> Groups: ...
-        def look_up_user(self, step: LookUpUser) -> Known: ...
-        def confirm_absence(self, step: ConfirmAbsence) -> None: ...
-        def take_place(self, step: TakePlace) -> Turn: ...
-        def ask(self, step: Ask) -> Reply: ...
-        def tell(self, step: Tell) -> Told: ...
-        def hash_answer(self, step: HashAnswer) -> Answer: ...
-        def verify(self, step: Verify) -> Verdict | None: ...
-        def have_told(self, step: HaveTold) -> None: ...
-        def judge_stack(self, step: JudgeStack) -> bool: ...
-        def issue_authenticator(self, step: IssueAuthenticator) -> Issued: ...
-        def issue_codes(self, step: IssueCodes) -> list[str]: ...
-        def hash_codes(self, step: HashCodes) -> tuple[bytes, frozenset[bytes]] | None: ...
-        def enroll_first(self, step: EnrollFirst) -> bool: ...
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 
-def need(step: Step[Result]) -> Flow[Result]:
-    """Wait for ``step``, and return its result."""
-    result: Result = yield step
+class Step(NamedTuple):
+    """``name`` is the method of a Driver. There are secrets in the arguments."""
+
+    name: str
+    arguments: tuple[object, ...]
+    options: dict[str, object]
+
+    def __repr__(self) -> str:
+        return f"<Step {self.name}>"
+
+
+# A login, or a part of it, that yields steps and returns a Result. What it is sent is the result of
+# its step: need() alone gives that a type.
+Flow: TypeAlias = "Generator[Step, Any, Result]"
+
+
+def need(
+    method: Callable[Concatenate[Driver, Parameters], Result],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Flow[Result]:
+    """Wait for a step, and return its result."""
+    result: Result = yield Step(method.__name__, arguments, options)
     return result
 
 
 def log(event: str, source: Source, **fields: object) -> Flow[None]:
-    return need(Log(event, source, fields))
+    return need(Driver.log, event, source, fields)
+
+
+def perform(step: Step, driver: Driver) -> object:
+    result: object = getattr(driver, step.name)(*step.arguments, **step.options)
+    return result
 
 
 def drive(flow: Flow[Result], driver: Driver) -> Result:
@@ -76,7 +67,7 @@ def drive(flow: Flow[Result], driver: Driver) -> Result:
         step = next(flow)
         while True:
             try:
-                result = step.by(driver)
+                result = perform(step, driver)
             except BaseException as error:  # the flow's to judge, and to clean up after
                 step = flow.throw(error)
             else:
@@ -104,59 +95,12 @@ class Request(NamedTuple):
     ssh_auth_info: str = ""  # SSH_AUTH_INFO_0 of the PAM environment
 
 
-# Configuration, log and directory
-
-
-class ReadConfig(NamedTuple):
-    """Read the file that ``arguments`` name; they win. Later steps are about what it says."""
-
-    arguments: Arguments
-
-    def by(self, driver: Driver) -> Loaded:
-        return driver.read_config(self)
-
-
-class Log(NamedTuple):
-    """Write one line to the audit log. Never fails."""
-
-    event: str
-    source: Source
-    fields: Mapping[str, object]
-
-    def by(self, driver: Driver) -> None:
-        driver.log(self)
-
-
 class AccountEntry(NamedTuple):
     """An account of this machine. ``name``: as the directory spells it."""
 
     name: str
     account: Account
     passwd: pwd.struct_passwd
-
-
-class LookUpAccount(NamedTuple):
-    user: str
-
-    def by(self, driver: Driver) -> AccountEntry | None:
-        return driver.look_up_account(self)
-
-
-class LookUpGroups(NamedTuple):
-    """Say which of ``names`` ``entry`` is a member of. The directory may take seconds.
-
-    ``in_files``: by the files of this machine alone.
-    """
-
-    entry: AccountEntry
-    names: tuple[str, ...]
-    in_files: bool = False
-
-    def by(self, driver: Driver) -> Groups:
-        return driver.look_up_groups(self)
-
-
-# The person
 
 
 class Turn(NamedTuple):
@@ -168,15 +112,6 @@ class Turn(NamedTuple):
     may_ask: bool = True
     may_tell: bool = False
     news: str = ""
-
-
-class TakePlace(NamedTuple):
-    """Count this login among those of ``name`` that wait at a prompt."""
-
-    name: str
-
-    def by(self, driver: Driver) -> Turn:
-        return driver.take_place(self)
 
 
 class Reply(NamedTuple):
@@ -193,104 +128,11 @@ class Reply(NamedTuple):
         return "<Reply>"
 
 
-class Ask(NamedTuple):
-    """Show a prompt and wait for the answer. Raises ConversationFailed if none comes."""
-
-    prompt: str
-    echo: bool
-
-    def by(self, driver: Driver) -> Reply:
-        return driver.ask(self)
-
-
 class Told(NamedTuple):
     """Whether the application took a message; ``is_answered``: it gave an answer, of nobody."""
 
     is_shown: bool
     is_answered: bool = False
-
-
-class Tell(NamedTuple):
-    """Show a message. One that cannot be shown changes nothing about the login."""
-
-    text: str
-    is_error: bool
-
-    def by(self, driver: Driver) -> Told:
-        return driver.tell(self)
-
-    def __repr__(self) -> str:  # it may be a secret, shown to its owner
-        return "<Tell>"
-
-
-# The store
-
-
-class LookUpUser(NamedTuple):
-    """Ask the store what it knows of ``name``; see LoginStore.admission. StoreMissing: no store."""
-
-    name: str
-
-    def by(self, driver: Driver) -> Known:
-        return driver.look_up_user(self)
-
-
-class ConfirmAbsence:
-    """Raise StoreCorrupt if damage could be why the store does not hold somebody."""
-
-    def by(self, driver: Driver) -> None:
-        driver.confirm_absence(self)
-
-
-class HashAnswer(NamedTuple):
-    """Return a recovery code with its digest; without one where nobody would look at it."""
-
-    name: str
-    answer: Answer
-    policy: Policy
-    is_decoy: bool
-
-    def by(self, driver: Driver) -> Answer:
-        return driver.hash_answer(self)
-
-
-class Verify(NamedTuple):
-    """Judge an answer: see LoginStore.verify. The verdict is durable; None: hash it first."""
-
-    name: str
-    answer: Answer
-    policy: Policy
-    is_decoy: bool
-    account: Account | None
-
-    def by(self, driver: Driver) -> Verdict | None:
-        return driver.verify(self)
-
-
-class HaveTold(NamedTuple):
-    """Note that ``name`` has been told of so many wrong codes, or typed them in this login."""
-
-    name: str
-    wrong_codes: int
-
-    def by(self, driver: Driver) -> None:
-        driver.have_told(self)
-
-
-# First enrollment
-
-
-class JudgeStack(NamedTuple):
-    """Tell whether the PAM file of ``service`` proves the password before this module is asked.
-
-    ``key``: sshd has accepted a key.
-    """
-
-    service: str
-    key: bool
-
-    def by(self, driver: Driver) -> bool:
-        return driver.judge_stack(self)
 
 
 class Issued(NamedTuple):
@@ -304,50 +146,102 @@ class Issued(NamedTuple):
         return "<Issued>"
 
 
-class IssueAuthenticator(NamedTuple):
-    """Make an authenticator with a new secret, and draw it for the app. ``period`` in seconds."""
+class Driver(Protocol):
+    """Performs steps, and waits as long as they take: see login/driver.py for most of them.
 
-    user: str
-    issuer: str  # "": the name of this machine
-    label: str
-    algorithm: str
-    digits: int
-    period: int
-
-    def by(self, driver: Driver) -> Issued:
-        return driver.issue_authenticator(self)
-
-
-class IssueCodes:
-    """Make a set of recovery codes, to be shown."""
-
-    def by(self, driver: Driver) -> list[str]:
-        return driver.issue_codes(self)
-
-
-class HashCodes(NamedTuple):
-    """Return salt and digests of ``codes``; None if the user's record is not ``before`` any more.
-
-    Whoever opens many first logins must not have all of their codes hashed.
+    Any may raise Unavailable or OSError; ConversationFailed only where it is said. No lock and no
+    store is held between two steps.
     """
 
-    name: str
-    codes: list[str]
-    before: UserRecord | None
+    # Configuration, log and directory
 
-    def by(self, driver: Driver) -> tuple[bytes, frozenset[bytes]] | None:
-        return driver.hash_codes(self)
+    def read_config(self, arguments: Arguments) -> Loaded:
+        """Read the file that ``arguments`` name; they win. Later steps are about what it says."""
+        ...
 
-    def __repr__(self) -> str:
-        return "<HashCodes>"
+    def log(self, event: str, source: Source, fields: dict[str, object]) -> None:
+        """Write one line to the audit log. Never raises."""
+        ...
 
+    def look_up_account(self, user: str) -> AccountEntry | None:
+        """Look ``user`` up in the directory."""
+        ...
 
-class EnrollFirst(NamedTuple):
-    """Keep an enrollment, durably: see LoginStore.enroll_first. False: somebody was faster."""
+    def look_up_groups(
+        self, entry: AccountEntry, names: tuple[str, ...], *, in_files: bool = False
+    ) -> Groups:
+        """Say which of ``names`` the account is a member of. The directory may take seconds.
 
-    name: str
-    enrollment: Enrollment
-    before: UserRecord | None
+        ``in_files``: by the files of this machine alone.
+        """
+        ...
 
-    def by(self, driver: Driver) -> bool:
-        return driver.enroll_first(self)
+    # The person
+
+    def take_place(self, name: str, /) -> Turn:
+        """Count this login among those of ``name`` that wait at a prompt."""
+        ...
+
+    def ask(self, prompt: str, *, echo: bool) -> Reply:
+        """Show a prompt and wait for the answer. Raises ConversationFailed if none comes."""
+        ...
+
+    def tell(self, text: str, *, is_error: bool) -> Told:
+        """Show a message. One that cannot be shown changes nothing about the login."""
+        ...
+
+    # The store: see LoginStore
+
+    def look_up_user(self, name: str) -> Known:
+        """Ask what the store knows of ``name``: LoginStore.admission(). Raises StoreMissing."""
+        ...
+
+    def confirm_absence(self) -> None:
+        """Raise StoreCorrupt if damage could be why the store does not hold somebody."""
+        ...
+
+    def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
+        """Return a recovery code with its digest; without one where nobody would look at it."""
+        ...
+
+    def verify(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+    ) -> Verdict | None:
+        """Judge an answer: LoginStore.verify(). The verdict is durable; None: hash it first."""
+        ...
+
+    def have_told(self, name: str, count: int) -> None:
+        """Note that ``name`` was told of so many wrong codes, or typed them in this login."""
+        ...
+
+    # First enrollment
+
+    def judge_stack(self, service: str, *, key: bool) -> bool:
+        """Tell whether the PAM file of ``service`` proves the password before this module.
+
+        ``key``: sshd has accepted a key.
+        """
+        ...
+
+    def issue_authenticator(
+        self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
+    ) -> Issued:
+        """Make an authenticator with a new secret, and draw it. ``issuer`` "": this machine."""
+        ...
+
+    def issue_codes(self) -> list[str]:
+        """Make a set of recovery codes, to be shown."""
+        ...
+
+    def hash_codes(
+        self, name: str, codes: list[str], before: UserRecord | None
+    ) -> tuple[bytes, frozenset[bytes]] | None:
+        """Return salt and digests; None if the record of ``name`` is not ``before`` any more.
+
+        Whoever opens many first logins must not have all of their codes hashed.
+        """
+        ...
+
+    def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
+        """Keep an enrollment, durably: LoginStore.enroll_first(). False: somebody was faster."""
+        ...

@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
-    from ..login.steps import Ask, TakePlace, Tell
     from ..store import Connections
     from .prompts import Place, Prompts
 
@@ -68,22 +67,22 @@ class Connection(BlockingDriver):
         self._prompts = prompts
         self._place: Place | None = None
 
-    def take_place(self, step: TakePlace) -> Turn:
+    def take_place(self, name: str, /) -> Turn:
         """Only here, not when the login begins: one that asks nothing needs no place."""
         if self._prompts is None:
             return Turn()
         items = (self._asked.rhost, self._asked.ruser, self._asked.tty)
         origin = [(item or b"").decode("utf-8", "replace") for item in items]
-        self._place = place = self._prompts.enter(step.name, *origin)
+        self._place = place = self._prompts.enter(name, *origin)
         return Turn(place.may_ask, place.may_tell, place.news)
 
     def leave_place(self) -> None:
         if self._prompts is not None and self._place is not None:
             self._prompts.leave(self._place)
 
-    def ask(self, step: Ask) -> Reply:
+    def ask(self, prompt: str, *, echo: bool) -> Reply:
         """The password never gets here: the module says when an answer equals it."""
-        reply = self._converse(ECHO_ON if step.echo else ECHO_OFF, step.prompt)
+        reply = self._converse(ECHO_ON if echo else ECHO_OFF, prompt)
         now = int(time.time())
         if reply.kind == wire.PASSWORD:
             return Reply("", now, is_password=True)
@@ -91,9 +90,9 @@ class Connection(BlockingDriver):
             raise LoginAborted("conversation", "no answer came back")
         return Reply(_text(reply.text, UNREADABLE), now)
 
-    def tell(self, step: Tell) -> Told:
+    def tell(self, text: str, *, is_error: bool) -> Told:
         try:
-            reply = self._converse(ERROR if step.is_error else INFO, step.text)
+            reply = self._converse(ERROR if is_error else INFO, text)
         except ConversationFailed:
             return Told(is_shown=False)
         return Told(is_shown=True, is_answered=reply.kind in (wire.TEXT, wire.PASSWORD))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pam_totp.core.verifier import RECOVERY_CODE, Answer, Verdict
 from pam_totp.login.driver import BlockingDriver
-from pam_totp.login.steps import HashAnswer, ReadConfig, Verify
 from pam_totp.system import config
 from tests.support.place import Place
 
@@ -12,11 +11,11 @@ from tests.support.place import Place
 def judged(place: Place, name: str, answer: Answer, *, is_decoy: bool = False) -> Verdict:
     driver = BlockingDriver(place.connections)
     arguments = config.parse_arguments([f"config={place.config_path}"])
-    policy = driver.read_config(ReadConfig(arguments)).config.policy()
+    policy = driver.read_config(arguments).config.policy()
     while True:
         hashed = answer
         if answer.kind == RECOVERY_CODE:
-            hashed = driver.hash_answer(HashAnswer(name, answer, policy, is_decoy))
-        verdict = driver.verify(Verify(name, hashed, policy, is_decoy, None))
+            hashed = driver.hash_answer(name, answer, policy, is_decoy=is_decoy)
+        verdict = driver.verify(name, hashed, policy, is_decoy=is_decoy, account=None)
         if verdict is not None:
             return verdict

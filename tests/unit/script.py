@@ -6,6 +6,7 @@ that a test can say what a login did and in which order. ``broken`` has one step
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,11 @@ from pam_totp.system.config import Loaded
 from tests.unit.alice import NOW, SECRET
 
 if TYPE_CHECKING:
+    from pam_totp.core.verifier import Policy
     from pam_totp.login.steps import Driver, Step
+    from pam_totp.store import Enrollment
+    from pam_totp.system.audit import Source
+    from pam_totp.system.config import Arguments
 
 REQUEST = Request("sshd", "alice", rhost="198.51.100.7", tty="ssh")
 ALICE = UserRecord("alice", authenticators=(Authenticator("1", "phone", SECRET),))
@@ -48,7 +53,7 @@ class Script:
     ) -> None:
         self.record = record
         self.before = record
-        self.steps: list[Step[object]] = []
+        self.steps: list[Step] = []
         self._answers = list(answers)
         self._request = request
         self._settings = config.Config(**(settings or {}))  # type: ignore[arg-type]
@@ -69,133 +74,120 @@ class Script:
 
     def log_in(self) -> int:
         driver: Driver = self
-        return steps.drive(_watched(flow.login(self._request), self), driver)
+        return steps.drive(self._noted(flow.login(self._request)), driver)
 
-    def perform(self, step: Step[object]) -> None:
-        """Note a step, and fail where the script says so."""
-        self.steps.append(step)
-        if error := self._broken.get(len(self.steps) - 1):
-            raise error
+    def _noted(self, login: steps.Flow[int]) -> steps.Flow[int]:
+        """Pass the login's steps on, and fail where the script says so."""
+        step = next(login)
+        while True:
+            self.steps.append(step)
+            error = self._broken.get(len(self.steps) - 1)
+            try:
+                result = None if error else (yield step)
+            except BaseException as raised:
+                error = raised
+            try:
+                step = login.throw(error) if error else login.send(result)
+            except StopIteration as ended:
+                code: int = ended.value
+                return code
 
     @property
     def names(self) -> list[str]:
         """The steps by their names, those of the log with the event."""
         return [
-            f"Log {step.event}" if isinstance(step, steps.Log) else type(step).__name__
-            for step in self.steps
+            f"log {step.arguments[0]}" if step.name == "log" else step.name for step in self.steps
         ]
 
     @property
-    def events(self) -> list[str]:
-        return [step.event for step in self.steps if isinstance(step, steps.Log)]
+    def events(self) -> list[object]:
+        return [step.arguments[0] for step in self.steps if step.name == "log"]
 
     @property
-    def shown(self) -> list[str]:
-        return [step.text for step in self.steps if isinstance(step, steps.Tell)]
+    def shown(self) -> list[object]:
+        return [step.arguments[0] for step in self.steps if step.name == "tell"]
 
     @property
-    def prompts(self) -> list[str]:
-        return [step.prompt for step in self.steps if isinstance(step, steps.Ask)]
+    def prompts(self) -> list[object]:
+        return [step.arguments[0] for step in self.steps if step.name == "ask"]
 
     # steps.Driver
 
-    def read_config(self, _step: steps.ReadConfig) -> Loaded:
+    def read_config(self, arguments: Arguments) -> Loaded:
         return Loaded(self._settings, ())
 
-    def log(self, step: steps.Log) -> None: ...
+    def log(self, event: str, source: Source, fields: dict[str, object]) -> None: ...
 
-    def look_up_account(self, step: steps.LookUpAccount) -> AccountEntry | None:
-        return (
-            AccountEntry(step.user, Account(1000, is_local=True), None) if self._is_known else None
-        )  # type: ignore[arg-type]
+    def look_up_account(self, user: str) -> AccountEntry | None:
+        if not self._is_known:
+            return None
+        passwd = pwd.struct_passwd((user, "x", 1000, 1000, "", "/", "/bin/sh"))
+        return AccountEntry(user, Account(1000, is_local=True), passwd)
 
-    def look_up_groups(self, _step: steps.LookUpGroups) -> Groups:
+    def look_up_groups(
+        self, entry: AccountEntry, names: tuple[str, ...], *, in_files: bool = False
+    ) -> Groups:
         return Groups(self._member_of)
 
-    def look_up_user(self, _step: steps.LookUpUser) -> Known:
-        return Known(self.record, self._rules, self._decoy, NOW)
-
-    def confirm_absence(self, step: steps.ConfirmAbsence) -> None: ...
-
-    def take_place(self, _step: steps.TakePlace) -> Turn:
+    def take_place(self, _name: str, /) -> Turn:
         return self._turn
 
-    def ask(self, _step: steps.Ask) -> Reply:
+    def ask(self, prompt: str, *, echo: bool) -> Reply:
         assert self._answers, "asked more often than expected"
         answer = self._answers.pop(0)
         if answer is PASSWORD:
             return Reply("", NOW, is_password=True)
         return Reply(str(answer() if callable(answer) else answer), NOW)
 
-    def tell(self, _step: steps.Tell) -> Told:
+    def tell(self, text: str, *, is_error: bool) -> Told:
         return self._told
 
-    def hash_answer(self, step: steps.HashAnswer) -> Answer:
-        record = self._decoy if step.is_decoy else self.record
-        return step.answer._replace(salt=record and record.recovery_salt, digest=DIGEST)
+    def look_up_user(self, name: str) -> Known:
+        return Known(self.record, self._rules, self._decoy, NOW)
 
-    def verify(self, step: steps.Verify) -> Verdict | None:
-        record = self._decoy if step.is_decoy else self.record
+    def confirm_absence(self) -> None: ...
+
+    def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
+        record = self._decoy if is_decoy else self.record
+        return answer._replace(salt=record and record.recovery_salt, digest=DIGEST)
+
+    def verify(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+    ) -> Verdict | None:
+        record = self._decoy if is_decoy else self.record
         assert record is not None
-        verdict, changed = verifier.verify(record, step.answer, NOW, step.policy)
-        if step.is_decoy:
+        verdict, changed = verifier.verify(record, answer, NOW, policy)
+        if is_decoy:
             self._decoy = changed
         else:
             self.record = changed
         return verdict
 
-    def have_told(self, step: steps.HaveTold) -> None: ...
+    def have_told(self, name: str, count: int) -> None: ...
 
-    def judge_stack(self, _step: steps.JudgeStack) -> bool:
+    def judge_stack(self, service: str, *, key: bool) -> bool:
         return self._proves_password
 
-    def issue_authenticator(self, step: steps.IssueAuthenticator) -> Issued:
-        new = Authenticator(
-            "new", step.label, SECRET, step.algorithm, step.digits, step.period, created_at=NOW
-        )
+    def issue_authenticator(
+        self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
+    ) -> Issued:
+        new = Authenticator("new", label, SECRET, algorithm, digits, period, created_at=NOW)
         return Issued(new, "otpauth://totp/", ["picture"])
 
-    def issue_codes(self, _step: steps.IssueCodes) -> list[str]:
+    def issue_codes(self) -> list[str]:
         return ["0123-4567-89AB-CDEF"] * recovery.CODES_IN_A_SET
 
-    def hash_codes(self, step: steps.HashCodes) -> tuple[bytes, frozenset[bytes]] | None:
-        return (bytes(16), frozenset((DIGEST,))) if self.record == step.before else None
+    def hash_codes(
+        self, name: str, codes: list[str], before: UserRecord | None
+    ) -> tuple[bytes, frozenset[bytes]] | None:
+        return (bytes(16), frozenset((DIGEST,))) if self.record == before else None
 
-    def enroll_first(self, step: steps.EnrollFirst) -> bool:
-        if self.record != step.before:
+    def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
+        if self.record != before:
             return False
-        authenticator, salt, digests, _ = step.enrollment
-        self.record = admission.newly_enrolled(
-            step.before, step.name, authenticator, salt, digests, NOW
-        )
+        authenticator, salt, digests, _ = enrollment
+        self.record = admission.newly_enrolled(before, name, authenticator, salt, digests, NOW)
         return True
-
-
-class _Noted:
-    """A step that is noted before it is performed."""
-
-    def __init__(self, step: Step[object], script: Script) -> None:
-        self._step = step
-        self._script = script
-
-    def by(self, driver: Driver) -> object:
-        self._script.perform(self._step)
-        return self._step.by(driver)
-
-
-def _watched(login: steps.Flow[int], script: Script) -> steps.Flow[int]:
-    step = next(login)
-    while True:
-        try:
-            try:
-                result = yield _Noted(step, script)
-            except BaseException as error:
-                step = login.throw(error)
-            else:
-                step = login.send(result)
-        except StopIteration as ended:
-            code: int = ended.value
-            return code
 
 
 def code(step: int = NOW // 30) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from pam_totp.login.conversation import UNREADABLE
-from pam_totp.login.steps import Ask, Reply, Request, TakePlace, Tell, Told, Turn
+from pam_totp.login.steps import Reply, Request, Told, Turn
 from pam_totp.service import connection, wire
 from pam_totp.service.connection import Connection, request_of
 from pam_totp.service.prompts import MAX_OF_ONE_PLACE, Prompts
@@ -38,10 +38,10 @@ class Pair:
         return self.module.recv(65536)
 
     def asks(self, *, echo: bool = False) -> Reply:
-        return self.driver.ask(Ask("Code: ", echo))
+        return self.driver.ask("Code: ", echo=echo)
 
     def tells(self, text: str = "Wrong code.", *, is_error: bool = True) -> Told:
-        return self.driver.tell(Tell(text, is_error))
+        return self.driver.tell(text, is_error=is_error)
 
     def close(self) -> None:
         self.module.close()
@@ -233,7 +233,7 @@ def test_a_message_is_shown_whatever_it_holds(pair: Pair, text: str, shown: byte
 
 
 def test_where_nobody_counts_everybody_may_be_asked(pair: Pair) -> None:
-    assert Turn(may_ask=True) == pair.driver.take_place(TakePlace("alice"))
+    assert Turn(may_ask=True) == pair.driver.take_place("alice")
     pair.driver.leave_place()
 
 
@@ -243,7 +243,7 @@ def test_those_who_wait_are_counted_by_name_and_origin_until_they_leave() -> Non
         Connection(None, SAMPLE, prompts)  # type: ignore[arg-type]
         for _ in range(MAX_OF_ONE_PLACE + 1)
     ]
-    turns = [driver.take_place(TakePlace("alice")) for driver in drivers]
+    turns = [driver.take_place("alice") for driver in drivers]
     assert [True] * MAX_OF_ONE_PLACE + [False] == [turn.may_ask for turn in turns]
     assert "::/64" in turns[-1].news
     for driver in drivers:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pam_totp.core.admission import EXEMPT, REQUIRED, Account, GroupRule
 from pam_totp.core.users import MUST_ENROLL, SUSPENDED, UserRecord
-from pam_totp.login import flow, messages, steps
+from pam_totp.core.verifier import Answer, Policy, Verdict
+from pam_totp.login import flow, messages
 from pam_totp.login.flow import (
     PAM_AUTH_ERR,
     PAM_AUTHINFO_UNAVAIL,
@@ -21,7 +22,7 @@ from pam_totp.login.flow import (
     PAM_MAXTRIES,
     PAM_SUCCESS,
 )
-from pam_totp.login.steps import EnrollFirst, Told, Turn, Verify
+from pam_totp.login.steps import Told, Turn
 from pam_totp.system.errors import (
     ConversationFailed,
     LoginAborted,
@@ -33,7 +34,7 @@ from tests.unit.script import ALICE, DIGEST, PASSWORD, REQUEST, Script, code
 
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
 WRONG, JUNK = "000000", "junk"
-BEGIN = ["ReadConfig", "LookUpAccount", "LookUpUser"]
+BEGIN = ["read_config", "look_up_account", "look_up_user"]
 WITH_CODES = ALICE._replace(
     recovery_salt=bytes(16), recovery_digests=frozenset((DIGEST, b"another"))
 )
@@ -54,104 +55,104 @@ LOGINS: dict[str, tuple[dict[str, Any], list[object], int, list[str]]] = {
         {},
         [code()],
         PAM_SUCCESS,
-        ["TakePlace", "Ask", "Verify", "Log accepted"],
+        ["take_place", "ask", "verify", "log accepted"],
     ),
     "a wrong code, then a right one": (
         {"settings": {"quiet": True}},
         [WRONG, code()],
         PAM_SUCCESS,
         [
-            *("TakePlace", "Ask", "Verify", "Log rejected"),
-            *("Ask", "Verify", "Log accepted", "HaveTold"),
+            *("take_place", "ask", "verify", "log rejected"),
+            *("ask", "verify", "log accepted", "have_told"),
         ],
     ),
     "a recovery code is hashed first": (
         {"record": WITH_CODES},
         [RECOVERY_CODE],
         PAM_SUCCESS,
-        ["TakePlace", "Ask", "HashAnswer", "Verify", "Log recovery_used", "Tell"],
+        ["take_place", "ask", "hash_answer", "verify", "log recovery_used", "tell"],
     ),
     "what is no code is shown to no store": (
         {"settings": {"attempts": 1}},
         [JUNK],
         PAM_AUTH_ERR,
-        ["TakePlace", "Ask", "Log malformed", "Tell"],
+        ["take_place", "ask", "log malformed", "tell"],
     ),
     "the password is neither": (
         {"settings": {"attempts": 1}},
         [PASSWORD],
         PAM_AUTH_ERR,
-        ["TakePlace", "Ask", "Tell", "Log malformed"],
+        ["take_place", "ask", "tell", "log malformed"],
     ),
     "a method that asks nobody is asked once": (
         {"told": Told(is_shown=True, is_answered=True)},
         [PASSWORD],
         PAM_AUTH_ERR,
-        ["TakePlace", "Ask", "Tell", "Log malformed"],
+        ["take_place", "ask", "tell", "log malformed"],
     ),
     "locked": (
         {"record": ALICE._replace(failures=100)},
         [code()],
         PAM_MAXTRIES,
-        ["TakePlace", "Ask", "Verify", "Log locked", "Tell"],
+        ["take_place", "ask", "verify", "log locked", "tell"],
     ),
     "too many wait": (
         {"turn": Turn(may_ask=False, may_tell=True, news="50 logins wait")},
         [],
         PAM_MAXTRIES,
-        ["TakePlace", "Log throttled", "Tell"],
+        ["take_place", "log throttled", "tell"],
     ),
     "nobody that this machine knows": (
         {"is_known": False, "settings": {"attempts": 1}},
         [code()],
         PAM_AUTH_ERR,
-        ["Log unenrolled", "TakePlace", "Ask", "Verify", "Log rejected", "Tell"],
+        ["log unenrolled", "take_place", "ask", "verify", "log rejected", "tell"],
     ),
     "skipped by absence, which is confirmed": (
         skips(),
         [],
         PAM_IGNORE,
-        ["ConfirmAbsence", "Log skipped"],
+        ["confirm_absence", "log skipped"],
     ),
     "skipped until a day": (
         skips(unenrolled_until=NOW + 1),
         [],
         PAM_IGNORE,
-        ["ConfirmAbsence", "Log skipped", "Tell"],
+        ["confirm_absence", "log skipped", "tell"],
     ),
     "in an exempt group": (
         {"rules": (GroupRule("staff", EXEMPT),), "member_of": ("staff",)},
         [],
         PAM_IGNORE,
-        ["LookUpGroups", "ConfirmAbsence", "Log skipped"],
+        ["look_up_groups", "confirm_absence", "log skipped"],
     ),
     "in a required group, by the slow way": (
         {"rules": (GroupRule("staff", REQUIRED),)},
         [code()],
         PAM_SUCCESS,
-        ["LookUpGroups", "LookUpGroups", "TakePlace", "Ask", "Verify", "Log accepted"],
+        ["look_up_groups", "look_up_groups", "take_place", "ask", "verify", "log accepted"],
     ),
     "enrolls": (
         ENROLLS,
         [code(), ""],
         PAM_SUCCESS,
-        ["JudgeStack", "Log unenrolled", "TakePlace", "ConfirmAbsence", "IssueAuthenticator"]
-        + ["Tell"] * 7
-        + ["Ask", "IssueCodes"]
-        + ["Tell"] * 10
-        + ["Ask", "HashCodes", "EnrollFirst", "Log enrolled", "Log codes_issued", "Tell"],
+        ["judge_stack", "log unenrolled", "take_place", "confirm_absence", "issue_authenticator"]
+        + ["tell"] * 7
+        + ["ask", "issue_codes"]
+        + ["tell"] * 10
+        + ["ask", "hash_codes", "enroll_first", "log enrolled", "log codes_issued", "tell"],
     ),
     "the stack does not prove the password": (
         {**ENROLLS, "proves_password": False, "settings": {"unenrolled": "enroll", "attempts": 1}},
         [WRONG],
         PAM_AUTH_ERR,
-        ["JudgeStack", "Log unenrolled", "TakePlace", "Ask", "Verify", "Log rejected", "Tell"],
+        ["judge_stack", "log unenrolled", "take_place", "ask", "verify", "log rejected", "tell"],
     ),
     "no password was given": (
         {"record": None, "settings": {"unenrolled": "enroll", "attempts": 1}},
         [WRONG],
         PAM_AUTH_ERR,
-        ["Log unenrolled", "TakePlace", "Ask", "Verify", "Log rejected", "Tell"],
+        ["log unenrolled", "take_place", "ask", "verify", "log rejected", "tell"],
     ),
 }
 
@@ -168,19 +169,19 @@ def test_a_wait_that_ends_between_hashing_and_judging_has_the_code_hashed_after_
     script = Script(RECOVERY_CODE, record=WITH_CODES)
     hash_answer, first = script.hash_answer, [True]
 
-    def not_yet(step: steps.HashAnswer) -> Any:
-        return step.answer if first else hash_answer(step)
+    def not_yet(name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
+        return answer if first else hash_answer(name, answer, policy, is_decoy=is_decoy)
 
-    def verify(step: Verify) -> Any:
-        if not step.answer.digest:
+    def verify(name: str, answer: Answer, policy: Policy, **how: Any) -> Verdict | None:
+        if not answer.digest:
             first.clear()
             return None
-        return Script.verify(script, step)
+        return Script.verify(script, name, answer, policy, **how)
 
     script.hash_answer = not_yet  # type: ignore[method-assign]
     script.verify = verify  # type: ignore[method-assign]
     assert PAM_SUCCESS == script.log_in()
-    assert ["HashAnswer", "Verify"] * 2 == script.names[-6:-2]
+    assert ["hash_answer", "verify"] * 2 == script.names[-6:-2]
 
 
 @pytest.mark.parametrize(
@@ -196,12 +197,12 @@ def test_a_line_for_keys_asks_nobody(info: str, service: str, expected: int) -> 
     request = REQUEST._replace(service=service, ssh_auth_info=info, arguments=("first_factor=key",))
     script = Script(request=request)
     assert expected == script.log_in()
-    assert set(script.names) <= {"ReadConfig", "Log error"}
+    assert set(script.names) <= {"read_config", "log error"}
 
 
 def test_an_application_that_does_not_say_who_logs_in_is_asked_nothing() -> None:
     script = Script(request=REQUEST._replace(user=None))
-    assert (PAM_CONV_ERR, ["Log error"]) == (script.log_in(), script.names)
+    assert (PAM_CONV_ERR, ["log error"]) == (script.log_in(), script.names)
 
 
 def test_without_a_store_those_whom_the_configuration_exempts_get_in() -> None:
@@ -221,10 +222,11 @@ def shape(*answers: object, **world: Any) -> list[object]:
     script = Script(*answers, **world)
     result = script.log_in()
     seen: list[object] = [result]
-    for step, name in zip(script.steps, script.names, strict=True):
-        if name.startswith("Log"):
-            continue
-        seen.append((name, getattr(step, "text", getattr(step, "prompt", None))))
+    for step in script.steps:
+        if step.name in ("ask", "tell"):
+            seen.append((step.name, step.arguments, step.options))
+        elif step.name != "log":
+            seen.append(step.name)
     return seen
 
 
@@ -300,14 +302,14 @@ def test_nobody_gets_in_before_the_store_has_kept_it(
     accepted: list[bool] = []
     verify, enroll_first = script.verify, script.enroll_first
 
-    def watched(step: Verify) -> Any:
-        verdict = verify(step)
+    def watched(*arguments: Any, is_decoy: bool, account: Any) -> Verdict:
+        verdict = verify(*arguments, is_decoy=is_decoy, account=account)
         assert verdict is not None
-        accepted.append(flow._PAM_CODES[verdict.outcome] == PAM_SUCCESS and not step.is_decoy)
+        accepted.append(flow._PAM_CODES[verdict.outcome] == PAM_SUCCESS and not is_decoy)
         return verdict
 
-    def watched_first(step: EnrollFirst) -> bool:
-        accepted.append(enroll_first(step))
+    def watched_first(*arguments: Any) -> bool:
+        accepted.append(enroll_first(*arguments))
         return accepted[-1]
 
     script.verify = watched  # type: ignore[method-assign]
@@ -353,7 +355,7 @@ def test_an_enrollment_that_is_not_kept_lets_nobody_in(
     assert (expected, said) == (script.log_in(), script.shown[-1])
 
 
-@pytest.mark.parametrize("step", ["HashCodes", "EnrollFirst"])
+@pytest.mark.parametrize("step", ["hash_codes", "enroll_first"])
 def test_an_enrollment_that_cannot_be_kept_lets_nobody_in(step: str) -> None:
     at = LOGINS["enrolls"][3].index(step) + len(BEGIN)
     script = Script(code(), "", **ENROLLS, broken={at: StoreUnavailable("/store.db", "disk full")})
@@ -368,7 +370,7 @@ def test_nothing_that_was_typed_reaches_the_log(
 ) -> None:
     script = Script(*answers, *[WRONG] * 4, **world)
     script.log_in()
-    written = "".join(str(step) for step in script.steps if isinstance(step, steps.Log))
+    written = str([step.arguments for step in script.steps if step.name == "log"])
     for answer in (WRONG, JUNK, RECOVERY_CODE, code()):
         assert answer not in written
 
@@ -383,10 +385,10 @@ def test_what_nobody_foresaw_is_raised_with_the_place_where_it_happened() -> Non
 
 def test_a_success_stays_one_where_it_cannot_be_noted_that_it_was_told() -> None:
     script = Script(code(), record=ALICE._replace(untold=2))
-    script.have_told = lambda _step: 1 // 0  # type: ignore[assignment,method-assign,return-value]
+    script.have_told = lambda *_: 1 // 0  # type: ignore[assignment,method-assign,return-value]
     with pytest.raises(ZeroDivisionError):
         script.log_in()
-    at = script.names.index("HaveTold")
+    at = script.names.index("have_told")
     broken = {at: StoreUnavailable("/store.db", "disk full")}
     script = Script(code(), record=ALICE._replace(untold=2), broken=broken)
     assert PAM_SUCCESS == script.log_in()
@@ -396,12 +398,12 @@ def test_a_success_stays_one_where_it_cannot_be_noted_that_it_was_told() -> None
 def test_where_it_cannot_be_checked_the_person_is_told_after_the_log() -> None:
     script = Script(broken={2: StoreUnavailable("/store.db", "is locked")})
     assert PAM_AUTHINFO_UNAVAIL == script.log_in()
-    assert ["Log error", "Tell"] == script.names[-2:]
+    assert ["log error", "tell"] == script.names[-2:]
     assert [messages.UNAVAILABLE] == script.shown
 
 
 def test_an_answer_is_judged_for_the_account_that_came() -> None:
     script = Script(code())
     script.log_in()
-    (step,) = [step for step in script.steps if isinstance(step, Verify)]
-    assert Account(1000, is_local=True) == step.account
+    (step,) = [step for step in script.steps if step.name == "verify"]
+    assert {"is_decoy": False, "account": Account(1000, is_local=True)} == step.options
