@@ -87,6 +87,6 @@ def _why(admitted: Admission) -> str:
 
 
 def _end_in_words(until: int) -> str:
-    if admission.has_ended(until, now()):
+    if users.has_ended(until, now()):
         return f", ended {dates.last_day(until)}"
     return last_day(until)

@@ -8,9 +8,7 @@ import time
 
 import click
 
-from pam_totp.core import admission
-from pam_totp.core.admission import Account
-from pam_totp.core.users import UserRecord
+from pam_totp.core.users import Account, UserRecord
 from pam_totp.system import config
 from pam_totp.system.errors import Unavailable
 
@@ -79,7 +77,7 @@ class Session:
         Whatever is added to such a record would be added to what the old account left.
         """
         account = account_of(name)
-        if account is None or not admission.is_of_another_account(record, account):
+        if account is None or not record.is_of_another_account(account):
             return record
         raise CommandFailed(
             f"{name} was enrolled as uid {record.uid}, and the account has uid {account.uid} now",
@@ -135,7 +133,7 @@ def bound(record: UserRecord, *, anew: bool = False) -> UserRecord:
     account = account_of(record.name)
     if account is None:
         return record
-    return admission.bound_to(record._replace(uid=None) if anew else record, account, now())
+    return record.bound_to(account, now(), anew=anew)
 
 
 def now() -> int:

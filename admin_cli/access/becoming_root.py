@@ -91,7 +91,7 @@ class LoginRules(NamedTuple):
         record = self.records.get(identity.canonical_name(entry))
         if record is not None and record.status == users.SUSPENDED:
             found.append(Obstacle("is suspended", f"totpctl resume {name}"))
-            record = record._replace(status=users.ACTIVE)
+            record = record.activated()
         admitted = self._admission(entry, record)
         enrolls = admitted.kind == admission.ENROLL and password and not self.config.quiet
         if admitted.kind == admission.SKIP or enrolls:

@@ -106,7 +106,7 @@ def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove
 def _members_with_an_exemption(opened: store.Store, group: str) -> Iterator[str]:
     for record in opened.records():
         entry = directory.person(record.name)
-        if entry and admission.is_exempt(record, now()) and _is_member(entry, group):
+        if entry and record.is_exempt(now()) and _is_member(entry, group):
             yield record.name
 
 

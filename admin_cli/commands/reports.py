@@ -76,7 +76,7 @@ def show(session: Session, user: str, as_json: bool) -> None:
         if a.clock_sightings:
             off = clock_skew.in_words(a.label, a.clock_offset, a.period)
             output.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
-        if verifier.clock_is_behind(a, now(), session.config.window):
+        if a.clock_is_behind(now(), session.config.window):
             output.warning(
                 f"the last accepted code of {a.label} lies in the future: was the clock set back?"
             )
@@ -184,7 +184,7 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
                 "drift": a.drift,
                 "clock_offset": a.clock_offset,
                 "clock_sightings": a.clock_sightings,
-                "clock_is_behind": verifier.clock_is_behind(a, now(), window),
+                "clock_is_behind": a.clock_is_behind(now(), window),
             }
             for a in record.authenticators
         ],

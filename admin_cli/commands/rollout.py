@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import click
 
 from pam_totp import store
-from pam_totp.core import admission, dates
+from pam_totp.core import admission, dates, users
 from pam_totp.core.admission import Admission, GroupRule
 from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
 
@@ -37,7 +37,7 @@ def _until(_context: click.Context, _parameter: click.Parameter, value: str | No
         until = dates.end_of_day(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    if admission.has_ended(until, now()):
+    if users.has_ended(until, now()):
         raise click.BadParameter(f"{value} is over (UTC)")
     return until
 
@@ -88,7 +88,7 @@ def exempt(
     def exempted(record: UserRecord | None, name: str) -> UserRecord:
         record = session.same_account(record or UserRecord(name, created_at=now()), name)
         record = _not_suspended(record)
-        exempt = record._replace(status=EXEMPT, exempt_until=until)
+        exempt = record.exempted(until)
         return record if exempt == record else bound(exempt)
 
     for name in _change_people(session, user, _no_longer_exempt if remove else exempted):
@@ -119,7 +119,7 @@ def _change_people(session: Session, users: Sequence[str], change: Change) -> It
                 before = transaction.record
                 after = change(before, name)
                 if after != before:
-                    transaction.save(after and after._replace(updated_at=now()))
+                    transaction.save(after and after.changed_at(now()))
             if after != before:
                 yield name
             _say_what_holds(session, name, before, after, rules)
@@ -132,26 +132,15 @@ def _person(opened: store.Store, user: str) -> str:
 
 
 def _required(record: UserRecord | None, name: str) -> UserRecord:
-    record = _not_suspended(record or UserRecord(name, created_at=now()))
-    status = ACTIVE if record.authenticators else MUST_ENROLL
-    return record._replace(status=status, exempt_until=0)
+    return _not_suspended(record or UserRecord(name, created_at=now())).required()
 
 
 def _no_longer_required(record: UserRecord | None, _name: str) -> UserRecord | None:
-    return _without(MUST_ENROLL, record)
+    return record and record.without_status(MUST_ENROLL)
 
 
 def _no_longer_exempt(record: UserRecord | None, _name: str) -> UserRecord | None:
-    return _without(EXEMPT, record)
-
-
-def _without(status: str, record: UserRecord | None) -> UserRecord | None:
-    """Return ``record`` active where it had ``status``; None where it then says nothing more."""
-    if record is None or record.status != status:
-        return record
-    if not record.authenticators and not record.recovery_digests:
-        return None
-    return record._replace(status=ACTIVE, exempt_until=0)
+    return record and record.without_status(EXEMPT)
 
 
 def _not_suspended(record: UserRecord) -> UserRecord:
@@ -183,7 +172,7 @@ def _say_what_holds(
     if had_to_enroll and after.status == EXEMPT:
         output.warning(f"{name} had to enroll; when the exemption ends, that holds no more")
     if after.status in (ACTIVE, MUST_ENROLL):
-        enrolled = after._replace(status=ACTIVE, authenticators=(Authenticator("", "", None),))
+        enrolled = after.activated()._replace(authenticators=(Authenticator("", "", None),))
         later = admitted(enrolled)
         if later is not None and later.kind == admission.SKIP:
             output.warning(f"once enrolled, {policy.in_words(name, later)}")

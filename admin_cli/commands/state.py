@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import click
 
-from pam_totp.core import otp, users, verifier
-from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core import users
+from pam_totp.core.users import UserRecord
 
 from .. import output
 from ..completion import candidates
@@ -31,15 +31,11 @@ def unlock(session: Session, user: str) -> None:
             fixed.append(f"{record.failures} wrong codes forgotten")
         elif record.guesses_until > now():
             fixed.append("wrong codes of the last weeks forgotten")
-        authenticators = []
+        window = session.config.window
         for authenticator in record.authenticators:
-            if verifier.clock_is_behind(authenticator, now(), session.config.window):
+            if authenticator.clock_is_behind(now(), window):
                 fixed.append(f"the last accepted code of {authenticator.label} is no longer ahead")
-                authenticator = _brought_back(authenticator, session.config.window)
-            authenticators.append(authenticator)
-        return record._replace(
-            failures=0, throttled_until=0, guesses_until=0, authenticators=tuple(authenticators)
-        )
+        return record.unlocked(now(), window)
 
     name = _change(session, user, change)
     session.log("unlocked", name)
@@ -51,9 +47,7 @@ def unlock(session: Session, user: str) -> None:
 @pass_session
 def suspend(session: Session, user: str) -> None:
     """Deny USER every login that needs a code, until resume."""
-    name = _change(
-        session, user, lambda record: record._replace(status=users.SUSPENDED, exempt_until=0)
-    )
+    name = _change(session, user, UserRecord.suspended)
     session.log("suspended", name)
     output.message(f"{name} is suspended")
 
@@ -71,8 +65,9 @@ def resume(session: Session, user: str) -> None:
     def change(record: UserRecord) -> UserRecord:
         if record.status != users.SUSPENDED:
             raise CommandFailed(f"{record.name} is not suspended but {record.status}")
-        resumed.append(users.ACTIVE if record.authenticators else users.MUST_ENROLL)
-        return record._replace(status=resumed[-1], failures=0, throttled_until=0, guesses_until=0)
+        after = record.resumed()
+        resumed.append(after.status)
+        return after
 
     name = _change(session, user, change)
     session.log("resumed", name)
@@ -108,11 +103,5 @@ def _change(session: Session, user: str, change: Callable[[UserRecord], UserReco
     name = known_name(user)
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
-        transaction.save(change(record)._replace(updated_at=now()))
+        transaction.save(change(record).changed_at(now()))
     return name
-
-
-def _brought_back(authenticator: Authenticator, window: int) -> Authenticator:
-    """Put the last accepted step at the end of the window: no code shown so far is good again."""
-    step = otp.time_step(now(), authenticator.period) + authenticator.drift + window
-    return authenticator._replace(last_accepted_step=step)

@@ -113,7 +113,7 @@ def _people(facts: Facts) -> dict[str, Any] | None:
     most = facts.config.max_failures
     status_of = {record.name: record.status for record in records}
     unenrolled = [name for name, admitted in by_kind.items() if not _is_exempt(admitted)]
-    exempt = [record.name for record in records if admission.is_exempt(record, facts.now)]
+    exempt = [record.name for record in records if record.is_exempt(facts.now)]
     exempt += [name for name, admitted in by_kind.items() if _is_exempt(admitted)]
     return {
         "enrolled": len(enrolled),

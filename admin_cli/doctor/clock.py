@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from pam_totp.core import clock_skew, verifier
+from pam_totp.core import clock_skew
 
 from ..host import programs
 from .facts import WORKER, CannotTell, Facts
@@ -121,7 +121,7 @@ def clock_hardware(facts: Facts) -> Iterator[Found]:
 def last_step(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         for authenticator in record.authenticators:
-            if verifier.clock_is_behind(authenticator, facts.now, facts.config.window):
+            if authenticator.clock_is_behind(facts.now, facts.config.window):
                 yield (
                     f"the last accepted code of {record.name}, {authenticator.label}, "
                     "lies in the future",

@@ -120,7 +120,7 @@ class Facts:
     def skips_somebody(self) -> bool:
         """Tell whether anybody can be let in without a code on purpose."""
         rules = [rule for rule in self.group_rules if rule.rule == admission.EXEMPT]
-        exempt = any(admission.is_exempt(record, self.now) for record in self.records)
+        exempt = any(record.is_exempt(self.now) for record in self.records)
         of_all = self.config.unenrolled == admission.SKIP or self.config.exempt_groups
         return bool(rules or exempt or of_all)
 
@@ -155,7 +155,7 @@ class Facts:
     @cached_property
     def machine(self) -> Machine:
         """What decides who can become root. Who must wait after wrong codes soon need not."""
-        records = {r.name: r._replace(throttled_until=0) for r in self.records}
+        records = {r.name: r.throttled(0) for r in self.records}
         try:
             sudo = sudoers.sudo_of(self.sudoers)
         except CannotTell:  # a finding of its own; the usual groups are left

@@ -76,7 +76,7 @@ def unenrolled_skip(facts: Facts) -> Iterator[Found]:
     if config.unenrolled == admission.SKIP and facts.any_asks:
         if not config.unenrolled_until:
             yield "unenrolled = skip, without an end", f"{fix}; or set unenrolled_until"
-        elif admission.has_ended(config.unenrolled_until, facts.now):
+        elif users.has_ended(config.unenrolled_until, facts.now):
             return
         else:
             yield f"unenrolled = skip until {dates.last_day(config.unenrolled_until)}", fix
@@ -155,14 +155,14 @@ def recovery_codes(facts: Facts) -> Iterator[Found]:
 @check("exemption-ended", NOTE, "it counts no more: what holds for others holds for them")
 def exemption_ended(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
-        if record.status == users.EXEMPT and admission.has_ended(record.exempt_until, facts.now):
+        if record.status == users.EXEMPT and users.has_ended(record.exempt_until, facts.now):
             day = dates.last_day(record.exempt_until)
             yield (
                 f"the exemption of {record.name} ended on {day}",
                 (f"run: totpctl exempt --remove {record.name}"),
             )
     for rule in facts.group_rules:
-        if rule.rule == admission.EXEMPT and admission.has_ended(rule.until, facts.now):
+        if rule.rule == admission.EXEMPT and users.has_ended(rule.until, facts.now):
             yield (
                 f"the exemption of group {rule.name} ended on {dates.last_day(rule.until)}",
                 (f"run: totpctl exempt --remove --group {rule.name}"),

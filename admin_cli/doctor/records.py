@@ -6,9 +6,7 @@ import os
 import pwd
 from collections.abc import Iterator
 
-from pam_totp.core import admission
-from pam_totp.core.admission import Account
-from pam_totp.core.users import UserRecord
+from pam_totp.core.users import Account, UserRecord
 from pam_totp.login import identity
 
 from ..host import accounts, birth, directory
@@ -32,16 +30,16 @@ def gone_accounts(facts: Facts) -> Iterator[Found]:
 @check("other-account", WRONG, "the account is denied: the old phone must not count for a new one")
 def other_account(facts: Facts) -> Iterator[Found]:
     for record, _, account in _with_accounts(facts):
-        if admission.is_of_another_account(record, account):
+        if record.is_of_another_account(account):
             yield _another_uid(record, account), _what_to_do(record)
 
 
 @check("renumbered", NOTE, "if the account was made again for somebody else, the old phone counts")
 def renumbered(facts: Facts) -> Iterator[Found]:
     for record, _, account in _with_accounts(facts):
-        if account.is_local or not admission.grants_something(record):
+        if account.is_local or not record.grants_something():
             continue
-        if admission.has_another_uid(record, account):
+        if record.has_another_uid(account):
             yield f"{_another_uid(record, account)}, by the directory", _what_to_do(record)
 
 
@@ -52,7 +50,7 @@ def made_again(facts: Facts) -> Iterator[Found]:
     for record, entry, account in _with_accounts(facts):
         same = account.is_local and record.uid in (None, account.uid)
         since = record.created_at if record.uid is None else record.bound_at
-        if not same or not admission.grants_something(record):
+        if not same or not record.grants_something():
             continue
         if _is_younger(entry, shadow.get(entry.pw_name), since):
             yield (
@@ -72,7 +70,7 @@ def unbound(facts: Facts) -> Iterator[Found]:
     names = [
         record.name
         for record, _, account in _with_accounts(facts)
-        if record.uid is None and account.is_local and admission.grants_something(record)
+        if record.uid is None and account.is_local and record.grants_something()
     ]
     if names:
         number = "1 record is" if len(names) == 1 else f"{len(names)} records are"

@@ -15,7 +15,7 @@ from . import users
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from .users import Authenticator, UserRecord
+    from .users import Account, UserRecord
 
     class Settings(Protocol):
         """What of the configuration counts here: see config.Config."""
@@ -48,13 +48,6 @@ NOT_ENROLLED = "not enrolled"
 DEADLINE_PASSED = "not enrolled in time"
 OTHER_ACCOUNT = "enrolled under another uid"
 UNKNOWN_GROUP = "not enrolled, and a required group cannot be looked up"
-
-
-class Account(NamedTuple):
-    """An account that logs in. ``is_local``: this machine gives out its uid, not a directory."""
-
-    uid: int
-    is_local: bool
 
 
 class GroupRule(NamedTuple):
@@ -127,11 +120,11 @@ def admit(
 
     ``account`` None: it is the one that was enrolled.
     """
-    if record is not None and account is not None and is_of_another_account(record, account):
+    if record is not None and account is not None and record.is_of_another_account(account):
         return Admission(DENY, OTHER_ACCOUNT)
     enrolled = record is not None and bool(record.authenticators)
     status = record.status if record is not None else users.ACTIVE
-    if record is not None and is_exempt(record, now):
+    if record is not None and record.is_exempt(now):
         return Admission(SKIP, EXEMPT_USER, until=record.exempt_until)
     if status == users.SUSPENDED:
         return Admission(ASK if enrolled else DENY, users.SUSPENDED)
@@ -150,74 +143,6 @@ def admit(
     if perhaps and (unenrolled.kind == SKIP or (unenrolled.kind == DENY and of_groups is not None)):
         return Admission(DENY, UNKNOWN_GROUP, group=perhaps.name)
     return unenrolled
-
-
-def is_of_another_account(record: UserRecord, account: Account) -> bool:
-    """Tell whether ``record`` grants something to an account that was made anew since.
-
-    A local uid changes only when an administrator changes it, or makes the account again. A
-    directory may renumber everybody at once, so there another uid proves nothing.
-    """
-    return account.is_local and grants_something(record) and has_another_uid(record, account)
-
-
-def has_another_uid(record: UserRecord, account: Account) -> bool:
-    """Tell whether ``record`` was made for another uid; not known: no."""
-    return record.uid is not None and record.uid != account.uid
-
-
-def grants_something(record: UserRecord) -> bool:
-    """Tell whether ``record`` can let anybody in; a duty to enroll or a suspension does not."""
-    held = record.authenticators or record.recovery_digests
-    return bool(held) or record.status == users.EXEMPT
-
-
-def bound_to(record: UserRecord, account: Account, now: int) -> UserRecord:
-    """Return ``record`` as one of ``account``."""
-    if record.uid == account.uid:
-        return record
-    return record._replace(uid=account.uid, bound_at=now)
-
-
-def is_exempt(record: UserRecord, now: int) -> bool:
-    """Tell whether ``record`` itself exempts its user, and not until an earlier time than now."""
-    return record.status == users.EXEMPT and not has_ended(record.exempt_until, now)
-
-
-def once_enrolled(record: UserRecord, now: int) -> UserRecord:
-    """Return ``record`` without what enrolling ends: a duty to, or an exemption that is over."""
-    over = record.status == users.EXEMPT and has_ended(record.exempt_until, now)
-    if record.status == users.MUST_ENROLL or over:
-        return record._replace(status=users.ACTIVE, exempt_until=0)
-    return record
-
-
-def newly_enrolled(
-    before: UserRecord | None,
-    name: str,
-    authenticator: Authenticator,
-    salt: bytes,
-    digests: frozenset[bytes],
-    now: int,
-) -> UserRecord:
-    """Return the record of somebody who enrolls at a login, whom the store knew as ``before``."""
-    record = before or users.UserRecord(name, created_at=now)
-    return record._replace(
-        status=users.ACTIVE,
-        exempt_until=0,
-        failures=0,
-        throttled_until=0,
-        guesses_until=0,
-        recovery_salt=salt,
-        recovery_digests=digests,
-        authenticators=(authenticator,),
-        updated_at=now,
-    )
-
-
-def has_ended(until: int, now: int) -> bool:
-    """Tell whether an exemption ``until`` then is over; 0 is for good."""
-    return until != 0 and until <= now
 
 
 def _perhaps_required(rules: Iterable[GroupRule], groups: Groups) -> GroupRule | None:
@@ -243,7 +168,7 @@ def _admit_by_groups(
             continue
         if rule.rule == REQUIRED:
             return _must_enrol(REQUIRED_GROUP, rule.name)
-        if not has_ended(rule.until, now):
+        if not users.has_ended(rule.until, now):
             exempt = _longer(exempt, rule)
     for name in exempt_groups:
         if name in member_of:
@@ -266,6 +191,6 @@ def _admit_unenrolled(settings: Settings, now: int) -> Admission:
         return _must_enrol(NOT_ENROLLED)
     if settings.unenrolled != SKIP:
         return Admission(DENY, NOT_ENROLLED)
-    if has_ended(until, now):
+    if users.has_ended(until, now):
         return Admission(DENY, DEADLINE_PASSED)
     return Admission(SKIP, NOT_ENROLLED, until=until, by_absence=True)

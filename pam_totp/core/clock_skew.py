@@ -40,7 +40,7 @@ def offset_of(authenticator: Authenticator, code: str, now: int) -> int | None:
     """
     if authenticator.secret is None:
         raise ValueError("the record was read without its secrets")
-    current = otp.time_step(now, authenticator.period) + authenticator.drift
+    current = authenticator.current_step(now)
     found = otp.matching_steps(
         code,
         authenticator.secret,

@@ -1,8 +1,20 @@
-"""Users as the store knows them: the record, its authenticators, what a status means. Pure."""
+"""The user model: a user's record, its authenticators and status, and every change that they take.
+
+Pure. A method that is named by a participle returns the record after that change; whoever calls
+it saves the result, in the transaction that read the record. Times are unix times in seconds.
+
+    status        how it begins               how it ends
+    active        enrolled, resumed
+    suspended     suspended()                 resumed()
+    exempt        exempted()                  without_status(), required(), suspended(); its end
+    must_enroll   required(), resumed()       enrolling; without_status(), exempted(), suspended()
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from . import otp
 
 # users.status
 ACTIVE = "active"
@@ -11,6 +23,15 @@ EXEMPT = "exempt"
 MUST_ENROLL = "must_enroll"
 STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
 ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may have ended
+
+SAME_CLOCK = 2  # steps that two sightings of one wrong clock may differ by
+
+
+class Account(NamedTuple):
+    """An account that logs in. ``is_local``: this machine assigns its uid, not a directory."""
+
+    uid: int
+    is_local: bool
 
 
 class Authenticator(NamedTuple):
@@ -24,13 +45,46 @@ class Authenticator(NamedTuple):
     period: int = 30  # seconds
     drift: int = 0  # steps that the device's clock is ahead of ours
     last_accepted_step: int = -1
-    created_at: int = 0  # unix time, like every *_at and *_until
+    created_at: int = 0
     last_used_at: int | None = None
     clock_offset: int = 0  # steps that codes outside the window were ahead when last seen; 0: none
     clock_sightings: int = 0  # how many in a row told about that offset
 
     def __repr__(self) -> str:
         return f"<Authenticator {self.label!r} {self.algorithm}/{self.digits}/{self.period}>"
+
+    def current_step(self, now: int) -> int:
+        """Return the step whose code a device with this drift shows at ``now``."""
+        return otp.time_step(now, self.period) + self.drift
+
+    def clock_is_behind(self, now: int, window: int) -> bool:
+        """Tell whether the last accepted step is one that only a clock set back explains."""
+        return self.last_accepted_step > self.current_step(now) + window
+
+    def used(self, step: int, now: int) -> Authenticator:
+        """A login was accepted by the code of ``step``: no earlier code is good again."""
+        return self._replace(
+            last_accepted_step=step, last_used_at=now, clock_offset=0, clock_sightings=0
+        )
+
+    def confirmed(self, step: int) -> Authenticator:
+        """Enrolling has used up the code of ``step``, which is no login with it."""
+        return self._replace(last_accepted_step=step)
+
+    def seen_ahead(self, offset: int) -> Authenticator:
+        """Note a code that was ``offset`` steps ahead, outside the window."""
+        again = self.clock_sightings > 0 and abs(offset - self.clock_offset) <= SAME_CLOCK
+        sightings = self.clock_sightings + 1 if again else 1
+        return self._replace(clock_offset=offset, clock_sightings=sightings)
+
+    def brought_back(self, now: int, window: int) -> Authenticator:
+        """Where the clock is behind, end the last accepted step at the window.
+
+        No code that was shown so far is good again.
+        """
+        if not self.clock_is_behind(now, window):
+            return self
+        return self._replace(last_accepted_step=self.current_step(now) + window)
 
 
 class UserRecord(NamedTuple):
@@ -53,3 +107,144 @@ class UserRecord(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<UserRecord {self.name!r} {self.status}>"
+
+    # What holds
+
+    def is_exempt(self, now: int) -> bool:
+        """Tell whether the record itself exempts its user, by an exemption that has not ended."""
+        return self.status == EXEMPT and not has_ended(self.exempt_until, now)
+
+    def grants_something(self) -> bool:
+        """Tell whether it can let anybody in; a duty to enroll or a suspension does not."""
+        held = self.authenticators or self.recovery_digests
+        return bool(held) or self.status == EXEMPT
+
+    def has_another_uid(self, account: Account) -> bool:
+        """Tell whether it was made for another uid; not known: no."""
+        return self.uid is not None and self.uid != account.uid
+
+    def is_of_another_account(self, account: Account) -> bool:
+        """Tell whether it grants something to an account that was created again since.
+
+        A local uid changes only when an administrator changes it, or creates the account again. A
+        directory may renumber everybody at once, so there another uid proves nothing.
+        """
+        return account.is_local and self.grants_something() and self.has_another_uid(account)
+
+    # At a login
+
+    def failed(self, now: int, *, throttled_until: int, guesses_until: int) -> UserRecord:
+        """Count one wrong code."""
+        return self._replace(
+            failures=self.failures + 1,
+            untold=self.untold + 1,
+            throttled_until=throttled_until,
+            guesses_until=guesses_until,
+            updated_at=now,
+        )
+
+    def throttled(self, until: int) -> UserRecord:
+        """Nothing is looked at before ``until``."""
+        return self._replace(throttled_until=until)
+
+    def accepted(self, now: int) -> UserRecord:
+        """Forget the row of wrong codes. The slow budget stays, and so does what is untold."""
+        return self._replace(failures=0, throttled_until=0, updated_at=now)
+
+    def told(self, count: int) -> UserRecord:
+        """The person was told of ``count`` wrong codes."""
+        return self._replace(untold=max(self.untold - count, 0))
+
+    def with_changed(self, *changed: Authenticator) -> UserRecord:
+        """Replace the authenticators that have the ids of ``changed``."""
+        by_id = {authenticator.id: authenticator for authenticator in changed}
+        kept = tuple(by_id.get(a.id, a) for a in self.authenticators)
+        return self._replace(authenticators=kept)
+
+    def without_recovery_code(self, digest: bytes) -> UserRecord:
+        """The code with ``digest`` was used."""
+        return self._replace(recovery_digests=self.recovery_digests - {digest})
+
+    # Enrolling
+
+    def with_authenticator(self, new: Authenticator, now: int) -> UserRecord:
+        """Add ``new``; that ends a duty to enroll, and an exemption that is over."""
+        return self._once_enrolled(now)._replace(authenticators=(*self.authenticators, new))
+
+    def without_authenticator(self, label: str) -> UserRecord | None:
+        """Remove the one with ``label``; None: it was the last one, and the enrollment ends."""
+        kept = tuple(a for a in self.authenticators if a.label != label)
+        return self._replace(authenticators=kept) if kept else None
+
+    def with_recovery_codes(self, salt: bytes, digests: frozenset[bytes]) -> UserRecord:
+        """Replace all recovery codes."""
+        return self._replace(recovery_salt=salt, recovery_digests=digests)
+
+    def enrolled(
+        self, new: Authenticator, salt: bytes, digests: frozenset[bytes], now: int
+    ) -> UserRecord:
+        """Replace all that lets its user in, and forget wrong codes: a first enrollment, a reset.
+
+        A suspension stays, and so does an exemption that has not ended.
+        """
+        record = self._once_enrolled(now)._replace(authenticators=(new,))
+        return record.with_recovery_codes(salt, digests)._without_failures()
+
+    def bound_to(self, account: Account, now: int, *, anew: bool = False) -> UserRecord:
+        """Make it the record of ``account``. ``anew``: as of now, although the uid is the same."""
+        if self.uid == account.uid and not anew:
+            return self
+        return self._replace(uid=account.uid, bound_at=now)
+
+    # What administrators decide
+
+    def unlocked(self, now: int, window: int) -> UserRecord:
+        """Forget wrong codes, and last accepted steps that a clock set back left in the future."""
+        authenticators = tuple(a.brought_back(now, window) for a in self.authenticators)
+        return self._without_failures()._replace(authenticators=authenticators)
+
+    def suspended(self) -> UserRecord:
+        """Deny every login that needs a code; that ends an exemption and a duty to enroll."""
+        return self._replace(status=SUSPENDED, exempt_until=0)
+
+    def resumed(self) -> UserRecord:
+        """End a suspension, which may have taken the place of a duty to enroll."""
+        if self.status != SUSPENDED:
+            raise ValueError(f"is not suspended but {self.status}")
+        return self.required()._without_failures()
+
+    def exempted(self, until: int) -> UserRecord:
+        """Ask for no code before ``until``; 0: the exemption does not end."""
+        return self._replace(status=EXEMPT, exempt_until=until)
+
+    def required(self) -> UserRecord:
+        """Make the user use a code, and enroll first where there is no authenticator."""
+        return self._replace(status=ACTIVE if self.authenticators else MUST_ENROLL, exempt_until=0)
+
+    def without_status(self, status: str) -> UserRecord | None:
+        """Return it active where it has ``status``; None where it then says nothing any more."""
+        if self.status != status:
+            return self
+        if not self.authenticators and not self.recovery_digests:
+            return None
+        return self.activated()
+
+    def activated(self) -> UserRecord:
+        """End whatever its status said."""
+        return self._replace(status=ACTIVE, exempt_until=0)
+
+    def changed_at(self, now: int) -> UserRecord:
+        """Note when it was last changed."""
+        return self._replace(updated_at=now)
+
+    def _without_failures(self) -> UserRecord:
+        return self._replace(failures=0, throttled_until=0, guesses_until=0)
+
+    def _once_enrolled(self, now: int) -> UserRecord:
+        over = self.status == EXEMPT and has_ended(self.exempt_until, now)
+        return self.activated() if self.status == MUST_ENROLL or over else self
+
+
+def has_ended(until: int, now: int) -> bool:
+    """Tell whether an exemption ``until`` then is over; 0 is for good."""
+    return until != 0 and until <= now

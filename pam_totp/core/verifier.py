@@ -33,7 +33,6 @@ LOCKED = "locked"
 
 
 MAX_ANSWER_LENGTH = 64
-SAME_CLOCK = 2  # steps that two sightings of one wrong clock may differ by
 _WHITE_SPACE = str.maketrans("\t\n\v\f\r", "     ")
 
 
@@ -124,7 +123,7 @@ def verify(
         return refusal, record
     if refusal is not None:
         # Written back: a clock that was set back must not stretch the wait.
-        return refusal, record._replace(throttled_until=now + refusal.wait)
+        return refusal, record.throttled(now + refusal.wait)
     if answer.kind == RECOVERY_CODE:
         verdict, accepted = _verify_recovery_code(record, answer)
     else:
@@ -139,7 +138,7 @@ def verify(
     if verdict.outcome == REPLAYED:
         return verdict, record
     verdict = verdict._replace(failed_before=record.untold)
-    return verdict, accepted._replace(failures=0, throttled_until=0, updated_at=now)
+    return verdict, accepted.accepted(now)
 
 
 def standing(record: UserRecord, now: int, policy: Policy, kind: str = CODE) -> Verdict | None:
@@ -172,11 +171,6 @@ def throttle_wait(failures: int, policy: Policy) -> int:
     return min(policy.throttle_max, policy.throttle_base << min(doublings, 32))
 
 
-def clock_is_behind(authenticator: Authenticator, now: int, window: int) -> bool:
-    """Tell whether the last accepted step is one that only a clock set back explains."""
-    return authenticator.last_accepted_step > _current_step(authenticator, now) + window
-
-
 def _verify_code(
     record: UserRecord, code: str, now: int, window: int
 ) -> tuple[Verdict, UserRecord]:
@@ -186,7 +180,7 @@ def _verify_code(
         if authenticator.secret is None:
             raise ValueError("the record was read without its secrets")
         # Always computed, whatever the lengths: an answer of another length matches nothing.
-        current = _current_step(authenticator, now)
+        current = authenticator.current_step(now)
         steps = otp.matching_steps(
             code,
             authenticator.secret,
@@ -196,16 +190,13 @@ def _verify_code(
         )
         fresh = [step for step in steps if step > authenticator.last_accepted_step]
         if fresh:
-            right = authenticator._replace(clock_offset=0, clock_sightings=0)
-            accepted.append(right._replace(last_accepted_step=fresh[-1], last_used_at=now))
+            accepted.append(authenticator.used(fresh[-1], now))
         elif steps:
             replayed.append(authenticator)
-    behind = any(clock_is_behind(a, now, window) for a in record.authenticators)
+    behind = any(a.clock_is_behind(now, window) for a in record.authenticators)
     if accepted:
         # All of them: one secret under two labels must not make one code good twice.
-        used = {a.id: a for a in accepted}
-        kept = tuple(used.get(a.id, a) for a in record.authenticators)
-        return Verdict(ACCEPTED, accepted[0].label), record._replace(authenticators=kept)
+        return Verdict(ACCEPTED, accepted[0].label), record.with_changed(*accepted)
     if replayed:
         wait = _wait_for_next_code(replayed[0], now, window)
         return Verdict(REPLAYED, replayed[0].label, wait, clock_is_behind=behind), record
@@ -227,35 +218,29 @@ def _look_beyond_the_window(
     offset = clock_skew.offset_of(looked_at, answer.code, now)
     if offset is None or abs(offset) <= policy.window or record.status not in ACCEPTABLE:
         return nothing, record
-    again = abs(offset - looked_at.clock_offset) <= SAME_CLOCK and looked_at.clock_sightings > 0
-    sightings = looked_at.clock_sightings + 1 if again else 1
-    changed = looked_at._replace(clock_offset=offset, clock_sightings=sightings)
-    kept = tuple(changed if a.id == looked_at.id else a for a in record.authenticators)
     found = nothing._replace(authenticator=looked_at.label, clock_offset=offset)
-    return found, record._replace(authenticators=kept)
+    return found, record.with_changed(looked_at.seen_ahead(offset))
 
 
 def _verify_recovery_code(record: UserRecord, answer: Answer) -> tuple[Verdict, UserRecord]:
     used = recovery.match(answer.digest, record.recovery_digests)
     if used is None or answer.salt != record.recovery_salt:
         return Verdict(REJECTED), record
-    left = record.recovery_digests - {used}
-    verdict = Verdict(RECOVERY_USED, recovery_codes_left=len(left))
-    return verdict, record._replace(recovery_digests=left)
+    left = record.without_recovery_code(used)
+    return Verdict(RECOVERY_USED, recovery_codes_left=len(left.recovery_digests)), left
 
 
 def _count_failure(
     record: UserRecord, kind: str, now: int, policy: Policy, *, behind: bool
 ) -> tuple[Verdict, UserRecord]:
-    failures = record.failures + 1
-    wait = throttle_wait(failures, policy)
-    until = now + wait if wait else 0
-    verdict = Verdict(REJECTED, wait=wait, clock_is_behind=behind)
-    record = record._replace(failures=failures, throttled_until=until, updated_at=now)
+    wait = throttle_wait(record.failures + 1, policy)
+    guesses_until = record.guesses_until
     if kind == CODE:
-        debt = _guesses_debt(record, now, policy) + _guess_interval(policy)
-        record = record._replace(guesses_until=now + debt)
-    return verdict, record._replace(untold=record.untold + 1)
+        guesses_until = now + _guesses_debt(record, now, policy) + _guess_interval(policy)
+    failed = record.failed(
+        now, throttled_until=now + wait if wait else 0, guesses_until=guesses_until
+    )
+    return Verdict(REJECTED, wait=wait, clock_is_behind=behind), failed
 
 
 def _guess_interval(policy: Policy) -> int:
@@ -279,10 +264,6 @@ def _remaining_wait(record: UserRecord, now: int, policy: Policy) -> int:
 
 def _wait_for_next_code(authenticator: Authenticator, now: int, window: int) -> int:
     """Return the seconds until the device shows a code later than the last accepted one."""
-    next_step = max(authenticator.last_accepted_step, _current_step(authenticator, now)) + 1
+    next_step = max(authenticator.last_accepted_step, authenticator.current_step(now)) + 1
     wait = (next_step - authenticator.drift) * authenticator.period - now
     return min(wait, (window + 1) * authenticator.period)
-
-
-def _current_step(authenticator: Authenticator, now: int) -> int:
-    return otp.time_step(now, authenticator.period) + authenticator.drift

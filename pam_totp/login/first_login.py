@@ -19,8 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.admission import Account
-    from ..core.users import Authenticator
+    from ..core.users import Account, Authenticator
     from ..system.config import Config
     from .conversation import Conversation
     from .steps import Flow, Request

@@ -17,8 +17,8 @@ from .steps import Driver, need
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..core.admission import Account, GroupRule
-    from ..core.users import UserRecord
+    from ..core.admission import GroupRule
+    from ..core.users import Account, UserRecord
     from ..core.verifier import Answer, Verdict
     from ..store import Known
     from ..system.config import Config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from ..core.admission import Account
+from ..core.users import Account
 
 PASSWD_FILE = "/etc/passwd"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Any, TypeAlias
 
-    from ..core.admission import Account, Groups
-    from ..core.users import Authenticator, UserRecord
+    from ..core.admission import Groups
+    from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
     from ..store import Enrollment, Known
     from ..system.audit import Source

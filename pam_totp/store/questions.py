@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from ..core.admission import Account, GroupRule
-    from ..core.users import Authenticator, UserRecord
+    from ..core.admission import GroupRule
+    from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
 
     class LoginStore(Protocol):

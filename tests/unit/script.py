@@ -10,9 +10,9 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from pam_totp.core import admission, otp, recovery, verifier
-from pam_totp.core.admission import Account, GroupRule, Groups
-from pam_totp.core.users import SUSPENDED, Authenticator, UserRecord
+from pam_totp.core import otp, recovery, verifier
+from pam_totp.core.admission import GroupRule, Groups
+from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Verdict
 from pam_totp.login import flow, steps
 from pam_totp.login.steps import AccountEntry, Issued, Reply, Request, Told, Turn
@@ -186,7 +186,8 @@ class Script:
         if self.record != before:
             return False
         authenticator, salt, digests, _ = enrollment
-        self.record = admission.newly_enrolled(before, name, authenticator, salt, digests, NOW)
+        record = before or UserRecord(name, created_at=NOW)
+        self.record = record.enrolled(authenticator, salt, digests, NOW).changed_at(NOW)
         return True
 
 

@@ -10,8 +10,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from pam_totp.core.admission import EXEMPT, REQUIRED, Account, GroupRule
-from pam_totp.core.users import MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
+from pam_totp.core.users import MUST_ENROLL, SUSPENDED, Account, UserRecord
 from pam_totp.core.verifier import Answer, Policy, Verdict
 from pam_totp.login import flow, messages
 from pam_totp.login.flow import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pam_totp.core import admission, users
-from pam_totp.core.admission import Account, Admission
-from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.admission import Admission
+from pam_totp.core.users import Account, Authenticator, UserRecord
 from pam_totp.login import identity
 from pam_totp.login.membership import Groups
 from pam_totp.system.config import Config

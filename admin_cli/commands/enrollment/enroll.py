@@ -7,7 +7,7 @@ from functools import wraps
 
 import click
 
-from pam_totp.core import admission, otp, users
+from pam_totp.core import otp, users
 from pam_totp.core.users import UserRecord
 
 from ... import output
@@ -109,16 +109,15 @@ def enroll(
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
-        record = bound(session.same_account(transaction.record or UserRecord(name), name))
-        record = record._replace(created_at=record.created_at or now())
+        record = transaction.record or UserRecord(name, created_at=now())
+        record = bound(session.same_account(record, name))
         _refuse_known_label(record, name, new.label)
-        record = admission.once_enrolled(record, now())
+        record = record.with_authenticator(new, now())
         if record.recovery_digests:
             codes = []
         else:
-            record = record._replace(recovery_salt=salt, recovery_digests=digests)
-        authenticators = (*record.authenticators, new)
-        transaction.save(record._replace(authenticators=authenticators, updated_at=now()))
+            record = record.with_recovery_codes(salt, digests)
+        transaction.save(record.changed_at(now()))
     session.log("enrolled", name, authenticator=new.label)
     if codes:
         session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
@@ -156,18 +155,8 @@ def reset(
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
-        record = _without_exemption_of_another(admission.once_enrolled(record, now()))
-        transaction.save(
-            bound(record, anew=True)._replace(
-                failures=0,
-                throttled_until=0,
-                guesses_until=0,
-                recovery_salt=salt,
-                recovery_digests=digests,
-                authenticators=(new,),
-                updated_at=now(),
-            )
-        )
+        record = _without_exemption_of_another(record).enrolled(new, salt, digests, now())
+        transaction.save(bound(record, anew=True).changed_at(now()))
     session.log("reset", name, authenticator=new.label)
     handover.show_result(session, name, new, codes, as_json=as_json)
     if record.status != users.ACTIVE:
@@ -190,7 +179,7 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
         output.confirm(f"Remove {label} of {name}?", yes=yes)
     else:
         _refuse_to_lift(record)
-        exemption = " and the exemption" if admission.is_exempt(record, now()) else ""
+        exemption = " and the exemption" if record.is_exempt(now()) else ""
         output.confirm(
             f"Remove the whole enrolment{exemption} of {name}, who is then denied, or let in with "
             "the password alone where 'nullok' or 'unenrolled = skip' is set?",
@@ -198,13 +187,12 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
         )
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
-        kept = tuple(a for a in record.authenticators if label is not None and a.label != label)
-        if kept and len(kept) == len(record.authenticators):
+        kept = None if label is None else record.without_authenticator(label)
+        if kept is not None and kept == record:
             raise _no_such_label(record, str(label))
-        if not kept:
+        if kept is None:
             _refuse_to_lift(record)
-        changed = record._replace(authenticators=kept, updated_at=now()) if kept else None
-        transaction.save(changed)
+        transaction.save(kept and kept.changed_at(now()))
     session.log("removed", name, authenticator=label if kept else "")
     output.message(f"removed {label} of {name}" if kept else f"removed the enrolment of {name}")
 
@@ -224,9 +212,7 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
-        transaction.save(
-            record._replace(recovery_salt=salt, recovery_digests=digests, updated_at=now())
-        )
+        transaction.save(record.with_recovery_codes(salt, digests).changed_at(now()))
     session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
     with handover.once_committed(
         f"{name} has new recovery codes", f"totpctl recovery-codes {name}"
@@ -242,9 +228,7 @@ def _without_exemption_of_another(record: UserRecord) -> UserRecord:
     account = account_of(record.name)
     if account is None or record.status != users.EXEMPT:
         return record
-    if not admission.is_of_another_account(record, account):
-        return record
-    return record._replace(status=users.ACTIVE, exempt_until=0)
+    return record.activated() if record.is_of_another_account(account) else record
 
 
 def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> None:

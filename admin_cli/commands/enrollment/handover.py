@@ -37,7 +37,7 @@ def hand_over(
         at = now()
         step = _confirming_step(new, given.code, at, session.config.window)
         if step is not None:
-            return new._replace(last_accepted_step=step)  # no use of it: last_used_at
+            return new.confirmed(step)
         offset = clocks.nearest_offset(new, given.code, at)
         if offset is None:
             output.message("that is not the code that the app should show")

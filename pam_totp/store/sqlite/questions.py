@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from ...core import admission, verifier
+from ...core import verifier
+from ...core.users import UserRecord
 from ..questions import Known
 from .rows import read_group_rules
 from .sealed import SealedDatabase
 from .transactions import DecoyTransaction, Transaction, read_decoy
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...core.admission import Account
-    from ...core.users import UserRecord
+    from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
     from ..questions import Enrollment
 
@@ -48,7 +48,7 @@ class Questions(SealedDatabase):
             verdict, changed = verifier.verify(record, answer, now, policy)
             accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
             if accepted and account is not None and changed.uid is None:
-                changed = admission.bound_to(changed, account, now)
+                changed = changed.bound_to(account, now)
             if changed != record:
                 transaction.save(changed)
         return verdict
@@ -60,9 +60,10 @@ class Questions(SealedDatabase):
             if transaction.record != before:
                 return False
             authenticator, salt, digests, account = enrollment
-            record = admission.newly_enrolled(before, name, authenticator, salt, digests, now)
+            record = before or UserRecord(name, created_at=now)
+            record = record.enrolled(authenticator, salt, digests, now).changed_at(now)
             if account is not None:
-                record = admission.bound_to(record, account, now)
+                record = record.bound_to(account, now)
             transaction.save(record)
         return True
 
@@ -70,7 +71,7 @@ class Questions(SealedDatabase):
         with Transaction(self, name, "IMMEDIATE", unseal=False) as transaction:
             record = transaction.record
             if record is not None and record.untold:
-                transaction.save(record._replace(untold=max(record.untold - count, 0)))
+                transaction.save(record.told(count))
 
     def confirm_absence(self) -> None:
         problems = self._structure_problems(limit=1)
