@@ -21,8 +21,8 @@ from .steps import AccountEntry, Issued, Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..core.admission import Account, Groups
-    from ..core.users import UserRecord
+    from ..core.admission import Groups
+    from ..core.users import Account, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
     from ..store import Connections, Enrollment, Known, Store
     from ..system.audit import Source
