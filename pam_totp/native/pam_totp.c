@@ -141,9 +141,6 @@ static int be_led(struct login *login, int fd)
             }
             explicit_bzero(login->packet.bytes, login->packet.length);
             break;
-        case DELAY:
-            pam_fail_delay(login->pamh, order.number);
-            break;
         case RESULT:
             return (int)order.number;
         default: /* REFUSED: it can not, or must not, serve this module */

@@ -86,12 +86,6 @@ bool packet_parse(struct packet *packet, struct order *order)
         body[left] = '\0'; /* there is room: length < MAX_PACKET */
         order->text = (const char *)body;
         return true;
-    case DELAY:
-        if (left != 4)
-            return false;
-        for (int i = 0; i < 4; i++)
-            order->number = order->number << 8 | body[i];
-        return true;
     case RESULT:
         order->number = left == 1 ? body[0] : UINT32_MAX;
         return is_code(order->number);

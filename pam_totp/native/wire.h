@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum { VERSION = 1, HEADER = 4, MAX_PACKET = 32768, ABSENT = 0xFFFF };
-enum packet_type { REQUEST = 1, ANSWER = 2, MESSAGE = 16, DELAY = 17, RESULT = 18, REFUSED = 19 };
+enum packet_type { REQUEST = 1, ANSWER = 2, MESSAGE = 16, RESULT = 18, REFUSED = 19 };
 enum answer_kind { TEXT = 0, NONE = 1, PASSWORD = 2, FAILED = 3 };
 enum { PASSWORD_GIVEN = 0x40000000 }; /* a flag of a REQUEST, beside those of the application */
 
@@ -19,10 +19,10 @@ struct packet {
 
 /* What the worker tells the module to do. Points into the packet. */
 struct order {
-    enum packet_type type; /* MESSAGE, DELAY, RESULT or REFUSED */
+    enum packet_type type; /* MESSAGE, RESULT or REFUSED */
     int style;             /* MESSAGE: PAM_PROMPT_ECHO_OFF to PAM_TEXT_INFO */
     const char *text;      /* MESSAGE, REFUSED */
-    uint32_t number;       /* DELAY: microseconds; RESULT: a PAM code of the table */
+    uint32_t number;       /* RESULT: a PAM code of the table */
 };
 
 /* Write a packet, field by field. False: it does not fit. */

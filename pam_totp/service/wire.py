@@ -16,7 +16,7 @@ MAX_ANSWER = 512  # bytes; PAM_MAX_RESP_SIZE
 MAX_ARGUMENTS = 64
 
 REQUEST, ANSWER = 1, 2  # module to worker
-MESSAGE, DELAY, RESULT, REFUSED = 16, 17, 18, 19  # worker to module
+MESSAGE, RESULT, REFUSED = 16, 18, 19  # worker to module
 TEXT, NONE, PASSWORD, FAILED = 0, 1, 2, 3  # kinds of an ANSWER
 PASSWORD_GIVEN = 0x40000000  # in the flags of a REQUEST: PAM_AUTHTOK is there, and not empty
 
@@ -27,10 +27,6 @@ _ABSENT = 0xFFFF
 
 class ProtocolError(PamTotpError):
     """A packet that no module of ours sends."""
-
-
-class OtherVersion(ProtocolError):
-    """A packet of a module of another release."""
 
 
 class RequestPacket(NamedTuple):
@@ -54,7 +50,7 @@ class AnswerPacket(NamedTuple):
 
 
 def parse_request(packet: bytes) -> RequestPacket:
-    """Raises OtherVersion or ProtocolError."""
+    """Raises ProtocolError."""
     body = _Reader(_body(packet, REQUEST))
     flags = body.number(4)
     user, service, rhost, ruser, tty, ssh_auth_info = [body.string() for _ in range(6)]
@@ -72,7 +68,7 @@ def parse_request(packet: bytes) -> RequestPacket:
 
 
 def parse_answer(packet: bytes) -> AnswerPacket:
-    """Raises OtherVersion or ProtocolError."""
+    """Raises ProtocolError."""
     body = _body(packet, ANSWER)
     kind, text = body[:1], body[1:]
     if kind == bytes([TEXT]):
@@ -89,10 +85,6 @@ def message(style: int, text: str) -> bytes:
     encoded = text.encode("utf-8", "replace").replace(b"\0", b"?")
     limit = MAX_PACKET - _HEADER_BYTES - 2
     return _header(MESSAGE) + bytes([style]) + encoded[:limit].decode("utf-8", "ignore").encode()
-
-
-def delay(microseconds: int) -> bytes:
-    return _header(DELAY) + min(microseconds, 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def result(code: int) -> bytes:
@@ -112,7 +104,7 @@ def _body(packet: bytes, kind: int) -> bytes:
     if len(packet) < _HEADER_BYTES or len(packet) > MAX_PACKET or packet[:2] != _MAGIC:
         raise ProtocolError("packet", "is not of pam_totp.so")
     if packet[2] != VERSION:
-        raise OtherVersion("packet", f"is of version {packet[2]}, not {VERSION}")
+        raise ProtocolError("packet", f"is of version {packet[2]}, not {VERSION}")
     if packet[3] != kind:
         raise ProtocolError("packet", f"is of type {packet[3]}, not {kind}")
     return packet[_HEADER_BYTES:]

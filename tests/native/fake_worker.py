@@ -22,10 +22,6 @@ def message(text: bytes, style: int = PROMPT_ECHO_OFF) -> bytes:
     return packet(16, bytes([style]) + text)
 
 
-def delay(microseconds: int) -> bytes:
-    return packet(17, microseconds.to_bytes(4, "big"))
-
-
 def result(code: int) -> bytes:
     return packet(18, bytes([code]))
 

@@ -48,9 +48,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         case REFUSED:
             must(strlen(order.text) == size - HEADER - 2);
             break;
-        case DELAY:
-            must(size == HEADER + 4);
-            break;
         case RESULT:
             must(size == HEADER + 1 && order.number == data[HEADER] && is_known(order.number));
             break;

@@ -131,12 +131,6 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
     return PAM_SUCCESS;
 }
 
-static void fail_delay(int code, unsigned microseconds, void *data)
-{
-    (void)data;
-    tell("delay %d %u\n", code, microseconds);
-}
-
 static void log_in(struct person *person)
 {
     struct pam_conv conv = {converse, person};
@@ -144,8 +138,6 @@ static void log_in(struct person *person)
     int code = pam_start_confdir(service, person->words[0], &conv, folder, &pamh);
 
     person->next = 1;
-    if (code == PAM_SUCCESS)
-        code = pam_set_item(pamh, PAM_FAIL_DELAY, (const void *)fail_delay);
     if (code != PAM_SUCCESS) {
         tell("start %d\n", code);
         return;

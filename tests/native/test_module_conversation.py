@@ -18,7 +18,6 @@ from tests.native.fake_worker import (
     Talk,
     Worker,
     answer,
-    delay,
     message,
     packet,
     result,
@@ -138,15 +137,6 @@ def test_an_empty_password_is_no_password(side: Side, serve: Serve):
     worker = serve(says(message(b"Code: "), result(PAM_AUTH_ERR)))
     side.log_in("", "", stack=AFTER_A_PASSWORD)
     assert [answer(b"")] == worker.received[1:]
-
-
-def test_a_delay_is_for_libpam(side: Side, serve: Serve):
-    """It makes of it something between a half and one and a half of what is asked for."""
-    serve(says(delay(1_000_000), delay(2_000_000), message(b"Code: "), result(PAM_AUTH_ERR)))
-    (line,) = side.log_in("123456").of("delay")
-    code, microseconds = map(int, line.split())
-    assert PAM_AUTH_ERR == code
-    assert 1_000_000 <= microseconds <= 3_000_000
 
 
 # libpam decides by what pam_sm_authenticate returned; alone in its stack, an ignored module denies.

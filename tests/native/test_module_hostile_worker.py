@@ -11,7 +11,6 @@ from tests.native.fake_worker import (
     Script,
     Talk,
     Worker,
-    delay,
     message,
     packet,
     result,
@@ -60,10 +59,7 @@ GARBAGE = {
     "a message of the next version": packet(16, b"\1Code: ", version=2),
     "a message that is too long": message(b"x" * (MAX_PACKET - 5)),
     "a message that is cut off": message(b"x" * 100_000),
-    "a delay of nothing": packet(17),
-    "half a delay": packet(17, b"\0\0"),
-    "a delay and a byte": packet(17, b"\0\0\0\0\0"),
-    "a delay of the next version": packet(17, b"\0\0\0\0", version=2),
+    "a type between those of a worker": packet(17, b"\0\0\0\0"),
     "a refusal without versions": packet(19),
     "half a refusal": packet(19, b"\1"),
     "a NUL in a refusal": packet(19, b"\1\1too\0many"),
@@ -143,7 +139,7 @@ def test_the_patience_is_for_all_that_a_worker_says_together(side: Side, serve: 
             try:
                 talk.recv()
             except TimeoutError:
-                talk.send(delay(0))
+                talk.send(message(b"Please wait", TEXT_INFO))
 
     serve(script)
     outcome = side.log_in(module=side.impatient)
@@ -160,18 +156,17 @@ def test_the_time_that_a_person_takes_is_not_the_workers(side: Side, serve: Serv
 
 @pytest.mark.parametrize(
     "dribble",
-    [message(b"Please wait", TEXT_INFO), message(b"Code: "), delay(0), delay(0xFFFFFFFF)],
-    ids=["messages", "prompts", "delays", "long delays"],
+    [message(b"Please wait", TEXT_INFO), message(b"Code: ")],
+    ids=["messages", "prompts"],
 )
 def test_a_worker_that_never_comes_to_an_end_denies(side: Side, serve: Serve, dribble: bytes):
     def script(talk: Talk) -> None:
         talk.recv()
         while True:
             talk.send(dribble)
-            if dribble[3] == 16:
-                talk.recv()
+            talk.recv()
 
     serve(script)
     outcome = side.log_in(*["123456"] * 200)
     assert (PAM_SERVICE_ERR, ["the worker asked too often"]) == (outcome.code, outcome.reasons)
-    assert (100 if dribble[3] == 16 else 0) == len(outcome.shown)
+    assert 100 == len(outcome.shown)

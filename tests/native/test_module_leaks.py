@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.native.fake_worker import Script, Worker, delay, message, packet, result, says
+from tests.native.fake_worker import Script, Worker, message, packet, result, says
 from tests.native.module_side import (
     PAM_AUTH_ERR,
     PAM_SERVICE_ERR,
@@ -44,7 +44,7 @@ ENDS = {
 def test_2000_logins_leave_neither_memory_nor_files(
     side: Side, serve: Serve, end: bytes, code: int
 ):
-    words = (message(b"Hello", TEXT_INFO), message(b"Code: "), delay(1), end)
+    words = (message(b"Hello", TEXT_INFO), message(b"Code: "), end)
     serve(says(*words))
     outcome = side.log_in("123456", options=options())
     assert [code] * LATE == outcome.codes

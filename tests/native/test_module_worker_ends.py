@@ -14,7 +14,6 @@ from tests.native.fake_worker import (
     Script,
     Talk,
     Worker,
-    delay,
     message,
     says,
 )
@@ -60,7 +59,6 @@ def test_a_service_that_goes_before_it_hears_the_request(side: Side, serve: Serv
 
 
 MIDDLES = {
-    "after a delay": [delay(0)],
     "after a message": [message(b"Please wait", TEXT_INFO)],
     "after an answer": [message(b"Code: ")],
     "after two answers": [message(b"Code: "), message(b"Again: ")],

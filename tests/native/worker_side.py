@@ -23,7 +23,7 @@ from tests.support.logs import LogSocket
 INTERPRETER = "/usr/bin/python3"
 TIMEOUT = 60  # seconds: who is not done by then hangs
 
-REQUEST, ANSWER, MESSAGE, DELAY, RESULT, REFUSED = 1, 2, 16, 17, 18, 19
+REQUEST, ANSWER, MESSAGE, RESULT, REFUSED = 1, 2, 16, 18, 19
 TEXT, NONE, PASSWORD, FAILED = 0, 1, 2, 3
 PROMPTS = (1, 2)  # PAM_PROMPT_ECHO_OFF and _ON
 PAM_SUCCESS, PAM_SERVICE_ERR, PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL = 0, 3, 7, 9

@@ -50,7 +50,7 @@ def test_both_sides_and_the_page_are_of_one_version() -> None:
 def test_packets_have_the_numbers_of_both_sides() -> None:
     packets = section(PROTOCOL, "## Packets").split("\n### ")[0]
     table = {codes(row[0])[0]: int(row[1]) for row in rows(packets) if len(row) == 4}
-    assert list(table) == ["REQUEST", "ANSWER", "MESSAGE", "DELAY", "RESULT", "REFUSED"]
+    assert list(table) == ["REQUEST", "ANSWER", "MESSAGE", "RESULT", "REFUSED"]
     for name, number in table.items():
         assert in_python(name) == in_c(name) == {number}, name
 
