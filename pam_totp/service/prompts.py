@@ -8,8 +8,8 @@ address, and never those of another one, nor those of this machine.
 
 from __future__ import annotations
 
-import _socket
-import _thread
+import socket
+import threading
 import time
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Prompts:
     """Counts the logins that wait. Any thread may use it."""
 
     def __init__(self) -> None:
-        self._lock = _thread.allocate_lock()
+        self._lock = threading.Lock()
         self._of: dict[str, _OfOneName] = {}
 
     def enter(self, name: str, rhost: str, ruser: str, tty: str) -> Place:
@@ -138,7 +138,7 @@ def _networks(rhost: str) -> tuple[str, str]:
     """
     text = rhost.partition("%")[0]  # without the interface of a link-local address
     try:
-        address = _socket.inet_pton(_socket.AF_INET6 if ":" in text else _socket.AF_INET, text)
+        address = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
     except (OSError, ValueError):
         return rhost.lower(), "hosts known by name"
     if address.startswith(_MAPPED):
@@ -151,5 +151,5 @@ def _networks(rhost: str) -> tuple[str, str]:
 def _first_bits(address: bytes, bits: int) -> str:
     size = len(address)
     network = address[: bits // 8].ljust(size, b"\0")
-    text = _socket.inet_ntop(_socket.AF_INET if size == 4 else _socket.AF_INET6, network)
+    text = socket.inet_ntop(socket.AF_INET if size == 4 else socket.AF_INET6, network)
     return text if bits == 8 * size else f"{text}/{bits}"

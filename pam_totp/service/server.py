@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import _signal
-import _thread
 import os
 import resource
 import select
+import signal
 import socket
+import threading
 import time
 
 from .. import store
@@ -53,7 +53,7 @@ class Service:
         self._prompts = Prompts()
         self._stopping = False
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._lock = _thread.allocate_lock()  # of what follows
+        self._lock = threading.Lock()  # of what follows
         self._is_at_rest = False  # the main thread: until something happens
         self._acceptors = 0
         self._connections = 0
@@ -64,12 +64,12 @@ class Service:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then give the logins under way GRACE_SECONDS."""
-        _thread.stack_size(STACK_BYTES)
+        threading.stack_size(STACK_BYTES)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a few of them a login
-        _signal.set_wakeup_fd(self._wake)
-        for number in (_signal.SIGTERM, _signal.SIGINT):
-            _signal.signal(number, self._stop)
+        signal.set_wakeup_fd(self._wake)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
         self._listener.settimeout(None)
         if not self._add_acceptor():
             raise CannotListen("service", "cannot start a thread", "look at its limits")
@@ -111,7 +111,7 @@ class Service:
         with self._lock:
             self._acceptors += 1
         try:
-            _thread.start_new_thread(self._accept, ())
+            threading.Thread(target=self._accept, daemon=True).start()
         except RuntimeError:
             with self._lock:
                 self._acceptors -= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import resource
 import signal
@@ -39,7 +38,7 @@ def _this_process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    _thread.stack_size(0)
+    threading.stack_size(0)
 
 
 @pytest.fixture
@@ -128,7 +127,7 @@ def test_no_thread_at_all_is_told(listener: socket.socket, monkeypatch: pytest.M
     def none(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(server._thread, "start_new_thread", none)
+    monkeypatch.setattr(server.threading.Thread, "start", none)
     with pytest.raises(CannotListen, match="cannot start a thread"):
         server.Service(listener).run()
 
