@@ -9,7 +9,15 @@ from pam_totp.store.sqlite.pool import Pool
 from tests.support.place import Place
 from tests.support.rotating import enrol_people
 
-for _part in ("store_contract", "records", "group_rules", "transactions", "damage", "decoys"):
+for _part in (
+    "store_contract",
+    "records",
+    "group_rules",
+    "transactions",
+    "damage",
+    "decoys",
+    "questions",
+):
     pytest.register_assert_rewrite(f"tests.contract.{_part}")
 
 

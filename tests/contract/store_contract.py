@@ -17,6 +17,7 @@ from tests.contract.backend import Backend
 from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys
 from tests.contract.group_rules import KeepsGroupRules
+from tests.contract.questions import AnswersLogins
 from tests.contract.records import KeepsRecords
 from tests.contract.transactions import KeepsTransactions
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.filterwarnings("error")
-class StoreContract(KeepsRecords, KeepsGroupRules, KeepsTransactions, FindsDamage, KeepsDecoys):
+class StoreContract(
+    AnswersLogins, KeepsRecords, KeepsGroupRules, KeepsTransactions, FindsDamage, KeepsDecoys
+):
     @pytest.fixture
     def backend(self) -> Backend:
         raise NotImplementedError("a backend's tests give their own")

@@ -1,0 +1,235 @@
+"""The questions of a login: each is answered in one step, and durably."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pam_totp.core import otp, verifier
+from pam_totp.core.admission import REQUIRED, Account, GroupRule
+from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.verifier import Answer, Policy
+from pam_totp.store import Enrollment
+from tests.contract.backend import Backend
+from tests.contract.sample_records import (
+    NOW,
+    ODD_NAMES,
+    full_record,
+    phone,
+    tablet,
+    without_secrets,
+)
+
+if TYPE_CHECKING:
+    from pam_totp.core.verifier import Verdict
+    from pam_totp.store import Store
+
+ACCOUNT = Account(1000, is_local=True)
+ENROLLMENT = Enrollment(phone(), bytes(16), frozenset((bytes(32), b"\1" * 32)), ACCOUNT)
+RULE = GroupRule("staff", REQUIRED)
+
+
+def code() -> Answer:
+    authenticator = phone()
+    assert authenticator.secret is not None
+    step = otp.time_step(NOW, authenticator.period) + authenticator.drift
+    digits = otp.hotp(authenticator.secret, step, authenticator.algorithm, authenticator.digits)
+    return Answer(verifier.CODE, digits)
+
+
+def ready() -> UserRecord:
+    """A user whose phone shows code() now, and who has one recovery code, of digest 0."""
+    authenticator = phone()._replace(last_accepted_step=-1)
+    return UserRecord(
+        "alice",
+        recovery_salt=bytes(16),
+        recovery_digests=frozenset((bytes(32),)),
+        authenticators=(authenticator,),
+    )
+
+
+def judged(
+    store: Store,
+    answer: Answer,
+    name: str = "alice",
+    *,
+    is_decoy: bool = False,
+    account: Account | None = ACCOUNT,
+) -> Verdict | None:
+    return store.verify(name, answer, Policy(), is_decoy=is_decoy, account=account)
+
+
+class AnswersLogins:
+    @pytest.fixture(autouse=True)
+    def _time_stands_still(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(time, "time", lambda: NOW + 0.9)
+
+    # admission
+
+    def test_what_is_known_of_a_name_is_told_in_one_answer(self, backend: Backend) -> None:
+        backend.save(full_record())
+        with backend.open() as store:
+            store.save_group_rule(RULE)
+            known = store.admission("alice")
+            assert (without_secrets(full_record()), (RULE,), NOW) == (
+                known.record,
+                known.rules,
+                known.at,
+            )
+            assert store.load_decoy("alice") == known.decoy
+
+    def test_of_a_name_that_is_not_known_the_same_is_told(self, store: Store) -> None:
+        for name in (*ODD_NAMES, "", "not utf-8 \udcff"):
+            known = store.admission(name)
+            assert (None, ()) == (known.record, known.rules)
+            assert store.load_decoy(name) == known.decoy
+
+    def test_a_name_that_no_store_holds_is_not_taken_for_another(self, backend: Backend) -> None:
+        backend.save(ready()._replace(name="al?ce"))
+        with backend.open() as store:
+            assert store.admission("al\udcffce").record is None
+
+    # verify
+
+    def test_an_accepted_code_is_used_up_when_it_is_told(self, backend: Backend) -> None:
+        backend.save(ready())
+        with backend.open() as store:
+            verdict = judged(store, code())
+            assert verdict is not None
+            assert verifier.ACCEPTED == verdict.outcome
+            record = backend.load("alice")  # by somebody else
+            assert record is not None
+            (authenticator,) = record.authenticators
+            assert (NOW, 1000) == (authenticator.last_used_at, record.uid)
+            again = judged(store, code())
+        assert again is not None
+        assert verifier.REPLAYED == again.outcome
+
+    def test_of_many_at_once_one_is_accepted(self, backend: Backend) -> None:
+        backend.save(ready())
+        outcomes: list[str] = []
+
+        def log_in() -> None:
+            with backend.open() as store:
+                verdict = judged(store, code())
+            assert verdict is not None
+            outcomes.append(verdict.outcome)
+
+        threads = [threading.Thread(target=log_in) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert [verifier.ACCEPTED] + [verifier.REPLAYED] * 7 == sorted(outcomes)
+
+    def test_a_wrong_code_is_counted_when_it_is_told(self, backend: Backend) -> None:
+        backend.save(ready())
+        with backend.open() as store:
+            verdict = judged(store, Answer(verifier.CODE, "nobody"))
+        assert verdict is not None
+        assert verifier.REJECTED == verdict.outcome
+        record = backend.load("alice")
+        assert record is not None
+        assert (1, 1, None) == (record.failures, record.untold, record.uid)
+
+    def test_a_decoy_is_judged_and_counted_and_never_accepted(self, backend: Backend) -> None:
+        backend.save(ready())
+        with backend.open() as store:
+            for name in ("alice", "mallory"):
+                verdict = judged(store, code(), name, is_decoy=True)
+                assert verdict is not None
+                assert verifier.REJECTED == verdict.outcome
+                assert 1 == store.admission(name).decoy.failures
+        assert without_secrets(ready()) == backend.load("alice")
+
+    def test_a_user_who_is_gone_is_rejected(self, backend: Backend) -> None:
+        backend.save(UserRecord("bob"))
+        with backend.open() as store:
+            for name in ("bob", "trent"):
+                verdict = judged(store, code(), name)
+                assert verdict is not None
+                assert verifier.REJECTED == verdict.outcome
+            assert store.load("trent") is None
+
+    def test_a_recovery_code_without_its_digest_is_judged_only_where_it_is_not_looked_at(
+        self, backend: Backend
+    ) -> None:
+        backend.save(ready())
+        given = Answer(verifier.RECOVERY_CODE, "0" * 16)
+        hashed = given._replace(salt=bytes(16), digest=bytes(32))
+        with backend.open() as store:
+            assert judged(store, given) is None
+            assert without_secrets(ready()) == backend.load("alice")
+            verdict = judged(store, hashed)
+            assert verdict is not None
+            assert (verifier.RECOVERY_USED, 0) == (verdict.outcome, verdict.recovery_codes_left)
+        backend.save(ready()._replace(failures=100))
+        with backend.open() as store:
+            verdict = judged(store, given)
+        assert verdict is not None
+        assert verifier.LOCKED == verdict.outcome
+
+    # enroll_first
+
+    @pytest.mark.parametrize("before", [None, UserRecord("alice", MUST_ENROLL, created_at=5)])
+    def test_a_first_enrollment_is_kept_whole(
+        self, backend: Backend, before: UserRecord | None
+    ) -> None:
+        if before is not None:
+            backend.save(before)
+        with backend.open() as store:
+            assert store.enroll_first("alice", ENROLLMENT, before)
+        expected = UserRecord(
+            "alice",
+            ACTIVE,
+            recovery_salt=bytes(16),
+            recovery_digests=ENROLLMENT.digests,
+            authenticators=(phone(),),
+            created_at=NOW if before is None else 5,
+            updated_at=NOW,
+            uid=1000,
+            bound_at=NOW,
+        )
+        assert expected == backend.load_with_secrets("alice")
+
+    @pytest.mark.parametrize(
+        "meanwhile", [UserRecord("alice", SUSPENDED), UserRecord("alice", MUST_ENROLL, failures=1)]
+    )
+    def test_whoever_was_faster_is_not_overruled(
+        self, backend: Backend, meanwhile: UserRecord
+    ) -> None:
+        backend.save(meanwhile)
+        with backend.open() as store:
+            assert not store.enroll_first("alice", ENROLLMENT, None)
+            assert not store.enroll_first("alice", ENROLLMENT, UserRecord("alice", MUST_ENROLL))
+        assert meanwhile == backend.load_with_secrets("alice")
+
+    def test_of_two_first_enrollments_one_is_kept(self, backend: Backend) -> None:
+        other = ENROLLMENT._replace(authenticator=tablet())
+        with backend.open() as one, backend.open() as two:
+            kept = [
+                one.enroll_first("alice", ENROLLMENT, None),
+                two.enroll_first("alice", other, None),
+            ]
+        assert [True, False] == kept
+        record = backend.load_with_secrets("alice")
+        assert record is not None
+        assert (phone(),) == record.authenticators
+
+    # what is only noted
+
+    @pytest.mark.parametrize(("told", "left"), [(0, 3), (2, 1), (3, 0), (7, 0)])
+    def test_wrong_codes_that_were_told_are_told_no_more(
+        self, backend: Backend, told: int, left: int
+    ) -> None:
+        backend.save(ready()._replace(untold=3))
+        with backend.open() as store:
+            store.have_told("alice", told)
+            store.have_told("mallory", told)
+            assert store.load("mallory") is None
+        record = backend.load("alice")
+        assert record is not None
+        assert left == record.untold
