@@ -73,7 +73,7 @@ TALKING_WORKER = """
 import socket
 connection = socket.socket(fileno=3)
 connection.recv(65536)
-for word in (b"\\x10\\1Code: ", b"\\x11\\0\\0\\0\\1", b"\\x10\\4Wait", b"\\x12\\0"):
+for word in (b"\\x10\\1Code: ", b"\\x10\\4Wait", b"\\x12\\0"):
     connection.send(b"PT\\1" + word)
     if word[0] == 16:
         connection.recv(65536)
