@@ -7,8 +7,7 @@ and the recovery codes are in memory alone.
 
 from __future__ import annotations
 
-from ..core import clock_skew, verifier
-from ..core.users import UserRecord
+from ..core import clock_skew, enrollment, verifier
 from ..store import Enrollment
 from ..system import issuing
 from ..system.errors import Unavailable
@@ -19,13 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.users import Account, Authenticator
+    from ..core.users import Account, Authenticator, UserRecord
     from ..system.config import Config
     from .conversation import Conversation
     from .steps import Flow, Request
-
-LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
-ATTEMPTS = 3
 
 # What comes of it.
 ENROLLED = "enrolled"
@@ -88,7 +84,7 @@ class FirstLogin:
             yield from self._log(verifier.REJECTED, reason=OVERTAKEN)
             yield from self._conversation.tell(messages.OVERTAKEN, error=True)
             return OVERTAKEN
-        yield from self._log("enrolled", authenticator=LABEL)
+        yield from self._log("enrolled", authenticator=authenticator.label)
         yield from self._log("codes_issued", recovery_codes_left=str(len(codes)))
         yield from self._conversation.tell(messages.ENROLLED)
         return ENROLLED
@@ -98,10 +94,10 @@ class FirstLogin:
             Driver.issue_authenticator,
             self._user,
             self._settings.issuer,
-            label=LABEL,
-            algorithm=ALGORITHM,
-            digits=DIGITS,
-            period=PERIOD,
+            label=enrollment.LABEL,
+            algorithm=enrollment.ALGORITHM,
+            digits=enrollment.DIGITS,
+            period=enrollment.PERIOD,
         )
         assert issued.authenticator.secret is not None
         secret = issuing.to_type(issuing.base32(issued.authenticator.secret))
@@ -110,8 +106,7 @@ class FirstLogin:
 
     def _confirm(self, new: Authenticator) -> Flow[Authenticator | None]:
         """Ask for a code of the new authenticator; return it with that code used up, or None."""
-        record = UserRecord(self._user, authenticators=(new,))
-        for _ in range(ATTEMPTS):
+        for _ in range(enrollment.ATTEMPTS):
             reply = yield from self._conversation.ask(messages.CODE_OF_THE_APP)
             if reply.is_password:
                 said = messages.THAT_WAS_THE_PASSWORD
@@ -120,15 +115,15 @@ class FirstLogin:
                     return None
                 yield from self._log(verifier.MALFORMED, reason=messages.PASSWORD_TYPED_AGAIN)
                 continue
-            answer = verifier.classify(reply.text, frozenset((DIGITS,)))
-            verdict, changed = verifier.verify(record, answer, reply.at, self._settings.policy())
+            answer = verifier.classify(reply.text, frozenset((new.digits,)))
+            policy = self._settings.policy()
+            verdict, judged = enrollment.judge_first_code(new, answer, reply.at, policy)
             if verdict.outcome == verifier.ACCEPTED:
-                (confirmed,) = changed.authenticators
-                return confirmed._replace(last_used_at=None)  # that is for logins with it
+                return judged
             yield from self._log(verdict.outcome, reason="enrolment")
             text = messages.WRONG_CODE_OF_THE_APP
             if verdict.clock_offset:
-                words = clock_skew.in_words("your phone", verdict.clock_offset, PERIOD)
+                words = clock_skew.in_words("your phone", verdict.clock_offset, new.period)
                 text = words[0].upper() + words[1:]
             yield from self._conversation.tell(text, error=True)
         return None

@@ -7,7 +7,7 @@ from functools import wraps
 
 import click
 
-from pam_totp.core import otp, users
+from pam_totp.core import enrollment, otp, users
 from pam_totp.core.users import UserRecord
 
 from ... import output
@@ -28,26 +28,30 @@ def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 
 _AUTHENTICATOR_OPTIONS = (
     click.option(
-        "--label", default="phone", show_default=True, callback=_label, help="Name of the device."
+        "--label",
+        default=enrollment.LABEL,
+        show_default=True,
+        callback=_label,
+        help="Name of the device.",
     ),
     click.option(
         "--algorithm",
         type=click.Choice(otp.ALGORITHMS),
-        default="SHA1",
+        default=enrollment.ALGORITHM,
         show_default=True,
         help="Hash function.",
     ),
     click.option(
         "--digits",
         type=click.Choice([str(d) for d in otp.DIGITS]),
-        default="6",
+        default=str(enrollment.DIGITS),
         show_default=True,
         help="Digits of a code.",
     ),
     click.option(
         "--period",
         type=click.Choice([str(p) for p in PERIODS]),
-        default="30",
+        default=str(enrollment.PERIOD),
         show_default=True,
         help="Seconds a code is shown.",
     ),

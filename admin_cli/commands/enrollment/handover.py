@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from pam_totp.core import otp, verifier
+from pam_totp.core import enrollment, verifier
 from pam_totp.core.users import Authenticator
 from pam_totp.system import issuing
 
@@ -15,8 +15,6 @@ from ...errors import CommandFailed
 from ...session import Session, now
 from . import clocks, otpauth, qr
 
-CONFIRMATION_ATTEMPTS = 3
-
 
 def hand_over(
     session: Session, name: str, new: Authenticator, *, no_confirm: bool, as_json: bool
@@ -24,34 +22,26 @@ def hand_over(
     """Show the secret and, unless ``no_confirm``, keep asking until the app shows its codes.
 
     Returns the authenticator with that code used up. Raises CommandFailed after
-    CONFIRMATION_ATTEMPTS wrong ones: nothing has been written by then.
+    enrollment.ATTEMPTS wrong ones: nothing has been written by then.
     """
     if as_json and no_confirm:
         return new
     _show_secret(session, name, new, err=as_json)
     if no_confirm:
         return new
-    for _ in range(CONFIRMATION_ATTEMPTS):
+    for _ in range(enrollment.ATTEMPTS):
         answer = output.ask("Code that the app shows", "where nobody can answer: --no-confirm")
         given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
-        step = _confirming_step(new, given.code, at, session.config.window)
-        if step is not None:
-            return new.confirmed(step)
+        verdict, judged = enrollment.judge_first_code(new, given, at, session.config.policy())
+        if verdict.outcome == verifier.ACCEPTED:
+            return judged
         offset = clocks.nearest_offset(new, given.code, at)
         if offset is None:
             output.message("that is not the code that the app should show")
         else:
             output.message(f"that is not the code of now: {clocks.explain(new, offset)}")
     raise CommandFailed("no right code was given; nothing was changed", "try again")
-
-
-def _confirming_step(new: Authenticator, code: str, at: int, window: int) -> int | None:
-    assert new.secret is not None
-    step = otp.time_step(at, new.period)
-    steps = range(step - window, step + window + 1)
-    found = otp.matching_steps(code, new.secret, steps, new.algorithm, new.digits)
-    return found[-1] if found else None
 
 
 def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pam_totp.core import enrollment
 from pam_totp.core.users import Authenticator
 from pam_totp.system import issuing
 
@@ -30,9 +31,9 @@ def new_authenticator(wanted: Wanted) -> Authenticator:
     unusual = [
         text
         for text, is_unusual in (
-            (wanted.algorithm, wanted.algorithm != "SHA1"),
-            (f"{wanted.digits} digits", wanted.digits != 6),
-            (f"{wanted.period} s", wanted.period != 30),
+            (wanted.algorithm, wanted.algorithm != enrollment.ALGORITHM),
+            (f"{wanted.digits} digits", wanted.digits != enrollment.DIGITS),
+            (f"{wanted.period} s", wanted.period != enrollment.PERIOD),
         )
         if is_unusual
     ]

@@ -1,0 +1,27 @@
+"""The rules of an enrollment, at a login and by totpctl: what is issued, and its first code."""
+
+from __future__ import annotations
+
+from . import verifier
+from .users import UserRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .users import Authenticator
+    from .verifier import Answer, Policy, Verdict
+
+LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
+ATTEMPTS = 3  # to enter a code of the new authenticator
+
+
+def judge_first_code(
+    new: Authenticator, answer: Answer, now: int, policy: Policy
+) -> tuple[Verdict, Authenticator]:
+    """Return the verdict on a code of ``new`` at unix time ``now``, and what to keep once accepted.
+
+    The code is used up by that, but it is no login.
+    """
+    record = UserRecord("", authenticators=(new,))
+    verdict, changed = verifier.verify(record, answer, now, policy)
+    (judged,) = changed.authenticators
+    return verdict, new.confirmed(judged.last_accepted_step)
