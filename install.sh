@@ -76,7 +76,7 @@ install_all() {
         "      2. let sshd and sudo ask for codes:  totpctl enable sshd sudo" \
         "      3. log in from a second terminal, with a new connection" \
         "      4. keep it:                          totpctl confirm" \
-        "         without that, everything is put back by itself after ten minutes"
+        "         without that, everything is undone automatically after ten minutes"
 }
 
 # Have PREVIOUS, if there is anything to go back to. After a run that was killed what is in place

@@ -16,10 +16,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from pam_totp import __version__
-from pam_totp.system import config
 
 from . import output
 from .errors import USAGE
+
+# config.DEFAULT_PATH, which would load what a login needs; a test compares them.
+DEFAULT_CONFIG = "/etc/security/pam_totp.conf"
 
 
 class ListedCommand(NamedTuple):
@@ -34,10 +36,10 @@ COMMANDS = {
         "enrollment.enroll.enroll", "Give USER an authenticator app, and recovery codes."
     ),
     "reset": ListedCommand(
-        "enrollment.enroll.reset", "Give USER a new secret and codes; everything old is void."
+        "enrollment.enroll.reset", "Give USER a new secret and codes; all old ones are void."
     ),
     "remove": ListedCommand(
-        "enrollment.enroll.remove", "Remove USER's enrolment, or one authenticator of it."
+        "enrollment.enroll.remove", "Remove USER's enrollment, or one authenticator of it."
     ),
     "recovery-codes": ListedCommand(
         "enrollment.enroll.recovery_codes",
@@ -54,31 +56,35 @@ COMMANDS = {
         "state.unlock", "Forget USER's wrong codes, so that codes count again."
     ),
     "suspend": ListedCommand(
-        "state.suspend", "Deny USER every login that needs a code, until resume."
+        "state.suspend", "Deny USER every login that needs a code, until resumed."
     ),
-    "resume": ListedCommand("state.resume", "Let USER log in again after suspend."),
+    "resume": ListedCommand("state.resume", "Let a suspended USER log in again."),
     "rebind": ListedCommand(
-        "state.rebind", "Accept the accounts of USERs as those that were enrolled."
+        "state.rebind", "Tie the enrollments of USERs to their accounts of today."
     ),
     "require": ListedCommand(
         "rollout.require", "Make USERs, or the members of a group, use a code."
     ),
-    "exempt": ListedCommand("rollout.exempt", "Ask USERs, or the members of a group, for no code."),
+    "exempt": ListedCommand(
+        "rollout.exempt", "Let USERs, or the members of a group, in without a code."
+    ),
     "enable": ListedCommand(
-        "enabling.enable", "Let each SERVICE ask for a code after the password."
+        "enabling.enable", "Make each SERVICE ask for a code after the password."
     ),
-    "disable": ListedCommand("enabling.disable", "Let each SERVICE ask for no code any more."),
+    "disable": ListedCommand("enabling.disable", "Stop each SERVICE from asking for a code."),
     "confirm": ListedCommand("confirming.confirm", "Keep what enable changed."),
-    "revert": ListedCommand("confirming.revert", "Put back at once what waits for a confirmation."),
+    "revert": ListedCommand("confirming.revert", "Undo at once what is not confirmed yet."),
     "status": ListedCommand(
-        "status.status", "Show which services ask for a code, and how people stand."
+        "status.status", "Show which services ask for a code, and the state of their users."
     ),
-    "doctor": ListedCommand("doctor.doctor", "Look for what breaks or bypasses two-factor logins."),
+    "doctor": ListedCommand("doctor.doctor", "Find what breaks or bypasses two-factor logins."),
     "init": ListedCommand("setup.init", "Create the sealing key and the store."),
     "rotate-key": ListedCommand(
-        "rotation.rotate_key", "Replace the sealing key, and seal every secret anew."
+        "rotation.rotate_key", "Replace the sealing key, and reseal every secret."
     ),
-    "selftest": ListedCommand("setup.selftest", "Log in through libpam, with a store of its own."),
+    "selftest": ListedCommand(
+        "setup.selftest", "Try logins through libpam, with a temporary store."
+    ),
 }
 
 
@@ -135,7 +141,7 @@ class Verbs(click.Group):
 @click.option(
     "--config",
     "config_path",
-    default=config.DEFAULT_PATH,
+    default=DEFAULT_CONFIG,
     show_default=True,
     type=click.Path(),
     help="Configuration file.",

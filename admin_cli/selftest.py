@@ -32,8 +32,7 @@ PAM_FOLDER = Path("/etc/pam.d")
 PLACES = Path("/run/pam_totp")  # where the worker's service sees and may write them too
 SERVICE_PREFIX = "pam_totp-selftest."
 HOOK = Path(pam_totp.__file__).resolve().parents[1] / "hook.py"
-NATIVE_WAY, IN_PROCESS_WAY = "pam_totp", "pam_python"  # --host
-HOSTS = (NATIVE_WAY, IN_PROCESS_WAY)
+MODULES = (NATIVE_MODULE, PAM_PYTHON_MODULE)
 MODULE_FOLDERS = ("usr/lib/*/security", "usr/lib64/security", "usr/lib/security")
 TIMEOUT = 60  # seconds
 PAM_SUCCESS, PAM_AUTH_ERR = 0, 7
@@ -47,17 +46,18 @@ class Attempt(NamedTuple):
     detail: str
 
 
-def default_host() -> str:
-    """Return the native host where its module is installed."""
+def default_module() -> str:
+    """Return pam_totp.so if it is installed, else pam_python.so."""
     found = any(any(Path("/").glob(f"{folder}/{NATIVE_MODULE}")) for folder in MODULE_FOLDERS)
-    return NATIVE_WAY if found else IN_PROCESS_WAY
+    return NATIVE_MODULE if found else PAM_PYTHON_MODULE
 
 
-def run(host: str) -> list[Attempt]:
+def run(module: str) -> list[Attempt]:
     """Return what was tried, in order. Raises CommandFailed where it cannot be tried."""
     user = pwd.getpwuid(0).pw_name
     service = PAM_FOLDER / f"{SERVICE_PREFIX}{os.getpid()}"
-    application = {NATIVE_WAY: _python_pam, IN_PROCESS_WAY: _pamtester}[host](service.name, user)
+    open_application = _python_pam if module == NATIVE_MODULE else _pamtester
+    application = open_application(service.name, user)
     _remove_leftovers()
     _make_places()
     with (
@@ -68,7 +68,7 @@ def run(host: str) -> list[Attempt]:
         config_path = _make_place(Path(folder), user, secret, code)
         try:
             service.write_text(
-                f"auth required {_module(host)} config={config_path}\n"
+                f"auth required {_module_with_hook(module)} config={config_path}\n"
                 "account required pam_permit.so\n"
             )
             return _try_all(application, secret, code)
@@ -83,11 +83,11 @@ def _make_places() -> None:
         PLACES.chmod(0o755)
 
 
-def _module(host: str) -> str:
-    if host == NATIVE_WAY:
-        return NATIVE_MODULE
+def _module_with_hook(module: str) -> str:
+    if module == NATIVE_MODULE:
+        return module
     hook = HOOK if HOOK.exists() else HOOK.parent / "pam_totp" / "hook.py"
-    return f"{PAM_PYTHON_MODULE} {hook}"
+    return f"{module} {hook}"
 
 
 def _python_pam(service: str, user: str) -> Application:
@@ -135,7 +135,7 @@ def _pamtester(service: str, user: str) -> Application:
         try:
             tried = programs.run(command, typed=f"{answer}\n", timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
-            return None, "pamtester did not come back"
+            return None, "pamtester did not finish"
         output = " ".join((tried.stdout + tried.stderr).split())
         if tried.returncode == 0:
             return PAM_SUCCESS, output
@@ -155,7 +155,7 @@ def _try_all(application: Application, secret: bytes, recovery_code: str) -> lis
     right = otp.hotp(secret, otp.time_step(int(time.time()), 30))
     wrong = f"{(int(right) + 1) % 10**6:06d}"
     return [
-        _try("a right code is accepted", application, right, PAM_SUCCESS),
+        _try("a correct code is accepted", application, right, PAM_SUCCESS),
         _try("the same code again is refused", application, right, PAM_AUTH_ERR),
         _try("a wrong code is refused", application, wrong, PAM_AUTH_ERR),
         _try("a recovery code is accepted", application, recovery_code, PAM_SUCCESS),

@@ -1,4 +1,4 @@
-"""confirm, revert: how what enable changed is kept, or put back."""
+"""confirm, revert: keep what enable changed, or undo it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PATIENCE = 30.0  # seconds that a revert waits for another totpctl
 def confirm(session: Session, yes: bool) -> None:
     """Keep what enable changed.
 
-    Asks first if nobody has used a code since then.
+    Asks first if nobody has logged in with a code since then.
     """
-    need_root("change how people log in")
+    need_root("change login configuration")
     waiting = trial_record.pending()
     if waiting is None:
         _finish_what_was_cut_off(session)
@@ -38,13 +38,11 @@ def confirm(session: Session, yes: bool) -> None:
     if not _somebody_used_a_code(session, waiting):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
         output.warning(f"nobody has logged in with a code since {began}")
-        output.confirm("Keep it all the same?", yes=yes)
+        output.confirm("Keep the change anyway?", yes=yes)
     with trial.changing(wait=1):
         now = trial_record.pending()
         if now is None or now.id != waiting.id:
-            raise CommandFailed(
-                "the time is over: everything was undone meanwhile", "see: totpctl status"
-            )
+            raise CommandFailed("too late: everything has been undone", "see: totpctl status")
         _refuse_what_is_being_undone(now)
         missing = [
             file.path
@@ -68,13 +66,13 @@ def _finish_what_was_cut_off(session: Session) -> None:
             finished = switch.finish_confirmation(session)
     if finished is None:
         raise CommandFailed(
-            "nothing waits for a confirmation", "perhaps its time is over; see: totpctl status"
+            "nothing is waiting to be confirmed", "the time may be over; see: totpctl status"
         )
     _tell_confirmed(finished)
 
 
 def _tell_confirmed(confirmed: Trial) -> None:
-    output.message(f"confirmed: {switch.words(confirmed.services)} will go on asking for a code")
+    output.message(f"confirmed: {switch.words(confirmed.services)} will keep asking for a code")
     _tell_whether_doctor_looks()
 
 
@@ -82,17 +80,16 @@ def _tell_whether_doctor_looks() -> None:
     """Say who will notice when what logins ask for is undone, by an update say."""
     if not programs.systemd_runs():
         output.message(
-            'an update can take the code away: let cron run "totpctl doctor --quiet" every day'
+            'an update can remove the code: let cron run "totpctl doctor --quiet" every day'
         )
     elif doctor_timer.is_off():
         output.warning(
-            "nobody looks every day whether an update takes the code away; "
-            f"{doctor_timer.how_to_start()}"
+            f"no daily check notices if an update removes the code; {doctor_timer.how_to_start()}"
         )
     else:
         output.message(
-            "doctor looks every day, and after package upgrades, whether the code is still asked"
-            " for: journalctl -u pam_totp-doctor"
+            "doctor checks every day, and after package upgrades, that the code is still asked for:"
+            " journalctl -u pam_totp-doctor"
         )
 
 
@@ -118,24 +115,24 @@ def _refuse_what_is_being_undone(waiting: Trial) -> None:
 
 
 @click.command(cls=ChangesLogins)
-@click.option("--if-due", is_flag=True, help="Only if the time for the confirmation is over.")
+@click.option("--if-due", is_flag=True, help="Undo only if the time to confirm is over.")
 @pass_session
 def revert(session: Session, if_due: bool) -> None:
-    """Put back at once what waits for a confirmation.
+    """Undo at once what is not confirmed yet.
 
-    Also run by the timer, at boot, and by cron.
+    The timer, cron and the boot unit run this, too.
     """
-    need_root("change how people log in")
+    need_root("change login configuration")
     with ExitStack() as held:
         try:
             held.enter_context(trial.changing(wait=PATIENCE))
         except (trial.Busy, OSError) as error:
-            # Whoever hangs there, or a full /run, must not keep what is due from being put back.
+            # A totpctl that hangs, or a full /run, must not prevent an undo that is due.
             if not _is_due():
                 if if_due:
                     return
                 raise
-            output.warning(f"goes on without the lock: {error}")
+            output.warning(f"continuing without the lock: {error}")
             _revert(session, if_due=True)
             return
         try:
@@ -166,10 +163,12 @@ def _revert(session: Session, *, if_due: bool) -> None:
     if waiting is None:
         arming.disarm()
         if not if_due:
-            output.message("nothing waits for a confirmation; nothing was changed")
+            output.message("nothing is waiting to be confirmed; nothing was changed")
             for name, path in planning.not_noted():
-                output.warning(f"{path} has lines of totpctl enable, and {name} is not noted as on")
-                output.message(f"If nobody confirmed them, run: totpctl disable {name}")
+                output.warning(
+                    f"{path} has lines of totpctl enable, but {name} is not recorded as on"
+                )
+                output.message(f"if nobody confirmed them, run: totpctl disable {name}")
         return
     if not if_due or trial_record.undo_has_begun(waiting):
         switch.put_back(session, waiting)

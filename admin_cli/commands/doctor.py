@@ -12,14 +12,14 @@ from .arguments import json_option
 
 @click.command()
 @json_option
-@click.option("--quiet", is_flag=True, help="Print only what is wrong; nothing when all is well.")
-@click.option("--log", "to_log", is_flag=True, help="Log what is wrong as well.")
+@click.option("--quiet", is_flag=True, help="Print only what is wrong, and nothing if all is well.")
+@click.option("--log", "to_log", is_flag=True, help="Also write what is wrong to the log.")
 @pass_session
 def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
-    """Look for what breaks or bypasses two-factor logins.
+    """Find what breaks or bypasses two-factor logins.
 
-    Each finding is a problem, why it matters, and what fixes it. Changes nothing. Exits with 6
-    if anything is wrong; notes alone are no reason to.
+    Each finding says what is wrong, why it matters, and how to fix it. Changes nothing. Exits with
+    6 if anything is wrong, but not for notes.
     """
     need_root("read everything that doctor checks")
     from .. import doctor  # so late: their imports take time that no other command has to spend

@@ -21,9 +21,9 @@ KEYS = tuple(pam_blocks.KEYS)  # the first where nothing is said
 UNITS = {"s": 1, "m": 60, "h": 3600}
 MIN_SECONDS, MAX_SECONDS = 10, trial_record.MAX_SECONDS
 _WHAT_KEYS_DO = {
-    "code": "with a key sshd asks for the code and no password, without one for both",
-    "password+code": "sshd lets in nobody without a key, and then asks for password and code",
-    "skip": "key logins are NOT two-factor: who has a key comes in without a code",
+    "code": "sshd asks key logins for a code but no password, and all others for both",
+    "password+code": "sshd requires a key, and then asks for password and code",
+    "skip": "key logins are NOT two-factor: a key alone is enough, and no code is asked for",
 }
 
 
@@ -33,7 +33,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
         seconds = int(number) * UNITS[unit]
         if MIN_SECONDS <= seconds <= MAX_SECONDS:
             return seconds
-    raise click.BadParameter("a number with s, m or h: 10s to 24h")
+    raise click.BadParameter("give a number with s, m or h, from 10s to 24h")
 
 
 services_argument = click.argument(
@@ -46,7 +46,7 @@ services_argument = click.argument(
 @click.option(
     "--keys",
     type=click.Choice(KEYS),
-    help="What sshd asks of who comes with a key; without it: as it is, else code.",
+    help="What sshd requires for key logins (default: keep the current mode, else code).",
 )
 @click.option(
     "--confirm-within",
@@ -56,8 +56,10 @@ services_argument = click.argument(
     callback=_seconds,
     help="Time to confirm: a number with s, m or h.",
 )
-@click.option("--no-confirm", is_flag=True, help="Keep it without a confirmation.")
-@click.option("--force", is_flag=True, help="Even if no administrator is left who gets in.")
+@click.option("--no-confirm", is_flag=True, help="Make it permanent at once, without a trial.")
+@click.option(
+    "--force", is_flag=True, help="Enable it even if no administrator could still become root."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @pass_session
 @click.pass_context
@@ -71,16 +73,16 @@ def enable(
     force: bool,
     dry_run: bool,
 ) -> None:
-    """Let each SERVICE ask for a code after the password.
+    """Make each SERVICE ask for a code after the password.
 
-    Everything is put back by itself unless totpctl confirm follows in time: log in from a second
-    terminal first.
+    Everything is undone automatically unless you run totpctl confirm in time. Log in from a second
+    terminal before you confirm.
     """
     if no_confirm and _given(context, "confirm_within"):
-        raise click.UsageError("--no-confirm and --confirm-within exclude each other")
+        raise click.UsageError("--no-confirm and --confirm-within cannot be used together")
     if keys is not None and planning.SSHD not in service:
-        raise click.UsageError("--keys is about sshd, which is not among the services")
-    need_root("change how people log in")
+        raise click.UsageError("--keys applies only to sshd, which is not among the services")
+    need_root("change login configuration")
     services = planning.with_companions(service)
     if planning.SSHD in services:
         keys = keys or planning.keys_so_far() or KEYS[0]
@@ -102,7 +104,7 @@ def enable(
                     output.result(line)
         elif waiting is not None:
             raise CommandFailed(
-                f"{switch.words(waiting.services)}: enabled, and not confirmed yet",
+                f"{switch.words(waiting.services)}: enabled but not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
         for sentence in reached.check(changes, services):
@@ -123,11 +125,11 @@ def enable(
 @click.argument("service", nargs=-1, required=True, shell_complete=candidates.services_on)
 @pass_session
 def disable(session: Session, service: tuple[str, ...]) -> None:
-    """Let each SERVICE ask for no code any more.
+    """Stop each SERVICE from asking for a code.
 
-    Takes out what enable wrote, also after other edits, and leaves every other line.
+    Removes what enable wrote, even if the file was edited since, and leaves every other line.
     """
-    need_root("change how people log in")
+    need_root("change login configuration")
     services = planning.with_companions(service)
     with trial.changing():
         changes = planning.off(services)
@@ -135,14 +137,14 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
     still = planning.still_asked_by(services)
     for name in services:
         if name not in still:
-            said = "asks for no code any more" if name in changed else "is off"
+            said = "no longer asks for a code" if name in changed else "is off"
             output.message(f"{name} {said}")
     for sentence in reached.after_disable(changes, services):
         output.message(sentence)
     if still:
         raise CommandFailed(
             "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),
-            "take that line out with an editor; or, if enable wrote it, name the file: "
+            "remove that line with an editor; or, if enable wrote it, name the file: "
             "totpctl disable FILE",
         )
 
@@ -153,7 +155,7 @@ def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -
 
 
 def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:
-    output.message(f"{switch.words(services)}: on already, nothing to change")
+    output.message(f"{switch.words(services)}: already on, nothing to change")
     if keys == "skip":
         output.message(_WHAT_KEYS_DO[keys])
     if waiting is not None:
@@ -161,7 +163,7 @@ def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial 
 
 
 def _tell_switched_on(new: Trial, warnings: list[str], *, waits: bool) -> None:
-    output.message(f"{switch.words(new.services)}: a code is asked for from now on")
+    output.message(f"{switch.words(new.services)}: asks for a code from now on")
     if new.keys is not None:
         output.message(_WHAT_KEYS_DO[new.keys])
     for text in warnings:
@@ -177,7 +179,7 @@ def _tell_time_left(waiting: Trial) -> None:
     output.message(
         "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
     )
-    output.message(f"Without that everything is put back in {span}, at {clock}.")
+    output.message(f"Otherwise everything is undone in {span}, at {clock}.")
 
 
 def _given(context: click.Context, name: str) -> bool:

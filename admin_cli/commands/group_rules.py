@@ -50,7 +50,7 @@ def how_to_end(group: str, rules: Iterable[GroupRule]) -> str:
     """Say how the members of ``group`` are no longer exempt."""
     if any(rule.name == group and rule.rule == admission.EXEMPT for rule in rules):
         return f"run: totpctl exempt --group {group} --remove"
-    return f"take {group} out of exempt_groups in pam_totp.conf"
+    return f"remove {group} from exempt_groups in pam_totp.conf"
 
 
 def _name(group: str, known: Iterable[str]) -> str:

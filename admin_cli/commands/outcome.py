@@ -120,7 +120,7 @@ def _what_waits() -> Iterator[str]:
         services = ", ".join(confirmed.services)
         yield f"now: {services}: confirmed; to finish that, run: totpctl confirm"
     elif waiting is None:
-        yield "now: nothing waits for a confirmation"
+        yield "now: nothing is waiting to be confirmed"
     elif not trial_record.undo_has_begun(waiting):
         left = math.ceil(waiting.seconds_left())
         services = ", ".join(waiting.services)

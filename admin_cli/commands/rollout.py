@@ -26,7 +26,7 @@ group_option = click.option(
     multiple=True,
     metavar="GROUP",
     shell_complete=candidates.groups,
-    help="For the members of this Unix group; may be given more than once.",
+    help="Apply to the members of this Unix group; can be repeated.",
 )
 
 
@@ -45,13 +45,13 @@ def _until(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.command()
 @users_argument
 @group_option
-@click.option("--remove", is_flag=True, help="Take it back.")
+@click.option("--remove", is_flag=True, help="Remove the rule.")
 @pass_session
 def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], remove: bool) -> None:
     """Make USERs, or the members of a group, use a code.
 
-    Who is not enrolled must enroll at the next login, and is denied where that cannot be. Ends an
-    exemption of their own. A group that is required beats one that is exempt.
+    Users without an authenticator must enroll at their next login; where that is not possible they
+    are denied. This ends a personal exemption. A required group overrides an exempt one.
     """
     _refuse_nobody(user, groups)
     reason = "removed" if remove else ""
@@ -69,20 +69,20 @@ def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], re
     "--until",
     callback=_until,
     metavar="YYYY-MM-DD",
-    help="The last day of it, in UTC. Without it, it has no end.",
+    help="Last day of the exemption, in UTC (default: no end).",
 )
-@click.option("--remove", is_flag=True, help="Take it back.")
+@click.option("--remove", is_flag=True, help="Remove the rule.")
 @pass_session
 def exempt(
     session: Session, user: tuple[str, ...], groups: tuple[str, ...], until: int, remove: bool
 ) -> None:
-    """Ask USERs, or the members of a group, for no code.
+    """Let USERs, or the members of a group, in without a code.
 
-    They log in with the first factor alone, enrolled or not.
+    They log in with the password or key alone, enrolled or not.
     """
     _refuse_nobody(user, groups)
     if until and remove:
-        raise click.UsageError("--until and --remove exclude each other")
+        raise click.UsageError("--until and --remove cannot be used together")
     reason = "removed" if remove else policy.last_day(until).strip()
 
     def exempted(record: UserRecord | None, name: str) -> UserRecord:
@@ -146,7 +146,7 @@ def _no_longer_exempt(record: UserRecord | None, _name: str) -> UserRecord | Non
 def _not_suspended(record: UserRecord) -> UserRecord:
     if record.status == SUSPENDED:
         raise CommandFailed(
-            f"{record.name} is suspended, which this would lift",
+            f"{record.name} is suspended, and this would lift that",
             f"run first: totpctl resume {record.name}",
         )
     return record
@@ -165,12 +165,12 @@ def _say_what_holds(
     was, holds = admitted(before), admitted(after)
     output.message(policy.in_words(name, holds))
     if was is not None and holds is not None and (was.kind, was.until) == (holds.kind, holds.until):
-        output.warning(f"this changes nothing: before, too, {policy.in_words(name, was)}")
+        output.warning(f"this changes nothing: as before, {policy.in_words(name, was)}")
     if after is None:
         return
     had_to_enroll = before is not None and before.status == MUST_ENROLL
     if had_to_enroll and after.status == EXEMPT:
-        output.warning(f"{name} had to enroll; when the exemption ends, that holds no more")
+        output.warning(f"{name} no longer has to enroll once the exemption ends")
     if after.status in (ACTIVE, MUST_ENROLL):
         enrolled = after.activated()._replace(authenticators=(Authenticator("", "", None),))
         later = admitted(enrolled)

@@ -1,8 +1,8 @@
 """rotate-key: another sealing key for the same store, while people log in.
 
 At every moment the key file opens all that the store holds: first it gets the new key beside the
-old one, then the store is sealed anew, then the old one goes. Each step is on the disk before the
-next one begins, so a run that was broken off anywhere is finished by the next one.
+old one, then the store is resealed, then the old one is removed. Each step is on the disk before
+the next one begins, so the next run finishes one that was interrupted anywhere.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from ..session import Session, pass_session
 from .arguments import yes_option
 
 _QUESTION = (
-    "Seal every secret anew with a new key? Backups of the store made until now open with the old "
-    "key alone, which is then no longer on this machine"
+    "Existing backups of the store can be opened only with the old key, which will no longer be on "
+    "this machine. Reseal every secret with a new key?"
 )
 
-_NAMES_FILES = re.compile(r"pam_totp.*\b(store|sealing_key|config)=")  # in a line of ours
+_NAMES_FILES = re.compile(r"pam_totp.*\b(store|sealing_key|config)=")  # in our line
 
 
 @click.command("rotate-key")
 @yes_option
 @pass_session
 def rotate_key(session: Session, yes: bool) -> None:
-    """Replace the sealing key, and seal every secret anew.
+    """Replace the sealing key, and reseal every secret.
 
-    Nobody is denied meanwhile, and nobody has to enroll again. One that was broken off is finished
-    by the next one. Back up key and store before, and again afterwards.
+    Nobody is denied meanwhile, and nobody has to enroll again. An interrupted rotation is finished
+    by the next run. Back up key and store before, and again afterwards.
     """
     path = session.config.sealing_key
     _refuse_other_users(session.config, session.config_path)
@@ -56,7 +56,7 @@ def rotate_key(session: Session, yes: bool) -> None:
             session.log("key_rotated", "", key_id=new.key_id.hex())
             output.message(
                 f"{count} secrets are sealed with the new key {new.key_id.hex()}; the old key "
-                f"{before.key_id.hex()} opens nothing but backups made until now"
+                f"{before.key_id.hex()} now opens only earlier backups"
             )
     output.message(f"back up {path} and the store again")
 
@@ -73,8 +73,8 @@ def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
         files.replace(path, new.key_file())
     except (PamTotpError, OSError):
         output.message(
-            f"{path} holds the old and the new key now, and logins go on; to finish, see to the "
-            "following and run again: totpctl rotate-key"
+            f"{path} now holds both the old and the new key, and logins keep working; to finish, "
+            "fix the following error and run again: totpctl rotate-key"
         )
         raise
     return new, count
@@ -86,8 +86,8 @@ def _refuse_damage(session: Session) -> None:
     if problems:
         raise CommandFailed(
             "; ".join(problems),
-            "nothing was changed; for each user it names run: totpctl reset USER, or totpctl "
-            "remove USER; a damaged store is to be restored from a backup",
+            "nothing was changed; for each user named, run: totpctl reset USER, or totpctl remove "
+            "USER; restore a damaged store from a backup",
         )
 
 
@@ -114,8 +114,8 @@ def _refuse_other_users(settings: Config, config_path: str) -> None:
                     f"{path_of(service.name)}: {line.file}, line {line.number} has the store "
                     f"{_store_path(other)} with the key {other.sealing_key}, and {config_path} has "
                     f"{_store_path(settings)} with {settings.sealing_key}",
-                    "nothing was changed; give a store and a key to each other alone, and name "
-                    "them in the same way everywhere",
+                    "nothing was changed; use each key with one store only, and name both the same "
+                    "way everywhere",
                 )
 
 

@@ -25,8 +25,8 @@ from .arguments import json_option
 def init(session: Session) -> None:
     """Create the sealing key and the store.
 
-    Only where they are missing, and never over others. Then checks both, and makes the spare files
-    that disable and revert need on a full disk, where they are missing.
+    Creates only what is missing, and never overwrites. Then checks both, and creates any missing
+    spare files, which disable and revert need on a full disk.
     """
     key_path = session.config.sealing_key
     _, store_path = split_store_url(session.config.store)
@@ -49,29 +49,29 @@ def init(session: Session) -> None:
         hint = store_room.hint(shortage, store_path)
         output.warning(f"{problem}; until then, a full disk denies logins; {hint}")
     else:
-        output.message("key and store are in order")
+        output.message("key and store are OK")
     if session.config_path == config.DEFAULT_PATH:
         keep_missing_spares()
 
 
 @click.command()
 @click.option(
-    "--host",
-    type=click.Choice(selftest_chain.HOSTS),
-    default=selftest_chain.default_host,
-    help="Which PAM module to try; without it, pam_totp where it is installed.",
+    "--module",
+    type=click.Choice(selftest_chain.MODULES),
+    default=selftest_chain.default_module,
+    help="PAM module to try (default: pam_totp.so if it is installed).",
 )
 @json_option
 @pass_session
-def selftest(_session: Session, host: str, as_json: bool) -> None:
-    """Log in through libpam, with a store of its own.
+def selftest(_session: Session, module: str, as_json: bool) -> None:
+    """Try logins through libpam, with a temporary store.
 
-    Touches no user: it makes a PAM service and a store, logs in with a right code, the same
-    code again, a wrong one and a recovery code, and removes both.
+    Touches no user: creates a PAM service and a store, tries a correct code, the same code again, a
+    wrong code and a recovery code, and removes both.
     """
-    need_root("make a PAM service")
+    need_root("create a PAM service")
     try:
-        checks = selftest_chain.run(host)
+        checks = selftest_chain.run(module)
     except KeyboardInterrupt:
         raise CommandFailed("interrupted; nothing was left behind") from None
     if as_json:
@@ -87,7 +87,7 @@ def selftest(_session: Session, host: str, as_json: bool) -> None:
             "the reason is in: journalctl -n 50 -g pam_totp",
         )
     if not as_json:
-        output.message("selftest passed: codes are checked through libpam as they should be")
+        output.message("selftest passed: codes are checked correctly through libpam")
 
 
 def _refuse_an_unmounted_disk(store_path: str) -> None:
@@ -117,7 +117,7 @@ def _create_key(path: str, store_path: str) -> bool:
             return False
         if os.path.lexists(store_path):
             raise CommandFailed(
-                f"{store_path} is there, but its sealing key {path} is not",
+                f"{store_path} exists, but its sealing key {path} does not",
                 f"restore {path} from a backup; if it is lost, move the store away",
             )
         atomic_files.write_new(unfinished, sealing.generate_key_file())

@@ -22,7 +22,7 @@ from .arguments import user_argument, yes_option
 def unlock(session: Session, user: str) -> None:
     """Forget USER's wrong codes, so that codes count again.
 
-    Fixes last accepted codes that lie in the future, too: what a clock set back leaves behind.
+    Also fixes last accepted codes that lie in the future, as after a clock was set back.
     """
     fixed: list[str] = []
 
@@ -39,14 +39,14 @@ def unlock(session: Session, user: str) -> None:
 
     name = _change(session, user, change)
     session.log("unlocked", name)
-    output.message(f"{name}: " + ("; ".join(fixed) or "there was nothing to unlock"))
+    output.message(f"{name}: " + ("; ".join(fixed) or "nothing to unlock"))
 
 
 @click.command()
 @user_argument
 @pass_session
 def suspend(session: Session, user: str) -> None:
-    """Deny USER every login that needs a code, until resume."""
+    """Deny USER every login that needs a code, until resumed."""
     name = _change(session, user, UserRecord.suspended)
     session.log("suspended", name)
     output.message(f"{name} is suspended")
@@ -56,15 +56,15 @@ def suspend(session: Session, user: str) -> None:
 @click.argument("user", shell_complete=candidates.suspended)
 @pass_session
 def resume(session: Session, user: str) -> None:
-    """Let USER log in again after suspend.
+    """Let a suspended USER log in again.
 
-    Who had no authenticator must enroll: a suspension may have taken the place of that duty.
+    A user without an authenticator must enroll again.
     """
     resumed: list[str] = []
 
     def change(record: UserRecord) -> UserRecord:
         if record.status != users.SUSPENDED:
-            raise CommandFailed(f"{record.name} is not suspended but {record.status}")
+            raise CommandFailed(f"{record.name} is not suspended: the status is {record.status}")
         after = record.resumed()
         resumed.append(after.status)
         return after
@@ -79,7 +79,7 @@ def resume(session: Session, user: str) -> None:
 @yes_option
 @pass_session
 def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
-    """Accept the accounts of USERs as those that were enrolled.
+    """Tie the enrollments of USERs to their accounts of today.
 
     For people whose uid has changed. If an account was made again for somebody else, run
     "totpctl reset" or "totpctl remove" instead.

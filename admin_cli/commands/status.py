@@ -37,12 +37,12 @@ _KEYS = {
 @json_option
 @pass_session
 def status(session: Session, service: tuple[str, ...], as_json: bool) -> None:
-    """Show which services ask for a code, and how people stand.
+    """Show which services ask for a code, and the state of their users.
 
-    Without SERVICE: every service that asks or was enabled, and sshd and sudo. Exits with 6 if
-    one that is named is not on, with 1 if there is no such service.
+    Without SERVICE, shows every service that asks for a code or was enabled, and sshd and sudo.
+    Exits with 6 if a named service is not on, and with 1 if it does not exist.
     """
-    need_root("read all that is to be shown")
+    need_root("read what status shows")
     facts = Facts(session)
     for name in service:
         if name not in (*facts.remembered, *ALWAYS):
@@ -77,7 +77,7 @@ def _service(facts: Facts, name: str) -> dict[str, object]:
         "service": name,
         "state": found.state,
         "managed": _is_managed(facts, service),
-        "hosts": list(service.hosts),
+        "modules": list(service.modules),
         "keys": found.keys,
         "unconfirmed_seconds": _seconds_left(name),
         "trouble": found.trouble,
@@ -156,9 +156,9 @@ def _show(document: dict[str, Any], now: int) -> None:
     output.result_table(headings, [_row(entry) for entry in document["services"]])
     people, policy = document["people"], document["policy"]
     if directory.problem():
-        output.warning(f"{directory.problem()}: only people and groups of the files are counted")
+        output.warning(f"{directory.problem()}: only local users and groups are counted")
     if people is None or policy is None:
-        output.warning("the store, its key or the configuration cannot be used: see totpctl doctor")
+        output.warning("the store, its key or the configuration is not usable; see: totpctl doctor")
         return
     output.result()
     output.result(f"enrolled     {people['enrolled']}")
@@ -180,16 +180,16 @@ def _until(day: str | None, now: int) -> str:
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     remarks = [entry["trouble"]] if entry["trouble"] else []
     if entry["unconfirmed_seconds"] == 0:
-        remarks.append("to be undone: totpctl revert")
+        remarks.append("not undone yet; run: totpctl revert")
     elif entry["unconfirmed_seconds"] is not None:
         minutes, seconds = divmod(entry["unconfirmed_seconds"], 60)
-        remarks.append(f"put back in {minutes} min {seconds} s, unless confirmed")
-    set_up = "by enable" if entry["managed"] else "by hand" if entry["hosts"] else "-"
+        remarks.append(f"undone in {minutes} min {seconds} s unless confirmed")
+    set_up = "by enable" if entry["managed"] else "by hand" if entry["modules"] else "-"
     cells = (
         entry["service"],
         entry["state"],
         set_up,
-        ", ".join(entry["hosts"]) or "-",
+        ", ".join(entry["modules"]) or "-",
         _KEYS.get(entry["keys"], "-"),
         "; ".join(remarks),
     )

@@ -41,7 +41,7 @@ def _then(command: str, services: Sequence[str]) -> str:
     return f"run: {command}"
 
 
-@check("enabled-file", NOTE, "nobody notices if an update takes a pam_totp line out")
+@check("enabled-file", NOTE, "nobody notices if an update removes a pam_totp line")
 def enabled_file(_facts: Facts) -> Iterator[Found]:
     try:
         enabled.remembered()
@@ -49,7 +49,7 @@ def enabled_file(_facts: Facts) -> Iterator[Found]:
         yield str(error), error.hint
 
 
-@check("not-noted", NOTE, "nobody notices if an update takes a pam_totp line out")
+@check("not-noted", NOTE, "nobody notices if an update removes a pam_totp line")
 def not_noted(_facts: Facts) -> Iterator[Found]:
     """Where confirm was cut off, or the list was lost. What waits is noted once it is confirmed."""
     try:
@@ -65,29 +65,32 @@ def not_noted(_facts: Facts) -> Iterator[Found]:
             continue
         is_cut_off = confirmed is not None and name in confirmed.services
         again = "totpctl confirm" if is_cut_off else f"totpctl enable {name}"
-        yield f"{path} has lines of totpctl enable, and {name} is not noted as on", f"run: {again}"
+        yield (
+            f"{path} has lines of totpctl enable, but {name} is not recorded as on",
+            f"run: {again}",
+        )
 
 
-@check("trial", NOTE, "without a confirmation, all is put back as it was")
+@check("trial", NOTE, "without a confirmation, everything is undone")
 def trial(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
     if pending and not trial_record.undo_has_begun(pending):
         minutes, seconds = divmod(int(pending.seconds_left()), 60)
         yield (
-            f"{', '.join(pending.services)}: put back in {minutes} min {seconds} s",
+            f"{', '.join(pending.services)}: undone in {minutes} min {seconds} s unless confirmed",
             "log in from a second terminal; then run: totpctl confirm",
         )
 
 
-@check("trial-overdue", WRONG, "the switch back that was promised has not happened")
+@check("trial-overdue", WRONG, "the change was not confirmed in time, and has not been undone")
 def trial_overdue(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
     if pending and pending.seconds_left() <= 0:
         again = _then("totpctl revert", pending.services)
-        yield f"{', '.join(pending.services)}: was to be put back by now", again
+        yield f"{', '.join(pending.services)}: should have been undone by now", again
 
 
-@check("leftovers", NOTE, "they are copies that nobody needs, from a change that was cut off")
+@check("leftovers", NOTE, "they are unneeded copies, left by a change that was interrupted")
 def leftovers(_facts: Facts) -> Iterator[Found]:
     if trial_record.pending():
         return
@@ -96,7 +99,7 @@ def leftovers(_facts: Facts) -> Iterator[Found]:
         yield f"{path} was left behind", f"run: {'totpctl confirm' if is_cut_off else f'rm {path}'}"
 
 
-@check("spare-files", NOTE, "where others fill the disk, disable and revert fail")
+@check("spare-files", NOTE, "if the disk fills up, disable and revert fail")
 def spare_files(_facts: Facts) -> Iterator[Found]:
     try:
         missing = spares.missing(planning.paths_on())

@@ -60,7 +60,7 @@ def is_hardware_clock_local() -> bool:
         return False
 
 
-_WHY = "codes are of the moment: with a clock that is a minute off, none is right"
+_WHY = "codes depend on the time: with a clock that is a minute off, every code is wrong"
 _FIX = "install and start one of chrony and systemd-timesyncd; look at: timedatectl"
 
 
@@ -70,16 +70,19 @@ def clock(facts: Facts) -> Iterator[Found]:
         running = _time_service(facts)
         if running:
             look = "chronyc sources" if running == "chrony" else "timedatectl timesync-status"
-            fix = f"see why it reaches no server: journalctl -u {running}; {look}"
-            yield f"{running} runs, but has not set the clock for hours", fix
+            fix = f"find out why it reaches no server: journalctl -u {running}; {look}"
+            yield f"{running} is running, but has not set the clock for hours", fix
         else:
-            yield "nothing keeps the clock of this machine right", _FIX
+            yield "no time service keeps the clock of this machine right", _FIX
 
 
 @check("clock-of-host", NOTE, _WHY)
 def clock_of_host(_facts: Facts) -> Iterator[Found]:
     if is_synchronised() is False and os.path.exists(CONTAINER):
-        yield "nothing keeps the clock of this container's host right", f"on the host, {_FIX}"
+        yield (
+            "no time service keeps the clock of this container's host right",
+            f"on the host, {_FIX}",
+        )
 
 
 @check("clock-behind", WRONG, _WHY)
@@ -92,14 +95,12 @@ def clock_behind(facts: Facts) -> Iterator[Found]:
     latest, path = max(_moments(facts), default=(0, ""))
     if latest > facts.now + FAR:
         yield (
-            f"the clock of this machine says {_iso(facts.now)}, but {path} is of {_iso(latest)}",
-            f"compare: date; set the clock with timedatectl; if it is right, run: touch {path}",
+            f"the clock of this machine says {_iso(facts.now)}, but {path} is dated {_iso(latest)}",
+            f"run: date; if that is wrong, set it with timedatectl; if right, run: touch {path}",
         )
 
 
-@check(
-    "clock-hardware", NOTE, "the machine begins with that time at its next boot: no code is right"
-)
+@check("clock-hardware", NOTE, "the next boot starts with that time: every code is wrong then")
 def clock_hardware(facts: Facts) -> Iterator[Found]:
     """Compare it with the system's clock, unless that is the one that nothing keeps right."""
     if is_synchronised() is not True or os.path.exists(CONTAINER):
@@ -117,7 +118,7 @@ def clock_hardware(facts: Facts) -> Iterator[Found]:
         yield f"the hardware clock is {abs(away)} s {which} the system's", "run: hwclock --systohc"
 
 
-@check("last-step", WRONG, "until that moment comes, every code of that device is refused as used")
+@check("last-step", WRONG, "until that time, every code of that device is refused as already used")
 def last_step(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         for authenticator in record.authenticators:
@@ -158,7 +159,7 @@ def _iso(moment: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
-@check("clock-of-phone", NOTE, "its codes are refused, and the person needs another way in")
+@check("clock-of-phone", NOTE, "its codes are refused, and the user needs another way in")
 def clock_of_phone(facts: Facts) -> Iterator[Found]:
     """Find clocks that two codes in a row told the same of: one code may be a guess."""
     for record in facts.records:
@@ -166,7 +167,7 @@ def clock_of_phone(facts: Facts) -> Iterator[Found]:
             if a.clock_sightings >= 2:
                 yield (
                     f"{record.name}: {clock_skew.in_words(a.label, a.clock_offset, a.period)}",
-                    "have the phone set its time and time zone by the network",
+                    "set the phone to take its time and time zone from the network",
                 )
 
 

@@ -242,12 +242,12 @@ class Facts:
         return list(dict.fromkeys(every))
 
     @property
-    def hosts(self) -> set[str]:
+    def modules(self) -> set[str]:
         """The PAM modules that the lines of ours name; what they were, where a line is gone."""
         found = {line.module_name for line in self.lines}
         return found | ({NATIVE_MODULE} if self.remembered else set())
 
-    def hosts_of(self, service: str) -> set[str]:
+    def modules_of(self, service: str) -> set[str]:
         return {line.module_name for line in self.service(service).lines}
 
     @property
@@ -266,7 +266,7 @@ class Facts:
     @property
     def needs_units(self) -> bool:
         """Tell whether systemd is to start what a PAM line of ours connects to."""
-        return self.has_systemd and NATIVE_MODULE in self.hosts
+        return self.has_systemd and NATIVE_MODULE in self.modules
 
     @cached_property
     def units(self) -> dict[str, Properties]:

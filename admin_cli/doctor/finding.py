@@ -43,9 +43,9 @@ class Check(NamedTuple):
         except CannotTell:
             return
         except PamTotpError as error:
-            yield self._failed(str(error), error.hint or "see to that, then run it again")
+            yield self._failed(str(error), error.hint or "fix that, then run it again")
         except OSError as error:
-            yield self._failed(os_error_in_words(error), "see to that, then run it again")
+            yield self._failed(os_error_in_words(error), "fix that, then run it again")
         except Exception as error:  # its text may hold anything
             place = places(error)[-1]
             yield self._failed(

@@ -24,7 +24,7 @@ _DENIES = ("bad", "die", "ok", "done")  # with a code that is no success, the la
 _COULD_RETURN = ("success", "ignore", "perm_denied")
 
 
-@check("pam-module-gone", WRONG, "PAM has no such module to run, and denies the login")
+@check("pam-module-gone", WRONG, "PAM cannot run a missing module, and denies the login")
 def module_gone(facts: Facts) -> Iterator[Found]:
     """Of a module that cannot be loaded, libpam takes PAM_MODULE_UNKNOWN for the result."""
     for name, _, stack in _stacks(facts):
@@ -33,10 +33,10 @@ def module_gone(facts: Facts) -> Iterator[Found]:
             if entry.begins_substack or module_path(line.module) is not None:
                 continue
             if entry.actions["module_unknown"] in _DENIES and not _is_ours(line):
-                yield f"{name}: {shown(line)}, which is not installed", _how_to_get(line)
+                yield f"{name}: {shown(line)} is not installed", _how_to_get(line)
 
 
-@check("pam-account", WRONG, "nobody gets in, whatever password and code they give")
+@check("pam-account", WRONG, "nobody can log in, even with the correct password and code")
 def account(facts: Facts) -> Iterator[Found]:
     for name, kind, stack in _stacks(facts):
         if kind != "auth" and not _can_succeed(stack):
@@ -47,14 +47,17 @@ def account(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("nologin", WRONG, "PAM lets in nobody but root while that file is there")
+@check("nologin", WRONG, "PAM lets in only root while that file exists")
 def nologin(facts: Facts) -> Iterator[Found]:
     stacks = [stack for _, _, stack in _stacks(facts)]
     modules = {entry.line.module_name for stack in stacks for entry in stack.entries}
     if "pam_nologin.so" in modules:
         for path in NOLOGIN:
             if os.path.lexists(path):
-                yield f"there is {path}", f"read it: somebody is at work here; then run: rm {path}"
+                yield (
+                    f"{path} exists",
+                    f"read it, as someone may be working here; then run: rm {path}",
+                )
                 return
 
 
@@ -101,8 +104,8 @@ def _how_to_get(line: Line) -> str:
     for misspelled in spelling.misspelled(pam_stack.read_pam_file(line.file) or ""):
         if misspelled.number == line.number:
             return spelling.fix_of(path_of(line.file), misspelled)
-    place = f"line {line.number} out of {path_of(line.file)}"
-    return f"install what brings {line.module_name}; or take {place}"
+    place = f"line {line.number} from {path_of(line.file)}"
+    return f"install the package that has {line.module_name}; or remove {place}"
 
 
 CHECKS = (module_gone, account, nologin)

@@ -20,7 +20,7 @@ from .facts import Facts, module_path
 from .finding import WRONG, Found, check, listed
 
 SHOWN = 5  # files in one line
-_WHY = "whoever writes it decides who gets in, and what runs as root at a login"
+_WHY = "a user who can write it decides who gets in, and what runs as root at a login"
 
 
 @check("pam-files", WRONG, _WHY)
@@ -80,11 +80,11 @@ def _written_by_others(paths: Iterable[str]) -> Iterator[Found]:
         except OSError:  # a link to nothing
             continue
     for problem, fix in folders.items():
-        yield problem, f"{fix} # then read what lies in it: others could change it"
+        yield problem, f"{fix} # then check its contents: others could change them"
     for (problem, command), found in files.items():
         shown = listed(found, SHOWN)
         fix = f"{command} {' '.join(found)}" if command.startswith("run: ") else f"look at: {shown}"
-        yield f"{shown}: {problem}", f"{fix} # then read what is in there: others could change it"
+        yield f"{shown}: {problem}", f"{fix} # then check its contents: others could change them"
 
 
 CHECKS = (pam_files, pam_modules, sshd_settings)

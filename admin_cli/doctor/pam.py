@@ -24,13 +24,13 @@ PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
 _OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
 _REPLACED = "#replaced:"
 _PASSWORD_STEP = "@include common-auth"  # Debian's
-_KEY_LINES_ALONE = "its only pam_totp line has first_factor=key, and so asks for no code"
+_KEY_LINES_ALONE = "its only pam_totp line has first_factor=key, which asks for no code"
 
 
 @check(
     "pam-missing",
     WRONG,
-    "it was enabled, and now asks for no code: a package update? If it is meant: totpctl disable",
+    "it was enabled, but no longer asks for a code: an update? If it is intended: totpctl disable",
 )
 def missing(facts: Facts) -> Iterator[Found]:
     for name in facts.remembered:
@@ -41,16 +41,16 @@ def missing(facts: Facts) -> Iterator[Found]:
             continue  # a finding of its own
         if not service.text:
             yield (
-                f"{service.path}: there is no such file any more",
-                f"install its package again, then {_enable_again(facts, name)}; if it is to stay "
-                f"away, take {name} out of {enabled.PATH}",
+                f"{service.path}: this file no longer exists",
+                f"install its package again, then {_enable_again(facts, name)}; if it is gone "
+                f"for good, remove {name} from {enabled.PATH}",
             )
             continue
         commented = _OURS_IN_A_COMMENT.search(service.text)
         what = "its pam_totp line is a comment" if commented else "it has no pam_totp line"
         misspelled = next(spelling.misspelled(service.text), None)
         if misspelled is not None and not service.lines:
-            what = f"line {misspelled.number} names {misspelled.module} in place of {NATIVE_MODULE}"
+            what = f"line {misspelled.number} names {misspelled.module} instead of {NATIVE_MODULE}"
             yield f"{service.path}: {what}", spelling.fix_of(service.path, misspelled)
             continue
         if service.lines:
@@ -62,7 +62,7 @@ def missing(facts: Facts) -> Iterator[Found]:
                 yield f"{service.path}: {_KEY_LINES_ALONE}", _enable_anew(facts, service, line)
 
 
-@check("pam-unclear", WRONG, "nobody can say whether a code is asked for")
+@check("pam-unclear", WRONG, "it cannot be determined whether a code is asked for")
 def not_understood(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
         concerns_us = service.name in facts.remembered or _mentions_us(service)
@@ -71,16 +71,20 @@ def not_understood(facts: Facts) -> Iterator[Found]:
             yield str(error), error.hint or "fix that line; see pam.d(5)"
 
 
-@check("pam-bypass", WRONG, "somebody gets in without a code")
+@check("pam-bypass", WRONG, "users can get in without a code")
 def bypasses(facts: Facts) -> Iterator[Found]:
     return _lines(
         facts,
         lambda judgement: judgement.bypasses,
-        "{} can end it all with success, without a code",
+        "{} can let users in without a code",
     )
 
 
-@check("pam-order", WRONG, "whoever knows no password can use up somebody's guesses, and lock them")
+@check(
+    "pam-order",
+    WRONG,
+    "strangers without the password can use up a user's guesses and lock them out",
+)
 def before_password(facts: Facts) -> Iterator[Found]:
     return _lines(
         facts,
@@ -89,41 +93,45 @@ def before_password(facts: Facts) -> Iterator[Found]:
     )
 
 
-@check("pam-after-wrong-password", WRONG, "a wrong password leads to the code: guesses get used up")
+@check(
+    "pam-after-wrong-password", WRONG, "strangers without the password can use up a user's guesses"
+)
 def after_wrong_password(facts: Facts) -> Iterator[Found]:
     return _lines(
         facts,
         lambda judgement: judgement.after_wrong_password,
-        "{} asks for the code after a wrong password too",
+        "{} asks for the code even after a wrong password",
     )
 
 
-@check("pam-without-password", WRONG, "the code alone lets somebody in: one factor, not two")
+@check("pam-without-password", WRONG, "the code alone is enough: one factor, not two")
 def without_password(facts: Facts) -> Iterator[Found]:
     return _lines(
         facts, lambda judgement: judgement.without_password, "after {} no password is needed"
     )
 
 
-@check("pam-bad-jump", WRONG, 'PAM denies every login that takes that jump: "bad jump in stack"')
+@check("pam-bad-jump", WRONG, 'PAM denies every login that takes this jump: "bad jump in stack"')
 def bad_jumps(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         for line in judgement.bad_jumps:
             yield (
-                f"{service.name}: {shown(line)} can jump beyond the last line",
-                f"edit {path_of(line.file)}: let that line jump over fewer lines, or remove it",
+                f"{service.name}: {shown(line)} can jump past the last line",
+                f"edit {path_of(line.file)}: make that line skip fewer lines, or remove it",
             )
 
 
-@check("pam-other-code", WRONG, "users without a code there are denied; others give two codes")
+@check(
+    "pam-other-code", WRONG, "users without a code there are denied; others must enter two codes"
+)
 def other_code(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.needs_other_code:
             for line in judgement.other_codes:
-                yield f"{service.name}: {shown(line)} asks for a code too", _without(line)
+                yield f"{service.name}: {shown(line)} also asks for a code", _without(line)
 
 
-@check("pam-other-code-optional", NOTE, "users with a code there give two codes")
+@check("pam-other-code-optional", NOTE, "users with a code there must enter two codes")
 def other_code_optional(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.asks and not judgement.needs_other_code:
@@ -131,41 +139,41 @@ def other_code_optional(facts: Facts) -> Iterator[Found]:
                 yield f"{service.name}: {shown(line)} may ask for a code", _without(line)
 
 
-@check("pam-dead-end", WRONG, "nobody gets in, whatever password and code they give")
+@check("pam-dead-end", WRONG, "nobody can log in, even with the correct password and code")
 def dead_end(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.nobody_gets_in:
             yield (
-                f"{service.path}: password and code together do not succeed",
+                f"{service.path}: the correct password and code are not enough",
                 f"run: totpctl disable {service.name}; then fix the file, see pam.d(5)",
             )
 
 
-@check("pam-twice", NOTE, "the second answer has to be the next code: everybody waits for it")
+@check("pam-twice", NOTE, "the second answer must be the next code, so everyone has to wait for it")
 def asked_twice(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
         if len([line for line in service.lines if pam_ways.asks_for_a_code(line)]) < 2:
             continue
         asking = _asked_on_one_way(pam_stack.auth_stack(service.name))
         if asking:
-            fix = "take one of them out"
+            fix = "remove one of them"
             if len({line.file for line in asking}) > 1:
-                fix += "; pam-auth-update's with: pam-auth-update --disable totp"
+                fix += "; if it is pam-auth-update's: pam-auth-update --disable totp"
             lines = " and ".join(shown(line) for line in asking)
             yield f"{service.name}: {lines} ask for a code", fix
 
 
-@check("pam-exempt", NOTE, "who is exempt, or skipped while not enrolled, is denied there")
+@check("pam-exempt", NOTE, "users who are exempt, or not enrolled and skipped, are denied there")
 def exempt(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.can_succeed and not judgement.lets_exempt_in and facts.skips_somebody:
             yield (
-                f"{service.path}: only a code lets somebody in",
-                "look at the control of the pam_totp line; see pam_totp(8)",
+                f"{service.path}: only a code is accepted",
+                "check the control flag of the pam_totp line; see pam_totp(8)",
             )
 
 
-@check("pam-arguments", WRONG, "what is not understood is ignored, or falls back to the default")
+@check("pam-arguments", WRONG, "an invalid setting is ignored, or the default is used instead")
 def arguments(facts: Facts) -> Iterator[Found]:
     for line in facts.lines:
         given = arguments_of(line)
@@ -182,7 +190,9 @@ def arguments(facts: Facts) -> Iterator[Found]:
             yield f"{path}:{line.number}: {problem}", f"edit {path}; see pam_totp(8)"
 
 
-@check("pam-out-of-step", WRONG, "what a package update changed in the other file does not count")
+@check(
+    "pam-out-of-step", WRONG, "changes that a package update made to the other file have no effect"
+)
 def out_of_step(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
         if _REPLACED not in service.text or not pam_file.is_managed(service.text):
@@ -194,7 +204,7 @@ def out_of_step(facts: Facts) -> Iterator[Found]:
             now = ""
         if now != service.text:
             yield (
-                f"{service.path}: the files that its block stands for have changed since",
+                f"{service.path}: the files that its block replaces have changed since",
                 f"run: totpctl disable {service.name}; {_enable_again(facts, service.name)[5:]}",
             )
 
@@ -204,10 +214,10 @@ def python_elsewhere(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
         for line in service.lines:
             if line.module_name == PAM_PYTHON_MODULE and service.name not in PAM_PYTHON_IS_SAFE_IN:
-                yield f"{service.name}: {shown(line)}", "put pam_totp.so in its place"
+                yield f"{service.name}: {shown(line)}", "use pam_totp.so there instead"
 
 
-@check("other-logins", NOTE, "whoever knows a password gets in there with that alone")
+@check("other-logins", NOTE, "a password alone is enough there")
 def other_logins(facts: Facts) -> Iterator[Found]:
     if not facts.any_asks:
         return
@@ -228,11 +238,11 @@ def other_logins(facts: Facts) -> Iterator[Found]:
     if unable:
         yield (
             f"these cannot ask for a code: {', '.join(unable)}",
-            "stop those that nobody needs, and close them to the network",
+            "stop the ones that nobody needs, and block them from the network",
         )
 
 
-@check("nothing-enabled", NOTE, "who is enrolled is nowhere asked for a code")
+@check("nothing-enabled", NOTE, "enrolled users are not asked for a code anywhere")
 def nothing_enabled(facts: Facts) -> Iterator[Found]:
     """enable refuses where no administrator would get in any more: one has to be enrolled first."""
     if facts.any_asks or facts.remembered:

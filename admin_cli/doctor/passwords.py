@@ -19,7 +19,7 @@ _ACCEPTS_EMPTY = {"nullok", "nullok_secure"}  # pam_unix(8)
 @check(
     "empty-password",
     WRONG,
-    "the code alone lets somebody in, and strangers can use up guesses, with su",
+    "the code alone is enough, and strangers can use up guesses with su",
 )
 def empty_password(facts: Facts) -> Iterator[Found]:
     names = _without_password()

@@ -33,10 +33,10 @@ def _unseen(facts: Facts, problem: str) -> Iterator[Found]:
     for entry in facts.people.values():
         directory.group_names(entry)
     if directory.problem() == problem:
-        yield f"{problem}: only people and groups of the files were checked", directory.HINT
+        yield f"{problem}: only local users and groups were checked", directory.HINT
 
 
-@check("administrators", WRONG, "nobody is left who could fix anything, but at the console")
+@check("administrators", WRONG, "no administrator can fix anything, except at the console")
 def administrators(facts: Facts) -> Iterator[Found]:
     """Find that nobody can become root who could by sudo: enable judges by the same."""
     if not facts.any_asks or not facts.machine.administrators - {"root"}:
@@ -54,28 +54,28 @@ def unenrolled(facts: Facts) -> Iterator[Found]:
     names = [n for n in names if facts.admission(n).reason not in others]
     if names and facts.any_asks:
         yield (
-            f"not enrolled, though they may use sudo: {listed(names)}",
+            f"may use sudo, but not enrolled: {listed(names)}",
             (f"run: totpctl enroll {names[0]}"),
         )
 
 
-@check("skipped-administrators", NOTE, "they become root with a password alone")
+@check("skipped-administrators", NOTE, "they become root with only a password")
 def skipped(facts: Facts) -> Iterator[Found]:
     names = [n for n in facts.administrators if facts.admission(n).kind == admission.SKIP]
     if names and facts.any_asks:
         yield (
-            f"asked for no code, though they may use sudo: {listed(names)}",
+            f"may use sudo, but not asked for a code: {listed(names)}",
             _end_of_skip(facts, names[0]),
         )
 
 
-@check("unenrolled-skip", NOTE, "whoever is not enrolled gets in with the password alone")
+@check("unenrolled-skip", NOTE, "users who are not enrolled get in with only a password")
 def unenrolled_skip(facts: Facts) -> Iterator[Found]:
     config = facts.config
     fix = f"{_enroll_first(facts)}edit {facts.config_path}: unenrolled = deny"
     if config.unenrolled == admission.SKIP and facts.any_asks:
         if not config.unenrolled_until:
-            yield "unenrolled = skip, without an end", f"{fix}; or set unenrolled_until"
+            yield "unenrolled = skip, with no end date", f"{fix}; or set unenrolled_until"
         elif users.has_ended(config.unenrolled_until, facts.now):
             return
         else:
@@ -83,13 +83,13 @@ def unenrolled_skip(facts: Facts) -> Iterator[Found]:
     for line in facts.lines:
         if ("unenrolled", admission.SKIP) in arguments_of(line).settings:
             yield (
-                f"PAM file {line.file}, line {line.number}: skips who is not enrolled",
-                f"{_enroll_first(facts)}take nullok and unenrolled=skip out of that line",
+                f"PAM file {line.file}, line {line.number}: skips users who are not enrolled",
+                f"{_enroll_first(facts)}remove nullok and unenrolled=skip from that line",
             )
 
 
-@check("enrolment-at-login", NOTE, "who has to enroll cannot do so there, and is denied")
-def enrolment_at_login(facts: Facts) -> Iterator[Found]:
+@check("enrollment-at-login", NOTE, "users who must enroll cannot do so there, and are denied")
+def enrollment_at_login(facts: Facts) -> Iterator[Found]:
     """Find services where nobody is offered it, though some people can get in no other way."""
     waiting = any(record.status == users.MUST_ENROLL for record in facts.records)
     required = any(rule.rule == admission.REQUIRED for rule in facts.group_rules)
@@ -98,13 +98,13 @@ def enrolment_at_login(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.asks and not pam_stack.proves_password(service.name):
             yield (
-                f"{service.path}: the code is asked for where no password was proved",
-                f"take the pam_totp line out of {service.path}; "
+                f"{service.path}: it asks for the code without a password check before it",
+                f"remove the pam_totp line from {service.path}; "
                 f"then run: totpctl enable {service.name}",
             )
 
 
-@check("locked", WRONG, "somebody guessed their codes; they are denied until they are unlocked")
+@check("locked", WRONG, "someone may be guessing their codes; they are denied until unlocked")
 def locked(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         if record.authenticators and record.failures >= facts.config.max_failures:
@@ -115,7 +115,9 @@ def locked(facts: Facts) -> Iterator[Found]:
 
 
 @check(
-    "guesses-spent", WRONG, "somebody guesses their codes; until then only a recovery code is good"
+    "guesses-spent",
+    WRONG,
+    "someone may be guessing their codes; only a recovery code works until unlocked",
 )
 def guesses_spent(facts: Facts) -> Iterator[Found]:
     rules = facts.config.policy()
@@ -123,7 +125,7 @@ def guesses_spent(facts: Facts) -> Iterator[Found]:
         standing = verifier.standing(record, facts.now, rules)
         if record.authenticators and standing is not None and standing.budget_spent:
             yield (
-                f"{record.name} had {rules.slow_guesses} wrong codes in a month",
+                f"{record.name} had {rules.slow_guesses} wrong codes within a month",
                 f"find out who that was; then run: totpctl unlock {record.name}",
             )
 
@@ -134,8 +136,8 @@ def suspended(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         if record.status == users.SUSPENDED and record.name in facts.administrators:
             yield (
-                f"{record.name} may use sudo, and is suspended",
-                f"run: totpctl resume {record.name}" + ("; or take sudo from them" * others),
+                f"{record.name} may use sudo, but is suspended",
+                f"run: totpctl resume {record.name}" + ("; or revoke their sudo rights" * others),
             )
 
 
@@ -152,7 +154,7 @@ def recovery_codes(facts: Facts) -> Iterator[Found]:
             yield f"{codes}: {listed(names)}", f"run: totpctl recovery-codes {names[0]}"
 
 
-@check("exemption-ended", NOTE, "it counts no more: what holds for others holds for them")
+@check("exemption-ended", NOTE, "it no longer counts: they are treated like everyone else")
 def exemption_ended(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         if record.status == users.EXEMPT and users.has_ended(record.exempt_until, facts.now):
@@ -172,7 +174,7 @@ def exemption_ended(facts: Facts) -> Iterator[Found]:
 @check(
     "missing-groups",
     NOTE,
-    "it exempts nobody; required, it denies who is skipped as not enrolled: is it mistyped?",
+    "it exempts nobody; if it is required, users who would be skipped are denied: mistyped?",
 )
 def missing_groups(facts: Facts) -> Iterator[Found]:
     for rule in facts.group_rules:
@@ -211,7 +213,7 @@ def _end_of_skip(facts: Facts, name: str) -> str:
     if admitted.reason == admission.EXEMPT_USER:
         steps.append(f"run: totpctl exempt --remove {name}")
     elif admitted.group in facts.config.exempt_groups:
-        steps.append(f"take {admitted.group} out of exempt_groups in {facts.config_path}")
+        steps.append(f"remove {admitted.group} from exempt_groups in {facts.config_path}")
     elif admitted.reason == admission.EXEMPT_GROUP:
         steps.append(f"run: totpctl exempt --remove --group {admitted.group}")
     return "; then ".join(steps)
@@ -222,7 +224,7 @@ CHECKS = (
     directory_is_slow,
     administrators,
     unenrolled,
-    enrolment_at_login,
+    enrollment_at_login,
     locked,
     guesses_spent,
     skipped,

@@ -27,23 +27,32 @@ def gone_accounts(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("other-account", WRONG, "the account is denied: the old phone must not count for a new one")
+@check(
+    "other-account", WRONG, "the account is denied: an old phone must not work for a new account"
+)
 def other_account(facts: Facts) -> Iterator[Found]:
     for record, _, account in _with_accounts(facts):
         if record.is_of_another_account(account):
             yield _another_uid(record, account), _what_to_do(record)
 
 
-@check("renumbered", NOTE, "if the account was made again for somebody else, the old phone counts")
+@check(
+    "renumbered", NOTE, "if the account was recreated for someone else, the old phone still works"
+)
 def renumbered(facts: Facts) -> Iterator[Found]:
     for record, _, account in _with_accounts(facts):
         if account.is_local or not record.grants_something():
             continue
         if record.has_another_uid(account):
-            yield f"{_another_uid(record, account)}, by the directory", _what_to_do(record)
+            yield (
+                f"{_another_uid(record, account)}, according to the directory",
+                _what_to_do(record),
+            )
 
 
-@check("made-again", NOTE, "if the account was made again for somebody else, the old phone counts")
+@check(
+    "made-again", NOTE, "if the account was recreated for someone else, the old phone still works"
+)
 def made_again(facts: Facts) -> Iterator[Found]:
     """Find accounts that got the uid of before: Debian gives the last one out again."""
     shadow = accounts.read_shadow()
@@ -54,14 +63,12 @@ def made_again(facts: Facts) -> Iterator[Found]:
             continue
         if _is_younger(entry, shadow.get(entry.pw_name), since):
             yield (
-                f"home folder and password of {record.name} are younger than the enrollment",
+                f"home folder and password of {record.name} are newer than the enrollment",
                 _what_to_do(record),
             )
 
 
-@check(
-    "unbound", NOTE, "if such an account is made again, its first code makes the old phone count"
-)
+@check("unbound", NOTE, "if such an account is recreated, the old phone still works for it")
 def unbound(facts: Facts) -> Iterator[Found]:
     """Find records from before uids were kept. A login that accepts a code notes the uid, too.
 
@@ -89,7 +96,7 @@ def _with_accounts(facts: Facts) -> Iterator[tuple[UserRecord, pwd.struct_passwd
 
 
 def _another_uid(record: UserRecord, account: Account) -> str:
-    return f"{record.name} was enrolled as uid {record.uid}, and has uid {account.uid} now"
+    return f"{record.name} was enrolled as uid {record.uid}, and now has uid {account.uid}"
 
 
 def _what_to_do(record: UserRecord) -> str:

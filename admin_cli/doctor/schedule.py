@@ -9,10 +9,10 @@ from .facts import Facts
 from .finding import NOTE, Found, check
 
 
-@check("doctor-timer", NOTE, "an update can take the code away, and nobody would notice")
+@check("doctor-timer", NOTE, "an update can remove the code, and nobody would notice")
 def timer(facts: Facts) -> Iterator[Found]:
-    if facts.hosts and doctor_timer.is_off():
-        yield f"{doctor_timer.TIMER} does not run", doctor_timer.how_to_start()
+    if facts.modules and doctor_timer.is_off():
+        yield f"{doctor_timer.TIMER} is not running", doctor_timer.how_to_start()
 
 
 CHECKS = (timer,)

@@ -27,7 +27,7 @@ _OPEN_TO_ALL = (
     "then run: systemctl restart pam_totp.socket"
 )
 _CLOSE_TO_OTHERS = (
-    "take SocketMode= out of the drop-in that shows it: systemctl cat pam_totp.socket; "
+    "remove SocketMode= from the drop-in shown by: systemctl cat pam_totp.socket; "
     "then run: systemctl daemon-reload; systemctl restart pam_totp.socket"
 )
 _IMPORTS = """
@@ -43,18 +43,18 @@ import pam_totp.login.flow, pam_totp.service.server, pam_totp.store.sqlite.store
 
 @check("module", WRONG, f"libpam cannot load it: {_DENIED}")
 def module(facts: Facts) -> Iterator[Found]:
-    if NATIVE_MODULE not in facts.hosts:
+    if NATIVE_MODULE not in facts.modules:
         return
     if module_path(NATIVE_MODULE) is None:
-        problem = f"{NATIVE_MODULE} is not among the PAM modules, but PAM files name it"
+        problem = f"{NATIVE_MODULE} is not installed, but PAM files name it"
         yield problem, reinstall_hint()
     yield from _does_not_load(NATIVE_MODULE, reinstall_hint())
 
 
-@check("worker", WRONG, f"it decides about codes: {_DENIED}")
+@check("worker", WRONG, f"it checks the codes: {_DENIED}")
 def worker(facts: Facts) -> Iterator[Found]:
     """Start it as the module does, with a login that is broken off; then load the rest."""
-    if NATIVE_MODULE not in facts.hosts:
+    if NATIVE_MODULE not in facts.modules:
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
@@ -72,13 +72,13 @@ def worker(facts: Facts) -> Iterator[Found]:
 
 @check("pam-python", WRONG, f"libpam cannot load it, or the hook in it: {_DENIED}")
 def pam_python(facts: Facts) -> Iterator[Found]:
-    if PAM_PYTHON_MODULE not in facts.hosts:
+    if PAM_PYTHON_MODULE not in facts.modules:
         return
     path = module_path(PAM_PYTHON_MODULE)
     if path is None:
         yield (
             f"{PAM_PYTHON_MODULE} is not installed, but PAM files name it",
-            "run: apt-get install libpam-python; or put pam_totp.so in its place",
+            "run: apt-get install libpam-python; or use pam_totp.so instead",
         )
         return
     yield from _does_not_load(PAM_PYTHON_MODULE, _REINSTALL)
@@ -86,7 +86,7 @@ def pam_python(facts: Facts) -> Iterator[Found]:
     with open(path, "rb") as file:
         if f"libpython{release}.so".encode("ascii") not in file.read():
             yield (
-                f"{path} is not for Python {release}, for which python3-nacl is installed",
+                f"{path} is not built for Python {release}, which python3-nacl is installed for",
                 f"{_REINSTALL}; or use pam_totp.so",
             )
     for hook in facts.hooks:
@@ -94,7 +94,7 @@ def pam_python(facts: Facts) -> Iterator[Found]:
             yield f"there is no {hook}, which PAM files name", reinstall_hint()
 
 
-@check("socket", WRONG, "programs find a socket where nobody, or somebody else, answers")
+@check("socket", WRONG, "programs find a socket that nobody, or the wrong process, listens on")
 def worker_socket(facts: Facts) -> Iterator[Found]:
     try:
         status = os.lstat(SOCKET)
@@ -114,7 +114,7 @@ def worker_socket(facts: Facts) -> Iterator[Found]:
     yield problem, fix
 
 
-@check("socket-mode", WRONG, "who may use the socket is not who pam_totp.conf lets in")
+@check("socket-mode", WRONG, "the socket's mode does not match 'unprivileged' in pam_totp.conf")
 def socket_mode(facts: Facts) -> Iterator[Found]:
     try:
         status = os.lstat(SOCKET)
@@ -125,12 +125,12 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
     mode = stat.S_IMODE(status.st_mode)
     if facts.config.unprivileged and mode & 0o006 != 0o006:
         yield (
-            f"unprivileged = yes, but {SOCKET} is for root alone (mode {mode:04o})",
+            f"unprivileged = yes, but {SOCKET} is for root only (mode {mode:04o})",
             _OPEN_TO_ALL if facts.has_systemd else f"run: chmod 0666 {SOCKET}",
         )
     elif not facts.config.unprivileged and mode & 0o077:
         yield (
-            f"unprivileged = no, but others may use {SOCKET} (mode {mode:04o})",
+            f"unprivileged = no, but others can use {SOCKET} (mode {mode:04o})",
             _CLOSE_TO_OTHERS if facts.has_systemd else f"run: chmod 0600 {SOCKET}",
         )
 
@@ -138,7 +138,7 @@ def socket_mode(facts: Facts) -> Iterator[Found]:
 @check(
     "service",
     WRONG,
-    "until it is fixed, each login starts a worker of its own",
+    "until it is fixed, each login starts its own worker",
 )
 def service(facts: Facts) -> Iterator[Found]:
     if not facts.needs_units:
@@ -148,7 +148,7 @@ def service(facts: Facts) -> Iterator[Found]:
             yield f"{unit} is not installed", reinstall_hint()
         elif units.is_masked(states) and unit != SOCKET_UNIT and is_listening():
             yield (
-                f"{unit} is masked, and so systemd does not start it",
+                f"{unit} is masked, so systemd does not start it",
                 f"run: {units.unmask(facts.units)}systemctl restart {SOCKET_UNIT}",
             )
         elif states.get("ActiveState") == "failed":
@@ -159,18 +159,18 @@ def service(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("service-off", NOTE, "each login starts a worker of its own, which takes a moment longer")
+@check("service-off", NOTE, "each login starts its own worker, which takes a moment longer")
 def service_off(facts: Facts) -> Iterator[Found]:
-    if NATIVE_MODULE not in facts.hosts or is_listening():
+    if NATIVE_MODULE not in facts.modules or is_listening():
         return
     if not facts.has_systemd:
-        yield "no worker listens", f"have it started at boot: {WORKER} --listen"
+        yield "no worker is listening", f"start it at boot: {WORKER} --listen"
     elif facts.units[SOCKET_UNIT].get("ActiveState") != "failed":
         fix = f"run: {units.unmask(facts.units)}systemctl enable --now {SOCKET_UNIT}"
-        yield "pam_totp.socket does not listen", fix
+        yield "pam_totp.socket is not listening", fix
 
 
-@check("service-at-boot", NOTE, "after the next boot, each login starts a worker of its own")
+@check("service-at-boot", NOTE, "after the next boot, each login starts its own worker")
 def service_at_boot(facts: Facts) -> Iterator[Found]:
     if not facts.needs_units:
         return
@@ -181,7 +181,7 @@ def service_at_boot(facts: Facts) -> Iterator[Found]:
         yield "pam_totp.socket is not enabled", fix
 
 
-@check("name-service", NOTE, "each login starts a worker of its own, without a sandbox")
+@check("name-service", NOTE, "each login starts its own worker, without a sandbox")
 def name_service(facts: Facts) -> Iterator[Found]:
     if not facts.needs_units:
         return

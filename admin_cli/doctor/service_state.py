@@ -57,15 +57,15 @@ def _trouble(facts: Facts, service: PamService, wrong: list[Finding]) -> str | N
     if judgement is not None and judgement.nobody_gets_in:
         return "nobody gets in"
     if pam_blocks.lets_keys_in(service.text):
-        return "being switched off: totpctl doctor says how that is finished"
+        return "being disabled; to finish, see: totpctl doctor"
     if judgement is not None and judgement.key_lines_alone:
         return "its only pam_totp line has first_factor=key"
     if judgement is None or not judgement.asks:
         return "was enabled" if service.name in facts.remembered else None
     if judgement.bypasses:
-        return "a line of it lets in without a code"
+        return "one of its lines lets users in without a code"
     if judgement.bad_jumps:
-        return "a jump beyond the last line denies logins"
+        return "a jump past the last line denies logins"
     if judgement.needs_other_code:
-        return "another module asks for a code too"
+        return "another module also asks for a code"
     return wrong[0].problem if wrong else None

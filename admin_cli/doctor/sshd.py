@@ -19,10 +19,10 @@ from .facts import SSHD as SERVICE
 from .facts import CannotTell, Facts
 from .finding import NOTE, WRONG, Finding, Found, check
 
-_KEYS_WHY = "whoever has a key, or stole one, gets in without a code"
+_KEYS_WHY = "a key, even a stolen one, is enough to get in without a code"
 
 
-@check("sshd-refuses", WRONG, "at its next start, sshd does not start: nobody gets in")
+@check("sshd-refuses", WRONG, "sshd will not start again: nobody will get in")
 def refuses(facts: Facts) -> Iterator[Found]:
     """Also where a change of ours is half undone: what it waits for is what sshd refuses."""
     if not _concerns_us(facts) or not os.path.exists(sshd_process.program()):
@@ -33,7 +33,7 @@ def refuses(facts: Facts) -> Iterator[Found]:
         yield str(error), error.hint
 
 
-@check("sshd-settings", WRONG, "people get in without a code, or cannot be asked and are denied")
+@check("sshd-settings", WRONG, "users get in without a code, or cannot be asked and are denied")
 def settings(facts: Facts) -> Iterator[Found]:
     """Compare what is in force with what enable set; or with what any form needs."""
     in_force = _in_force(facts)
@@ -65,18 +65,18 @@ def keys(facts: Facts) -> Iterator[Found]:
     in_force = _in_force(facts)
     if _wanted(facts):
         return
-    fix = "run: totpctl enable sshd; or with --keys skip, if that is meant"
+    fix = "run: totpctl enable sshd; or with --keys skip, if that is intended"
     service = facts.service(SERVICE)
     if not pam_blocks.is_managed(service.text):  # enable refuses lines that somebody wrote by hand
-        fix = f"take the pam_totp lines out of {service.path}; then {fix}"
+        fix = f"remove the pam_totp lines from {service.path}; then {fix}"
     if sshd.keys_in_force(in_force) == "skip":
-        yield "sshd asks for no code where somebody comes with a key", fix
+        yield "sshd does not ask key logins for a code", fix
     elif sshd.has_match_blocks():
         for name in facts.people_to_try:
             if sshd.keys_in_force(sshd.effective(name)) == "skip":
                 yield (
-                    f"sshd asks {name} for no code where they come with a key (Match)",
-                    "take AuthenticationMethods out of that Match block: "
+                    f"sshd does not ask key logins of {name} for a code (Match)",
+                    "remove AuthenticationMethods from that Match block: "
                     f"grep -rniE '^ *(match|auth)' {sshd_files.FOLDER}/sshd_config*",
                 )
 
@@ -88,7 +88,7 @@ def keys_skip(facts: Facts) -> Iterator[Found]:
         yield "sshd was enabled with --keys skip", "run: totpctl enable sshd --keys code"
 
 
-@check("sshd-other-methods", WRONG, "these log in without PAM's questions, and so without a code")
+@check("sshd-other-methods", WRONG, "these logins bypass PAM's prompts, and so the code")
 def other_methods(facts: Facts) -> Iterator[Found]:
     in_force = _in_force(facts)
     methods = in_force.get("authenticationmethods", "any")
@@ -101,11 +101,14 @@ def other_methods(facts: Facts) -> Iterator[Found]:
             yield f"sshd lets in by {method} alone", f"set {keyword} no in sshd_config"
 
 
-@check("sshd-other-server", WRONG, "whoever connects to that one may get in without a code")
+@check("sshd-other-server", WRONG, "logins to that server may not need a code")
 def other_servers(facts: Facts) -> Iterator[Found]:
     _needs_sshd(facts)
     for problem in sshd.of_other_servers(_wanted(facts) or "code"):
-        yield problem, f"write what {sshd.DROP_IN} has into its file, and reload it; or stop it"
+        yield (
+            problem,
+            f"copy the settings of {sshd.DROP_IN} into its file and reload it; or stop it",
+        )
 
 
 def keys_now(facts: Facts) -> str | None:

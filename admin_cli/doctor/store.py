@@ -22,14 +22,14 @@ ENOUGH_BYTES = 16 * 1024 * 1024
 ENOUGH_FILES = 100
 PAGE = "/usr/share/doc/pam_totp/docs/howto/back-up.md"
 OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/crash")  # noqa: S108
-_COMMIT = "a code counts only once its use is on the disk"
+_COMMIT = "a code is accepted only once its use is recorded on disk"
 
 
 class _RollBack(Exception):
     """Leaves a transaction without a commit."""
 
 
-@check("configuration", WRONG, "what is not understood falls back to the strict default")
+@check("configuration", WRONG, "an invalid setting is ignored, and the strict default is used")
 def configuration(facts: Facts) -> Iterator[Found]:
     try:
         problems = facts.loaded.problems
@@ -42,7 +42,7 @@ def configuration(facts: Facts) -> Iterator[Found]:
         yield problem, f"edit {facts.config_path}; see pam_totp.conf(5)"
 
 
-@check("permissions", WRONG, "what others can write is not believed: logins are denied")
+@check("permissions", WRONG, "files that others can write are not trusted: logins are denied")
 def permissions(facts: Facts) -> Iterator[Found]:
     beside = ((path, trusted_files.check_file) for path in _files_of_the_store(facts))
     for path, look in (*_trusted_by_the_hook(facts), *beside):
@@ -57,7 +57,7 @@ def permissions(facts: Facts) -> Iterator[Found]:
         if folder.st_mode & 0o077 and file.st_mode & 0o077:
             path = facts.store_path
             fix = f"run: chmod 0600 {path}"
-            yield f"{path}: others may read it, and deny logins by locking it", fix
+            yield f"{path}: others can read it, and can deny logins by locking it", fix
     except (OSError, CannotTell):
         pass
     for path in _programs():
@@ -70,7 +70,9 @@ def permissions(facts: Facts) -> Iterator[Found]:
             yield f"{path}: is writable by others", f"run: chmod go-w {path}"
 
 
-@check("key-mode", WRONG, "the service has no capabilities, and denies what it cannot read")
+@check(
+    "key-mode", WRONG, "the service has no capabilities, and denies logins if it cannot read them"
+)
 def key_mode(facts: Facts) -> Iterator[Found]:
     """Find what root reads by its capability alone: it works with totpctl, and in no login."""
     needs = (
@@ -86,7 +88,7 @@ def key_mode(facts: Facts) -> Iterator[Found]:
             continue
         if status.st_mode & mode != mode:
             shown = f"{stat.S_IMODE(status.st_mode):04o}"
-            yield f"{path}: its owner may not use it (mode {shown})", f"run: chmod u+rwX {path}"
+            yield f"{path}: its owner has too few rights (mode {shown})", f"run: chmod u+rwX {path}"
 
 
 @check("store", WRONG, "without key and store, every login that needs a code is denied")
@@ -97,7 +99,7 @@ def store(facts: Facts) -> Iterator[Found]:
         yield str(error), error.hint
 
 
-@check("store-damage", WRONG, "a damaged store denies people, or loses what it knew of used codes")
+@check("store-damage", WRONG, "a damaged store denies users, or forgets which codes were used")
 def store_damage(facts: Facts) -> Iterator[Found]:
     with facts.usable_store() as opened:
         for problem in opened.check():
@@ -106,7 +108,7 @@ def store_damage(facts: Facts) -> Iterator[Found]:
             yield problem, f"restore key and store from one backup; failing that: {failing}"
 
 
-@check("store-write", WRONG, f"{_COMMIT}: while it cannot be written, every code is refused")
+@check("store-write", WRONG, f"{_COMMIT}: while that fails, every code is refused")
 def store_write(facts: Facts) -> Iterator[Found]:
     """Do what a login does to a decoy, and roll it back in place of the commit.
 
@@ -123,29 +125,31 @@ def store_write(facts: Facts) -> Iterator[Found]:
         yield str(error), error.hint
 
 
-@check("key-rotation", NOTE, "until it is finished, who has the old key can still use it")
+@check("key-rotation", NOTE, "until it is finished, the old key can still be used")
 def key_rotation(facts: Facts) -> Iterator[Found]:
     path = facts.key_path
     leftover = files.beside(path, files.NEW)
     try:
         if sealing.read_sealer(path).others:
-            yield f"{path}: holds two keys: its rotation was broken off", "run: totpctl rotate-key"
+            yield f"{path}: holds two keys: a rotation was interrupted", "run: totpctl rotate-key"
         elif os.path.lexists(leftover):
-            yield f"{leftover}: holds keys, and was left by a rotation", f"run: rm {leftover}"
+            yield f"{leftover}: holds keys, left behind by a rotation", f"run: rm {leftover}"
     except Unavailable:
         return  # see store
 
 
-@check("store-volume", NOTE, "a store beside the real one knows nobody, or other people")
+@check("store-volume", NOTE, "a store hidden below a mount point is empty or outdated")
 def store_volume(facts: Facts) -> Iterator[Found]:
     if not os.path.lexists(facts.store_path):
         return  # see store
     for point in disks.unmounted_points(facts.store_path):
         fix = f"run: mount {shlex.quote(point)}"
-        yield f"{point} is not mounted, and the store lies in it", fix
+        yield f"{point} is not mounted, and the store is in it", fix
 
 
-@check("store-shared", NOTE, "others can use up its blocks and inodes: then nothing can be changed")
+@check(
+    "store-shared", NOTE, "others can use up its space and inodes, and then no changes are possible"
+)
 def shared(facts: Facts) -> Iterator[Found]:
     """Look where users can make files by default: /tmp and its like, mail, and homes."""
     folder = os.path.dirname(facts.store_path)
@@ -158,7 +162,7 @@ def shared(facts: Facts) -> Iterator[Found]:
         )
 
 
-@check("store-room", NOTE, "without room kept in its files, a full disk denies logins")
+@check("store-room", NOTE, "without reserved room in its files, a full disk denies logins")
 def room(facts: Facts) -> Iterator[Found]:
     """Find what opening the store does not restore although the disk has room for it."""
     shortage = facts.shortage
@@ -167,7 +171,7 @@ def room(facts: Facts) -> Iterator[Found]:
         yield store_room.problem(shortage, path), store_room.hint(shortage, path)
 
 
-@check("disk", WRONG, f"{_COMMIT}: without room for that, every code is refused")
+@check("disk", WRONG, f"{_COMMIT}: without room, every code is refused")
 def disk(facts: Facts) -> Iterator[Found]:
     """Find a disk that cannot be written, or without room for what logins will come to need.
 
@@ -187,7 +191,7 @@ def disk(facts: Facts) -> Iterator[Found]:
         yield store_room.problem(shortage, path), store_room.hint(shortage, path)
 
 
-@check("disk-room", NOTE, "logins go on, but nobody can be enrolled once it is full")
+@check("disk-room", NOTE, "logins keep working, but nobody can be enrolled once it is full")
 def disk_room(facts: Facts) -> Iterator[Found]:
     """Of a small disk of its own, a quarter is enough."""
     folder = os.path.dirname(facts.store_path)

@@ -31,11 +31,13 @@ def problem(shortage: Shortage, path: str) -> str:
     kib = -(-shortage.needed // 1024)
     return (
         f"the disk of {os.path.dirname(path)} has no room for what logins will need: "
-        f"{shortage.missing}; {kib} KiB have to be free"
+        f"{shortage.missing}; {kib} KiB must be free"
     )
 
 
 def hint(shortage: Shortage, path: str) -> str:
     if shortage.fits:
-        return f"see who has it open: {disks.holders_hint(path)}; then run: totpctl init"
+        return (
+            f"find the process that has it open: {disks.holders_hint(path)}; then run: totpctl init"
+        )
     return f"{disks.no_room_hint(path)}; then run: totpctl init"

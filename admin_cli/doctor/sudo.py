@@ -9,7 +9,7 @@ import pwd
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pam_totp.stack.pam_ways import PAM_PYTHON_MODULE
 from pam_totp.system import disks
@@ -26,10 +26,10 @@ _MOUNTS = "/proc/1/mountinfo"
 TIMEOUT = 20  # seconds
 SHOWN = 10  # commands in one line
 _INCLUDES = re.compile(r'[@#](includedir|include)\s+"?([^"\s]+)')
-_NEITHER = "it asks for neither password nor code"
+_NEITHER = "sudo asks for neither password nor code"
 
 
-@check("sudoers", WRONG, "what sudo refuses to read it does not obey; it may refuse everybody")
+@check("sudoers", WRONG, "sudo ignores files that it refuses to read, and may deny everybody")
 def sudoers_errors(facts: Facts) -> Iterator[Found]:
     """With -f, visudo looks at the rules alone: of owner and mode it wants more than sudo."""
     if not facts.asks(*SERVICES) or not os.path.exists(SUDOERS):
@@ -40,7 +40,7 @@ def sudoers_errors(facts: Facts) -> Iterator[Found]:
         return
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines()
-        yield words[0] if words else f"{SUDOERS} is not in order", _sudoers_fix("".join(words[:1]))
+        yield words[0] if words else f"{SUDOERS} has errors", _sudoers_fix("".join(words[:1]))
     for path, status in _sudoers_files():
         problem = _refused(status)
         if problem:
@@ -49,7 +49,9 @@ def sudoers_errors(facts: Facts) -> Iterator[Found]:
             yield f"{path}: {problem}", f"run: chown root:root {path}; chmod {mode} {path}"
 
 
-@check("sudoers-mode", NOTE, "sudo obeys it; visudo -c, by which other programs go, does not")
+@check(
+    "sudoers-mode", NOTE, "sudo accepts it, but visudo -c, which other programs rely on, does not"
+)
 def sudoers_mode(facts: Facts) -> Iterator[Found]:
     if not facts.asks(*SERVICES):
         return
@@ -58,7 +60,7 @@ def sudoers_mode(facts: Facts) -> Iterator[Found]:
         is_usual = mode == 0o440 and status.st_gid == 0
         if stat.S_ISREG(status.st_mode) and not is_usual and not _refused(status):
             yield (
-                f"{path}: mode {mode:04o}, group {status.st_gid}; usual are 0440 and 0",
+                f"{path}: mode {mode:04o}, group {status.st_gid}; the usual values are 0440 and 0",
                 f"run: chown root:root {path}; chmod 0440 {path}",
             )
 
@@ -95,7 +97,9 @@ def _refused(status: os.stat_result) -> str:
     return ""
 
 
-@check("sudo-program", WRONG, "sudo runs with its caller's rights: it lets nobody become root")
+@check(
+    "sudo-program", WRONG, "sudo runs with the caller's rights, so nobody can become root with it"
+)
 def program(facts: Facts) -> Iterator[Found]:
     path = shutil.which("sudo", path=PATH)
     if path is None or not facts.asks(*SERVICES):
@@ -109,8 +113,8 @@ def program(facts: Facts) -> Iterator[Found]:
         )
     elif _is_nosuid(path):
         yield (
-            f"{path} lies on a file system that is mounted with nosuid",
-            f"take nosuid out of its options in /etc/fstab: findmnt --target {path}",
+            f"{path} is on a file system that is mounted with nosuid",
+            f"remove nosuid from its options in /etc/fstab: findmnt --target {path}",
         )
 
 
@@ -135,12 +139,16 @@ def _is_below(path: str, folder: str) -> bool:
     return path.startswith(folder.rstrip("/") + "/")
 
 
-@check("sudo-nopasswd", WRONG, f"{_NEITHER}: with that person's login, one is root without a code")
+@check("sudo-nopasswd", WRONG, f"{_NEITHER}: a login of that user is enough to become root")
 def nopasswd(facts: Facts) -> Iterator[Found]:
     yield from _rules_without_authentication(facts, may_log_in=True)
 
 
-@check("sudo-nopasswd-service", NOTE, f"{_NEITHER}: whoever takes over that account needs no code")
+@check(
+    "sudo-nopasswd-service",
+    NOTE,
+    f"{_NEITHER}: an attacker who takes over that account needs no code",
+)
 def nopasswd_of_services(facts: Facts) -> Iterator[Found]:
     yield from _rules_without_authentication(facts, may_log_in=False)
 
@@ -153,7 +161,7 @@ def exempt_group(facts: Facts) -> Iterator[Found]:
             yield f"sudoers has exempt_group = {value}", first + _take_out(option)
 
 
-@check("sudo-pam-service", WRONG, "sudo goes by that PAM file, and asks for no code")
+@check("sudo-pam-service", WRONG, "sudo uses that PAM file, and does not ask for a code")
 def pam_service(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
         is_service = option in ("pam_service", "pam_login_service", "pam_askpass_service")
@@ -164,11 +172,11 @@ def pam_service(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("sudo-i", WRONG, "sudo -i, and sudo --login, go by that file: they ask for no code")
+@check("sudo-i", WRONG, "sudo -i and sudo --login use that file, and do not ask for a code")
 def login_shell(facts: Facts) -> Iterator[Found]:
     if facts.has_service("sudo-i") and facts.asks("sudo") and not facts.asks("sudo-i"):
         yield (
-            "/etc/pam.d/sudo asks for a code, /etc/pam.d/sudo-i does not",
+            "/etc/pam.d/sudo asks for a code, but /etc/pam.d/sudo-i does not",
             ("run: totpctl enable sudo"),
         )
 
@@ -179,14 +187,14 @@ def other_code(facts: Facts) -> Iterator[Found]:
         if option in ("rootpw", "targetpw", "runaspw") and value:
             yield (
                 f"sudoers says {option}",
-                f"see that root, or whose password it is, is enrolled; or {_take_out(option)}",
+                f"enroll root, or the user whose password is asked for; or {_take_out(option)}",
             )
 
 
 @check(
     "sudo-prompt",
     NOTE,
-    "the prompts that say what is asked for, and why a code was refused, are not shown",
+    "prompts do not show what is asked for, or why a code was refused",
 )
 def prompt(facts: Facts) -> Iterator[Found]:
     for option, value in _defaults(facts):
@@ -194,11 +202,13 @@ def prompt(facts: Facts) -> Iterator[Found]:
             yield "sudoers says passprompt_override", _take_out(option)
 
 
-@check("sudo-path", WRONG, "pam_python.so loads what the caller's PATH leads to: anybody is root")
+@check(
+    "sudo-path", WRONG, "pam_python.so loads code from the caller's PATH: any user can become root"
+)
 def secure_path(facts: Facts) -> Iterator[Found]:
-    if not any(PAM_PYTHON_MODULE in facts.hosts_of(service) for service in SERVICES):
+    if not any(PAM_PYTHON_MODULE in facts.modules_of(service) for service in SERVICES):
         return
-    fix = "put pam_totp.so in its place; or set secure_path, with /usr/bin in it: visudo"
+    fix = "use pam_totp.so instead; or set secure_path, with /usr/bin in it: visudo"
     paths = [value for option, value in _defaults(facts) if option == "secure_path"]
     if not paths or not isinstance(paths[-1], str):
         yield "sudo uses pam_python.so without secure_path in sudoers", fix
@@ -208,7 +218,7 @@ def secure_path(facts: Facts) -> Iterator[Found]:
 
 def _take_out(option: str) -> str:
     """Say how to find an option of Defaults: it may be in a file of its own, or of a package."""
-    return f"take it out: grep -rn {option} {SUDOERS} {SUDOERS}.d; visudo -f FILE"
+    return f"remove it: grep -rn {option} {SUDOERS} {SUDOERS}.d; visudo -f FILE"
 
 
 def _sudoers_fix(words: str) -> str:
@@ -227,10 +237,14 @@ def _rules_without_authentication(facts: Facts, *, may_log_in: bool) -> Iterator
         names = [name for name in names if _may_log_in(name) is may_log_in]
         if names and not rule.asks:
             yield (
-                f"sudo asks {', '.join(names)} for nothing before: {', '.join(rule.commands)}",
+                f"sudo lets {', '.join(names)} run {_commands(rule.commands)} without a password",
                 f"{_first(facts, rule.is_for)}find it: grep -rnE 'NOPASSWD|!authenticate' "
                 f"{SUDOERS} {SUDOERS}.d; then: visudo",
             )
+
+
+def _commands(commands: Sequence[str]) -> str:
+    return "ALL commands" if list(commands) == ["ALL"] else ", ".join(commands)
 
 
 def _first(facts: Facts, is_for: Callable[[pwd.struct_passwd], bool]) -> str:

@@ -35,7 +35,7 @@ STEP = 1.0  # seconds
 TRY_AGAIN = 30.0  # seconds
 _OOM_SCORE = "-900"
 _CRON = f"""\
-# Puts back what totpctl enable wrote, unless totpctl confirm follows; either removes this file.
+# Undoes what totpctl enable wrote, unless totpctl confirm is run; both remove this file.
 PATH={PATH}
 @reboot root {PROGRAM} revert
 * * * * * root {PROGRAM} revert --if-due
@@ -45,9 +45,7 @@ PATH={PATH}
 def arm(trial: Trial) -> list[str]:
     """Let ``trial`` be put back in time; return what to warn of. Raises CommandFailed."""
     if not os.access(PROGRAM, os.X_OK):
-        raise CommandFailed(
-            f"there is no {PROGRAM}, which would put everything back", reinstall_hint()
-        )
+        raise CommandFailed(f"there is no {PROGRAM}, which would undo the change", reinstall_hint())
     if programs.systemd_runs():
         _arm_systemd(trial)
         return []
@@ -69,7 +67,7 @@ def disarm() -> None:
 def _arm_systemd(trial: Trial) -> None:
     if not any(os.path.exists(f"{folder}/{UNIT}") for folder in UNIT_FOLDERS):
         raise CommandFailed(
-            f"there is no unit {UNIT}, which would put everything back", reinstall_hint()
+            f"there is no unit {UNIT}, which would undo the change", reinstall_hint()
         )
     _run("systemctl", "--quiet", "stop", TIMER)  # of a trial whose totpctl was killed
     seconds = math.ceil(trial.seconds_left())
@@ -87,7 +85,7 @@ def _arm_systemd(trial: Trial) -> None:
         problem = _run(*command)
         if problem:
             raise CommandFailed(
-                f"{command[0]} does not promise to put everything back: {problem}",
+                f"{command[0]} cannot arrange the undo: {problem}",
                 "see: systemctl status",
             )
     if os.path.isdir(WANTS):
@@ -105,10 +103,10 @@ def _run(*command: str) -> str:
 
 def _arm_cron() -> list[str]:
     if not os.path.isdir(CRON_FOLDER):
-        return [f"a restart of the machine will not put it back: there is no {CRON_FOLDER}"]
+        return [f"a reboot will not undo the change: there is no {CRON_FOLDER}"]
     files.replace(CRON_FILE, _CRON.encode())
     if not _cron_runs():
-        return ["a restart of the machine may not put it back: no cron is running"]
+        return ["a reboot may not undo the change: cron is not running"]
     return []
 
 
@@ -142,7 +140,7 @@ def _start_watching(trial: Trial) -> None:
     with open(started, "rb") as stream:
         if stream.read() != b"ready":
             raise CommandFailed(
-                "the process that would put everything back does not start", "see: free; ulimit -u"
+                "the process that would undo the change does not start", "see: free; ulimit -u"
             )
 
 

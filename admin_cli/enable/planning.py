@@ -140,7 +140,8 @@ def _check_program(service: str) -> None:
     reason = login_programs.why_no_code(service)
     if reason is not None:
         raise CommandFailed(
-            reason, "leave its PAM file as it is, and enable the services that people log in by"
+            reason,
+            "leave its PAM file as it is, and enable the services that people log in through",
         )
 
 
@@ -156,7 +157,7 @@ def _pam_file_on(service: str, keys: str | None) -> Change:
     except NotUnderstood as error:
         raise CommandFailed(
             str(error),
-            error.hint or "nothing was changed; change the file by hand: man pam_totp",
+            error.hint or "nothing was changed; edit the file by hand: man pam_totp",
         ) from None
     return Change(path, before, files.bytes_of(text))
 
@@ -166,7 +167,7 @@ def _drop_in_on(keys: str) -> Change:
     if not os.path.isdir(folder):
         raise CommandFailed(
             f"there is no folder {folder}",
-            f"make it, and let sshd_config begin with: Include {folder}/*.conf",
+            f"create it, and start sshd_config with: Include {folder}/*.conf",
         )
     before = files.read(sshd.DROP_IN)
     others = "" if before is None else sshd.drop_in_disabled(files.text_of(before))

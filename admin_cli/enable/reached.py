@@ -31,10 +31,10 @@ def check(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
 
 
 def after_disable(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
-    """Return a sentence on each other service that asks for no code any more by ``changes``."""
+    """Return a sentence on each other service that no longer asks for a code by ``changes``."""
     return [
         f"also changes: {name}, which includes {_service_of(ways[0].module)}; "
-        "it asks for no code any more"
+        "it no longer asks for a code"
         for name, ways in _reaching(changes, services).items()
         if name not in login_programs.NEVER_AUTHENTICATE and not read_service(name).lines
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.system import config
 from pam_totp.system.reinstalling import reinstall_hint
 
@@ -33,7 +34,7 @@ def check(
         problems = store.check()
     if problems:
         raise CommandFailed("; ".join(problems), "restore the store from a backup")
-    if selftest.default_host() != selftest.NATIVE_WAY:
+    if selftest.default_module() != NATIVE_MODULE:
         raise CommandFailed("pam_totp.so is not installed", reinstall_hint())
     if planning.SSHD in services:
         sshd.check()
@@ -47,18 +48,18 @@ def check_sshd_in_force(keys: str, users: Sequence[str]) -> None:
     """Raise CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
     problems = sshd.problems(keys, users)
     if problems:
-        raise CommandFailed("; ".join(problems), "fix it there, then run it again")
+        raise CommandFailed("; ".join(problems), "fix it there, then run this again")
 
 
 def _check_configuration(session: Session) -> None:
     if session.config_path != config.DEFAULT_PATH:
         raise CommandFailed(
-            f"what enable writes goes by {config.DEFAULT_PATH}", "leave out --config"
+            f"the lines that enable writes use {config.DEFAULT_PATH}", "run it without --config"
         )
     if config.load(session.config_path).problems:
         assert session.config  # which warns of each
         raise CommandFailed(
-            f"{session.config_path} has mistakes", "fix them first: they are named above"
+            f"{session.config_path} has mistakes", "fix them first: they are listed above"
         )
 
 
@@ -91,7 +92,7 @@ def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:
             known = people.get(standing.name, standing)
             people[standing.name] = known.behind(standing.obstacles)
     for standing in list(people.values())[:SHOWN]:
-        what = becoming_root.in_words(standing.obstacles) or "has a way in that is not certain"
+        what = becoming_root.in_words(standing.obstacles) or "may not get in at all"
         output.warning(f"{standing.name} could not become root: {standing.name} {what}")
     return CheckSaysNo(
         f"no administrator could become root any more: {', '.join(stranded)}",
@@ -100,7 +101,7 @@ def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:
 
 
 def _check_chain() -> None:
-    failed = [check for check in selftest.run(selftest.NATIVE_WAY) if not check.passed]
+    failed = [check for check in selftest.run(NATIVE_MODULE) if not check.passed]
     if failed:
         raise CommandFailed(
             f"selftest: {failed[0].name}: {failed[0].detail or 'no output'}",

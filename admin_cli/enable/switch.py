@@ -77,9 +77,9 @@ def finish_confirmation(session: Session) -> Trial | None:
 
 def _not_noted(confirmed: Trial, reason: str) -> CommandFailed:
     return CommandFailed(
-        f"{words(confirmed.services)}: confirmed, but not noted in {enabled.PATH}: {reason}",
-        "correct that, then run: totpctl confirm; until then doctor does not notice if an "
-        "update takes a pam_totp line out",
+        f"{words(confirmed.services)}: confirmed, but not recorded in {enabled.PATH}: {reason}",
+        "fix that, then run: totpctl confirm; until then doctor does not notice if an "
+        "update removes a pam_totp line",
     )
 
 
@@ -103,7 +103,7 @@ def put_back(session: Session, waiting: Trial) -> None:
     """Put everything back as it was before ``waiting``."""
     reason = "revert" if waiting.seconds_left() else "not confirmed in time"
     if not waiting.is_of_this_start():
-        reason = "not confirmed before the machine was restarted"
+        reason = "not confirmed before the reboot"
     if waiting.id == trial_record.LOST:
         reason = "its record was lost"
     with uninterrupted():
@@ -172,8 +172,9 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
         not_noted = [name for name in services if name in changed and name not in noted]
         if not_noted:
             output.warning(
-                f"{words(not_noted)}: not noted as on in {enabled.PATH}; if its disk is away, run "
-                f"this again when it is back, for doctor: totpctl disable {' '.join(not_noted)}"
+                f"{words(not_noted)}: not recorded as on in {enabled.PATH}; if its disk is not "
+                "mounted, run this again once it is, for doctor: totpctl disable "
+                + " ".join(not_noted)
             )
         return changed
 
@@ -191,9 +192,9 @@ def _forget(services: Sequence[str]) -> None:
     except (OSError, PamTotpError) as error:
         reason = error_in_words(error)
         raise CommandFailed(
-            f"the lines are taken out, but {enabled.PATH} cannot be written: {reason}",
-            f"correct that, then run again: totpctl disable {' '.join(services)}; until then "
-            "doctor takes it for switched off by mistake",
+            f"the lines are removed, but {enabled.PATH} cannot be written: {reason}",
+            f"fix that, then run again: totpctl disable {' '.join(services)}; until then doctor "
+            "reports it as disabled by mistake",
         ) from None
 
 
@@ -212,7 +213,7 @@ def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> N
             lambda: _take_out(services, left, {sshd_files.pam_file()}),
         )
     except CommandFailed as error:
-        first = error.hint or "correct that"
+        first = error.hint or "fix that"
         again = f"totpctl disable {' '.join(services)}"
         raise CommandFailed(str(error), f"{first}; then run again: {again}") from None
 
@@ -243,7 +244,7 @@ def keep_missing_spares() -> None:
         with trial.changing(wait=SPARES_WAIT):
             for spare in spares.missing(planning.paths_on()):
                 files.keep_spare(*spare)
-                output.message(f"keeps room for totpctl disable: {spare.name}")
+                output.message(f"reserved room for totpctl disable: {spare.name}")
     except (OSError, PamTotpError) as error:
         output.warning(f"totpctl disable may fail on a full disk: {error_in_words(error)}")
 
@@ -279,7 +280,7 @@ def _undo(new: Trial, error: BaseException) -> None:
         arming.disarm()
     except (OSError, PamTotpError) as second:
         raise CommandFailed(
-            f"{reason}; then: {second}", "it will be tried again; or run: totpctl revert"
+            f"{reason}; then: {second}", "it will be retried; or run: totpctl revert"
         ) from None
     if not isinstance(error, (KeyboardInterrupt, OSError, PamTotpError)):
         raise error

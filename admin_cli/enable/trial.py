@@ -58,7 +58,7 @@ def changing(*, wait: float = 0) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         # It is not there, so nobody holds it; and on a full /run nobody else can make it either.
-        output.warning(f"goes on without the lock: {os_error_in_words(error)}")
+        output.warning(f"continuing without the lock: {os_error_in_words(error)}")
         yield
         return
     try:
@@ -134,7 +134,7 @@ def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
     for change in changes:
         waiting = pending()
         if waiting is None or waiting.id != trial.id:
-            raise CommandFailed("another totpctl has put it back meanwhile", "run it again")
+            raise CommandFailed("another totpctl has undone it in the meantime", "run it again")
         if files.digest_at(change.path) != files.digest(change.before):
             raise CommandFailed(
                 f"{change.path} was changed by another program meanwhile", "run it again"
@@ -161,7 +161,7 @@ def put_back(trial: Trial) -> list[str]:
     if of_sshd:
         files_of_sshd = {file.path: file for file in trial.files if file.path in of_sshd}
         _attempt(lambda: _put_sshd_back(files_of_sshd), notes, problems)
-    _end(problems, "not everything could be put back")
+    _end(problems, "not everything could be undone")
     return notes
 
 

@@ -215,9 +215,7 @@ class _File:
             for line in lines:
                 raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
         for line in found.bad_jumps:
-            problem = (
-                "can jump beyond the last line, and PAM denies every login that takes that jump"
-            )
+            problem = "can jump past the last line, and PAM denies every login that takes that jump"
             raise NotUnderstood(line.file, line.number, problem, _FEWER)
         if not (found.asks and found.can_succeed):
             raise NotUnderstood(self._service, 0, "would let nobody in", _BY_HAND)

@@ -52,8 +52,8 @@ class PamService(NamedTuple):
         return self.judgement is not None and self.judgement.asks
 
     @property
-    def hosts(self) -> tuple[str, ...]:
-        return self.judgement.hosts if self.judgement is not None else ()
+    def modules(self) -> tuple[str, ...]:
+        return self.judgement.modules if self.judgement is not None else ()
 
 
 def read_services() -> dict[str, PamService]:

@@ -36,7 +36,7 @@ class Judgement(NamedTuple):
     without_password: tuple[Line, ...]  # pam_totp lines after which no password is needed
     can_succeed: bool  # right password (or key) and right code let somebody in
     lets_exempt_in: bool  # so does the right password alone for who is asked for no code
-    hosts: tuple[str, ...]  # of pam_totp.so and pam_python.so, which run the hook
+    modules: tuple[str, ...]  # of pam_totp.so and pam_python.so, which run the hook
     bad_jumps: tuple[Line, ...] = ()  # they can jump beyond the end, where libpam denies
     nobody_gets_in: bool = False  # whatever is given; but who is asked for no code, and root
     key_lines_alone: tuple[
@@ -143,7 +143,7 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
         ),
         can_succeed=_lets_in(granted, "success"),
         lets_exempt_in=_lets_in(granted, "ignore"),
-        hosts=tuple(dict.fromkeys(x.module_name for x in lines if pam_ways.runs_the_hook(x))),
+        modules=tuple(dict.fromkeys(x.module_name for x in lines if pam_ways.runs_the_hook(x))),
         bad_jumps=named(pam_ways.jumps_beyond_the_end(stack, key=key)),
         nobody_gets_in=all(progress.code == "ignore" or progress.root for progress in granted),
         key_lines_alone=() if asks else tuple(filter(pam_ways.is_key_line, lines)),

@@ -66,7 +66,9 @@ def test_timer_runs_every_day_from_the_installation_on_and_doctor_misses_it(
     assert "enabled\n" == enabled.run("systemctl", "is-enabled", TIMER).stdout
     assert TIMER in enabled.run("systemctl", "list-timers", "--no-pager").stdout
     enabled.run("systemctl", "disable", "--now", TIMER)
-    assert f"NOTE   {TIMER} does not run [doctor-timer]" in enabled.run("totpctl", "doctor").stdout
+    assert (
+        f"NOTE   {TIMER} is not running [doctor-timer]" in enabled.run("totpctl", "doctor").stdout
+    )
     enabled.run("systemctl", "enable", "--now", TIMER)
     assert "doctor-timer" not in enabled.run("totpctl", "doctor").stdout
 
@@ -113,7 +115,7 @@ def test_update_that_takes_the_code_away_is_told_where_apt_is_watched(fresh: Boo
     fresh.add_user("alice", "sudo")
     fresh.run("totpctl", "enable", "sshd", "sudo")
     shown = fresh.run("totpctl", "confirm", "--yes").stderr
-    assert "doctor looks every day, and after package upgrades" in shown
+    assert "doctor checks every day, and after package upgrades" in shown
     install = ("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confnew", "--install")
     done = fresh.run(*install, "/root/next.deb")
     said = done.stdout + done.stderr

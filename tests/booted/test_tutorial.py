@@ -126,7 +126,7 @@ def test_tutorial_holds_word_by_word(base: tuple[str, str]) -> None:
         assert re.sub(clock, "…", page.output("sshd, sudo")) == re.sub(clock, "…", shown)
         shown = root(machine, page.commands("totpctl status"))
         for service in ("sshd", "sudo", "sudo-i"):
-            waits = rf"^{service} +on .* put back in 9 min \d+ s, unless confirmed$"
+            waits = rf"^{service} +on .* undone in 9 min \d+ s unless confirmed$"
             assert re.search(waits, shown, flags=re.M)
 
         ssh = page.commands("ssh alice@")

@@ -77,9 +77,9 @@ def test_three_wrong_codes_keep_nothing(terminals: Terminals, place: Place) -> N
     for _ in range(3):
         terminal.wait_for(PROMPT)
         terminal.type(wrong_code(terminal.secret))
-        terminal.wait_for("that is not the code")
+        terminal.wait_for("that code does not match")
     assert 1 == terminal.end()
-    assert "totpctl: error: no right code was given; nothing was changed" in terminal.shown
+    assert "totpctl: error: no correct code was entered; nothing was changed" in terminal.shown
     assert nothing_is_kept(place)
 
 
@@ -132,7 +132,7 @@ def test_the_window_of_the_configuration_holds_here_too(terminals: Terminals, pl
     terminal.wait_for(PROMPT)
     early_in_a_step()
     terminal.type(code_now(-1, terminal.secret))
-    terminal.wait_for("that is not the code of now: the clock of phone is about 30 s behind")
+    terminal.wait_for("that code is not valid now: the clock of phone is about 30 s behind")
 
 
 def test_ctrl_c_keeps_nothing(terminals: Terminals, place: Place) -> None:
@@ -183,5 +183,5 @@ def test_a_label_taken_while_the_person_scanned_is_refused(
     before = place.record("alice")
     terminal.type(code_now(secret=terminal.secret))
     assert 1 == terminal.end()
-    assert "totpctl: error: alice has an authenticator phone already" in terminal.shown
+    assert "totpctl: error: alice already has an authenticator phone" in terminal.shown
     assert before == place.record("alice")

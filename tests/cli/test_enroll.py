@@ -117,8 +117,8 @@ def test_a_label_that_is_taken_is_refused_and_nothing_changes(
     result = totpctl("enroll", "alice", "--no-confirm")
     assert (1, "") == (result.code, result.out)
     assert (
-        "totpctl: error: alice has an authenticator phone already\n"
-        "hint: name the second device with --label, or start anew with: totpctl reset alice\n"
+        "totpctl: error: alice already has an authenticator phone\n"
+        "hint: name the second device with --label, or start over with: totpctl reset alice\n"
     ) == result.err
     assert before == place.record("alice")
 
@@ -127,7 +127,7 @@ def test_if_missing_does_nothing_for_whoever_is_enrolled(totpctl: Totpctl, place
     place.enrol("alice")
     before = place.record("alice")
     result = totpctl.done("enroll", "alice", "--if-missing", "--label", "tablet")
-    assert ("", "alice is enrolled already\n") == (result.out, result.err)
+    assert ("", "alice is already enrolled\n") == (result.out, result.err)
     assert before == place.record("alice")
 
 
@@ -199,7 +199,7 @@ def test_without_a_terminal_or_an_answer_the_hint_is_no_confirm(
     assert 1 == result.code
     assert result.err.endswith(
         "totpctl: error: no answer was given; nothing was changed\n"
-        "hint: where nobody can answer: --no-confirm\n"
+        "hint: if nobody can answer, use --no-confirm\n"
     )
     with place.open() as store:
         assert store.load("alice") is None

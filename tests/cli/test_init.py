@@ -24,7 +24,7 @@ def test_key_and_store_are_created(totpctl: Totpctl, bare: Place) -> None:
     assert (
         f"created the sealing key {bare.key_path}: back it up together with the store\n"
         f"created the store {bare.store_path}\n"
-        "key and store are in order\n"
+        "key and store are OK\n"
     ) == result.err
     assert is_in_order(bare)
 
@@ -54,7 +54,7 @@ def test_a_second_init_changes_nothing(totpctl: Totpctl, place: Place) -> None:
     place.enrol("alice")
     key, before = place.key_path.read_bytes(), place.record("alice")
     result = totpctl.done("init")
-    assert "key and store are in order\n" == result.err
+    assert "key and store are OK\n" == result.err
     assert key == place.key_path.read_bytes()
     assert before == place.record("alice")
 

@@ -79,7 +79,7 @@ def test_a_question_shows_no_control_characters(terminals: Terminals, place: Pla
     terminal.answer("[y/N]: ", "n")
     assert 1 == terminal.end()
     assert is_clean(terminal.shown)
-    assert f"Remove the whole enrolment of {ESCAPED}" in terminal.shown
+    assert f"Remove the whole enrollment of {ESCAPED}" in terminal.shown
 
 
 def test_names_that_are_not_ascii_are_shown_as_they_are(totpctl: Totpctl, place: Place) -> None:
@@ -170,7 +170,7 @@ def test_secrets_in_force_that_nobody_saw_are_an_error_with_a_mend(
     assert 1 == result.code
     error, hint = result.err.splitlines()
     assert error.startswith(f"totpctl: error: {what}, but they could not be shown: ")
-    assert f"hint: make another with: totpctl {fix}" == hint
+    assert f"hint: make new ones with: totpctl {fix}" == hint
 
 
 def test_nothing_is_kept_where_the_secret_could_not_be_shown(

@@ -97,7 +97,7 @@ def test_reset_of_somebody_not_enrolled_is_refused(totpctl: Totpctl) -> None:
 
 def test_remove_takes_the_whole_enrolment_away(totpctl: Totpctl, alice: Place) -> None:
     result = totpctl.done("remove", "alice", "--yes")
-    assert ("", "removed the enrolment of alice\n") == (result.out, result.err)
+    assert ("", "removed the enrollment of alice\n") == (result.out, result.err)
     with alice.open() as store:
         assert store.load("alice") is None
 
@@ -117,7 +117,7 @@ def test_remove_of_the_last_device_takes_the_whole_enrolment_away(
 ) -> None:
     place.enrol("alice", recovery_codes=(OLD_CODE,))
     result = totpctl.done("remove", "alice", "--label", "phone", "--yes")
-    assert "removed the enrolment of alice\n" == result.err
+    assert "removed the enrollment of alice\n" == result.err
     with place.open() as store:
         assert store.load("alice") is None
 
@@ -141,7 +141,7 @@ def test_an_account_that_is_gone_can_still_be_removed(totpctl: Totpctl, place: P
 
 def test_remove_asks_with_what_may_come_of_it(terminals: Terminals, alice: Place) -> None:
     terminal = terminals.open("remove", "alice")
-    terminal.answer("with the password alone where 'nullok' or 'unenrolled = skip' is set?", "n")
+    terminal.answer("Remove the whole enrollment of alice?", "n")
     assert 1 == terminal.end()
     assert alice.record("alice").authenticators
 

@@ -106,7 +106,7 @@ def test_a_suspension_is_not_lifted_and_nobody_else_is_changed(
     result = totpctl(verb, "bob", "carol")
     assert 1 == result.code
     assert [
-        "totpctl: error: carol is suspended, which this would lift",
+        "totpctl: error: carol is suspended, and this would lift that",
         "hint: run first: totpctl resume carol",
     ] == said(result)
     assert (None, (SUSPENDED, 0)) == (state(place, "bob"), state(place, "carol"))
@@ -172,7 +172,7 @@ def test_what_was_so_before_is_warned_about_and_not_logged(
     place.enrol("alice", status=status)
     record = place.record("alice")
     result = totpctl.done(*arguments, "alice")
-    warning = f"totpctl: warning: this changes nothing: before, too, {before}"
+    warning = f"totpctl: warning: this changes nothing: as before, {before}"
     assert [before, warning] == said(result)
     assert [] == log.lines()
     assert record == place.record("alice")
@@ -197,7 +197,7 @@ def test_require_says_if_a_group_exempts_all_the_same(
         hint = f"hint: run: totpctl exempt --group {MY_GROUP} --remove"
     else:
         place.configure(exempt_groups=MY_GROUP)
-        hint = f"hint: take {MY_GROUP} out of exempt_groups in pam_totp.conf"
+        hint = f"hint: remove {MY_GROUP} from exempt_groups in pam_totp.conf"
     if enrolled:
         place.enrol(ME)
     lines = said(totpctl.done("require", ME))
@@ -210,5 +210,5 @@ def test_require_says_if_a_group_exempts_all_the_same(
 def test_an_exemption_in_place_of_a_duty_is_warned_about(totpctl: Totpctl, place: Place) -> None:
     put(place, "bob", MUST_ENROLL)
     result = totpctl.done("exempt", "bob", "--until", UNTIL)
-    warning = "totpctl: warning: bob had to enroll; when the exemption ends, that holds no more"
+    warning = "totpctl: warning: bob no longer has to enroll once the exemption ends"
     assert warning == said(result)[-1]

@@ -99,7 +99,7 @@ def test_nothing_but_a_yes_rotates(
 ) -> None:
     key = place.key_path.read_bytes()
     terminal = terminals.open("rotate-key")
-    terminal.wait_for("no longer on this machine")
+    terminal.wait_for("no longer be on this machine")
     terminal.type(answer)
     assert code == terminal.end()
     assert (code == 0) == (key != place.key_path.read_bytes())
@@ -168,8 +168,8 @@ def test_a_step_that_fails_says_that_logins_go_on_and_what_to_do(
     assert result.exception
     assert "there is no store" in str(result.exception)
     assert (
-        f"{place.key_path} holds the old and the new key now, and logins go on; to finish, see to "
-        "the following and run again: totpctl rotate-key"
+        f"{place.key_path} now holds both the old and the new key, and logins keep working; "
+        "to finish, fix the following error and run again: totpctl rotate-key"
     ) in result.output
     os.rename(place.folder / "lost", place.store_path)
     monkeypatch.undo()

@@ -164,7 +164,7 @@ def test_what_another_totpctl_put_back_is_not_carried_out(path: Path) -> None:
     change = on(path)
     new = trial.begin([change], ("door",), None, 600)
     trial.put_back(new)
-    with pytest.raises(CommandFailed, match="another totpctl has put it back"):
+    with pytest.raises(CommandFailed, match="another totpctl has undone it"):
         trial.carry_out(new, [change])
     assert BEFORE == path.read_bytes()
 

@@ -238,7 +238,7 @@ def test_undo_sends_keys_to_pam_again_where_the_pam_file_cannot_be_put_back(
     assert is_let_in_by(machine, key)
     machine.run("mount", "--bind", PAM_SSHD, PAM_SSHD)
     done = totpctl(machine, "revert")
-    assert (1, True) == (done.returncode, "not everything could be put back" in done.stderr)
+    assert (1, True) == (done.returncode, "not everything could be undone" in done.stderr)
     assert not is_let_in_by(machine, key)
     machine.run("umount", PAM_SSHD)
     done = totpctl(machine, "revert")

@@ -45,7 +45,7 @@ def test_clean_machine_has_notes_of_what_asks_for_no_code(doctored: Machine) -> 
     named = other["problem"].removeprefix("these ask for no code: ").split(", ")
     assert {"su", "login"} <= set(named)
     assert not {"sshd", "sudo", "sudo-i", "cron", "passwd"} & set(named)
-    assert "no worker listens" == service["problem"]
+    assert "no worker is listening" == service["problem"]
 
 
 def test_machine_where_nothing_was_enabled_has_no_wrong_findings(machine: Machine) -> None:
@@ -79,8 +79,8 @@ def test_what_is_wrong_comes_first_in_three_lines(doctored: Machine) -> None:
     done = doctor(doctored)
     assert [
         "WRONG  /etc/pam.d/sudo: it has no pam_totp line [pam-missing]",
-        "       why: it was enabled, and now asks for no code: a package update? "
-        "If it is meant: totpctl disable",
+        "       why: it was enabled, but no longer asks for a code: an update? "
+        "If it is intended: totpctl disable",
         "       fix: run: totpctl enable sudo",
     ] == done.stdout.splitlines()[:3]
     assert (6, "totpctl: error: 1 thing is wrong\n") == (done.returncode, done.stderr)
@@ -145,7 +145,7 @@ def status(machine: Machine, *arguments: str) -> dict[str, dict[str, object]]:
 
 
 def test_status_of_services_that_were_enabled(doctored: Machine) -> None:
-    on = {"state": "on", "managed": True, "hosts": ["pam_totp.so"], "keys": None}
+    on = {"state": "on", "managed": True, "modules": ["pam_totp.so"], "keys": None}
     on |= {"unconfirmed_seconds": None, "trouble": None}
     assert {
         "sshd": {**on, "service": "sshd", "keys": "code"},
@@ -250,4 +250,4 @@ def test_status_without_a_store_shows_the_services(doctored: Machine) -> None:
     doctored.run("sh", "-c", "rm /var/lib/pam_totp/store.db*")
     done = doctored.run("totpctl", "status", env={"LD_PRELOAD": SHIM})
     assert "sudo     on" in done.stdout
-    assert "totpctl: warning: the store, its key or the configuration cannot be used" in done.stderr
+    assert "totpctl: warning: the store, its key or the configuration is not usable" in done.stderr

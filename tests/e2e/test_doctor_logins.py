@@ -51,7 +51,7 @@ CASES = [
     # PAM files
     ("pam-missing", in_sudo("@include common-auth"), "sudo: it has no pam_totp line"),
     ("pam-missing", f"sed -i 's/^auth/#auth/' {SUDO}", "its pam_totp line is a comment"),
-    ("pam-missing", f"rm {SUDO}", "sudo: there is no such file any more"),
+    ("pam-missing", f"rm {SUDO}", "sudo: this file no longer exists"),
     ("pam-unclear", f"echo 'auth [success=oops] pam_unix.so' >>{SUDO}", "line "),
     ("pam-unclear", "echo 'auth oops pam_unix.so' >>/etc/pam.d/common-auth", "common-auth"),
     (
@@ -64,7 +64,7 @@ CASES = [
     (
         "pam-after-wrong-password",
         in_sudo("auth required pam_unix.so", "auth required pam_totp.so"),
-        "after a wrong password too",
+        "even after a wrong password",
     ),
     (
         "pam-without-password pam-after-wrong-password",
@@ -80,16 +80,16 @@ CASES = [
     (
         "pam-bad-jump",
         f"echo 'auth [success=1 default=ignore] pam_access.so' >>{SUDO}",
-        "sudo:5 ([success=1 default=ignore] pam_access.so) can jump beyond the last line",
+        "sudo:5 ([success=1 default=ignore] pam_access.so) can jump past the last line",
     ),
     (
         "pam-other-code pam-module-gone",
         f"rm -f /usr/lib/*/security/pam_oath.so; echo 'auth required pam_oath.so' >>{SUDO}",
-        "asks for a code too",
+        "also asks for a code",
     ),
     ("pam-other-code-optional", f"echo 'auth optional pam_duo.so' >>{SUDO}", "may ask for a code"),
-    ("pam-dead-end", f"sed -i '1i auth requisite pam_deny.so' {SUDO}", "do not succeed"),
-    ("pam-dead-end", f"echo 'auth requisite pam_deny.so' >>{SUDO}", "do not succeed"),
+    ("pam-dead-end", f"sed -i '1i auth requisite pam_deny.so' {SUDO}", "are not enough"),
+    ("pam-dead-end", f"echo 'auth requisite pam_deny.so' >>{SUDO}", "are not enough"),
     (
         "pam-twice",
         "echo 'auth required pam_totp.so' >>/etc/pam.d/common-auth",
@@ -110,7 +110,7 @@ CASES = [
         "pam-exempt",
         f"echo 'exempt_groups = users' >>/etc/security/pam_totp.conf; "
         f"sed -i 's/required pam_totp/[success=ok default=die] pam_totp/' {SUDO}",
-        "only a code lets somebody in",
+        "only a code is accepted",
     ),
     ("pam-arguments", f"sed -i 's/pam_totp.so/pam_totp.so windw=0/' {SUDO}", "unknown: windw=0"),
     ("pam-arguments", f"sed -i 's/pam_totp.so/& config=\\/gone/' {SUDO}", "/gone: there is no"),
@@ -149,8 +149,8 @@ CASES = [
     ),
     ("nothing-enabled", "totpctl disable sshd sudo", "no service asks"),
     ("enabled-file", "echo '[]' >/var/lib/pam_totp/enabled.json", "is not what totpctl wrote"),
-    ("trial", our_python(TRIAL.format(boot="boot")), "sudo: put back in "),
-    ("trial-overdue", our_python(TRIAL.format(boot="'x'")), "was to be put back by now"),
+    ("trial", our_python(TRIAL.format(boot="boot")), "sudo: undone in "),
+    ("trial-overdue", our_python(TRIAL.format(boot="'x'")), "should have been undone by now"),
     ("leftovers", "touch /etc/pam.d/.pam_totp-before.su", ".pam_totp-before.su was left"),
     ("spare-files", "rm /etc/pam.d/.pam_totp-spare.sudo", "sudo: there is no spare file"),
     # sshd
@@ -172,7 +172,7 @@ CASES = [
         "sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config",
         "sshd has usepam no",
     ),
-    ("sshd-keys", BY_HAND, "asks for no code where somebody comes with a key"),
+    ("sshd-keys", BY_HAND, "does not ask key logins for a code"),
     (
         "sshd-keys",
         f"{BY_HAND} printf 'AuthenticationMethods keyboard-interactive\\nMatch User alice\\n"
@@ -210,8 +210,16 @@ CASES = [
         "mount --bind /usr/bin /usr/bin; mount -o remount,bind,nosuid /usr/bin",
         "is mounted with nosuid",
     ),
-    ("sudo-nopasswd", in_sudoers("alice ALL=(ALL) NOPASSWD: ALL"), "alice for nothing before: ALL"),
-    ("sudo-nopasswd", in_sudoers("%ops ALL=NOPASSWD: /bin/ls"), "%ops for nothing before: /bin/ls"),
+    (
+        "sudo-nopasswd",
+        in_sudoers("alice ALL=(ALL) NOPASSWD: ALL"),
+        "alice run ALL commands without a password",
+    ),
+    (
+        "sudo-nopasswd",
+        in_sudoers("%ops ALL=NOPASSWD: /bin/ls"),
+        "%ops run /bin/ls without a password",
+    ),
     ("sudo-nopasswd", in_sudoers("Defaults:alice !authenticate"), "asks alice for nothing"),
     ("sudo-nopasswd-service", in_sudoers("www-data ALL=NOPASSWD: /bin/ls"), "asks www-data for"),
     ("sudo-exempt-group", in_sudoers("Defaults exempt_group=adm"), "exempt_group = adm"),

@@ -81,7 +81,7 @@ CASES = [
     ("permissions", f"chmod o+w {CONFIG}", f"{CONFIG}: is writable by others"),
     ("permissions", f"chmod 0644 {KEY}", f"{KEY}: is readable by others"),
     ("permissions", f"chmod o+w {STORE}; chmod 0700 {FOLDER}", f"{STORE}: is writable by others"),
-    ("permissions", f"chmod 0755 {FOLDER}; chmod 0644 {STORE}", f"{STORE}: others may read it"),
+    ("permissions", f"chmod 0755 {FOLDER}; chmod 0644 {STORE}", f"{STORE}: others can read it"),
     (
         "permissions",
         "chown nobody /usr/lib/pam_totp/pam_totp/login/flow.py",
@@ -99,8 +99,8 @@ CASES = [
     ),
     ("store-write", f"{SQL} 'DROP TABLE decoys'", "does not have the tables of this"),
     ("store-write", f"mount --bind {STORE} {STORE}; mount -o remount,bind,ro {STORE}", "read-only"),
-    ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: its rotation was broken off"),
-    ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "was left by a rotation"),
+    ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: a rotation was interrupted"),
+    ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "left behind by a rotation"),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
     ("disk disk-room", NO_LOG_AND_LITTLE_ROOM, "store.db-wal has 0 of 512 KiB; "),
     ("", DISK.format("8m"), ""),
@@ -143,32 +143,40 @@ CASES = [
     ("unbound", record("uid=None"), "1 record is not bound to the uid of an account: alice"),
     # people
     ("administrators suspended-administrators", "totpctl suspend alice", "no administrator"),
-    ("unenrolled-administrators", BOB, "not enrolled, though they may use sudo: bob"),
-    ("skipped-administrators", f"{BOB} totpctl exempt bob", "asked for no code, though"),
+    ("unenrolled-administrators", BOB, "may use sudo, but not enrolled: bob"),
+    (
+        "skipped-administrators",
+        f"{BOB} totpctl exempt bob",
+        "may use sudo, but not asked for a code",
+    ),
     ("skipped-administrators", f"echo exempt_groups=sudo >>{CONFIG}", "may use sudo: alice"),
-    ("unenrolled-skip", f"echo 'unenrolled = skip' >>{CONFIG}", "without an end"),
+    ("unenrolled-skip", f"echo 'unenrolled = skip' >>{CONFIG}", "with no end date"),
     (
         "unenrolled-skip",
         f"printf 'unenrolled = skip\\nunenrolled_until = 2999-01-31\\n' >>{CONFIG}",
         "skip until 2999-01-31",
     ),
-    ("unenrolled-skip", "sed -i 's/pam_totp.so/& nullok/' /etc/pam.d/sudo", "skips who is not"),
     (
-        "enrolment-at-login pam-order",
+        "unenrolled-skip",
+        "sed -i 's/pam_totp.so/& nullok/' /etc/pam.d/sudo",
+        "skips users who are not",
+    ),
+    (
+        "enrollment-at-login pam-order",
         "printf 'auth required pam_totp.so\\nauth required pam_unix.so\\n' >/etc/pam.d/sudo; "
         f"echo 'unenrolled = enroll' >>{CONFIG}",
-        "where no password was proved",
+        "without a password check before it",
     ),
     ("locked administrators", record("failures=100"), "alice is locked after 100 wrong codes"),
     (
         "suspended-administrators",
         f"{BOB} totpctl enroll bob --no-confirm --json; totpctl suspend bob",
-        "bob may use sudo, and is suspended",
+        "bob may use sudo, but is suspended",
     ),
     (
         "guesses-spent",
         record(f"guesses_until={MONTH_AHEAD}"),
-        "alice had 100 wrong codes in a month",
+        "alice had 100 wrong codes within a month",
     ),
     (
         "gone-accounts",
@@ -198,7 +206,7 @@ CASES = [
         "a rule for group soon, but",
     ),
     # the programs
-    ("module", f"rm {MODULE}", "pam_totp.so is not among the PAM modules"),
+    ("module", f"rm {MODULE}", "pam_totp.so is not installed"),
     ("module", f"for m in {MODULE}; do echo junk >$m; done", "cannot be loaded: OSError"),
     (
         "worker",
@@ -229,7 +237,7 @@ CASES = [
         f"until grep -q ' 00010000 .* {SOCKET}$' /proc/net/unix; do sleep 0.01; done; sleep 0.1",
         "nobody listens",
     ),
-    ("socket-mode", f"{WORKER} chmod 0666 {SOCKET}", "others may use"),
+    ("socket-mode", f"{WORKER} chmod 0666 {SOCKET}", "others can use"),
     ("socket-mode", f"echo 'unprivileged = yes' >>{CONFIG}; {WORKER}", "is for root alone"),
     ("service", systemd(socket=GOOD, service=FAILED), "failed (start-limit-hit)"),
     ("service", systemd(socket=FAILED, service=GOOD), "pam_totp.socket has failed"),
@@ -250,7 +258,7 @@ def test_finding(doctored: Doctored, names: str, script: str, problem: str) -> N
 
 
 def test_clock_that_nothing_keeps_right(doctored: Doctored) -> None:
-    assert_found(doctored, "clock", "true", "nothing keeps the clock", UNSYNCHRONISED="yes")
+    assert_found(doctored, "clock", "true", "no time service keeps the clock", UNSYNCHRONISED="yes")
 
 
 def test_clock_of_a_container_is_that_of_its_host(doctored: Doctored) -> None:
@@ -316,13 +324,13 @@ def test_init_says_how_much_room_logins_lack_and_that_is_enough(doctored: Doctor
     assert "in order" not in done.stderr
     assert "disk" in {found["check"] for found in findings(doctored)}
     make_room(doctored, done.stderr)
-    assert "key and store are in order" in doctored.run("totpctl", "init").stderr
+    assert "key and store are OK" in doctored.run("totpctl", "init").stderr
     assert {"disk", "store-room"}.isdisjoint(found["check"] for found in findings(doctored))
 
 
 def make_room(machine: Doctored, said: str, but: int = 0) -> None:
     """Free as many KiB as init ``said`` have to be free on the disk, ``but`` some."""
-    (named,) = re.findall(r"; (\d+) KiB have to be free", said)
+    (named,) = re.findall(r"; (\d+) KiB must be free", said)
     left = f"$(df --output=avail -k {FOLDER} | tail -1)"
     more = f"truncate -s -$(({named} - {but} - {left}))K {FOLDER}/filling"
     machine.run("sh", "-ec", more)

@@ -43,12 +43,12 @@ def test_enable_asks_for_a_code_confirm_keeps_it_and_disable_takes_it_out(
     assert "welcome alice" in enabling.ssh_with_password(machine, alice)
     done = totpctl(machine, "enable", "sshd", "sudo")
     assert (0, "") == (done.returncode, done.stdout)
-    assert "sshd, sudo: a code is asked for from now on" in done.stderr
+    assert "sshd, sudo: asks for a code from now on" in done.stderr
     assert (
         "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
         in done.stderr
     )
-    assert "everything is put back in 10 min, at " in done.stderr
+    assert "everything is undone in 10 min, at " in done.stderr
     assert "welcome alice" in enabling.ssh_with_code(machine, alice)
     assert "root" in sudo(machine, alice, alice.code(+1))
     assert 0 == totpctl(machine, "confirm").returncode
@@ -77,7 +77,7 @@ def test_with_keys_code_a_key_needs_the_code_and_no_password(
 ) -> None:
     key = machine.give_key("alice")
     done = totpctl(machine, "enable", "sshd")
-    assert "with a key sshd asks for the code and no password" in done.stderr
+    assert "sshd asks key logins for a code but no password" in done.stderr
     client = machine.ssh("alice", f"-i{key}")
     client.answer(CODE, alice.code())
     assert PASSWORD not in client.before
@@ -140,14 +140,14 @@ def test_a_second_enable_changes_nothing_and_says_how_much_time_is_left(machine:
     once = snapshot(machine)
     again = totpctl(machine, "enable", "sudo", "sshd")
     assert 0 == again.returncode
-    assert "on already, nothing to change" in again.stderr
+    assert "already on, nothing to change" in again.stderr
     assert "then run: totpctl confirm" in again.stderr
-    assert re.search(r"put back in (9|10) min, at ", again.stderr)
+    assert re.search(r"undone in (9|10) min, at ", again.stderr)
     assert once == snapshot(machine)
     totpctl(machine, "confirm", "--yes")
     confirmed = snapshot(machine)
     again = totpctl(machine, "enable", "sudo", "sshd")
-    assert (0, "sudo, sshd: on already, nothing to change\n") == (again.returncode, again.stderr)
+    assert (0, "sudo, sshd: already on, nothing to change\n") == (again.returncode, again.stderr)
     assert confirmed == snapshot(machine)
 
 
@@ -155,7 +155,7 @@ def test_what_was_on_before_has_no_part_in_a_trial(machine: Machine) -> None:
     totpctl(machine, "enable", "sshd", "--keys", "skip", "--no-confirm")
     on_before = machine.read("/etc/pam.d/sshd")
     done = totpctl(machine, "enable", "sshd", "sudo")
-    assert done.stderr.startswith("sudo: a code is asked for from now on\n")
+    assert done.stderr.startswith("sudo: asks for a code from now on\n")
     assert ["sudo"] == json.loads(machine.read(RECORD))["services"]
     assert "sudo: everything is as it was" in totpctl(machine, "revert").stderr
     assert on_before == machine.read("/etc/pam.d/sshd")
@@ -167,9 +167,9 @@ def test_enable_of_what_is_on_says_what_else_is_in_force(machine: Machine) -> No
     machine.write("/etc/ssh/sshd_config.d/00-earlier.conf", "PasswordAuthentication yes\n")
     done = totpctl(machine, "enable", "sshd")
     assert 1 == done.returncode
-    assert "sshd: on already, nothing to change" in done.stderr
+    assert "sshd: already on, nothing to change" in done.stderr
     assert "00-earlier.conf:1: PasswordAuthentication yes is in force, not no" in done.stderr
-    assert "hint: fix it there, then run it again" in done.stderr
+    assert "hint: fix it there, then run this again" in done.stderr
 
 
 def test_enable_of_what_is_on_has_sshd_go_by_its_files_again(
@@ -192,7 +192,7 @@ def test_enable_of_what_is_on_has_sshd_go_by_its_files_again(
 
 def test_no_confirm_leaves_nothing_waiting(machine: Machine, alice: Account) -> None:
     done = totpctl(machine, "enable", "sudo", "--no-confirm")
-    assert (0, "sudo: a code is asked for from now on\n") == (done.returncode, done.stderr)
+    assert (0, "sudo: asks for a code from now on\n") == (done.returncode, done.stderr)
     assert [] == enabling.left_over(machine)
     assert "root" in sudo(machine, alice, alice.code())
 
@@ -270,13 +270,13 @@ def test_confirm_asks_where_nobody_has_used_a_code_since(machine: Machine, alice
     assert "nobody has logged in with a code since " in refused.stderr
     assert "hint: answer it beforehand with --yes" in refused.stderr
     terminal = machine.spawn("totpctl", "confirm")
-    terminal.answer("Keep it all the same? [y/N]: ", "n")
+    terminal.answer("Keep the change anyway? [y/N]: ", "n")
     assert "nothing was changed" in terminal.rest()
     assert 1 == terminal.exit_status()
     terminal = machine.spawn("totpctl", "confirm")
-    terminal.answer("Keep it all the same? [y/N]: ", "y")
-    assert "confirmed: sudo will go on asking for a code" in terminal.rest()
+    terminal.answer("Keep the change anyway? [y/N]: ", "y")
+    assert "confirmed: sudo will keep asking for a code" in terminal.rest()
     assert 0 == terminal.exit_status()
     nothing = totpctl(machine, "confirm", "--yes")
     assert 1 == nothing.returncode
-    assert "nothing waits for a confirmation" in nothing.stderr
+    assert "nothing is waiting to be confirmed" in nothing.stderr

@@ -74,7 +74,7 @@ def test_without_a_confirmation_everything_is_put_back(machine: Machine, alice: 
 def test_it_is_put_back_when_the_terminal_is_gone(machine: Machine, alice: Account) -> None:
     before = snapshot(machine)
     terminal = machine.spawn("sh", "-c", f"totpctl {' '.join((*BOTH, *SHORT))}; sleep 60")
-    terminal.expect("put back in 10 s")
+    terminal.expect("undone in 10 s")
     terminal.close()
     assert before != snapshot(machine)
     wait_until(lambda: is_back(machine, before), "all is as it was")
@@ -125,7 +125,7 @@ def test_revert_puts_back_at_once_and_says_so_where_nothing_waits(machine: Machi
     assert (0, "") == (done.returncode, done.stdout)
     assert before == snapshot(machine)
     again = totpctl(machine, "revert")
-    said = "nothing waits for a confirmation; nothing was changed\n"
+    said = "nothing is waiting to be confirmed; nothing was changed\n"
     assert (0, "", said) == (again.returncode, again.stdout, again.stderr)
     again = totpctl(machine, "revert", "--if-due")
     assert (0, "", "") == (again.returncode, again.stdout, again.stderr)
@@ -166,7 +166,7 @@ def test_a_confirmation_that_was_cut_off_is_no_lost_trial(machine: Machine) -> N
     machine.run("strace", "-o/dev/null", *inject, "totpctl", "confirm", "--yes", check=False)
     assert [] != enabling.originals(machine)
     said = totpctl(machine, "revert").stderr
-    assert "nothing waits for a confirmation; nothing was changed\n" == said
+    assert "nothing is waiting to be confirmed; nothing was changed\n" == said
     assert "pam_totp.so" in machine.read(PAM_SUDO)
     noted = json.loads(machine.read("/var/lib/pam_totp/enabled.json"))
     assert {"sshd": "code", "sudo": None} == noted
@@ -365,5 +365,5 @@ def test_a_totpctl_that_hangs_keeps_from_being_put_back_only_what_is_not_due(
     let_time_pass(machine)
     done = totpctl(machine, "revert", "--if-due")
     assert 0 == done.returncode
-    assert "goes on without the lock" in done.stderr
+    assert "continuing without the lock" in done.stderr
     assert before == snapshot(machine)

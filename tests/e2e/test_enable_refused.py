@@ -42,8 +42,8 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
         ("rmdir /etc/ssh/sshd_config.d", ("sshd",), 1, "no folder /etc/ssh/sshd_config.d"),
         ("echo Nonsense yes > /etc/ssh/sshd_config.d/x.conf", ("sshd",), 1, "Nonsense"),
         ("mv /usr/lib/pam_totp/worker /tmp", ("sudo",), 1, "selftest: "),
-        ("true", ("sudo", "--keys", "skip"), 2, "--keys is about sshd"),
-        ("true", ("sudo", "--no-confirm", "--confirm-within", "1m"), 2, "exclude each other"),
+        ("true", ("sudo", "--keys", "skip"), 2, "--keys applies only to sshd"),
+        ("true", ("sudo", "--no-confirm", "--confirm-within", "1m"), 2, "cannot be used together"),
         ("true", ("sudo", "--confirm-within", "9s"), 2, "10s to 24h"),
         ("true", ("sudo", "--confirm-within", "25h"), 2, "10s to 24h"),
         ("true", ("sudo", "--confirm-within", "ten"), 2, "10s to 24h"),
@@ -71,7 +71,7 @@ def test_only_root_may(machine: Machine, command: str) -> None:
     services = ["sudo"] if command in ("enable", "disable") else []
     done = machine.run("totpctl", command, *services, user="alice", check=False)
     assert 4 == done.returncode
-    assert "only root can change how people log in" in done.stderr
+    assert "only root can change login configuration" in done.stderr
 
 
 def test_without_an_administrator_who_gets_in_it_is_refused(
@@ -101,7 +101,7 @@ def test_another_enable_is_refused_until_the_first_is_confirmed(machine: Machine
     waiting = snapshot(machine)
     done = totpctl(machine, "enable", "sshd")
     assert 1 == done.returncode
-    assert "sudo: enabled, and not confirmed yet" in done.stderr
+    assert "sudo: enabled but not confirmed yet" in done.stderr
     assert "hint: first run: totpctl confirm, or: totpctl revert" in done.stderr
     assert waiting == snapshot(machine)
     assert 0 == totpctl(machine, "confirm", "--yes").returncode

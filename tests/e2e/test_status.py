@@ -98,4 +98,4 @@ def test_a_jump_beyond_the_end_is_told(doctored: Doctored) -> None:
     assert "jump" in services(doctored)["sudo"]["trouble"]
     done = doctored.run("totpctl", "enable", "sudo", "--no-confirm", check=False)
     assert 1 == done.returncode
-    assert "jump beyond the last line" in done.stderr
+    assert "jump past the last line" in done.stderr

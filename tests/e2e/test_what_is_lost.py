@@ -58,7 +58,7 @@ def test_disable_that_could_not_be_noted_says_to_run_it_again(machine: Machine) 
         assert "pam_totp" not in machine.read(SUDO)
         machine.run("umount", STATE)
         found = totpctl(machine, "doctor").stdout
-        assert "If it is meant: totpctl disable" in found
+        assert "If it is intended: totpctl disable" in found
         assert 0 == totpctl(machine, "disable", "sudo").returncode
         assert "pam-missing" not in totpctl(machine, "doctor").stdout
 
@@ -73,7 +73,7 @@ def test_trial_whose_record_is_lost_has_no_time_left_to_confirm_it(machine: Mach
     assert 0 == totpctl(machine, "enable", "sudo").returncode
     machine.run("rm", RECORD)
     shown = totpctl(machine, "status").stdout
-    assert ("to be undone" in shown, "unless confirmed" in shown) == (True, False)
+    assert ("not undone yet" in shown, "unless confirmed" in shown) == (True, False)
     done = totpctl(machine, "confirm", "--yes")
     assert (1, False) == (done.returncode, "nobody has logged in" in done.stderr)
     assert "can no longer be confirmed" in done.stderr
@@ -96,7 +96,7 @@ def test_disable_names_what_else_asks_no_longer(machine: Machine) -> None:
     assert "su-l" in totpctl(machine, "enable", "su", "--no-confirm", "--force").stderr
     done = totpctl(machine, "disable", "su")
     assert 0 == done.returncode
-    assert "also changes: su-l, which includes su; it asks for no code any more" in done.stderr
+    assert "also changes: su-l, which includes su; it no longer asks for a code" in done.stderr
 
 
 def checks_found(machine: Machine) -> dict[str, str]:
@@ -130,7 +130,7 @@ def test_confirmation_that_could_not_be_noted_is_finished_by_the_next_one(
     machine.run("mount", "-o", "remount,bind,ro", STATE)
     for _ in range(2):
         done = totpctl(machine, "confirm", "--yes")
-        assert (1, True) == (done.returncode, "confirmed, but not noted in" in done.stderr)
+        assert (1, True) == (done.returncode, "confirmed, but not recorded in" in done.stderr)
         assert "to finish that, run: totpctl confirm" in done.stderr
     assert 1 == totpctl(machine, "revert").returncode
     assert 0 == totpctl(machine, "revert", "--if-due").returncode
@@ -139,7 +139,7 @@ def test_confirmation_that_could_not_be_noted_is_finished_by_the_next_one(
     assert "run: totpctl confirm" == checks_found(machine)["not-noted"]
     machine.run("umount", STATE)
     done = totpctl(machine, "confirm")
-    assert (0, True) == (done.returncode, "confirmed: sudo will go on" in done.stderr)
+    assert (0, True) == (done.returncode, "confirmed: sudo will keep asking" in done.stderr)
     assert "nothing waits" in totpctl(machine, "confirm").stderr
     assert_confirmation_is_finished(machine)
 

@@ -36,6 +36,8 @@ from admin_cli.host import directory
 directory.people = lambda: [
     pwd.struct_passwd((name, "x", 4000, 4000, "", "/", "/bin/sh")) for name in {accounts!r}
 ] + [pwd.struct_passwd(("daemon", "x", 1, 1, "", "/", "/usr/sbin/nologin"))]
+from admin_cli.main import totpctl
+next(p for p in totpctl.params if p.name == "config_path").default = {config!r}
 from admin_cli.__main__ import run
 run()
 """

@@ -172,6 +172,6 @@ def _confirmation(root: Shell) -> str:
     root.run("totpctl confirm")
     return root.draw(
         "totpctl enable sshd sudo",
-        "A root shell. totpctl enable says that a code is asked for from now on, and when it is "
-        "undone; status shows sshd and sudo on, and the time that is left; confirm keeps it.",
+        "A root shell. totpctl enable says that sshd and sudo ask for a code from now on, and when "
+        "it is undone; status shows sshd and sudo on, and the time that is left; confirm keeps it.",
     )

@@ -78,13 +78,13 @@ def test_a_check_that_cannot_tell_says_nothing(monkeypatch: pytest.MonkeyPatch) 
     ("error", "problem", "fix"),
     [
         (StoreCorrupt("/s", "is empty", "restore it"), "/s: is empty", "restore it"),
-        (sudoers.NotRead("/s", "is odd"), "/s: is odd", "see to that, then run it again"),
+        (sudoers.NotRead("/s", "is odd"), "/s: is odd", "fix that, then run it again"),
         (
             OSError(errno.EACCES, "Permission denied", "/f"),
             "/f: Permission denied",
-            "see to that, then run it again",
+            "fix that, then run it again",
         ),
-        (OSError(), "OSError", "see to that, then run it again"),
+        (OSError(), "OSError", "fix that, then run it again"),
     ],
 )
 def test_a_check_that_fails_is_a_finding(

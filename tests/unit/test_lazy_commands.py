@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from admin_cli.main import COMMANDS, totpctl
+from admin_cli.main import COMMANDS, DEFAULT_CONFIG, totpctl
+from pam_totp.system import config
 from tests.support.place import ROOT
 from tests.unit.test_imports import expected_modules, folder_of_nacl, interpreter_version, run
 
@@ -43,6 +44,10 @@ def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> No
     command = totpctl.commands[name]
     assert name == command.name
     assert COMMANDS[name].summary == command.get_short_help_str(limit=1000)
+
+
+def test_the_default_configuration_is_that_of_a_login() -> None:
+    assert config.DEFAULT_PATH == DEFAULT_CONFIG
 
 
 def listed(modules: list[str]) -> set[str]:

@@ -100,7 +100,7 @@ def test_the_judge_finds_nothing_wrong(name: str, service: str, keys: str | None
         without_password=(),
         can_succeed=True,
         lets_exempt_in=True,
-        hosts=("pam_totp.so",),
+        modules=("pam_totp.so",),
     )
     assert bool(judgement.for_root) == (service in ("su", "su-l"))
 

@@ -416,7 +416,7 @@ def test_what_is_not_understood_or_asks_nothing_proves_nothing(text: str) -> Non
 
 def test_a_script_of_somebody_else_is_not_the_hook() -> None:
     found = judged("@include debian\nauth required pam_python.so /opt/duo.py\n")
-    assert (False, ()) == (found.asks, found.hosts)
+    assert (False, ()) == (found.asks, found.modules)
 
 
 def test_a_long_stack_is_judged_all_the_same() -> None:

@@ -53,11 +53,11 @@ _AUTHENTICATOR_OPTIONS = (
         type=click.Choice([str(p) for p in PERIODS]),
         default=str(enrollment.PERIOD),
         show_default=True,
-        help="Seconds a code is shown.",
+        help="Seconds that a code is shown.",
     ),
 )
 no_confirm_option = click.option(
-    "--no-confirm", is_flag=True, help="Keep it without asking for a code of the app."
+    "--no-confirm", is_flag=True, help="Save it without asking for a code of the app."
 )
 
 
@@ -79,7 +79,7 @@ def authenticator_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("user", shell_complete=candidates.accounts)
 @authenticator_options
-@click.option("--if-missing", is_flag=True, help="Do nothing if USER is enrolled already.")
+@click.option("--if-missing", is_flag=True, help="Do nothing if USER is already enrolled.")
 @no_confirm_option
 @json_option
 @pass_session
@@ -93,14 +93,14 @@ def enroll(
 ) -> None:
     """Give USER an authenticator app, and recovery codes.
 
-    Shows a QR code and the secret, and keeps nothing until a code of the app has been given.
-    Recovery codes that there are already stay good. A second device needs a --label of its own.
+    Shows a QR code and the secret, and saves nothing until a code of the app has been entered.
+    Existing recovery codes stay valid. A second device needs its own --label.
     """
     name = account_name(user)
     with session.open_store() as store:
         record = store.load(name)
     if if_missing and record is not None and record.authenticators:
-        output.message(f"{name} is enrolled already")
+        output.message(f"{name} is already enrolled")
         if as_json:
             output.result_json(
                 handover.document(name, record.authenticators[0].label, None, None, [])
@@ -128,7 +128,7 @@ def enroll(
     handover.show_result(session, name, new, codes, as_json=as_json)
     if not codes:
         left = len(record.recovery_digests)
-        output.message(f"the recovery codes stay as they are: {left} left")
+        output.message(f"the recovery codes are unchanged: {left} left")
     if record.status != users.ACTIVE:
         output.warning(f"{name} is {record.status}")
 
@@ -148,9 +148,9 @@ def reset(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Give USER a new secret and codes; everything old is void.
+    """Give USER a new secret and codes; all old ones are void.
 
-    What is old stays good until a code of the new app has been confirmed.
+    The old ones stay valid until a code of the new app has been confirmed.
     """
     name = session.load(user).name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
@@ -173,7 +173,7 @@ def reset(
 @yes_option
 @pass_session
 def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
-    """Remove USER's enrolment, or one authenticator of it."""
+    """Remove USER's enrollment, or one authenticator of it."""
     record = session.load(user)
     name = record.name
     keeps_others = label is not None and len(record.authenticators) > 1
@@ -185,8 +185,8 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
         _refuse_to_lift(record)
         exemption = " and the exemption" if record.is_exempt(now()) else ""
         output.confirm(
-            f"Remove the whole enrolment{exemption} of {name}, who is then denied, or let in with "
-            "the password alone where 'nullok' or 'unenrolled = skip' is set?",
+            f"{name} will be denied, or let in with the password alone where 'nullok' or "
+            f"'unenrolled = skip' is set. Remove the whole enrollment{exemption} of {name}?",
             yes=yes,
         )
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
@@ -198,7 +198,7 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
             _refuse_to_lift(record)
         transaction.save(kept and kept.changed_at(now()))
     session.log("removed", name, authenticator=label if kept else "")
-    output.message(f"removed {label} of {name}" if kept else f"removed the enrolment of {name}")
+    output.message(f"removed {label} of {name}" if kept else f"removed the enrollment of {name}")
 
 
 @click.command("recovery-codes")
@@ -212,7 +212,7 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
     name = record.name
     if record.recovery_digests:
         left = len(record.recovery_digests)
-        output.confirm(f"Void the {left} recovery codes that {name} has left?", yes=yes)
+        output.confirm(f"Void the {left} remaining recovery codes of {name}?", yes=yes)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
@@ -238,20 +238,20 @@ def _without_exemption_of_another(record: UserRecord) -> UserRecord:
 def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> None:
     if record is not None and label in [a.label for a in record.authenticators]:
         raise CommandFailed(
-            f"{name} has an authenticator {label} already",
-            f"name the second device with --label, or start anew with: totpctl reset {name}",
+            f"{name} already has an authenticator {label}",
+            f"name the second device with --label, or start over with: totpctl reset {name}",
         )
 
 
 def _refuse_to_lift(record: UserRecord) -> None:
     if record.status == users.SUSPENDED:
         raise CommandFailed(
-            f"{record.name} is suspended, which a removal would lift",
+            f"{record.name} is suspended, and a removal would lift that",
             f"run first: totpctl resume {record.name}",
         )
     if record.status == users.MUST_ENROLL:
         raise CommandFailed(
-            f"{record.name} has to enroll, which a removal would lift",
+            f"{record.name} must enroll, and a removal would lift that",
             f"run: totpctl require {record.name} --remove",
         )
 

@@ -30,7 +30,7 @@ def hand_over(
     if no_confirm:
         return new
     for _ in range(enrollment.ATTEMPTS):
-        answer = output.ask("Code that the app shows", "where nobody can answer: --no-confirm")
+        answer = output.ask("Code that the app shows", "if nobody can answer, use --no-confirm")
         given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
         verdict, judged = enrollment.judge_first_code(new, given, at, session.config.policy())
@@ -38,10 +38,10 @@ def hand_over(
             return judged
         offset = clocks.nearest_offset(new, given.code, at)
         if offset is None:
-            output.message("that is not the code that the app should show")
+            output.message("that code does not match the new secret")
         else:
-            output.message(f"that is not the code of now: {clocks.explain(new, offset)}")
-    raise CommandFailed("no right code was given; nothing was changed", "try again")
+            output.message(f"that code is not valid now: {clocks.explain(new, offset)}")
+    raise CommandFailed("no correct code was entered; nothing was changed", "try again")
 
 
 def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:
@@ -54,9 +54,9 @@ def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) 
     reason = qr.reason_not_to_draw(uri, stream)
     if reason:
         show(f"No QR code here, because {reason}.")
-        show("Give this address or secret to an authenticator app:")
+        show("Enter this address or secret into an authenticator app:")
     else:
-        show("Scan the QR code with an authenticator app, or give it this address or secret:")
+        show("Scan the QR code with an authenticator app, or enter this address or secret:")
         too_high = qr.lines_too_many(uri, stream)
         if too_high:
             show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")
@@ -91,7 +91,7 @@ def once_committed(what: str, fix: str) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"{what}, but they could not be shown: {error.strerror}"
-        raise CommandFailed(problem, f"make another with: {fix}") from None
+        raise CommandFailed(problem, f"make new ones with: {fix}") from None
 
 
 def document(
