@@ -95,7 +95,7 @@ def test_a_second_device_keeps_the_recovery_codes(totpctl: Totpctl, place: Place
     result = totpctl.done("enroll", "alice", "--label", "tablet", "--no-confirm", "--json")
     after = place.record("alice")
     assert [] == result.json()["recovery_codes"]
-    assert "the recovery codes stay as they are: 10 left\n" == result.err
+    assert "the recovery codes are unchanged: 10 left\n" == result.err
     assert before.recovery_digests == after.recovery_digests
     assert ["phone", "tablet"] == [a.label for a in after.authenticators]
 

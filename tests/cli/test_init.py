@@ -76,7 +76,7 @@ def test_a_store_without_its_key_is_left_alone(totpctl: Totpctl, place: Place) -
     assert 1 == result.code
     key = place.key_path
     assert (
-        f"totpctl: error: {place.store_path} is there, but its sealing key {key} is not\n"
+        f"totpctl: error: {place.store_path} exists, but its sealing key {key} does not\n"
         f"hint: restore {place.key_path} from a backup; if it is lost, move the store away\n"
     ) == result.err
     assert not place.key_path.exists()

@@ -64,7 +64,7 @@ def test_the_key_is_another_one_and_every_secret_the_same(totpctl: Totpctl, plac
     assert "" == result.out
     assert (
         f"2 secrets are sealed with the new key {new.key_id.hex()}; the old key "
-        f"{old.key_id.hex()} opens nothing but backups made until now\n"
+        f"{old.key_id.hex()} now opens only earlier backups\n"
         f"back up {place.key_path} and the store again\n"
     ) == result.err
 
