@@ -57,7 +57,7 @@ def test_administrator_turns_it_on_from_a_login_by_ssh(fresh: Booted) -> None:
 
     shown = type_into(first, "sudo totpctl enable sshd sudo")
     assert "Log in from a second terminal NOW, with a new connection" in shown
-    assert "sshd with a key" in shown or "with a key sshd asks" in shown
+    assert "sshd with a key" in shown or "sshd asks key logins" in shown
     shown = type_into(first, "sudo totpctl status")
     assert re.search(r"sshd .*undone in 9 min", shown), shown
 
