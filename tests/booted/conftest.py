@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +30,16 @@ def fresh(base: tuple[str, str]) -> Iterator[Booted]:
 
 
 @pytest.fixture
-def machine(fresh: Booted) -> Booted:
-    """A booted Debian with the package, in which codes are asked for."""
-    logins.set_up(fresh)
-    return fresh
+def machine(base: tuple[str, str]) -> Iterator[Booted]:
+    """A booted Debian with the package, in which codes are asked for.
+
+    It was installed before the boot, once for all of these machines.
+    """
+    release, tree = base
+    with Booted(release, package.installed(release, Path(tree))) as booted:
+        booted.run("totpctl", "init")
+        logins.set_up(booted)
+        yield booted
 
 
 @pytest.fixture
@@ -51,7 +58,8 @@ def pytest_runtest_makereport(item, call):
     """Show the machine's journal where a test failed."""
     outcome = yield
     report = outcome.get_result()
-    booted = getattr(item, "funcargs", {}).get("fresh")
+    made = getattr(item, "funcargs", {})
+    booted = made.get("fresh") or made.get("machine")
     if report.failed and booted is not None:
         report.sections.append(("console", booted.console()))
         lines = booted.run("journalctl", "--no-pager", "--lines=200", check=False).stdout

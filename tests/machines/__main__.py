@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.docs import stories
 from tests.machines.packages import build_dependencies
+from tests.support import thorough
 from tests.support.booted_base import base_of
 
 BUILDER = [*build_dependencies(), "lintian"]
@@ -16,7 +17,7 @@ for release, more in (
     ("bookworm", []),
     (stories.RELEASE, stories.PACKAGES),
     ("trixie", BUILDER),
-    ("bookworm", BUILDER),
+    *([("bookworm", BUILDER)] if thorough.NIGHTLY else []),
 ):
     with base_of(release, more):
         pass

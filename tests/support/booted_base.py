@@ -63,12 +63,21 @@ def kept(folder: Path, name: str) -> Iterator[Path]:
         yield folder / name
 
 
-def run_in(tree: Path, shell: str, *arguments: str, options: Sequence[str], copy: str = "") -> None:
+def run_in(
+    tree: Path,
+    shell: str,
+    *arguments: str,
+    options: Sequence[str],
+    copy: str = "",
+    layer: Path | None = None,
+) -> None:
     """Run a shell script as root in ``tree``, not booted; in a copy of it, which ``copy`` is for.
 
-    ``options``: nspawn's.
+    ``options``: nspawn's. ``layer``: an empty folder, which gets what the script changes.
     """
     where = ["--copy", copy, tree] if copy else [tree]
+    if layer:
+        where = ["--layer", layer, copy, tree]
     words = ["--pipe", *options, "sh", "-euc", shell, "sh", *arguments]
     _run(*namespaces.command("booted_init", *where, *words))
 

@@ -1,9 +1,11 @@
 """Runs systemd-nspawn where the machine around it notices nothing (see booted.py).
 
-    booted_init TREE OPTION...                   in TREE itself
-    booted_init --copy FOLDER TREE OPTION...     in a copy of it, which FOLDER is for
+    booted_init TREE OPTION...                          in TREE itself
+    booted_init --copy FOLDER TREE OPTION...            in a copy of it, which FOLDER is for
+    booted_init --layer LAYER FOLDER TREE OPTION...     so, and LAYER gets what has changed
 
-A copy keeps its changes in memory. OPTION: nspawn's, and perhaps a command.
+A copy keeps its changes in memory. TREE: also LAYER:TREE, with such changes in it.
+OPTION: nspawn's, and perhaps a command.
 Own mount namespace, own control group; needs no systemd, and works in a plain chroot. When
 standard input closes, or nspawn ends, everything inside is killed and the control group removed.
 """
@@ -30,6 +32,10 @@ def main(arguments: list[str]) -> int:
     make_mounts_private()
     _make_root_a_mount_point()
     _furnish()
+    layer = None
+    if arguments[0] == "--layer":
+        layer, *arguments = arguments[1:]
+        arguments = ["--copy", *arguments]
     if arguments[0] == "--copy":
         _, scratch, tree, *options = arguments
         tree = _copy(tree, scratch)
@@ -37,6 +43,8 @@ def main(arguments: list[str]) -> int:
         tree, *options = arguments
     while (status := _run([*NSPAWN, f"--directory={tree}", *options])) == REBOOT:
         pass
+    if layer and status == 0:
+        subprocess.run(["cp", "--archive", f"{scratch}/upper/.", layer], check=True)
     return status
 
 

@@ -8,9 +8,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.support import shared
 from tests.support.booted import Booted
+from tests.support.booted_base import kept, run_in
 from tests.support.place import ROOT
-from tests.support.shared import made_once
 
 MODULES = "usr/lib/pam_totp/pam_totp"
 
@@ -18,7 +19,7 @@ MODULES = "usr/lib/pam_totp/pam_totp"
 @functools.cache
 def built() -> bytes:
     """Return it, as packaging/build_deb.sh makes it for install.sh."""
-    return made_once("libpam-totp.deb", _build)
+    return shared.made_once("libpam-totp.deb", _build)
 
 
 def _build() -> bytes:
@@ -49,6 +50,32 @@ def with_a_last_line(module: str, line: str) -> bytes:
         pack = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, package]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
         return package.read_bytes()
+
+
+# Key and store are each machine's own, and made after it has booted.
+_INSTALL = """
+dpkg --install /package/libpam-totp.deb
+rm -r /var/lib/pam_totp /etc/security/pam_totp.key
+"""
+
+
+def installed(release: str, tree: Path) -> str:
+    """Return a tree with the package for Booted, which has to make key and store: totpctl init."""
+    with kept(shared.folder(), f"installed-{release}") as layer:
+        if not layer.is_dir():
+            with tempfile.TemporaryDirectory(prefix=f"{layer.name}.", dir=layer.parent) as new:
+                package, copy, unfinished = (Path(new, name) for name in ("in", "copy", "layer"))
+                for folder in (package, copy, unfinished):
+                    folder.mkdir(mode=0o755)
+                (package / "libpam-totp.deb").write_bytes(built())
+                options = [
+                    f"--bind-ro={package}:/package",
+                    "--private-network",
+                    "--resolv-conf=off",
+                ]
+                run_in(tree, _INSTALL, options=options, copy=str(copy), layer=unfinished)
+                unfinished.rename(layer)
+    return f"{layer}:{tree}"
 
 
 def install(machine: Booted) -> None:

@@ -16,12 +16,17 @@ from tests.support.booted_base import kept
 
 def made_once(name: str, make: Callable[[], bytes]) -> bytes:
     """Return what ``make`` returned, in this process or, before, in another one of the run."""
-    with kept(Path(os.environ.get("PAM_TOTP_SCRATCH") or _own_folder().name), name) as path:
+    with kept(folder(), name) as path:
         if not path.exists():
             unfinished = path.with_suffix(".new")
             unfinished.write_bytes(make())
             unfinished.rename(path)
         return path.read_bytes()
+
+
+def folder() -> Path:
+    """Return the folder of the run."""
+    return Path(os.environ.get("PAM_TOTP_SCRATCH") or _own_folder().name)
 
 
 @functools.cache
