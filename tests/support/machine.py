@@ -70,6 +70,11 @@ Defaults env_reset
 Defaults secure_path="{ENVIRONMENT["PATH"]}"
 %sudo ALL=(ALL:ALL) ALL
 """
+# Nobody but who comes with a distribution, and root without a password.
+_PEOPLE_OF_THIS_MACHINE = """
+awk -F: '$3 >= 1000 && $3 < 60000 { print $1 }' /etc/passwd | xargs -rn1 userdel --force 2>/dev/null
+sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow
+"""
 _LEFT_BY_THIS_MACHINE = (
     "/etc/nologin /etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
     "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp "
@@ -280,7 +285,7 @@ class Machine:
         return self.run("sh", "-c", everything).stdout
 
     def _furnish(self) -> None:
-        self.run("sh", "-c", f"rm -rf {_LEFT_BY_THIS_MACHINE}")
+        self.run("sh", "-c", f"rm -rf {_LEFT_BY_THIS_MACHINE}\n{_PEOPLE_OF_THIS_MACHINE}")
         for name, text in _PAM_FILES.items():
             self.write(f"/etc/pam.d/{name}", text)
         self.write("/etc/sudoers", _SUDOERS, mode=0o440)

@@ -42,7 +42,7 @@ MAX_REQUEST_BYTES = 128 * 1024
 
 SCRATCH = "/sys"  # there on every Linux, and nothing that a test needs lies under it
 COPY = f"{SCRATCH}/root"
-MAYBE_MOUNTED = ("/etc", "/home", "/opt", "/root", "/usr", "/usr/local", "/var", "/var/lib")
+MAYBE_MOUNTED = ("/etc", "/opt", "/root", "/usr", "/usr/local", "/var", "/var/lib")
 DEVICES = {
     "null": (1, 3),
     "zero": (1, 5),
@@ -93,7 +93,7 @@ def _make_copy(folder: str) -> None:
         os.chmod(upper, stat.S_IMODE(status.st_mode))
         os.chown(upper, status.st_uid, status.st_gid)
         mount("overlay", target, "overlay", 0, f"lowerdir={path},upperdir={upper},workdir={work}")
-    for path, mode in (("/run", "755"), ("/tmp", "1777"), ("/dev", "755")):
+    for path, mode in (("/run", "755"), ("/tmp", "1777"), ("/dev", "755"), ("/home", "755")):
         os.makedirs(COPY + path, exist_ok=True)
         mount("tmpfs", COPY + path, "tmpfs", 0, f"mode={mode}")
     os.makedirs(COPY + folder, exist_ok=True)
