@@ -6,9 +6,12 @@ import pytest
 
 from tests.booted.logins import is_active
 from tests.booted.ways_in import LOGGED_IN, Person, by_key, by_ssh, by_sudo, checksums, totpctl
+from tests.support import thorough
 from tests.support.booted import Booted
 
-pytestmark = pytest.mark.root
+# Nothing here asks systemd for more than its timers, which tests/booted/test_revert.py has on both.
+RELEASES = ["trixie", "bookworm"] if thorough.NIGHTLY else ["trixie"]
+pytestmark = [pytest.mark.root, pytest.mark.parametrize("base", RELEASES, indirect=True)]
 
 SSHD_FILES = "/etc/ssh/sshd_config.d"
 DROP_IN = f"{SSHD_FILES}/00-pam_totp.conf"

@@ -133,6 +133,7 @@ def test_an_enrolled_administrator_of_the_machine_is_asked_and_let_in(
     knock(hung, "robot").expect_exact(CODE)
 
 
+@pytest.mark.serial
 def test_whom_the_file_exempts_does_not_wait_for_a_directory(hung: Machine) -> None:
     rule(hung, "exempt", "--group", "daemon")
     begin = time.monotonic()
