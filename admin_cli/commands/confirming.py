@@ -10,7 +10,7 @@ import click
 from pam_totp.system.errors import Unavailable
 
 from .. import output
-from ..enable import arming, blocks, planning, switch, trial, trial_record, uses
+from ..enable import automatic_undo, blocks, planning, switch, trial, trial_record, uses
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed, need_root
 from ..host import doctor_timer, files, programs
@@ -54,7 +54,7 @@ def confirm(session: Session, yes: bool) -> None:
                 f"our lines are no longer in {', '.join(missing)}",
                 "run: totpctl revert, then totpctl enable again",
             )
-        switch.keep(session, now)
+        switch.confirm(session, now)
     _tell_confirmed(now)
 
 
@@ -158,10 +158,10 @@ def _revert(session: Session, *, if_due: bool) -> None:
     try:
         waiting = trial_record.pending()
     except trial_record.Damaged as damaged:
-        switch.put_back_all(session, damaged)
+        switch.revert_everything(session, damaged)
         return
     if waiting is None:
-        arming.disarm()
+        automatic_undo.cancel()
         if not if_due:
             output.message("nothing is waiting to be confirmed; nothing was changed")
             for name, path in planning.not_noted():
@@ -171,4 +171,4 @@ def _revert(session: Session, *, if_due: bool) -> None:
                 output.message(f"if nobody confirmed them, run: totpctl disable {name}")
         return
     if not if_due or trial_record.undo_has_begun(waiting):
-        switch.put_back(session, waiting)
+        switch.revert(session, waiting)

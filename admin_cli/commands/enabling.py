@@ -87,9 +87,9 @@ def enable(
     if planning.SSHD in services:
         keys = keys or planning.keys_so_far() or KEYS[0]
     with trial.changing():
-        switch.put_back_if_due(session)
+        switch.revert_if_due(session)
         waiting = trial_record.pending()
-        changes = planning.on(services, keys)
+        changes = planning.changes_to_enable(services, keys)
         if not changes:
             if waiting is None and not dry_run:
                 _note_where_the_list_was_lost(services, keys)
@@ -113,11 +113,11 @@ def enable(
         if dry_run:
             return
         sets = uses.partly_used_sets(session)
-        new, warnings = switch.on(services, keys, changes, confirm_within, by_ssh, sets)
+        new, warnings = switch.enable(services, keys, changes, confirm_within, by_ssh, sets)
         for name in new.services:
             session.log("enabled", "", service=name, keys=keys if name == planning.SSHD else "")
         if no_confirm:
-            switch.keep(session, new)
+            switch.confirm(session, new)
     _tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
 
 
@@ -132,8 +132,8 @@ def disable(session: Session, service: tuple[str, ...]) -> None:
     need_root("change login configuration")
     services = planning.with_companions(service)
     with trial.changing():
-        changes = planning.off(services)
-        changed = switch.off(session, services)
+        changes = planning.changes_to_disable(services)
+        changed = switch.disable(session, services)
     still = planning.still_asked_by(services)
     for name in services:
         if name not in still:

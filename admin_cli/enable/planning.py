@@ -44,7 +44,7 @@ def check_service(name: str) -> None:
         )
 
 
-def on(services: Sequence[str], keys: str | None) -> list[Change]:
+def changes_to_enable(services: Sequence[str], keys: str | None) -> list[Change]:
     """Return what has to change so that ``services`` ask for a code; [] if they do already.
 
     Raises CommandFailed where a file is not understood, or a code could not work.
@@ -57,7 +57,7 @@ def on(services: Sequence[str], keys: str | None) -> list[Change]:
     return [change for change in changes if change.before != change.after]
 
 
-def off(services: Sequence[str]) -> list[Change]:
+def changes_to_disable(services: Sequence[str]) -> list[Change]:
     """Return what has to change so that nothing of ours is left; ``after`` None: remove it."""
     changes = []
     for path in (path for service in services for path in paths(service)):

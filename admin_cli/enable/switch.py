@@ -13,14 +13,14 @@ from ..errors import CommandFailed, error_in_words, os_error_in_words
 from ..host import files, sshd
 from ..host.signals import interruptible, uninterrupted
 from ..session import Session
-from . import arming, enabled, planning, readiness, spares, sshd_files, trial, trial_record
+from . import automatic_undo, enabled, planning, readiness, spares, sshd_files, trial, trial_record
 from .trial import Change
 from .trial_record import ChangedFile, Trial
 
 SPARES_WAIT = 5.0  # seconds for another totpctl
 
 
-def on(
+def enable(
     services: Sequence[str],
     keys: str | None,
     changes: Sequence[Change],
@@ -40,7 +40,7 @@ def on(
         keys_of_trial = keys if planning.SSHD in changed else None
         new = trial.begin(changes, changed, keys_of_trial, seconds, recovery_sets)
         try:
-            warnings = arming.arm(new)
+            warnings = automatic_undo.arrange(new)
             trial.carry_out(new, changes)
             if planning.SSHD in services:
                 sshd.check()
@@ -52,7 +52,7 @@ def on(
         return new, warnings
 
 
-def keep(session: Session, confirmed: Trial) -> None:
+def confirm(session: Session, confirmed: Trial) -> None:
     """Let a trial be for good. Raises CommandFailed where that cannot be finished now."""
     with uninterrupted():
         trial_record.mark_confirmed()
@@ -87,7 +87,7 @@ def _finish(session: Session, confirmed: Trial) -> None:
     """Remember what was confirmed, and only then forget the trial."""
     try:
         # One that was disabled since the confirmation was cut off is on no more.
-        on_now = [name for name in confirmed.services if planning.off([name])]
+        on_now = [name for name in confirmed.services if planning.changes_to_disable([name])]
         enabled.remember(on_now, confirmed.keys)
     except (OSError, PamTotpError) as error:
         raise _not_noted(confirmed, error_in_words(error)) from None
@@ -95,11 +95,11 @@ def _finish(session: Session, confirmed: Trial) -> None:
         enabled.replenish_spare()
     for name in on_now:
         session.log("confirmed", "", service=name)
-    arming.disarm()
+    automatic_undo.cancel()
     trial.remove_leftovers()
 
 
-def put_back(session: Session, waiting: Trial) -> None:
+def revert(session: Session, waiting: Trial) -> None:
     """Put everything back as it was before ``waiting``."""
     reason = "revert" if waiting.seconds_left() else "not confirmed in time"
     if not waiting.is_of_this_start():
@@ -107,35 +107,35 @@ def put_back(session: Session, waiting: Trial) -> None:
     if waiting.id == trial_record.LOST:
         reason = "its record was lost"
     with uninterrupted():
-        for note in trial.put_back(waiting):
+        for note in trial.undo(waiting):
             output.message(note)
-        arming.disarm()
+        automatic_undo.cancel()
         for name in waiting.services:
             session.log("reverted", "", service=name, reason=reason)
     output.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")
 
 
-def put_back_if_due(session: Session) -> None:
+def revert_if_due(session: Session) -> None:
     """Do what timer or cron should have done, where they were not there."""
     finish_confirmation(session)
     waiting = trial_record.pending()
     if waiting is not None and trial_record.undo_has_begun(waiting):
-        put_back(session, waiting)
+        revert(session, waiting)
     if waiting is None:
         trial.remove_leftovers()
 
 
-def put_back_all(session: Session, damaged: trial_record.Damaged) -> None:
+def revert_everything(session: Session, damaged: trial_record.Damaged) -> None:
     """Take our lines out of every file: what was there before can no longer be told."""
     output.warning(str(damaged))
     with uninterrupted():
         for note in trial.take_out_everything():
             output.message(note)
-        arming.disarm()
+        automatic_undo.cancel()
         session.log("reverted", "", service="all", reason=str(damaged))
 
 
-def off(session: Session, services: Sequence[str]) -> set[str]:
+def disable(session: Session, services: Sequence[str]) -> set[str]:
     """Take out what enable wrote, and return the services that had something of it.
 
     sshd comes last, by sshd_files.without_a_gap(), and hears of it before it is forgotten: so a run
@@ -143,7 +143,7 @@ def off(session: Session, services: Sequence[str]) -> set[str]:
     """
     with uninterrupted():
         paths = {path for name in services for path in planning.paths(name)}
-        was_on = {change.path for change in planning.off(services)}
+        was_on = {change.path for change in planning.changes_to_disable(services)}
         waiting = trial_record.pending()
         left = [file for file in waiting.files if file.path in paths] if waiting else []
         known_on = {path for name in enabled.services() for path in planning.paths(name)}
@@ -202,7 +202,7 @@ def _forget_what_is_off(services: Sequence[str]) -> None:
     """Forget what a run that failed has switched off; sshd, last, is for the next run to finish."""
     with suppress(OSError, PamTotpError):
         others = [name for name in services if name != planning.SSHD]
-        enabled.forget([name for name in others if not planning.off([name])])
+        enabled.forget([name for name in others if not planning.changes_to_disable([name])])
 
 
 def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> None:
@@ -224,7 +224,7 @@ def _take_out(services: Sequence[str], left: Sequence[ChangedFile], paths: set[s
         # One that asked for a code before the trial would do so again for a moment.
         if file.path in paths and file.keys_before is None and not trial.is_lost(file):
             trial.put_file_back(file)
-    for change in planning.off(services):
+    for change in planning.changes_to_disable(services):
         if change.path not in paths:
             continue
         if change.after is None:
@@ -265,7 +265,7 @@ def _leave(waiting: Trial, paths: set[str]) -> None:
             trial_record.mark_being_undone()
     else:
         trial_record.remove()
-        arming.disarm()
+        automatic_undo.cancel()
 
 
 def _undo(new: Trial, error: BaseException) -> None:
@@ -276,8 +276,8 @@ def _undo(new: Trial, error: BaseException) -> None:
     elif isinstance(error, OSError):
         reason = os_error_in_words(error)
     try:
-        trial.put_back(new)
-        arming.disarm()
+        trial.undo(new)
+        automatic_undo.cancel()
     except (OSError, PamTotpError) as second:
         raise CommandFailed(
             f"{reason}; then: {second}", "it will be retried; or run: totpctl revert"

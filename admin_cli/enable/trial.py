@@ -143,7 +143,7 @@ def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
         files.replace(change.path, change.after)
 
 
-def put_back(trial: Trial) -> list[str]:
+def undo(trial: Trial) -> list[str]:
     """Put everything back, tell sshd, and forget the trial; return what is worth knowing.
 
     Whatever fails, the rest is done; then CommandFailed is raised, and the trial is still

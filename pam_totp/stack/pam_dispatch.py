@@ -75,11 +75,11 @@ def ways(
         if state.at >= len(stack.entries):
             continue
         for code in codes(stack.entries[state.at]):
-            following = after(stack.entries, state, code)
+            following = next_state(stack.entries, state, code)
             todo.append((following, learn(known, state.at, following.at, code)))
 
 
-def after(entries: Sequence[Entry], state: State, code: str) -> State:
+def next_state(entries: Sequence[Entry], state: State, code: str) -> State:
     """Return the state after the entry at ``state.at`` returned ``code``."""
     at, impression, success, saved = state
     entry = entries[at]

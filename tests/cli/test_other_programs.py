@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli.doctor import service
-from admin_cli.enable import arming
+from admin_cli.enable import automatic_undo
 from admin_cli.host import listeners, units
 from admin_cli.host.sshd import command as sshd_command
 from admin_cli.host.sshd import process as sshd_process
@@ -71,7 +71,7 @@ def test_cron_is_told_by_its_file_and_by_whom_it_runs_as(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link gives a process of su any name, and it is root's."""
-    monkeypatch.setattr(arming, "CRON_PROGRAMS", ("cron-of-a-test",))
+    monkeypatch.setattr(automatic_undo, "CRON_PROGRAMS", ("cron-of-a-test",))
     tmp_path.chmod(0o755)
     shutil.copy("/bin/sleep", tmp_path / "cron-of-a-test")
     (tmp_path / "link").mkdir()
@@ -84,6 +84,6 @@ def test_cron_is_told_by_its_file_and_by_whom_it_runs_as(
         command = [f"/proc/self/cwd/{program}", "60"]  # whoever may look into the folders above
         with subprocess.Popen(command, cwd=tmp_path, user=user) as started:
             try:
-                assert expected is arming._cron_runs()
+                assert expected is automatic_undo._cron_runs()
             finally:
                 started.kill()

@@ -81,36 +81,36 @@ def test_a_file_is_put_back_as_the_file_that_it_was(path: Path) -> None:
     assert b"pam_totp.so" in path.read_bytes()
     assert (0o640, b"kept") == (path.stat().st_mode & 0o777, os.getxattr(path, "user.note"))
     assert inode != path.stat().st_ino
-    trial.put_back(new)
+    trial.undo(new)
     assert (BEFORE, inode, 1) == (path.read_bytes(), path.stat().st_ino, path.stat().st_nlink)
     assert ["door"] == names(path.parent)
 
 
 def test_putting_back_twice_changes_nothing_the_second_time(path: Path) -> None:
     new = begun(on(path))
-    assert [] == trial.put_back(new)
+    assert [] == trial.undo(new)
     status = path.stat()
-    assert [] == trial.put_back(new)
+    assert [] == trial.undo(new)
     assert status == path.stat()
 
 
 def test_a_file_that_was_not_there_is_removed(folder: Path) -> None:
     new = begun(on(folder / "door"))
-    trial.put_back(new)
+    trial.undo(new)
     assert [] == names(folder)
 
 
 def test_a_file_that_somebody_removed_comes_back(path: Path) -> None:
     new = begun(on(path))
     path.unlink()
-    trial.put_back(new)
+    trial.undo(new)
     assert BEFORE == path.read_bytes()
 
 
 def test_edits_stay_without_our_lines(path: Path) -> None:
     new = begun(on(path))
     path.write_bytes(b"# above\n" + path.read_bytes() + b"# below\n")
-    (note,) = trial.put_back(new)
+    (note,) = trial.undo(new)
     assert note.endswith("was edited since: our lines are gone, the edits are kept")
     assert b"# above\n" + BEFORE + b"# below\n" == path.read_bytes()
     assert ["door"] == names(path.parent)
@@ -120,21 +120,21 @@ def test_where_only_our_lines_were_edited_the_file_that_it_was_comes_back(path: 
     inode = path.stat().st_ino
     new = begun(on(path))
     path.write_bytes(path.read_bytes().replace(b"pam_totp.so", b"pam_totp.so window=0"))
-    trial.put_back(new)
+    trial.undo(new)
     assert (BEFORE, inode) == (path.read_bytes(), path.stat().st_ino)
 
 
 def test_where_the_original_is_gone_our_lines_are_taken_out(path: Path) -> None:
     new = begun(on(path))
     (path.parent / ".pam_totp-before.door").unlink()
-    assert [] == trial.put_back(new)
+    assert [] == trial.undo(new)
     assert BEFORE == path.read_bytes()
 
 
 def test_an_original_that_is_not_what_the_record_says_is_not_put_back(path: Path) -> None:
     new = begun(on(path))
     (path.parent / ".pam_totp-before.door").write_bytes(b"auth sufficient pam_permit.so\n")
-    trial.put_back(new)
+    trial.undo(new)
     assert BEFORE == path.read_bytes()
     assert ["door"] == names(path.parent)
 
@@ -145,7 +145,7 @@ def test_a_link_in_place_of_the_file_is_not_followed(path: Path, tmp_path: Path)
     other.write_text("precious")
     path.unlink()
     path.symlink_to(other)
-    trial.put_back(new)
+    trial.undo(new)
     assert ("precious", BEFORE) == (other.read_text(), path.read_bytes())
     assert not path.is_symlink()
 
@@ -156,14 +156,14 @@ def test_a_change_meanwhile_is_not_overwritten(path: Path) -> None:
     path.write_bytes(b"# somebody else was faster\n" + BEFORE)
     with pytest.raises(CommandFailed, match="changed by another program"):
         trial.carry_out(new, [change])
-    trial.put_back(new)
+    trial.undo(new)
     assert b"# somebody else was faster\n" + BEFORE == path.read_bytes()
 
 
 def test_what_another_totpctl_put_back_is_not_carried_out(path: Path) -> None:
     change = on(path)
     new = trial.begin([change], ("door",), None, 600)
-    trial.put_back(new)
+    trial.undo(new)
     with pytest.raises(CommandFailed, match="another totpctl has undone it"):
         trial.carry_out(new, [change])
     assert BEFORE == path.read_bytes()
@@ -176,10 +176,10 @@ def test_a_trial_that_sshd_was_not_told_to_end_goes_on_waiting(
     with monkeypatch.context() as broken:
         broken.setattr(sshd, "check", refuse)
         with pytest.raises(CommandFailed, match="no, says sshd"):
-            trial.put_back(new)
+            trial.undo(new)
     assert not Path(sshd.DROP_IN).exists()
     assert new == trial_record.pending()
-    trial.put_back(new)
+    trial.undo(new)
     assert trial_record.pending() is None
 
 
@@ -194,11 +194,11 @@ def test_line_that_is_there_until_sshd_has_heard_of_it_is_no_edit(
         with monkeypatch.context() as broken:
             broken.setattr(sshd_files, "load_it", refuse)
             with pytest.raises(CommandFailed, match="no, says sshd"):
-                trial.put_back(new)
+                trial.undo(new)
         assert b"first_factor=key" in door.read_bytes()
         if not original_is_there:
             (folder / ".pam_totp-before.sshd").unlink()
-        assert [] == trial.put_back(new)
+        assert [] == trial.undo(new)
         assert BEFORE == door.read_bytes()
 
 
@@ -370,7 +370,7 @@ def test_a_trial_of_keys_that_is_put_back_gives_the_mode_before(folder: Path) ->
         == (new.files[0])
     )
     drop_in.write_text(drop_in.read_text() + "X11Forwarding no\n")
-    trial.put_back(new)
+    trial.undo(new)
     assert sshd.drop_in("skip") + "X11Forwarding no\n" == drop_in.read_text()
 
 
@@ -387,7 +387,7 @@ def test_a_trial_without_a_record_is_told_by_its_originals_and_is_due(
     assert lost is not None
     assert (trial_record.LOST, 0) == (lost.id, lost.seconds_left())
     assert {str(path), sshd.DROP_IN} == {file.path for file in lost.files}
-    trial.put_back(lost)
+    trial.undo(lost)
     assert (BEFORE, ["door"]) == (path.read_bytes(), names(folder))
     assert not Path(sshd.DROP_IN).exists()
     assert trial_record.pending() is None
@@ -399,7 +399,7 @@ def test_edits_are_kept_where_the_record_is_lost(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"# below\n")
     lost = trial_record.pending()
     assert lost is not None
-    trial.put_back(lost)
+    trial.undo(lost)
     assert BEFORE + b"# below\n" == path.read_bytes()
 
 
@@ -425,8 +425,8 @@ def test_a_file_that_is_gone_with_its_original_keeps_the_trial(path: Path) -> No
     path.unlink()
     (path.parent / ".pam_totp-before.door").unlink()
     with pytest.raises(CommandFailed, match="is gone, and so is what was there before"):
-        trial.put_back(new)
+        trial.undo(new)
     assert trial_record.pending() is not None
     path.write_bytes(BEFORE)
-    assert [] == trial.put_back(new)
+    assert [] == trial.undo(new)
     assert trial_record.pending() is None

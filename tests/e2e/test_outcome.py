@@ -11,7 +11,7 @@ import pytest
 
 from admin_cli import main
 from admin_cli.commands import outcome
-from admin_cli.enable import arming, switch, trial
+from admin_cli.enable import automatic_undo, switch, trial
 from tests.e2e.conftest import Prepared
 from tests.support import enabling
 from tests.support.enabling import totpctl
@@ -31,7 +31,7 @@ FAULTS = [
 
 def changing_commands() -> dict[str, click.Command]:
     """Return the commands whose file could change logins: it has what does at hand."""
-    hands = (switch, trial, arming)
+    hands = (switch, trial, automatic_undo)
     found = {}
     for name, command in main.totpctl.commands.items():
         module = sys.modules[command.callback.__module__]  # type: ignore[union-attr]

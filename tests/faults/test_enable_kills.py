@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from admin_cli.enable import arming, enabled, switch, trial, trial_record
+from admin_cli.enable import automatic_undo, enabled, switch, trial, trial_record
 from admin_cli.enable.trial import Change
 from admin_cli.errors import CommandFailed
 from admin_cli.host import files, sshd
@@ -61,8 +61,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(sshd, "check", lambda: None)
     monkeypatch.setattr(sshd, "reload", lambda: None)
     monkeypatch.setattr(sshd, "problems", lambda keys, users: [])
-    monkeypatch.setattr(arming, "arm", lambda new: [])
-    monkeypatch.setattr(arming, "disarm", lambda: None)
+    monkeypatch.setattr(automatic_undo, "arrange", lambda new: [])
+    monkeypatch.setattr(automatic_undo, "cancel", lambda: None)
     monkeypatch.setattr(trial_record, "RECORD", str(var / "unconfirmed.json"))
     monkeypatch.setattr(enabled, "PATH", str(var / "enabled.json"))
     monkeypatch.setattr(trial, "LOCK", str(run / "lock"))
@@ -75,7 +75,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 def switched_on(place: Place) -> trial.Trial:
-    new, _warnings = switch.on(("sshd", "su"), "code", place.changes, 600, ())
+    new, _warnings = switch.enable(("sshd", "su"), "code", place.changes, 600, ())
     return new
 
 
@@ -83,7 +83,7 @@ def put_back(place: Place) -> None:
     """What every revert does, whatever it finds."""
     waiting = trial_record.pending()
     if waiting is not None:
-        trial.put_back(waiting)
+        trial.undo(waiting)
     trial.remove_leftovers()
 
 

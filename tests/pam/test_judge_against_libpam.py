@@ -33,7 +33,7 @@ def walk(stack: Stack) -> tuple[bool, list[str]]:
                 code = entry.line.arguments[0].partition("=")[2]
         elif entry.line.module_name == "pam_there_is_none.so":
             code = "module_unknown"
-        state = pam_dispatch.after(stack.entries, state, code)
+        state = pam_dispatch.next_state(stack.entries, state, code)
     return state.granted, ran
 
 
@@ -126,7 +126,7 @@ def seen(texts: dict[str, str], returned: dict[tuple[str, str], str]) -> tuple[S
         if not entry.begins_substack:
             code = code_of(entry, returned)
             ran.append((entry, code))
-        state = pam_dispatch.after(stack.entries, state, code)
+        state = pam_dispatch.next_state(stack.entries, state, code)
     silent = ("pam_permit.so", "pam_deny.so", random_stacks.MISSING)
     shown = [f"auth={code}" for entry, code in ran if entry.line.module_name not in silent]
     assert (login.code == 0, login.shown) == (state.granted, shown)

@@ -83,8 +83,8 @@ def log_in(
     while state.at < len(entries):
         entry = entries[state.at]
         if entry.begins_substack:
-            state = pam_dispatch.after(entries, state, "success")
+            state = pam_dispatch.next_state(entries, state, "success")
             continue
         prompts += pam_ways.asks_for_a_code(entry.line)
-        state = pam_dispatch.after(entries, state, result(entry.line))
+        state = pam_dispatch.next_state(entries, state, result(entry.line))
     return Went(state.granted, prompts)

@@ -480,7 +480,7 @@ def every_way(stack: Stack) -> Iterator[Seen]:
             entry, code = stack.entries[state.at], codes[state.at]
             if not entry.begins_substack:
                 ran.append((entry.line, code))
-            state = pam_dispatch.after(stack.entries, state, code)
+            state = pam_dispatch.next_state(stack.entries, state, code)
         yield Seen(state.granted, ran)
 
 

@@ -42,18 +42,18 @@ PATH={PATH}
 """
 
 
-def arm(trial: Trial) -> list[str]:
+def arrange(trial: Trial) -> list[str]:
     """Let ``trial`` be put back in time; return what to warn of. Raises CommandFailed."""
     if not os.access(PROGRAM, os.X_OK):
         raise CommandFailed(f"there is no {PROGRAM}, which would undo the change", reinstall_hint())
     if programs.systemd_runs():
-        _arm_systemd(trial)
+        _arrange_systemd(trial)
         return []
     _start_watching(trial)
-    return _arm_cron()
+    return _arrange_cron()
 
 
-def disarm() -> None:
+def cancel() -> None:
     """Call off whatever was armed. A process that watches ends by itself: the record is gone."""
     if programs.systemd_runs():
         for command in (("stop", TIMER), ("disable", "--no-reload", UNIT)):
@@ -64,7 +64,7 @@ def disarm() -> None:
             files.sync_folder(path)
 
 
-def _arm_systemd(trial: Trial) -> None:
+def _arrange_systemd(trial: Trial) -> None:
     if not any(os.path.exists(f"{folder}/{UNIT}") for folder in UNIT_FOLDERS):
         raise CommandFailed(
             f"there is no unit {UNIT}, which would undo the change", reinstall_hint()
@@ -101,7 +101,7 @@ def _run(*command: str) -> str:
     return "" if done.returncode == 0 else " ".join(done.stderr.split()) or "it failed"
 
 
-def _arm_cron() -> list[str]:
+def _arrange_cron() -> list[str]:
     if not os.path.isdir(CRON_FOLDER):
         return [f"a reboot will not undo the change: there is no {CRON_FOLDER}"]
     files.replace(CRON_FILE, _CRON.encode())
