@@ -1,6 +1,7 @@
 """What a person reads at the prompt.
 
-Nothing here tells whether somebody is enrolled, but to who enrols, and to who is let in.
+Nothing here tells anyone whether somebody is enrolled, except that person while enrolling or after
+the login.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 UNAVAILABLE = (
-    "Verification codes cannot be checked right now. An administrator finds the reason in the "
-    "system log."
+    "Verification codes cannot be checked right now. An administrator can find the reason in "
+    "the system log."
 )
 TOO_MANY_PROMPTS = (
     "Too many logins of yours are waiting for a code. Finish or close one of them. If they are not "
@@ -28,25 +29,23 @@ PASSWORD_TYPED_AGAIN = "the password came in place of the code"
 CLOCK_IS_BEHIND = "the last accepted code lies in the future: was the clock set back?"
 
 # Enrolment at a login.
-CODE_OF_THE_APP = "Code that the app shows: "
-WRONG_CODE_OF_THE_APP = (
-    "This is not the code that the app should show now. Is the clock of the phone right?"
-)
+CODE_OF_THE_APP = "Code shown by the app: "
+WRONG_CODE_OF_THE_APP = "That is not the code the app should show now. Is the phone's clock right?"
 NO_RIGHT_CODE = (
-    "No right code: nothing is kept. Delete the entry in the app. The next login gives another."
+    "No correct code, so nothing was saved. Delete the app's entry: the next login shows a new one."
 )
-PRESS_ENTER = "Press Enter when you have them. Before that, nothing is kept: "
-ENROLLED = "From now on, a login asks for a code of the app."
-OVERTAKEN = "Your enrolment was changed meanwhile. Nothing of this is kept: log in again."
-NOT_KEPT = "It could not be kept: secret and recovery codes are void."
+PRESS_ENTER = "Press Enter once you have written them down. Until then nothing is saved: "
+ENROLLED = "From now on, logins ask for a code from the app."
+OVERTAKEN = "Your enrollment was changed in the meantime: nothing of this was saved. Log in again."
+NOT_KEPT = "Your enrollment could not be saved. Discard the secret and the codes."
 _ENROLMENT = (
     "",
     "This login needs a second factor: an authenticator app on your phone.",
-    "If the time for the login runs out, nothing is kept: log in again for another secret.",
+    "If the login times out, nothing is saved: log in again for a new secret.",
 )
 
-THAT_WAS_THE_PASSWORD = "That was your password. Enter the code of your app."
-_WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
+THAT_WAS_THE_PASSWORD = "That was your password. Enter the code from your app."
+_WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 
 
 def for_verdict(verdict: verifier.Verdict, user: str) -> str:
@@ -59,7 +58,7 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
     if outcome == verifier.PASSWORD:
         return THAT_WAS_THE_PASSWORD
     if outcome == verifier.REPLAYED:
-        return f"This code was used already. Wait for the next one (at most {wait} seconds)."
+        return f"This code has already been used. Wait for the next one (at most {wait} seconds)."
     if outcome == verifier.THROTTLED and verdict.budget_spent:
         hours = -(-wait // 3600)
         return (
@@ -95,11 +94,11 @@ def recovery_codes(codes: Sequence[str]) -> list[str]:
     pairs = zip(codes[::2], codes[1::2], strict=True)
     return [
         "",
-        "Recovery codes, each good for one login without the phone:",
+        "Recovery codes. Each works for one login without the phone:",
         "",
         *(f"  {left}   {right}" for left, right in pairs),
         "",
-        "They are not shown again: write them down, away from the phone.",
+        "They are not shown again. Write them down and keep them away from the phone.",
     ]
 
 
@@ -109,7 +108,10 @@ def failed_before(failures: int) -> str:
         return ""
     if failures == 1:
         return "1 wrong code since the last login. If it was not yours, change your password."
-    return f"{failures} wrong codes since the last login. If not yours, change your password."
+    return (
+        f"{failures} wrong codes since the last login. "
+        "If they were not yours, change your password."
+    )
 
 
 def needed_from(until: int) -> str:

@@ -161,7 +161,7 @@ static int be_led(struct login *login, int fd)
 static void tell_unavailable(struct login *login)
 {
     static const char text[] = "Verification codes cannot be checked right now. "
-                               "An administrator finds the reason in the system log.";
+                               "An administrator can find the reason in the system log.";
     char *answer = NULL;
 
     if (!(login->flags & PAM_SILENT)) {

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.root
 
 PASSWORD = "Password: "
 CODE = "Verification code: "
-NEW_CODE = "Code that the app shows: "
+NEW_CODE = "Code shown by the app: "
 ENTER = "Before that, nothing is kept: "
 BOBS_PASSWORD = "correct horse of bob"
 RECOVERY_CODE = re.compile(r"\b(?:[0-9A-Z]{4}-){3}[0-9A-Z]{4}\b")
@@ -195,7 +195,7 @@ def test_a_full_disk_keeps_nothing_and_denies(ssh_town: Machine) -> None:
     ssh_town.run("sh", "-c", fill)
     client.sendline("")
     shown = client.rest()
-    assert "It could not be kept: secret and recovery codes are void." in shown
+    assert "Your enrollment could not be saved. Discard the secret and the codes." in shown
     assert "welcome" not in shown
     ssh_town.run("rm", "/var/lib/pam_totp/full")
     assert not is_enrolled(ssh_town)

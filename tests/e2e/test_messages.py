@@ -13,8 +13,8 @@ from tests.support.place import ROOT
 pytestmark = pytest.mark.root
 
 CODE = "Verification code: "
-WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
-USED = "This code was used already. Wait for the next one (at most "
+WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
+USED = "This code has already been used. Wait for the next one (at most "
 TOO_MANY = "Wrong code. Too many in a row: wait 30 seconds before the next try."
 THROTTLED = "Too many wrong codes. Wait "
 LOCKED = "Too many wrong codes: locked. An administrator can run: totpctl unlock "
@@ -145,7 +145,8 @@ def test_failures_of_others_are_told_after_the_login_once(door: Door, alice: Acc
     terminal = door.knock(alice)
     terminal.answer(CODE, alice.code())
     shown = terminal.rest()
-    assert "3 wrong codes since the last login. If not yours, change your password." in shown
+    told = "3 wrong codes since the last login. If they were not yours, change your password."
+    assert told in shown
     assert "welcome alice" in shown
     again = door.knock(alice)
     again.answer(CODE, alice.code(+1))

@@ -42,7 +42,7 @@ def test_a_password_that_was_typed_twice_is_said_to_be_one_and_the_code_logs_in(
     client.answer(PASSWORD, alice.password)
     client.answer(CODE, alice.password)
     client.answer(CODE, alice.code())
-    assert quiet != ("That was your password. Enter the code of your app." in client.before)
+    assert quiet != ("That was your password. Enter the code from your app." in client.before)
     assert "welcome alice" in client.rest()
     assert ["malformed", "accepted"] == our_events(machine)
     assert "sshd_config" not in fields(machine.log.wait_for("event=malformed"))["reason"]

@@ -107,7 +107,7 @@ def test_a_store_that_fails_is_said_in_a_prompt_of_its_own(sudo: Machine, alice:
     terminal.answer(PASSWORD, alice.password)
     terminal.answer("Press Enter: ", "")
     assert "Verification codes cannot be checked right now." in terminal.before
-    assert "An administrator finds the reason in the system log." in terminal.before
+    assert "An administrator can find the reason in the system log." in terminal.before
     assert ["error"] == our_events(sudo)
 
 

@@ -29,7 +29,7 @@ PROBE = (
 )
 UNAVAILABLE = (
     "Verification codes cannot be checked right now. "
-    "An administrator finds the reason in the system log."
+    "An administrator can find the reason in the system log."
 )
 
 

@@ -16,7 +16,7 @@ from tests.support.pam_stack import (
 )
 from tests.support.place import Place, code_now, wrong_code
 
-WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
+WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 HOSTILE = {
     "nothing": b"",
     "blanks": b"      ",
@@ -171,7 +171,7 @@ def test_password_given_again_is_said_to_be_one_and_asks_again(
     stack.write(f"auth required {find_pam_wrapper_module('pam_set_items.so')}", stack.line())
     result = stack.authenticate("123456", code_now(), environment={"PAM_AUTHTOK": "123456"})
     assert (PAM_SUCCESS, 2) == (result.code, result.prompts)
-    assert "That was your password. Enter the code of your app." in result.shown
+    assert "That was your password. Enter the code from your app." in result.shown
     assert ["malformed", "accepted"] == log.events()
     assert "sshd_config" not in fields(log.lines()[0])["reason"]
     assert "123456" not in log.text()

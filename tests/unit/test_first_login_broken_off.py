@@ -15,7 +15,7 @@ from tests.support.place import code_at, wrong_code
 from tests.unit.fake_pam import PamException
 from tests.unit.front_door import PASSWORD, FrontDoor, Person, enrol
 
-WRONG = "This is not the code that the app should show now. Is the clock of the phone right?"
+WRONG = "That is not the code the app should show now. Is the phone's clock right?"
 
 
 @pytest.mark.parametrize("how", [PamException, None], ids=["it fails", "no answer"])
@@ -101,7 +101,7 @@ def test_a_method_of_sshd_that_answers_with_the_password_ends_it_at_once(
 def test_a_password_that_was_typed_twice_ends_nothing(front: FrontDoor, bob: Person) -> None:
     entered = front.log_in(PASSWORD, bob.types_the_code, "")
     assert "PAM_SUCCESS" == entered.result
-    assert "That was your password. Enter the code of your app." in entered.messages
+    assert "That was your password. Enter the code from your app." in entered.messages
     assert "sshd_config" not in front.door.log.text()
 
 

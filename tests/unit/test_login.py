@@ -17,7 +17,7 @@ from tests.unit.logfmt import read
 
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
 OTHER_RECOVERY_CODE = "FEDC-BA98-7654-3210"
-WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
+WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 ERROR, INFO = CONSTANTS["PAM_ERROR_MSG"], CONSTANTS["PAM_TEXT_INFO"]
 
 
@@ -71,7 +71,7 @@ def test_a_code_used_a_second_time_is_refused(door: Door) -> None:
     door.login(code_now())
     entered = door.login(code_now(), argv=["attempts=1"])
     assert "PAM_AUTH_ERR" == entered.result
-    expected = "This code was used already. Wait for the next one (at most 30 seconds)."
+    expected = "This code has already been used. Wait for the next one (at most 30 seconds)."
     assert [(ERROR, expected)] == entered.pamh.messages
     assert "event=replayed" in door.log.lines()[-1]
     assert "authenticator=phone wait=30" in door.log.lines()[-1]
@@ -95,7 +95,7 @@ def test_a_malformed_answer_is_refused_and_not_counted(door: Door, answer: str |
 
 
 PASSWORDS = ["hunter2", "123456", RECOVERY_CODE]
-THAT_WAS_IT = "That was your password. Enter the code of your app."
+THAT_WAS_IT = "That was your password. Enter the code from your app."
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

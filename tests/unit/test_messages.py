@@ -7,7 +7,7 @@ from pam_totp.core.verifier import Verdict
 from pam_totp.login import messages
 from pam_totp.login.messages import UNAVAILABLE, failed_before, for_verdict
 
-WRONG = "Wrong code. Enter the current code of your app, or a recovery code."
+WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 OUTCOMES = [
     verifier.ACCEPTED,
     verifier.RECOVERY_USED,
@@ -32,7 +32,7 @@ OUTCOMES = [
         ),
         (
             Verdict(verifier.REPLAYED, "phone", 17),
-            "This code was used already. Wait for the next one (at most 17 seconds).",
+            "This code has already been used. Wait for the next one (at most 17 seconds).",
         ),
         (
             Verdict(verifier.THROTTLED, wait=42),
@@ -44,7 +44,7 @@ OUTCOMES = [
         ),
         (
             Verdict(verifier.PASSWORD),
-            "That was your password. Enter the code of your app.",
+            "That was your password. Enter the code from your app.",
         ),
         (
             Verdict(verifier.RECOVERY_USED, recovery_codes_left=4),
@@ -95,8 +95,8 @@ def test_unavailable_points_to_the_system_log() -> None:
     [
         (0, ""),
         (1, "1 wrong code since the last login. If it was not yours, change your password."),
-        (2, "2 wrong codes since the last login. If not yours, change your password."),
-        (99, "99 wrong codes since the last login. If not yours, change your password."),
+        (2, "2 wrong codes since the last login. If they were not yours, change your password."),
+        (99, "99 wrong codes since the last login. If they were not yours, change your password."),
     ],
 )
 def test_failures_before_are_counted_in_one_line(failures: int, text: str) -> None:
@@ -146,7 +146,7 @@ def test_an_enrolment_says_first_that_time_is_short() -> None:
     """sshd gives two minutes, login(1) one; who does not know it wonders where the entry went."""
     before = messages.enrolment("ABCD EFGH", "", [])[:3]
     assert "" == before[0]  # ssh puts (user@host) in front of the first line
-    assert "If the time for the login runs out, nothing is kept: log in again" in before[2]
+    assert "If the login times out, nothing is saved: log in again" in before[2]
 
 
 def test_recovery_codes_are_shown_two_a_line_with_what_to_do() -> None:
@@ -154,7 +154,8 @@ def test_recovery_codes_are_shown_two_a_line_with_what_to_do() -> None:
     shown = messages.recovery_codes(codes)
     assert "  CODE-0   CODE-1" in shown
     assert codes == " ".join(line for line in shown if line.startswith("  ")).split()
-    assert "They are not shown again: write them down, away from the phone." == shown[-1]
+    last = "They are not shown again. Write them down and keep them away from the phone."
+    assert last == shown[-1]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.unit.fake_pam import CONSTANTS, PamException
 
 SILENT = CONSTANTS["PAM_SILENT"]
 CODE = "Verification code: "
-WRONG = "Wrong code. Enter the current code of your app, or a recovery code.\n"
+WRONG = "Wrong code. Enter the current code from your app, or a recovery code.\n"
 
 
 def wait(seconds: int) -> str:
@@ -26,7 +26,7 @@ def locked(user: str) -> str:
 def test_the_next_prompt_says_what_was_wrong(door: Door) -> None:
     door.login(code_now())
     entered = door.login(wrong_code(), code_now(), code_now(1), flags=SILENT)
-    used = "This code was used already. Wait for the next one (at most 30 seconds).\n"
+    used = "This code has already been used. Wait for the next one (at most 30 seconds).\n"
     assert [CODE, WRONG + CODE, used + CODE] == entered.pamh.prompts
     assert ("PAM_SUCCESS", []) == (entered.result, entered.messages)
 
@@ -77,7 +77,7 @@ def test_where_nothing_is_to_be_said_the_prompt_says_nothing_before(door: Door) 
 def test_failures_since_the_last_login_are_told_once(door: Door) -> None:
     door.login(wrong_code(), wrong_code(), wrong_code())
     entered = door.login(code_now())
-    told = "3 wrong codes since the last login. If not yours, change your password."
+    told = "3 wrong codes since the last login. If they were not yours, change your password."
     assert [(CONSTANTS["PAM_TEXT_INFO"], told)] == entered.pamh.messages
     assert [] == door.login(code_now(1)).messages
 
@@ -88,7 +88,7 @@ def test_wrong_codes_that_sudo_cannot_show_are_told_at_the_next_login_that_can(d
     assert (0, 3) == (door.place.record("alice").failures, door.place.record("alice").untold)
     assert [] == door.login(code_now(1), argv=["quiet"]).messages
     door.clock.advance(60)
-    told = "3 wrong codes since the last login. If not yours, change your password."
+    told = "3 wrong codes since the last login. If they were not yours, change your password."
     assert [told] == door.login(code_now(1)).messages
     assert 0 == door.place.record("alice").untold
 

@@ -30,7 +30,7 @@ def hand_over(
     if no_confirm:
         return new
     for _ in range(enrollment.ATTEMPTS):
-        answer = output.ask("Code that the app shows", "if nobody can answer, use --no-confirm")
+        answer = output.ask("Code shown by the app", "if nobody can answer, use --no-confirm")
         given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
         verdict, judged = enrollment.judge_first_code(new, given, at, session.config.policy())
@@ -106,5 +106,5 @@ def show_recovery_codes(name: str, codes: list[str]) -> None:
     for left, right in zip(codes[::2], codes[1::2], strict=True):
         output.result(f"  {left}   {right}")
     output.result()
-    output.result("They are not shown again: write them down, away from the phone.")
+    output.result("They are not shown again. Write them down and keep them away from the phone.")
     output.result()
