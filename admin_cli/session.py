@@ -133,7 +133,7 @@ def bound(record: UserRecord, *, anew: bool = False) -> UserRecord:
     account = account_of(record.name)
     if account is None:
         return record
-    return record.bound_to(account, now(), anew=anew)
+    return record.bound_to(account, now(), force=anew)
 
 
 def now() -> int:

@@ -7,8 +7,8 @@ import re
 import sqlite3
 
 from pam_totp.stack import pam_stack
-from pam_totp.store.sqlite import glance
-from pam_totp.store.sqlite.glance import Person as Person
+from pam_totp.store.sqlite import names as stored
+from pam_totp.store.sqlite.names import Person as Person
 from pam_totp.system import config
 from pam_totp.system.errors import PamTotpError
 
@@ -30,7 +30,7 @@ def groups() -> list[str]:
 def people(config_path: str) -> list[Person] | None:
     """Return everyone with a record; None where the store cannot be read."""
     try:
-        return glance.people(config.load(config_path).config.store)
+        return stored.people(config.load(config_path).config.store)
     except (PamTotpError, OSError, sqlite3.Error):
         return None
 

@@ -7,7 +7,7 @@ users.py       the user model: records, authenticators, statuses
 verifier.py    verify() -> Verdict: which answer is right, replay, throttling
 clock_skew.py  which wrong clock a wrong code belongs to
 enrollment.py  what is issued, and how its first code is judged
-admission.py   who is asked, skipped, enrolled or denied
+admission.py   which accounts are asked, skipped, enrolled or denied
 hashes.py      HMAC and constant-time comparison, without OpenSSL
 dates.py       days as people write them, and when they end
 """

@@ -1,8 +1,8 @@
-"""Who is asked for a code, who need not give one, who must enrol first: admit() decides.
+"""Decide which accounts are asked for a code, skipped, enrolled first, or denied: admit().
 
 Pure: the record, the rules and the time come in as arguments. What counts, the first that says
 something: a record of another account, which denies; a user's own status; the rules of the groups
-they are in, of which one that requires beats all that exempt; ``exempt_groups``; an enrolment;
+they are in, of which one that requires beats all that exempt; ``exempt_groups``; an enrollment;
 ``unenrolled``. An exemption that has ended counts as none.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # What happens at a login. SKIP, ENROLL and DENY are values of ``unenrolled`` as well.
 ASK = "ask"  # compare the answer with the record, which may be a suspended one
 SKIP = "skip"  # ask nothing
-ENROLL = "enroll"  # enrol now, where that is possible; else like DENY
+ENROLL = "enroll"  # enroll now, where that is possible; else like DENY
 DENY = "deny"  # ask, and refuse whatever comes
 
 # group_rules.rule
@@ -39,10 +39,10 @@ REQUIRED = "required"
 EXEMPT = users.EXEMPT
 RULES = (EXEMPT, REQUIRED)
 
-# Why. Whoever is asked for a code because they are enrolled needs no reason.
+# Why. Asking an enrolled user for a code needs no reason.
 EXEMPT_USER = "exempt user"
 EXEMPT_GROUP = "exempt group"
-REQUIRED_USER = "must enrol"
+REQUIRED_USER = "must enroll"
 REQUIRED_GROUP = "required group"
 NOT_ENROLLED = "not enrolled"
 DEADLINE_PASSED = "not enrolled in time"
@@ -78,7 +78,7 @@ class Admission(NamedTuple):
 
     ``until``: a skip ends at this unix time; 0: it has no end.
 
-    ``by_absence``: somebody is let in, or may enrol, because the store does not hold something.
+    ``by_absence``: somebody is let in, or may enroll, because the store does not hold something.
     Damage may be why it does not: Store.confirm_absence() comes before acting on it.
     """
 
@@ -99,8 +99,8 @@ def is_settled(
 ) -> bool:
     """Tell whether further groups would change nothing for a member of ``member_of``.
 
-    Whatever the record says: a member of a required group stays one, and whoever is exempt may
-    only be a member of a required group besides, where there is one.
+    Whatever the record says: a member of a required group stays one. An exempt user may at most be
+    a member of a required group as well, where there is one.
     """
     found = _admit_by_groups(rules, member_of, settings.exempt_groups, now)
     if found is None or found.kind == ENROLL:

@@ -13,7 +13,7 @@ import unicodedata
 _INVISIBLE = (
     "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\ufeff"
 )
-_MINUS = "\u2212\u2043"  # minus sign, hyphen bullet: dashes to whoever sees them, but no Pd
+_MINUS = "\u2212\u2043"  # minus sign, hyphen bullet: dashes to the eye, but not of category Pd
 
 
 def fold(text: str) -> str:

@@ -1,7 +1,7 @@
 """The user model: a user's record, its authenticators and status, and every change that they take.
 
-Pure. A method that is named by a participle returns the record after that change; whoever calls
-it saves the result, in the transaction that read the record. Times are unix times in seconds.
+Pure. A method that is named by a participle returns the record after that change. The caller
+saves the result, in the transaction that read the record. Times are unix times in seconds.
 
     status        how it begins               how it ends
     active        enrolled, resumed
@@ -43,7 +43,7 @@ class Authenticator(NamedTuple):
     algorithm: str = "SHA1"
     digits: int = 6
     period: int = 30  # seconds
-    drift: int = 0  # steps that the device's clock is ahead of ours
+    drift: int = 0  # steps that the device's clock is ahead of this machine's
     last_accepted_step: int = -1
     created_at: int = 0
     last_used_at: int | None = None
@@ -190,9 +190,9 @@ class UserRecord(NamedTuple):
         record = self._once_enrolled(now)._replace(authenticators=(new,))
         return record.with_recovery_codes(salt, digests)._without_failures()
 
-    def bound_to(self, account: Account, now: int, *, anew: bool = False) -> UserRecord:
-        """Make it the record of ``account``. ``anew``: as of now, although the uid is the same."""
-        if self.uid == account.uid and not anew:
+    def bound_to(self, account: Account, now: int, *, force: bool = False) -> UserRecord:
+        """Make it the record of ``account``; ``force``: note the time even if the uid is the same."""
+        if self.uid == account.uid and not force:
             return self
         return self._replace(uid=account.uid, bound_at=now)
 

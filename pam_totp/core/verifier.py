@@ -1,6 +1,6 @@
 """Decide about one answer: verify() takes a record and returns a verdict and the next record.
 
-Pure: time, records and answers come in as arguments, and nothing is kept. Whoever calls must
+Pure: time, records and answers come in as arguments, and nothing is kept. The caller must
 make the next record durable before acting on an ACCEPTED verdict.
 
 Sources: RFC 4226 sections 7.2-7.4 (throttling, resynchronisation), RFC 6238 section 5.2
@@ -251,7 +251,7 @@ def _guess_interval(policy: Policy) -> int:
 def _guesses_debt(record: UserRecord, now: int, policy: Policy) -> int:
     """Return the seconds until the budget is whole; at most slow_period.
 
-    No wrong code makes it more: then the clock was set back, and nobody is made to wait for that.
+    Wrong codes cannot make it more. Where it is, the clock was set back: nobody waits for that.
     """
     debt = max(record.guesses_until - now, 0)
     return debt if debt <= policy.slow_period else 0

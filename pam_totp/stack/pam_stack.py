@@ -35,10 +35,10 @@ class Judgement(NamedTuple):
     after_wrong_password: tuple[Line, ...]  # pam_totp lines that ask after a refused password
     without_password: tuple[Line, ...]  # pam_totp lines after which no password is needed
     can_succeed: bool  # right password (or key) and right code let somebody in
-    lets_exempt_in: bool  # so does the right password alone for who is asked for no code
+    lets_exempt_in: bool  # the right password alone lets users in that are asked for no code
     modules: tuple[str, ...]  # of pam_totp.so and pam_python.so, which run the hook
     bad_jumps: tuple[Line, ...] = ()  # they can jump beyond the end, where libpam denies
-    nobody_gets_in: bool = False  # whatever is given; but who is asked for no code, and root
+    nobody_gets_in: bool = False  # but root, and users that are asked for no code
     key_lines_alone: tuple[
         Line, ...
     ] = ()  # first_factor=key lines of a stack that asks for nothing
@@ -178,7 +178,7 @@ def asks_password_of_keys(stack: Stack) -> bool:
 
 
 def proves_password(service: str, read: Read = read_pam_file, *, key: bool = False) -> bool:
-    """Whether nobody is asked for a code who has not given the password.
+    """Return whether only people who gave the password are asked for a code.
 
     ``key``: sshd has accepted a key, and lines with first_factor=key succeed.
     """

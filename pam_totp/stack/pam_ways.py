@@ -69,7 +69,7 @@ OTHER_CODES = frozenset(
         "pam_otpw.so",
     }
 )
-# Set-uid programs: only there does pam_rootok see who calls. A daemon is always root.
+# Set-uid programs: only there does pam_rootok see the caller. A daemon is always root.
 SET_UID = frozenset(
     {
         "su",
@@ -115,7 +115,7 @@ class Progress(NamedTuple):
 
 
 def runs_the_hook(line: Line) -> bool:
-    """Whether the line is one of ours, by either host."""
+    """Return whether the line runs pam_totp, natively or in pam_python."""
     if line.includes:
         return False
     script = line.arguments[0] if line.arguments else ""
@@ -155,7 +155,7 @@ def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
     """Return the entries from which libpam jumps further than there are modules, and denies.
 
     For every code of every module, wherever nothing has been refused yet. Left out is what a
-    password module or a line of ours jumps over when it refuses: that login is denied anyway.
+    password module or a pam_totp line jumps over when it refuses: that login is denied anyway.
     """
     found = set()
     for state, _ in _reached(stack, key=key):

@@ -78,12 +78,12 @@ if TYPE_CHECKING:
             """The same work on the decoy of ``name``: it counts failures and never accepts."""
 
         def reseal(self, sealer: Sealer) -> int:
-            """Seal every secret anew with ``sealer``'s key, and name it as the store's.
+            """Seal every secret again, with ``sealer``'s key, and name it as the store's.
 
             Return how many there are. Raises SealingError, and has changed nothing, where one
             does not open: its subject is the user. StoreUnavailable may come after the change.
             When it returns, that is durable, and nothing sealed before is left in the store.
-            Whoever has it open goes on if the key file holds both keys meanwhile.
+            Processes that have it open continue if the key file holds both keys meanwhile.
             """
 
         def group_rules(self) -> tuple[GroupRule, ...]:
@@ -131,7 +131,7 @@ def open_store(
     administers: bool = False,
     connections: Connections = fresh_connection,
 ) -> Store:
-    """Open the store that ``url`` names, checking that its files may be believed.
+    """Open the store that ``url`` names, checking that its files may be trusted.
 
     ``administers``: set aside all the room that logins will need, which may take seconds. A login
     sets aside some of it at most.

@@ -100,7 +100,7 @@ def key_id_of(envelope: bytes) -> bytes:
 
 
 def decoy(key: bytes, purpose: bytes, name: str) -> bytes:
-    """Return 32 bytes that look random to whoever lacks ``key``, the same for the same name."""
+    """Return 32 bytes that look random without ``key``, the same for the same name."""
     return _derive(key, b"decoy " + purpose, name.encode("utf-8", "surrogatepass"))
 
 
@@ -108,7 +108,7 @@ def read_sealer(path: str) -> Sealer:
     """Read the key file: 64 hexadecimal digits, or twice as many. Raises SealingError or
     InsecureFile.
 
-    Two keys are those of a rotation under way, or broken off: see totpctl rotate-key.
+    Two keys are those of a rotation in progress, or interrupted: see totpctl rotate-key.
     """
     try:
         content = trusted_files.read_trusted(path, 256, secret=True)
@@ -131,7 +131,7 @@ def generate_key_file() -> bytes:
     return new_sealer("").key_file()
 
 
-_BACKUP_HINT = "enrol this user again with: totpctl reset USER"
+_BACKUP_HINT = "enroll this user again: totpctl reset USER"
 
 
 def _derive(key: bytes, purpose: bytes, data: bytes) -> bytes:

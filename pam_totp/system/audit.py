@@ -1,7 +1,7 @@
 """One line an event, in logfmt, to the LOG_AUTHPRIV facility.
 
 The datagram goes to /dev/log by hand: openlog(3), and with it the stdlib's syslog module, would
-change under which name the host (sshd, sudo) logs from then on.
+change the name under which the application (sshd, sudo) logs from then on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 SYSLOG_SOCKET = "/dev/log"
 MAX_VALUE_LENGTH = 256
 
-program = ""  # who logs; "": whatever this process is called
+program = ""  # the name in the log; "": what this process is called
 
 _LOG_AUTHPRIV = 10 << 3
 ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
@@ -35,7 +35,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 class Source(NamedTuple):
-    """Who is asking: goes in front of every line of one login or one command."""
+    """The person and place of one login or one command: the start of each of its lines."""
 
     module: str  # "sshd:auth" or "totpctl"
     user: str = ""

@@ -73,7 +73,7 @@ class Loaded(NamedTuple):
 def load(path: str = DEFAULT_PATH, settings: Iterable[tuple[str, str]] = ()) -> Loaded:
     """Read ``path``, then apply ``settings``. Only the default path may be absent.
 
-    Raises InsecureFile or Unavailable if the file is there but cannot be believed or read.
+    Raises InsecureFile or Unavailable if the file is there but cannot be trusted or read.
     """
     try:
         content = trusted_files.read_trusted(path, MAX_FILE_BYTES)
@@ -131,7 +131,7 @@ def parse_arguments(argv: Iterable[str]) -> Arguments:
         elif key == "config" and os.path.isabs(value):
             path = value
         elif key in IN_FILE_ONLY:
-            problems.append(f"PAM argument: {key} is for pam_totp.conf alone")
+            problems.append(f"PAM argument: {key} is allowed only in pam_totp.conf")
         elif key in PARSERS and not separator and PARSERS[key] is boolean:
             settings.append((key, "yes"))
         elif key in PARSERS and separator:

@@ -109,4 +109,4 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "quiet": boolean,
     "unprivileged": boolean,
 }
-IN_FILE_ONLY = ("unprivileged",)  # whoever it is about writes the arguments
+IN_FILE_ONLY = ("unprivileged",)  # its own subject could write the arguments

@@ -1,4 +1,4 @@
-"""No core file may be written of a process that holds a secret (core(5))."""
+"""Write no core file of a process that holds a secret (core(5))."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import resource
 
 
 class NoCoreFile:
-    """While it lasts, a crash writes nothing to disk."""
+    """Inside the block, a crash writes nothing to disk."""
 
     def __enter__(self) -> None:
         self._limits = resource.getrlimit(resource.RLIMIT_CORE)

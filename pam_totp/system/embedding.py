@@ -1,4 +1,4 @@
-"""What an interpreter inside somebody else's program needs: safe imports, and a last word.
+"""Guards for running inside another program's interpreter.
 
 pam_python's interpreter ignores PYTHONPATH and the like, but finds its library next to the first
 ``python3`` on PATH. Under a setuid program PATH is the caller's, who could so have root load

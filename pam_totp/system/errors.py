@@ -26,7 +26,7 @@ class Unavailable(PamTotpError):
 
 
 class InsecureFile(Unavailable):
-    """A file or folder that somebody else could have written, or read, is not believed."""
+    """A file or folder is not trusted: somebody else could have written, or read, it."""
 
 
 class StoreMissing(Unavailable):

@@ -1,6 +1,6 @@
-"""One at a time makes, or replaces, a file that this machine cannot do without.
+"""Let one process at a time create or replace a file that this machine cannot do without.
 
-The lock is a file for its owner alone. Not the folder: whoever can open it for reading can lock
+The lock is a file for its owner alone. Not the folder: anybody who can open it for reading can lock
 it, and keep others waiting for as long as they like.
 """
 
@@ -34,7 +34,7 @@ def held(path: str) -> Iterator[None]:
         yield
     finally:
         if _is_still_there(lock, descriptor):
-            os.unlink(lock)  # while it is held: who waits for this one finds that it is gone
+            os.unlink(lock)  # while it is held: a process that waits for it finds that it is gone
         os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""How this machine was installed, and so the command that puts back what is missing: for hints."""
+"""How pam_totp was installed here, and so the command that restores missing files: for hints."""
 
 from __future__ import annotations
 

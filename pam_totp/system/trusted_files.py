@@ -1,4 +1,4 @@
-"""Which files may be believed: regular, owned by root, in folders nobody else can write.
+"""Check which files may be trusted: regular, owned by root, in folders nobody else can write.
 
 The owner may also be the effective user, so that everything here works, and is tested, without
 root. A refusal names the file and the fix.
@@ -113,4 +113,4 @@ def _check_owner(path: str, status: os.stat_result) -> None:
 
 
 def _replace_hint(path: str) -> str:
-    return f"replace the link by the file itself, or name that file in the configuration: {path}"
+    return f"replace the link with the file itself, or name that file in the configuration: {path}"

@@ -1,7 +1,8 @@
-"""Nobody but root may stop a process that holds the store's lock.
+"""Block signals and set all user ids to 0 while the store is locked.
 
-Under sudo the real user id is the caller's, who may send any signal to it: stopped by SIGSTOP, or
-from the terminal, in the middle of a transaction, it would keep everybody from logging in.
+Under sudo the real user id is the caller's, so the caller may send the process any signal. One
+that is stopped in the middle of a transaction, by SIGSTOP or from the terminal, would keep
+everybody from logging in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _ALL = _signal.valid_signals()
 
 
 class Uninterrupted:
-    """While it lasts, signals of the terminal wait, and kill(2) by the caller is refused."""
+    """Inside the block, signals wait, and the kernel refuses kill(2) by the caller."""
 
     def __enter__(self) -> None:
         self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)

@@ -210,5 +210,5 @@ def test_5_with_a_store_that_is_locked_for_too_long(totpctl: Totpctl, place: Pla
     with place.open() as store, store.transaction("bob"):
         result = totpctl(*arguments("reset"))
     assert 5 == result.code
-    assert "is locked by another process for too long\nhint: try again" in result.err
+    assert "has been locked by another process for too long\nhint: try again" in result.err
     assert before == place.record("alice")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.store.sqlite import glance
+from pam_totp.store.sqlite import names
 from tests.support.place import Place
 
 
@@ -37,7 +37,7 @@ def test_where_that_cannot_be_done_it_is_opened_all_the_same(
         assert [] == opened.check()
 
 
-def test_who_only_glances_at_it_leaves_it_as_it_is(place: Place) -> None:
+def test_reading_names_leaves_it_as_it_is(place: Place) -> None:
     place.store_path.chmod(0o644)
-    assert [] == glance.people(str(place.store_path))
+    assert [] == names.people(str(place.store_path))
     assert 0o644 == modes(place)["store.db"]

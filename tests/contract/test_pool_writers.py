@@ -111,7 +111,7 @@ def test_after_waiting_in_vain_for_another_process_the_next_one_may_write(
     other = sqlite3.connect(place.store_path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="is locked by another process for too long"):
+        with pytest.raises(StoreUnavailable, match="locked by another process for too long"):
             count_failure(place)
         assert not keeper.writer.locked()
     other.execute("ROLLBACK")
@@ -125,7 +125,7 @@ def test_who_waits_in_vain_for_another_thread_is_told_the_same(
     monkeypatch.setattr(pool, "BUSY_TIMEOUT", 0.1)
     place.enrol("alice")
     with place.open() as opened, opened.transaction("alice"):
-        with pytest.raises(StoreUnavailable, match="is locked by another process for too long"):
+        with pytest.raises(StoreUnavailable, match="locked by another process for too long"):
             count_failure(place)
         assert keeper.writer.locked()
         with place.open() as reader:  # who only reads waits for nobody

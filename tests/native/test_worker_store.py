@@ -173,7 +173,7 @@ def test_a_store_locked_by_another_process_denies_and_serves_again(
     assert [side.PAM_AUTHINFO_UNAVAIL] * 3 == [outcome.code for outcome in outcomes]
     other.execute("ROLLBACK")
     other.close()
-    worker.log.wait_for(f"{service_of(packet)}:auth", "is locked by another process for too long")
+    worker.log.wait_for(f"{service_of(packet)}:auth", "locked by another process for too long")
     assert side.PAM_SUCCESS == worker.log_in(packet, code_now()).code
 
 

@@ -132,8 +132,8 @@ class TestOwnStatus:
         self, rules: tuple[GroupRule, ...], settings: Config, enrolled: bool
     ) -> None:
         record = user(MUST_ENROLL, enrolled=enrolled)
-        expected = Admission(ENROLL, "must enrol", by_absence=True)
-        expected = Admission(ASK, "must enrol") if enrolled else expected
+        expected = Admission(ENROLL, "must enroll", by_absence=True)
+        expected = Admission(ASK, "must enroll") if enrolled else expected
         assert expected == admission(record, *rules, settings=settings)
 
 

@@ -15,7 +15,7 @@ from admin_cli.completion import answering, bash_line
 from admin_cli.host import directory
 from admin_cli.main import totpctl
 from pam_totp.core.users import EXEMPT, SUSPENDED
-from pam_totp.store.sqlite import glance
+from pam_totp.store.sqlite import names
 from pam_totp.system import config
 from tests.support.logs import LogSocket
 from tests.support.place import Place
@@ -161,7 +161,7 @@ def test_who_was_enrolled_a_moment_ago_is_there_while_a_worker_has_the_store(pla
     with place.open() as worker:
         place.enrol("alice", status=EXEMPT)
         assert worker.load("alice") is not None
-        assert [("alice", EXEMPT, ("phone",))] == glance.people(str(place.store_path))
+        assert [("alice", EXEMPT, ("phone",))] == names.people(str(place.store_path))
 
 
 def test_a_store_that_others_can_write_is_not_read(place: Place) -> None:

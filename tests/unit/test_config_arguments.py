@@ -90,7 +90,7 @@ def test_an_unknown_argument_is_reported_and_changes_nothing(argument: str) -> N
 
 @pytest.mark.parametrize("argument", ["unprivileged", "unprivileged=yes", "unprivileged=no"])
 def test_whoever_writes_the_arguments_cannot_admit_programs_without_root(argument: str) -> None:
-    expected = Arguments(problems=("PAM argument: unprivileged is for pam_totp.conf alone",))
+    expected = Arguments(problems=("PAM argument: unprivileged is allowed only in pam_totp.conf",))
     assert expected == parse_arguments([argument])
 
 

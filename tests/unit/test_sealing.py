@@ -104,7 +104,7 @@ def test_a_secret_moved_to_another_row_is_refused(row: tuple[str, ...]) -> None:
     with pytest.raises(SealingError) as caught:
         SEALER.open(ENVELOPE, *row)
     assert "sealed secret: was altered, or moved from its row" == str(caught.value)
-    assert "enrol this user again with: totpctl reset USER" == caught.value.hint
+    assert "enroll this user again: totpctl reset USER" == caught.value.hint
 
 
 def test_another_release_s_envelope_is_refused() -> None:

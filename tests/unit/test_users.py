@@ -212,7 +212,7 @@ def test_a_record_that_was_bound_is_of_no_other_account(
     assert not after.has_another_uid(account)
     assert not after.is_of_another_account(account)
     assert after == after.bound_to(account, LATER)
-    assert LATER == after.bound_to(account, LATER, anew=True).bound_at
+    assert LATER == after.bound_to(account, LATER, force=True).bound_at
     assert record == after._replace(uid=record.uid, bound_at=record.bound_at)
 
 

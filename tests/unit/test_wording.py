@@ -56,7 +56,12 @@ PACKAGED = [
         "fail2ban/pam_totp.conf",
     )
 ]
-CHECKED = [*PAGES, *PACKAGED, *sorted((ROOT / "packaging").glob("*.d/*"))]
+SOURCES = [
+    path
+    for folder in ("core", "system", "stack", "store")
+    for path in sorted((ROOT / "pam_totp" / folder).rglob("*.py"))
+]
+CHECKED = [*PAGES, *PACKAGED, *SOURCES, *sorted((ROOT / "packaging").glob("*.d/*"))]
 
 _FENCED = re.compile(r"^```.*?^```", flags=re.M | re.S)
 _CODE = re.compile(r"(`+).+?\1", flags=re.S)

@@ -8,10 +8,10 @@ database.py       one connection: statements, errors, durability
 transactions.py   the critical section of one user
 rows.py           records <-> rows
 sealed.py         a file with the key that opens its secrets
-resealing.py      every secret sealed anew with another key
+resealing.py      every secret sealed again, with another key
 schema.py         tables and migrations
 lasting_files.py  the file and its log: which descriptors, which modes, which owner
 reserve.py        free pages set aside, so that a full disk denies nobody
 pool.py           connections that stay open, in a process of many logins
-glance.py         names only, for completion: changes nothing, waits for nobody
+names.py          names and labels for completion: changes nothing, waits for nobody
 """

@@ -1,4 +1,4 @@
-"""One SQLite file: who may have touched it, how it is opened, what its errors mean."""
+"""One SQLite file: which files may be trusted, how it is opened, what its errors mean."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one
 SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
 _ERROR, _BUSY, _READ_ONLY, _CANNOT_OPEN = 1, 5, 8, 14  # _ERROR: no such table or column
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
-    3: ("may not be used", "look at: ls -l {folder}"),
+    3: ("permission denied", "look at: ls -l {folder}"),
     7: ("needs more memory than there is", "look at: free -h"),
-    _BUSY: ("is locked by another process for too long", "try again; then see who: {holders}"),
+    _BUSY: (
+        "has been locked by another process for too long",
+        "try again; see which process holds it: {holders}",
+    ),
     _READ_ONLY: ("is read-only", "{read_only}"),
     10: ("cannot be read or written", "look at the disk: dmesg; {no_room}"),
     13: ("cannot be written: no space left", "{no_room}"),
@@ -30,8 +33,8 @@ _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an ex
     _CANNOT_OPEN: ("cannot be opened", "look at: ls -l {folder}; {no_room}"),
 }
 _RESTORE_HINT = (
-    "restore {path} from a backup; failing that, move it away and run: totpctl init, which knows "
-    "nobody then"
+    "restore {path} from a backup; failing that, move it away and run: totpctl init (then nobody "
+    "is enrolled)"
 )
 # SQLite quotes a damaged schema in its words, which need not be UTF-8 then.
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -110,7 +113,7 @@ class Database:
         if self.connection.in_transaction:  # SQLite may have done so itself, on a full disk
             self.execute("ROLLBACK")
 
-    def pass_by_the_key(self) -> None:
+    def touch_key_page(self) -> None:
         """Have every commit rewrite the page that names the sealing key.
 
         SQLite plays a write-ahead log into whatever store it lies beside. Of a log that another
@@ -189,7 +192,7 @@ def uri_of(path: str, parameters: str) -> str:
 
 
 def explain(error: Exception, path: str) -> PamTotpError:
-    """Turn SQLite's words, which may quote values, into ours."""
+    """Turn SQLite's error, which may quote values, into our own words."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == _CANNOT_OPEN and os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY:
         code = _READ_ONLY

@@ -8,11 +8,11 @@ Python before 3.12 cannot tell SQLite to leave them, so locks do. An open file d
 - One on the database, shared, while a connection closes: SQLite cannot have the database for
   itself then, and removes nothing (sqlite3WalClose in wal.c).
 - One on the index, shared, while a connection opens: SQLite does not cut the index to nothing,
-  which would let go of its blocks (unixLockSharedMemory in os_unix.c). Whoever comes first clears
-  the header of the index instead, for the same effect: the index is made anew from the log.
+  which would let go of its blocks (unixLockSharedMemory in os_unix.c). The first connection
+  clears the header of the index instead, for the same effect: SQLite rebuilds it from the log.
 
-A log whose pages are all in the database is made void by whoever closes last. So it can be played
-into no other store that is restored or moved to its place.
+A log whose pages are all in the database is made void by the last connection that closes. So it
+can be played into no other store that is restored or moved to its place.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Hold:
 
         Return the size before; None where the end of it is still on its way from the log: then
         others may be writing there. Only inside a transaction that writes. OSError where there is
-        no room. Nobody else who opens or closes waits for it: the descriptor stays while this
+        no room. Nothing else that opens or closes waits for it: the descriptor stays while this
         connection does.
         """
         descriptor = self._database()

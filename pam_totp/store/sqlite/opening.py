@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_database(path: str, *, administers: bool = False) -> Database:
-    """Open a store's file, if it may be believed, in the schema of this release.
+    """Open a store's file, if it may be trusted, in the schema of this release.
 
     ``administers``: fill the reserve up, however large it is; not in the way of a login.
     """

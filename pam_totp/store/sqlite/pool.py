@@ -74,7 +74,7 @@ class Pool:
     def close_idle(self, linger: float = LINGER, patience: float = 0.0) -> bool:
         """Close what nobody has used for ``linger`` seconds; return whether some are left.
 
-        Wait no more than ``patience`` seconds for others who open or close: all are left then.
+        Wait at most ``patience`` seconds for threads that open or close: then all are left.
         """
         before = time.monotonic() - linger
         if not self._opening.acquire(timeout=patience):
@@ -103,7 +103,7 @@ class Pool:
 
 
 class PooledDatabase(Database):
-    """A connection that goes back to its pool when it is closed: whoever held it holds nothing."""
+    """A connection that returns to its pool when it is closed; its holder is left without one."""
 
     def __init__(self, path: str, pool: Pool) -> None:
         super().__init__(path, any_thread=True)

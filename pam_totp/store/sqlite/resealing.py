@@ -1,4 +1,4 @@
-"""Every secret sealed anew: one transaction, and nothing of what was sealed before is left."""
+"""Seal every secret again in one transaction, and leave nothing of what was sealed before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reseal(store: SealedDatabase, sealer: Sealer) -> int:
     database = store.database
     database.begin("IMMEDIATE")
     try:
-        count = _seal_anew(store, sealer)
+        count = _seal_again(store, sealer)
     except BaseException:
         database.roll_back()
         raise
@@ -37,7 +37,7 @@ def reseal(store: SealedDatabase, sealer: Sealer) -> int:
     return count
 
 
-def _seal_anew(store: SealedDatabase, sealer: Sealer) -> int:
+def _seal_again(store: SealedDatabase, sealer: Sealer) -> int:
     execute = store.database.execute
     rows = execute(f"SELECT user, {AUTHENTICATOR_COLUMNS} FROM authenticators ORDER BY id")
     for user, *columns in rows:
@@ -51,12 +51,12 @@ def _seal_anew(store: SealedDatabase, sealer: Sealer) -> int:
             raise SealingError(user, str(error), error.hint) from None
         sealed = sealer.seal(secret, *bound_to)
         if sealer.open(sealed, *bound_to) != secret:
-            raise SealingError(user, "a secret sealed anew does not open")
+            raise SealingError(user, "a secret that was sealed again does not open")
         execute("UPDATE authenticators SET sealed_secret = ? WHERE id = ?", (sealed, row.id))
     decoy_key = sealer.seal(store.open_decoy_key(), *DECOY_KEY)
     execute("UPDATE meta SET value = ? WHERE key = 'sealing_key_id'", (sealer.key_id,))
     execute("UPDATE meta SET value = ? WHERE key = 'decoy_key'", (decoy_key,))
-    store.database.pass_by_the_key()
+    store.database.touch_key_page()
     return len(rows)
 
 
@@ -77,6 +77,7 @@ def _empty_the_log(database: Database) -> None:
         database.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_TIMEOUT)}")
     raise StoreUnavailable(
         database.path,
-        "is read by somebody for too long: what is sealed with the old key stays in its log",
+        "has been read by another process for too long: what is sealed with the old key stays in "
+        "its log",
         f"see who: {holders_hint(database.path)}; then run it again",
     )

@@ -193,7 +193,7 @@ def _fill_up(database: Database) -> bool:
 
 def _add_free_pages(database: Database, pages: int) -> None:
     """Have ``pages`` free ones: in a table that holds them, and goes again."""
-    database.pass_by_the_key()
+    database.touch_key_page()
     database.execute("CREATE TABLE spare (content)")
     chained = lasting_files.PAGE_BYTES - 4  # each begins with the number of the next
     size = (pages - 1) * chained  # one more has the row

@@ -81,7 +81,7 @@ def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
 
 
 def is_sound(row: Authenticator) -> bool:
-    """Tell whether a damaged page could not have made this row: its types, and ranges."""
+    """Return whether the row has the types and ranges that we write."""
     return (
         isinstance(row.id, str)
         and isinstance(row.label, str)

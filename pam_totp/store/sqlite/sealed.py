@@ -19,8 +19,8 @@ class SealedDatabase:
     """``database``, and the keys of the file beside the configuration.
 
     At any moment the key file holds the key that the store names, and that of each secret: so
-    whoever meets another key than those of the file reads the file again. Inside a transaction
-    that writes, no rotation can overtake that.
+    a process that meets another key than those of the file reads the file again. Inside a
+    transaction that writes, no rotation can overtake that.
     """
 
     def __init__(self, database: Database, sealer: Sealer) -> None:

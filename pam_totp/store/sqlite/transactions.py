@@ -69,7 +69,7 @@ class Transaction(_CriticalSection):
     def _read(self) -> UserRecord | None:
         record = read_record(self._store, self._name, unseal=self._unseal)
         if self._unseal:
-            read_decoy(self._store, self._name)  # as for whoever has no record: see below
+            read_decoy(self._store, self._name)  # as for a user without a record: see below
         return record
 
     def _committed(self) -> None:
@@ -77,7 +77,7 @@ class Transaction(_CriticalSection):
             reserve.keep(self._database)
 
     def save(self, record: UserRecord | None) -> None:
-        self._database.pass_by_the_key()
+        self._database.touch_key_page()
         if record is None:
             self._database.execute("DELETE FROM users WHERE name = ?", (self._name,))
         elif record.name != self._name:
@@ -190,7 +190,7 @@ def read_decoy(store: SealedDatabase, name: str) -> UserRecord:
 
 
 class DecoyTransaction(_CriticalSection):
-    """The same reads, the same write and the same fsync for a user who has no record.
+    """The same reads, write and fsync for a user without a record.
 
     Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and a key, so
     that an unenrolled user is throttled as an enrolled one is, and the table cannot grow.
@@ -213,7 +213,7 @@ class DecoyTransaction(_CriticalSection):
     def save(self, record: UserRecord | None) -> None:
         if record is None:
             raise ValueError("a decoy cannot be removed")
-        self._database.pass_by_the_key()
+        self._database.touch_key_page()
         self._database.execute(
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until, guesses_until) "
             "VALUES (?, ?, ?, ?)",
@@ -225,7 +225,7 @@ def change_group_rules(database: Database, name: str, rule: GroupRule | None) ->
     """Make ``rule`` the one of the group ``name``; None: take its rule away. Durable on return."""
     database.begin("IMMEDIATE")
     try:
-        database.pass_by_the_key()
+        database.touch_key_page()
         if rule is None:
             database.execute("DELETE FROM group_rules WHERE name = ?", (name,))
         else:
