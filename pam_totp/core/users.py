@@ -191,7 +191,7 @@ class UserRecord(NamedTuple):
         return record.with_recovery_codes(salt, digests)._without_failures()
 
     def bound_to(self, account: Account, now: int, *, force: bool = False) -> UserRecord:
-        """Make it the record of ``account``; ``force``: note the time even if the uid is the same."""
+        """Make it the record of ``account``; ``force``: note the time even for the same uid."""
         if self.uid == account.uid and not force:
             return self
         return self._replace(uid=account.uid, bound_at=now)
