@@ -65,11 +65,11 @@ def os_error_hint(error: OSError) -> str:
     path = os.path.realpath(place) if isinstance(place, str) else ""
     folder = os.path.dirname(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return disks.no_room_hint(folder) if path else "make room on the disk: df -h; df -i"
+        return disks.no_room_hint(folder) if path else "free some space on the disk: df -h; df -i"
     if error.errno == errno.EROFS:
-        return disks.read_only_hint(path) if path else "see which disk is read-only: findmnt -O ro"
+        return disks.read_only_hint(path) if path else "find the read-only disk: findmnt -O ro"
     if error.errno == errno.EPERM and path and os.geteuid() == 0:
-        return f"see whether chattr has made it immutable: lsattr -d {shlex.join([folder, path])}"
+        return f"check whether chattr made it immutable: lsattr -d {shlex.join([folder, path])}"
     if error.errno == errno.EBUSY and path:
         return f"a file that is mounted cannot be replaced; see: findmnt {shlex.quote(path)}"
     return ""

@@ -50,7 +50,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandFailed("this needs a confirmation", "answer it beforehand with --yes")
+        raise CommandFailed("this needs a confirmation", "confirm it in advance with --yes")
     if ask(f"{question} [y/N]").lower() not in ("y", "yes"):
         raise CommandFailed("nothing was changed")
 

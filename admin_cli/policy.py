@@ -62,9 +62,9 @@ def in_words(name: str, admitted: Admission | None) -> str:
     if kind == admission.ASK:
         return f"{name} is asked for a code"
     if kind == admission.SKIP:
-        return f"{name} is asked for no code{last_day(admitted.until)} ({_why(admitted)})"
+        return f"{name} is not asked for a code{last_day(admitted.until)} ({_why(admitted)})"
     if kind == admission.ENROLL:
-        return f"{name} must enroll ({_why(admitted)}), and is denied where a login cannot do that"
+        return f"{name} must enroll ({_why(admitted)}), and is denied where that is not possible"
     return f"{name} is denied ({_why(admitted)})"
 
 

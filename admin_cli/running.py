@@ -22,7 +22,7 @@ from .errors import (
     os_error_in_words,
 )
 
-_HOW_FAR = "see how far it came with: totpctl list"
+_HOW_FAR = "to see how far it got, run: totpctl list"
 
 
 def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:

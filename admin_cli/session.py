@@ -40,7 +40,7 @@ class Session:
             _leave_control_group()
             if self.config_path != config.DEFAULT_PATH and not os.path.lexists(self.config_path):
                 # A mistyped path must not mean the built-in defaults, and with them another store.
-                raise Unavailable(self.config_path, "there is no such file", "look at --config")
+                raise Unavailable(self.config_path, "there is no such file", "check --config")
             self._loaded = config.load(self.config_path)
             for problem in self._loaded.problems:
                 output.warning(problem)
@@ -80,7 +80,7 @@ class Session:
         if account is None or not record.is_of_another_account(account):
             return record
         raise CommandFailed(
-            f"{name} was enrolled as uid {record.uid}, and the account has uid {account.uid} now",
+            f"{name} was enrolled as uid {record.uid}, but the account now has uid {account.uid}",
             f"if it is the same person: totpctl rebind {name}; else: totpctl reset {name}",
         )
 

@@ -269,12 +269,12 @@ def ssh_obstacles(
     found: list[Obstacle] = []
     if not ways.password and ways.key == NO:
         fix = "" if keys == "password+code" else f"passwd {entry.pw_name}"
-        found.append(Obstacle("has neither password nor key", fix))
+        found.append(Obstacle("has neither a password nor a key", fix))
     elif not ways.may_type:
         found.append(
             Obstacle(
-                "may not answer sshd's question for a code "
-                "(PermitRootLogin prohibit-password: set it to yes, or log in as somebody else)"
+                "cannot answer sshd's prompt for a code "
+                "(PermitRootLogin prohibit-password: set it to yes, or log in as another user)"
             )
         )
     elif keys == "password+code" and not ways.password:
@@ -315,7 +315,7 @@ def way_out(stranded: Iterable[Standing]) -> str:
         if standing.obstacles and all(obstacle.fix for obstacle in standing.obstacles)
     ]
     if not ways:
-        return "let somebody use sudo: adduser NAME sudo; then run: totpctl enroll NAME"
+        return "give a user sudo rights: adduser NAME sudo; then run: totpctl enroll NAME"
     others = [way for way in ways if way != [f"passwd {ROOT}"]] or ways
     fewest = min(others, key=len)
     return f"run: {'; '.join(fewest)}"

@@ -89,11 +89,11 @@ def look(opened: session.Session, notes: list[str]) -> Machine:
         sudo = sudoers.sudo_of(sudoers.read())
     except PamTotpError as error:
         groups = ", ".join(accounts.ADMIN_GROUPS)
-        notes.append(f"{error}; as administrators count root and the members of {groups}")
+        notes.append(f"{error}; root and the members of {groups} are taken as administrators")
     named = (user for rule in sudo.rules for user in rule.users if user[:1] not in "%#+")
     entries = accounts.everybody((ROOT, *records, *named))
     if directory.problem():
-        notes.append(f"{directory.problem()}: only people and groups of the files were looked at")
+        notes.append(f"{directory.problem()}: only local users and groups were checked")
     return Machine(entries, accounts.read_shadow(), sudo, policy)
 
 
@@ -110,7 +110,7 @@ def _by_ssh(keys: str, machine: Machine) -> tuple[list[AffectedUser], list[str]]
             enrolling.append(name)
     if enrolling:
         notes.append(
-            "with a key nobody can enroll at a login, by password they can "
+            "users cannot enroll in a key login, but they can in a password login "
             f"(ssh -o PubkeyAuthentication=no): {', '.join(enrolling)}"
         )
     return people, [*notes, *access.notes(keys)]

@@ -36,7 +36,7 @@ def change(
                     continue
                 opened.remove_group_rule(name)
                 yield name
-                output.message(f"the group {name} is {kind} no more")
+                output.message(f"the group {name} is no longer {kind}")
             else:
                 rule = GroupRule(name, kind, until)
                 if rule != known:
@@ -72,11 +72,11 @@ def _say_what_holds(rule: GroupRule, before: GroupRule | None) -> None:
         output.message(f"members of {rule.name} who are not enrolled must enroll")
     else:
         last_day = policy.last_day(rule.until)
-        output.message(f"members of {rule.name} are asked for no code{last_day}")
+        output.message(f"members of {rule.name} are not asked for a code{last_day}")
     if before == rule:
         output.warning(f"this changes nothing: the group {rule.name} is {rule.rule} already")
     elif before is not None and before.rule != rule.rule:
-        output.message(f"the group {rule.name} is {before.rule} no more")
+        output.message(f"the group {rule.name} is no longer {before.rule}")
 
 
 def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove: bool) -> None:
@@ -84,21 +84,21 @@ def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove
     configured = name in session.config.exempt_groups
     if kind == admission.REQUIRED and not remove:
         if configured:
-            output.warning(
-                f"exempt_groups in pam_totp.conf names {name}: the rule counts, not that"
-            )
+            output.warning(f"exempt_groups in pam_totp.conf names {name}: the rule overrides that")
         exempt = ", ".join(_members_with_an_exemption(opened, name))
         if exempt:
-            output.warning(f"exempt themselves, and not bound by this: {exempt}")
+            output.warning(f"exempt personally, and not affected: {exempt}")
             output.message("hint: to end it, run: totpctl exempt USER --remove")
     elif configured:
         output.warning(
-            f"exempt_groups in pam_totp.conf names {name}: that exempts its members anyway"
+            f"exempt_groups in pam_totp.conf names {name}: its members are exempt anyway"
         )
     if kind == admission.EXEMPT and not remove:
         required = [r.name for r in opened.group_rules() if r.rule == admission.REQUIRED]
         if required:
-            output.warning("not so for members of a group that is required: " + ", ".join(required))
+            output.warning(
+                "this does not apply to members of a required group: " + ", ".join(required)
+            )
     if not policy.group_exists(name):
         output.warning(f"there is no group {name} on this machine")
 

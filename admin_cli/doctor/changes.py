@@ -26,7 +26,7 @@ def undo_unfinished(_facts: Facts) -> Iterator[Found]:
         again = _then(trial_record.command_to_finish(pending), pending.services)
         yield f"{', '.join(pending.services)}: only a part was undone", again
     elif not pending and blocks.is_half_undone(sshd_files.pam_file()):
-        problem = "sshd: only a part was switched off; key logins are asked for nothing"
+        problem = "sshd: only a part was switched off; key logins are not asked for anything"
         yield problem, _then(f"totpctl disable {SSHD}", (SSHD,))
 
 

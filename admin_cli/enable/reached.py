@@ -84,12 +84,12 @@ def _service_of(module: str) -> str:
 def _what_becomes_of(name: str, ways: Sequence[Line]) -> str:
     by = f"{name}, which includes {_service_of(ways[0].module)}"
     if name in login_programs.NEVER_AUTHENTICATE:
-        return f"{by}; it never authenticates anybody and stays as it is"
+        return f"{by}; it never authenticates users, so nothing changes there"
     if name in LOGINS:  # as root, all of them
-        return f"{by}; it asks for a code as well"
+        return f"{by}; it also asks for a code"
     return (
-        f"{by}; it asks for a code as well. "
-        "If it runs without root, everybody is denied there, unless you first set "
+        f"{by}; it also asks for a code. "
+        "If it runs without root, everyone is denied there, unless you first set "
         "unprivileged = yes: man pam_totp.conf"
     )
 

@@ -45,15 +45,17 @@ def without_a_gap(
             raise
         first_failed = error
     notes = drop_in()
-    load_it("codes are still asked for" if first_failed else "key logins are asked for nothing")
+    load_it(
+        "codes are still asked for" if first_failed else "key logins are not asked for anything"
+    )
     try:
         return notes + pam()
     except (OSError, PamTotpError) as error:
         if first_failed is None:
             raise
         raise CommandFailed(
-            f"{error}; sshd has its settings of before, so key logins are asked for no code; "
-            "other logins still are",
+            f"{error}; sshd keeps its earlier settings, so key logins are not asked for a code; "
+            "other logins are",
             getattr(error, "hint", ""),
         ) from None
 
@@ -67,7 +69,7 @@ def load_it(meanwhile: str) -> None:
     try:
         _tell()
     except (OSError, PamTotpError) as error:
-        until = "; sshd runs with its settings of before until it can reload"
+        until = "; sshd keeps its earlier settings until it can reload"
         until += f", and {meanwhile}" if meanwhile else ""
         raise CommandFailed(f"{error}{until}", getattr(error, "hint", "")) from None
 

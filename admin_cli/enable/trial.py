@@ -65,7 +65,7 @@ def changing(*, wait: float = 0) -> Iterator[None]:
         if not lock_file.acquire(descriptor, wait):
             raise Busy(
                 "another totpctl is changing these files",
-                f"wait until it has ended; see who: {disks.holders_hint(LOCK)}",
+                f"wait until it has finished; to see which process:  {disks.holders_hint(LOCK)}",
             )
         yield
     finally:
@@ -134,10 +134,10 @@ def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
     for change in changes:
         waiting = pending()
         if waiting is None or waiting.id != trial.id:
-            raise CommandFailed("another totpctl has undone it in the meantime", "run it again")
+            raise CommandFailed("another totpctl has undone it in the meantime", "run this again")
         if files.digest_at(change.path) != files.digest(change.before):
             raise CommandFailed(
-                f"{change.path} was changed by another program meanwhile", "run it again"
+                f"{change.path} was changed by another program in the meantime", "run this again"
             )
         assert change.after is not None
         files.replace(change.path, change.after)
@@ -247,7 +247,7 @@ def put_file_back(file: ChangedFile) -> list[str]:
         notes = _write_drop_in(file.keys_before)
     else:
         raise CommandFailed(
-            f"{file.path} is gone, and so is what was there before; restore it from a backup"
+            f"{file.path} is missing, and so is its original; restore it from a backup"
         )
     files.remove(kept)
     files.sync_folder(file.path)
@@ -259,7 +259,7 @@ def _write_drop_in(keys_before: str) -> list[str]:
     content = blocks.taken_back(sshd.DROP_IN, b"", keys_before)
     assert content is not None
     files.replace(sshd.DROP_IN, content)
-    return [f"{sshd.DROP_IN} was gone, and so was what was there before: it is written anew"]
+    return [f"{sshd.DROP_IN} was missing, and so was its original: it was written again"]
 
 
 def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
@@ -286,10 +286,10 @@ def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
         os.rename(file.path, edited)
         if has_original:
             files.put_original_back(file.path)
-        return [f"{file.path} is as it was before; what was edited since is in {edited}"]
+        return [f"{file.path} is as it was before; later edits are in {edited}"]
     if files.digest(left) == file.before:
         return []  # the edits were in our lines
-    return [f"{file.path} was edited since: our lines are gone, the edits are kept"]
+    return [f"{file.path} was edited since: our lines are removed, the edits are kept"]
 
 
 def take_out_everything() -> list[str]:
@@ -312,7 +312,7 @@ def take_out_everything() -> list[str]:
         notes,
         problems,
     )
-    _end(problems, "our lines could not be taken out everywhere")
+    _end(problems, "our lines could not be removed everywhere")
     return notes
 
 
@@ -326,14 +326,14 @@ def _take_out(path: str) -> list[str]:
         files.sync_folder(path)
     else:
         files.replace(path, left)
-    return [f"our lines are gone from {path}"]
+    return [f"our lines are removed from {path}"]
 
 
 def _end(problems: list[str], failed: str) -> None:
     """Forget the trial; or raise CommandFailed, and leave it for the next try."""
     if problems:
         raise CommandFailed(
-            f"{failed}: " + "; ".join(problems), "correct that, then run: totpctl revert"
+            f"{failed}: " + "; ".join(problems), "fix that, then run: totpctl revert"
         )
     spares.remove_unneeded()
     remove()

@@ -129,7 +129,7 @@ def _read() -> Trial | None:
     try:
         return _understood(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):
-        hint = "take out all lines of pam_totp with: totpctl revert"
+        hint = "remove all pam_totp lines with: totpctl revert"
         raise Damaged(f"{RECORD}: is not what totpctl wrote", hint) from None
 
 

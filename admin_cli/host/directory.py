@@ -18,10 +18,10 @@ from pam_totp.core.admission import Groups
 from pam_totp.login import membership
 
 PASSWD_FILE = "/etc/passwd"
-HINT = "see what holds it up: time getent initgroups root; then run it again"
+HINT = "find out why it is slow: time getent initgroups root; then run this again"
 SECONDS = 30.0  # for all questions of one run; one of them may take membership.SECONDS
 HANGS = "the directory does not answer in time"
-SLOW = f"the directory was asked for {SECONDS:.0f} s, and not everything was answered"
+SLOW = f"the directory was asked for {SECONDS:.0f} s without a complete answer"
 
 
 class GroupEntry(NamedTuple):

@@ -58,7 +58,7 @@ def read(path: str) -> bytes | None:
     except InsecureFile as error:
         hint = error.hint
         if os.path.islink(path):
-            hint = f"what it leads to belongs to another program; look at: ls -l {path}"
+            hint = f"its target belongs to another program; see: ls -l {path}"
         raise CommandFailed(str(error), hint) from None
     except Unavailable as error:
         raise CommandFailed(str(error), error.hint) from None

@@ -20,7 +20,7 @@ PERMIT = "auth required pam_permit.so"  # after lines that jump, none of which g
 KEY_LINES = (
     "# Came with an SSH key? If not, go on after the next two lines.",
     "auth [success=ignore default=2] pam_totp.so first_factor=key",
-    "# With a key the code decides; pam_permit is reached by who is not asked for one.",
+    "# With a key the code decides; users who are not asked for one reach pam_permit.",
     "auth [success=done ignore=ignore default=die] pam_totp.so",
     "auth [success=done default=die] pam_permit.so # never without pam_totp.so",
 )

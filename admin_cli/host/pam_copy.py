@@ -36,7 +36,7 @@ def refuse_other_types(line: Line, read: Callable[[str], str | None]) -> None:
         return
     for included in pam_lines.lines(line.module, read(line.module) or ""):
         if included.type not in ("auth", INCLUDE):
-            problem = f"includes {line.module}, which is not only about auth"
+            problem = f"includes {line.module}, which has more than auth lines"
             raise NotUnderstood(line.file, line.number, problem)
         refuse_other_types(included, read)
 

@@ -1,7 +1,7 @@
 """Put the code into a PAM file after its password step, and take it out again. Text alone.
 
 Where a line after the password step is reached as it should be, our lines go beside that. Where
-it is not (a substack goes on after a wrong password, ``sufficient`` ends the whole stack,
+it is not (a substack continues after a wrong password, ``sufficient`` ends the whole stack,
 ``required`` refuses too late), a copy of the step goes into our block in its place; see
 pam_copy. Nothing is returned that pam_stack.judge() finds fault with.
 """
@@ -23,9 +23,9 @@ __all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "key
 
 Read = Callable[[str], str | None]
 
-_BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/howto/by-hand.md"
-_FEWER = "let that line jump over fewer lines, or remove it: man 5 pam.d"
-_PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; else take it out"
+_BY_HAND = "to write the lines by hand, see: /usr/share/doc/pam_totp/docs/howto/by-hand.md"
+_FEWER = "make that line skip fewer lines, or remove it: man 5 pam.d"
+_PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; otherwise remove it"
 # What other services' files include: a code there would be asked for in all of them.
 _PARTS = {"other", "system-auth", "password-auth", "postlogin", "system-login", "config-util"}
 _PARTS |= {"smartcard-auth", "fingerprint-auth", "system-local-login", "system-remote-login"}
@@ -48,8 +48,8 @@ def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_
     if keys is not None and (service != "sshd" or keys not in pam_blocks.KEYS):
         raise ValueError(f"keys={keys} for {service}")
     if is_part(service):
-        problem = "is a part of other services' files, no service"
-        raise NotUnderstood(service, 0, problem, "name the services, such as sshd and sudo")
+        problem = "is part of other services' files, not a service"
+        raise NotUnderstood(service, 0, problem, "name services, such as sshd and sudo")
     file = _File(service, disabled(text), read)
     if file.asks_already():
         return file.text
@@ -96,7 +96,7 @@ class _File:
             text = self.text if line.file == self._service else self._read(line.file)
             if line.number not in pam_blocks.numbers(text or ""):
                 problem = "is a pam_totp line that totpctl did not write"
-                hint = _PROFILE if line.file.startswith("common-") else "take it out first"
+                hint = _PROFILE if line.file.startswith("common-") else "remove it first"
                 raise NotUnderstood(line.file, line.number, problem, hint)
         if ours:
             self._judge(self._stack)
@@ -133,7 +133,7 @@ class _File:
             if entry.line.module_name in pam_ways.FIRST_FACTORS
         ]
         if not any(is_password for _, is_password in tops):
-            problem = "asks for no password, so that no code can follow one"
+            problem = "asks for no password that a code could follow"
             raise NotUnderstood(self._service, 0, problem, _BY_HAND)
         step = [line for line in self._lines if line.number in [top for top, _ in tops]]
         for line in step:
@@ -170,7 +170,7 @@ class _File:
         for line in pam_lines.lines(self._service, self.text):
             if first.number <= line.number <= end.number:
                 if line.type not in ("auth", INCLUDE):
-                    problem = "stands in the middle of the password step"
+                    problem = "is in the middle of the password step"
                     raise NotUnderstood(self._service, line.number, problem, _BY_HAND)
                 pam_copy.refuse_other_types(line, self._read)
         places = [
@@ -206,21 +206,21 @@ class _File:
         """Raise NotUnderstood for the first fault that the judge finds."""
         found = pam_stack.judge(stack)
         faults = (
-            (found.bypasses, "lets somebody in without the code"),
-            (found.after_wrong_password, "goes on after a wrong password"),
-            (found.before_password, "has the code asked for before the password"),
-            (found.without_password, "lets somebody in without the password"),
+            (found.bypasses, "lets users in without the code"),
+            (found.after_wrong_password, "continues after a wrong password"),
+            (found.before_password, "makes the code come before the password"),
+            (found.without_password, "lets users in without the password"),
         )
         for lines, problem in faults:
             for line in lines:
                 raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
         for line in found.bad_jumps:
-            problem = "can jump past the last line, and PAM denies every login that takes that jump"
+            problem = "can jump past the last line, and PAM denies every login that takes this jump"
             raise NotUnderstood(line.file, line.number, problem, _FEWER)
         if not (found.asks and found.can_succeed):
             raise NotUnderstood(self._service, 0, "would let nobody in", _BY_HAND)
         if not found.lets_exempt_in:
-            raise NotUnderstood(self._service, 0, "would not let in who is exempt", _BY_HAND)
+            raise NotUnderstood(self._service, 0, "would deny users who are exempt", _BY_HAND)
 
     def _check_jumps(self, stack: Stack, candidate: _Candidate) -> None:
         """Raise NotUnderstood if a jump that is there already would land elsewhere than before.

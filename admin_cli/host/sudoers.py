@@ -137,7 +137,7 @@ def _rules(document: Any) -> Iterator[Rule]:
     ]
     for default in unasked:
         users, refused = _names(default.get("Binding", [{"username": "ALL"}]))
-        commands = ("whatever they may run (Defaults !authenticate)",)
+        commands = ("everything they may run (Defaults !authenticate)",)
         yield Rule(users, refused, commands, asks=False, grants=False)
     for spec in document.get("User_Specs", []):
         users, refused = _names(spec.get("User_List", []))

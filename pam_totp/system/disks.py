@@ -106,7 +106,7 @@ def read_only_hint(path: str) -> str:
         is_read_only = 1
     if not is_read_only:
         names = f"{_quoted(folder)} {_quoted(path)}"
-        return f"see whether chattr has made it immutable: lsattr -d {names}"
+        return f"check whether chattr made it immutable: lsattr -d {names}"
     of_mount, of_file_system = _options(point)
     # Without "bind", mount changes the file system too, from 2.39 on in a way an overlay refuses.
     mount_alone = "ro" in of_mount and "rw" in of_file_system

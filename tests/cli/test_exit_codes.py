@@ -181,7 +181,7 @@ def test_5_with_a_configuration_that_is_not_there(
     missing = tmp_path / "pam_ttop.conf"
     result = totpctl.run(totpctl.bare_command("--config", str(missing), verb))
     assert (5, "") == (result.code, result.out)
-    assert f"totpctl: error: {missing}: there is no such file\nhint: look at --config\n" == (
+    assert f"totpctl: error: {missing}: there is no such file\nhint: check --config\n" == (
         result.err
     )
 

@@ -150,7 +150,9 @@ def test_an_output_that_is_broken_is_a_failure_without_a_traceback(
     place.enrol("alice")
     result = totpctl.into(broken, *arguments.split())
     assert 1 == result.code
-    full = "totpctl: error: No space left on device\nhint: make room on the disk: df -h; df -i\n"
+    full = (
+        "totpctl: error: No space left on device\nhint: free some space on the disk: df -h; df -i\n"
+    )
     assert result.err in ("", full)
 
 
@@ -200,7 +202,7 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
 
     assert 1 == running.run(interrupted, [])
     assert capsys.readouterr().err.endswith(
-        "totpctl: error: interrupted\nhint: see how far it came with: totpctl list\n"
+        "totpctl: error: interrupted\nhint: to see how far it got, run: totpctl list\n"
     )
 
 
@@ -208,17 +210,17 @@ def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFix
     ("number", "filename", "fix"),
     [
         (errno.ENOSPC, "/proc/sudo", "make room on the disk: df -h /proc"),
-        (errno.ENOSPC, None, "make room on the disk: df -h; df -i"),
+        (errno.ENOSPC, None, "free some space on the disk: df -h; df -i"),
         (
             errno.EROFS,
             "/sys/kernel",
-            "see whether chattr has made it immutable: lsattr -d /sys /sys/kernel",
+            "check whether chattr made it immutable: lsattr -d /sys /sys/kernel",
         ),
-        (errno.EROFS, None, "see which disk is read-only: findmnt -O ro"),
+        (errno.EROFS, None, "find the read-only disk: findmnt -O ro"),
         pytest.param(
             errno.EPERM,
             "/etc/a file",
-            "see whether chattr has made it immutable: lsattr -d /etc '/etc/a file'",
+            "check whether chattr made it immutable: lsattr -d /etc '/etc/a file'",
             marks=pytest.mark.root,
         ),
         (

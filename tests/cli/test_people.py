@@ -112,10 +112,10 @@ HAS_KEY = Ways(key=YES, now=True)
 HAS_PASSWORD = Ways(password=True, now=True)
 MAY_HAVE_KEY = Ways(key=MAYBE, now=True)
 ROOT_WITH_KEY = Ways(key=YES, may_type=False, now=True)
-NEITHER = "has neither password nor key (passwd alice)"
+NEITHER = "has neither a password nor a key (passwd alice)"
 NO_ANSWER = (
-    "may not answer sshd's question for a code "
-    "(PermitRootLogin prohibit-password: set it to yes, or log in as somebody else)"
+    "cannot answer sshd's prompt for a code "
+    "(PermitRootLogin prohibit-password: set it to yes, or log in as another user)"
 )
 
 
@@ -127,7 +127,7 @@ NO_ANSWER = (
         (HAS_PASSWORD, "", "has no key", ""),
         (MAY_HAVE_KEY, "", "has no password (passwd alice)", ""),
         (ROOT_WITH_KEY, NO_ANSWER, NO_ANSWER, ""),
-        (Ways(), NEITHER, "has neither password nor key", NEITHER),
+        (Ways(), NEITHER, "has neither a password nor a key", NEITHER),
     ],
 )
 def test_enrolled_person_gets_in_with_what_the_form_asks_for(

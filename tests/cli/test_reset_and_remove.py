@@ -226,7 +226,7 @@ def test_a_destructive_verb_refuses_where_it_cannot_ask(
     result = totpctl(*verb, "alice", answers="y\n")
     assert (1, "") == (result.code, result.out)
     assert (
-        "totpctl: error: this needs a confirmation\nhint: answer it beforehand with --yes\n"
+        "totpctl: error: this needs a confirmation\nhint: confirm it in advance with --yes\n"
     ) == result.err
     assert before == alice.record("alice")
 

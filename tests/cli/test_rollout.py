@@ -21,7 +21,7 @@ def test_require_makes_who_is_not_enrolled_enroll(
 ) -> None:
     place.configure(unenrolled="skip")
     result = totpctl.done("require", "bob")
-    assert ["bob must enroll (required to), and is denied where a login cannot do that"] == said(
+    assert ["bob must enroll (required to), and is denied where that is not possible"] == said(
         result
     )
     assert (MUST_ENROLL, 0) == state(place, "bob")
@@ -43,7 +43,7 @@ def test_require_taken_back_leaves_no_record_behind(
     place.configure(unenrolled="skip")
     totpctl.done("require", "bob")
     result = totpctl.done("require", "bob", "--remove")
-    assert ["bob is asked for no code (not enrolled)"] == said(result)
+    assert ["bob is not asked for a code (not enrolled)"] == said(result)
     assert None is state(place, "bob")
     assert {"event": "required", "user": "bob", "reason": "removed"} == logged(log)[-1]
 
@@ -55,7 +55,7 @@ def test_exempt_with_a_last_day_holds_until_the_first_second_after_it(
     if enrolled:
         place.enrol("bob")
     result = totpctl.done("exempt", "bob", "--until", UNTIL)
-    assert [f"bob is asked for no code until {UNTIL} (exempt)"] == said(result)
+    assert [f"bob is not asked for a code until {UNTIL} (exempt)"] == said(result)
     assert (EXEMPT, AFTER) == state(place, "bob")
     expected = {"event": "exempted", "user": "bob", "reason": f"until {UNTIL}"}
     assert [expected] == logged(log)
@@ -64,7 +64,7 @@ def test_exempt_with_a_last_day_holds_until_the_first_second_after_it(
 
 def test_exempt_without_a_day_has_no_end(totpctl: Totpctl, place: Place) -> None:
     put(place, "bob", EXEMPT, AFTER)
-    assert ["bob is asked for no code (exempt)"] == said(totpctl.done("exempt", "bob"))
+    assert ["bob is not asked for a code (exempt)"] == said(totpctl.done("exempt", "bob"))
     assert (EXEMPT, 0) == state(place, "bob")
 
 
@@ -158,7 +158,7 @@ def test_until_and_remove_exclude_each_other(totpctl: Totpctl) -> None:
         (ACTIVE, ("require",), "alice is asked for a code"),
         (ACTIVE, ("require", "--remove"), "alice is asked for a code"),
         (ACTIVE, ("exempt", "--remove"), "alice is asked for a code"),
-        (EXEMPT, ("exempt",), "alice is asked for no code (exempt)"),
+        (EXEMPT, ("exempt",), "alice is not asked for a code (exempt)"),
     ],
 )
 def test_what_was_so_before_is_warned_about_and_not_logged(
@@ -201,7 +201,7 @@ def test_require_says_if_a_group_exempts_all_the_same(
     if enrolled:
         place.enrol(ME)
     lines = said(totpctl.done("require", ME))
-    exempt = f"{ME} is asked for no code (the group {MY_GROUP} is exempt)"
+    exempt = f"{ME} is not asked for a code (the group {MY_GROUP} is exempt)"
     assert f"totpctl: warning: once enrolled, {exempt}" in lines
     assert hint == lines[-1]
     assert enrolled is (exempt in lines)

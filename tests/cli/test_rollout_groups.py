@@ -38,7 +38,7 @@ def test_exempt_group_frees_its_members_until_the_last_day(
     totpctl: Totpctl, place: Place, log: LogSocket
 ) -> None:
     result = totpctl.done("exempt", "--group", MY_GROUP, "--until", UNTIL)
-    assert [f"members of {MY_GROUP} are asked for no code until {UNTIL}"] == said(result)
+    assert [f"members of {MY_GROUP} are not asked for a code until {UNTIL}"] == said(result)
     assert (GroupRule(MY_GROUP, EXEMPT, AFTER),) == rules(place)
     expected = {"event": "exempted", "reason": f"until {UNTIL}", "group": MY_GROUP}
     assert [expected] == logged(log)
@@ -69,7 +69,7 @@ def test_a_rule_is_taken_away_by_its_own_verb_alone(
     assert [] == log.lines()
     put_rule(place, kind)
     result = totpctl.done(verb, "--group", MY_GROUP, "--remove")
-    assert [f"the group {MY_GROUP} is {kind} no more"] == said(result)
+    assert [f"the group {MY_GROUP} is no longer {kind}"] == said(result)
     assert () == rules(place)
     assert ["removed"] == [line["reason"] for line in logged(log)]
 
@@ -105,7 +105,7 @@ def test_who_is_exempt_themselves_is_named_when_their_group_is_required(
     put(place, ME, EXEMPT, AFTER)
     put(place, "alice", EXEMPT)
     lines = said(totpctl.done("require", "--group", MY_GROUP))
-    assert f"totpctl: warning: exempt themselves, and not bound by this: {ME}" in lines
+    assert f"totpctl: warning: exempt personally, and not affected: {ME}" in lines
     put(place, ME, EXEMPT, OVER)
     assert "exempt themselves" not in totpctl.done("require", "--group", MY_GROUP).err
 
@@ -117,7 +117,7 @@ def test_exempt_groups_of_the_configuration_are_pointed_out(
     place.configure(exempt_groups=MY_GROUP)
     put_rule(place, EXEMPT, AFTER)
     result = totpctl.done(*arguments, "--group", MY_GROUP)
-    then = "the rule counts, not that" if "require" in arguments else "that exempts its members"
+    then = "the rule overrides that" if "require" in arguments else "its members are exempt anyway"
     assert f"warning: exempt_groups in pam_totp.conf names {MY_GROUP}: {then}" in result.err
 
 
@@ -126,4 +126,4 @@ def test_a_required_group_is_pointed_out_when_another_is_exempted(
 ) -> None:
     put_rule(place, REQUIRED, name=ANOTHER)
     result = totpctl.done("exempt", "--group", MY_GROUP)
-    assert f"not so for members of a group that is required: {ANOTHER}\n" in result.err
+    assert f"this does not apply to members of a required group: {ANOTHER}\n" in result.err

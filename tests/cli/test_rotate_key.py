@@ -89,7 +89,7 @@ def test_it_asks_and_without_a_terminal_refuses(totpctl: Totpctl, place: Place) 
     key = place.key_path.read_bytes()
     result = totpctl("rotate-key")
     assert 1 == result.code
-    assert "answer it beforehand with --yes" in result.err
+    assert "confirm it in advance with --yes" in result.err
     assert key == place.key_path.read_bytes()
 
 

@@ -111,7 +111,7 @@ def test_edits_stay_without_our_lines(path: Path) -> None:
     new = begun(on(path))
     path.write_bytes(b"# above\n" + path.read_bytes() + b"# below\n")
     (note,) = trial.undo(new)
-    assert note.endswith("was edited since: our lines are gone, the edits are kept")
+    assert note.endswith("was edited since: our lines are removed, the edits are kept")
     assert b"# above\n" + BEFORE + b"# below\n" == path.read_bytes()
     assert ["door"] == names(path.parent)
 

@@ -17,7 +17,7 @@ from tests.support.machine import Account, Machine
 pytestmark = pytest.mark.root
 
 NOBODY = "nobody has logged in with a code since "
-ENROLLING = "Code shown by the app: "
+ENROLLING = "Code that the app shows: "
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_administrators_are_told_and_do_not_wait_for_each_person(hung: Machine) 
     begin = time.monotonic()
     done = hung.run("totpctl", "doctor", check=False)
     assert (6, True) == (done.returncode, "[directory]" in done.stdout), done.stdout
-    assert "WRONG  the directory does not answer in time: only people and" in done.stdout
+    assert "WRONG  the directory does not answer in time: only local users and" in done.stdout
     assert "no such" not in done.stdout
     done = hung.run("totpctl", "status")
     assert "the directory does not answer in time" in done.stderr

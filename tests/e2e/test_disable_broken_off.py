@@ -196,7 +196,7 @@ def test_revert_writes_the_drop_in_that_is_lost_with_its_original(
     folder, _, name = enabling.DROP_IN.rpartition("/")
     machine.run("rm", enabling.DROP_IN, f"{folder}/.pam_totp-before.{name}")
     reverted = totpctl(machine, "revert")
-    assert (0, True) == (reverted.returncode, "it is written anew" in reverted.stderr)
+    assert (0, True) == (reverted.returncode, "it was written again" in reverted.stderr)
     assert_keys_need_a_code_again(machine, key, reverted.stderr)
 
 
@@ -220,7 +220,7 @@ def test_undo_puts_sshds_settings_back_where_its_pam_file_cannot_be(
     machine.run("mount", "--bind", PAM_SSHD, PAM_SSHD)
     for _ in range(2):
         done = totpctl(machine, "revert")
-        assert (1, True) == (done.returncode, "key logins are asked for no code" in done.stderr)
+        assert (1, True) == (done.returncode, "key logins are not asked for a code" in done.stderr)
         assert "a code is asked for in sshd" not in done.stderr
         assert not enabling.exists(machine, enabling.DROP_IN)
         assert is_let_in_by(machine, key)

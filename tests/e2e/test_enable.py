@@ -268,7 +268,7 @@ def test_confirm_asks_where_nobody_has_used_a_code_since(machine: Machine, alice
     refused = totpctl(machine, "confirm")
     assert 1 == refused.returncode
     assert "nobody has logged in with a code since " in refused.stderr
-    assert "hint: answer it beforehand with --yes" in refused.stderr
+    assert "hint: confirm it in advance with --yes" in refused.stderr
     terminal = machine.spawn("totpctl", "confirm")
     terminal.answer("Keep the change anyway? [y/N]: ", "n")
     assert "nothing was changed" in terminal.rest()

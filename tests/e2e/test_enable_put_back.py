@@ -333,7 +333,7 @@ def test_without_room_revert_keeps_edits_beside_the_file(small: Machine) -> None
     done = totpctl(small, "revert")
     assert 0 == done.returncode
     edited = "/etc/pam.d/.pam_totp-edited.sudo"
-    assert f"what was edited since is in {edited}" in done.stderr
+    assert f"later edits are in {edited}" in done.stderr
     assert small.read(edited).endswith("# edited\n")
     empty(small)
     small.run("rm", edited)

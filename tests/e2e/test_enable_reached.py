@@ -65,11 +65,11 @@ def test_the_other_services_that_change_are_named(machine: Machine, alice: Accou
     named = [line for line in done.stderr.splitlines() if line.startswith("also changes: ")]
     assert [
         "also changes: atd, which includes login; "
-        "it never authenticates anybody and stays as it is",
-        "also changes: frob, which includes login; it asks for a code as well. If it runs without "
-        "root, everybody is denied there, unless you first set unprivileged = yes: "
+        "it never authenticates users, so nothing changes there",
+        "also changes: frob, which includes login; it also asks for a code. If it runs without "
+        "root, everyone is denied there, unless you first set unprivileged = yes: "
         "man pam_totp.conf",
-        "also changes: remote, which includes login; it asks for a code as well",
+        "also changes: remote, which includes login; it also asks for a code",
     ] == named
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_asks_for_no_password_is_refused_whatever_its_name(machine: 
     machine.write("/etc/pam.d/frob", "auth sufficient pam_rootok.so\nauth required pam_permit.so\n")
     refused = totpctl(machine, "enable", "--force", "frob")
     assert 1 == refused.returncode
-    assert "asks for no password, so that no code can follow one" in refused.stderr
+    assert "asks for no password that a code could follow" in refused.stderr
 
 
 def test_an_unknown_service_with_a_password_is_enabled(machine: Machine, alice: Account) -> None:

@@ -259,7 +259,7 @@ def test_sudoers_that_cannot_be_read_is_told_and_groups_count(machine: Machine) 
     found = look(machine, "sudo")
     (note,) = found.notes
     assert note.startswith("/etc/sudoers: cvtsudoers cannot read it: ")
-    assert note.endswith("as administrators count root and the members of sudo, wheel, admin")
+    assert note.endswith("root and the members of sudo, wheel, admin are taken as administrators")
     assert (["alice"], ["alice"]) == (found.people, found.left)
 
 
@@ -290,4 +290,4 @@ def test_keys_that_a_program_knows_let_nobody_be_left(machine: Machine) -> None:
     found = look(machine, "sshd", "code")
     assert (["alice", "root"], []) == (found.people, found.left)
     assert ["root"] == list(found.denied), "who takes no answer of root's, whatever the key"
-    assert ["AuthorizedKeysCommand is set, so who has a key is not known"] == found.notes
+    assert ["AuthorizedKeysCommand is set, so it is unknown which users have a key"] == found.notes

@@ -251,7 +251,7 @@ def test_folder_that_sshd_needs_is_made_and_told(server: Machine) -> None:
     server.run("rmdir", "/run/sshd")
     command = ("/usr/bin/python3", "-c", f"import os; os.umask(0o77)\n{_PROGRAM}", "sshd.check()")
     done = server.run(*command, env=ENVIRONMENT)
-    assert "Made /run/sshd, without which sshd checks nothing.\n" == done.stderr
+    assert "created /run/sshd, which sshd needs to check its configuration\n" == done.stderr
     assert "755 root\n" == server.run("stat", "-c", "%a %U", "/run/sshd").stdout
 
 
@@ -332,7 +332,7 @@ def test_reload_of_settings_that_sshd_does_not_survive_is_told(server: Machine) 
     start(server)
     server.write(EARLIER, "Nonsense yes\n")
     failed = ask(server, "sshd.reload()")
-    assert "sshd does not listen any more" == failed["error"]
+    assert "sshd no longer listens" == failed["error"]
 
 
 def test_reload_without_a_running_sshd_does_nothing(server: Machine) -> None:

@@ -75,7 +75,7 @@ def test_a_read_only_file_system_is_told_from_a_read_only_mount_of_it(
 
 def test_what_is_not_mounted_read_only_may_be_immutable(tmp_path: Path) -> None:
     file = tmp_path / "store.db"
-    expected = f"see whether chattr has made it immutable: lsattr -d {tmp_path} {file}"
+    expected = f"check whether chattr made it immutable: lsattr -d {tmp_path} {file}"
     assert expected == disks.read_only_hint(str(file))
 
 

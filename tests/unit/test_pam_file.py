@@ -67,7 +67,7 @@ def log_in_with(text: str, **answers: str) -> Went:
         ),
         (
             "auth required pam_rootok.so\n",
-            ("sudo", 0, "asks for no password, so that no code can follow one"),
+            ("sudo", 0, "asks for no password that a code could follow"),
         ),
         (
             "@include common-auth\nauth required pam_totp.so nullok\n",
@@ -85,42 +85,42 @@ def log_in_with(text: str, **answers: str) -> Went:
         (
             "auth [success=3 default=ignore] pam_succeed_if.so user ingroup a\n"
             "@include common-auth\n",
-            ("sudo", 2, "has the code asked for before the password"),
+            ("sudo", 2, "makes the code come before the password"),
         ),
         (
             "auth sufficient pam_wheel.so trust\n@include common-auth\n",
-            ("sudo", 1, "lets somebody in without the code"),
+            ("sudo", 1, "lets users in without the code"),
         ),
-        ("auth sufficient pam_unix.so\n", ("sudo", 1, "lets somebody in without the code")),
+        ("auth sufficient pam_unix.so\n", ("sudo", 1, "lets users in without the code")),
         (
             "@include all-in-one\nauth required pam_deny.so\n",
-            ("all-in-one", 1, "lets somebody in without the code"),
+            ("all-in-one", 1, "lets users in without the code"),
         ),
         (
             "auth sufficient pam_unix.so\naccount required pam_unix.so\n"
             "auth required pam_deny.so\n",
-            ("sudo", 1, "lets somebody in without the code"),
+            ("sudo", 1, "lets users in without the code"),
         ),
         (
             "auth include /etc/pam.d/su\n",
             ("sudo", 1, "includes su: the code belongs there"),
         ),
-        ("auth optional pam_unix.so\n", ("sudo", 1, "goes on after a wrong password")),
+        ("auth optional pam_unix.so\n", ("sudo", 1, "continues after a wrong password")),
         (
             "auth required pam_unix.so\nauth required pam_deny.so\n",
-            ("sudo", 1, "goes on after a wrong password"),
+            ("sudo", 1, "continues after a wrong password"),
         ),
         (
             "auth substack nested\n",
-            ("sudo", 1, "goes on after a wrong password"),
+            ("sudo", 1, "continues after a wrong password"),
         ),
         (  # of the substack, a jump over one module would become one into its middle
             "auth [success=1 default=ignore] pam_ldap.so\nauth substack fedora\n",
-            ("sudo", 1, "goes on after a wrong password"),
+            ("sudo", 1, "continues after a wrong password"),
         ),
         (  # would forget that pam_nologin refused
             "auth required pam_nologin.so\nauth substack forgets\n",
-            ("sudo", 2, "goes on after a wrong password"),
+            ("sudo", 2, "continues after a wrong password"),
         ),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_pam_totp_line_in_an_included_file_is_refused() -> None:
     "service", ["common-auth", "common-auth-pc", "system-auth", "password-auth", "other"]
 )
 def test_a_part_of_other_files_is_refused(service: str) -> None:
-    assert (service, 0, "is a part of other services' files, no service") == refused(
+    assert (service, 0, "is part of other services' files, not a service") == refused(
         DEBIAN, service
     )
 

@@ -36,7 +36,7 @@ def check() -> None:
         turned_off = "; ".join(_turned_off(_settings_of_files()))
         if "cannot be satisfied" not in str(error) or not turned_off:
             raise
-        raise CommandFailed(f"{turned_off}; {error}", "take that line out") from None
+        raise CommandFailed(f"{turned_off}; {error}", "remove that line") from None
 
 
 def has_match_blocks(keywords: Collection[str] | None = None) -> bool:

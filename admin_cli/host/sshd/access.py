@@ -82,12 +82,12 @@ class Access:
         settings, notes = self._of_all, []
         if keys == "code" and not _takes_passwords(settings):
             notes.append(
-                "sshd takes no passwords now; it will, with a code after them; "
-                "--keys password+code lets nobody in without a key"
+                "sshd accepts no passwords now; it will, followed by a code; "
+                "with --keys password+code it requires a key"
             )
         for keyword in ("AuthorizedKeysCommand", "TrustedUserCAKeys"):
             if settings.get(keyword.lower(), "none") != "none":
-                notes.append(f"{keyword} is set, so who has a key is not known")
+                notes.append(f"{keyword} is set, so it is unknown which users have a key")
         return [*notes, *sshd.of_other_servers(keys)]
 
 

@@ -59,7 +59,7 @@ def _sshd(started: Options, *arguments: str) -> str:
     if done.returncode != 0 and missing:
         os.makedirs(missing[1], exist_ok=True)
         os.chmod(missing[1], 0o755)  # noqa: S103  # as sshd's unit makes it, whatever the umask
-        output.message(f"Made {missing[1]}, without which sshd checks nothing.")
+        output.message(f"created {missing[1]}, which sshd needs to check its configuration")
         done = _run(command)
     if done.returncode == 0:
         return done.stdout
@@ -73,7 +73,7 @@ def _fix_of(words: str) -> str:
     if "no hostkeys" in words:
         return "run: ssh-keygen -A"
     line = re.search(r"(/\S+?):? line (\d+)", words)
-    return f"correct line {line[2]} of {line[1]}; then see: sshd -t" if line else "see: sshd -t"
+    return f"fix line {line[2]} of {line[1]}; then see: sshd -t" if line else "see: sshd -t"
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -75,7 +75,7 @@ def reload() -> None:
             return
         time.sleep(0.02)
     if before and not listeners():
-        raise CommandFailed("sshd does not listen any more", "start it: systemctl start ssh")
+        raise CommandFailed("sshd no longer listens", "start it: systemctl start ssh")
 
 
 def _restart(unit: str) -> subprocess.CompletedProcess[str]:
