@@ -23,7 +23,7 @@ __all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "key
 
 Read = Callable[[str], str | None]
 
-_BY_HAND = "to write the lines by hand, see: /usr/share/doc/pam_totp/docs/howto/by-hand.md"
+_BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/howto/by-hand.md"
 _FEWER = "make that line skip fewer lines, or remove it: man 5 pam.d"
 _PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; otherwise remove it"
 # What other services' files include: a code there would be asked for in all of them.

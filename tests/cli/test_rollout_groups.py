@@ -53,7 +53,7 @@ def test_several_groups_and_people_at_once(totpctl: Totpctl, place: Place) -> No
 def test_one_rule_takes_the_place_of_the_other(totpctl: Totpctl, place: Place) -> None:
     put_rule(place, EXEMPT, AFTER)
     result = totpctl.done("require", "--group", MY_GROUP)
-    assert f"the group {MY_GROUP} is exempt no more" in said(result)
+    assert f"the group {MY_GROUP} is no longer exempt" in said(result)
     assert (GroupRule(MY_GROUP, REQUIRED),) == rules(place)
 
 

@@ -64,8 +64,8 @@ def test_show_says_what_a_login_meets(totpctl: Totpctl, place: Place) -> None:
     place.enrol(ME)
     assert f"at a login      {ME} is asked for a code\n" in totpctl.done("show", ME).out
     put_rule(place, EXEMPT, AFTER)
-    line = f"at a login      {ME} is not asked for a code until {UNTIL} "
-        f"(the group {MY_GROUP} is exempt)"
+    said = f"{ME} is not asked for a code until {UNTIL} (the group {MY_GROUP} is exempt)"
+    line = f"at a login      {said}"
     assert line in totpctl.done("show", ME).out.splitlines()
     put(place, ME, SUSPENDED)
     assert "is suspended: denied, whatever the code\n" in totpctl.done("show", ME).out

@@ -424,7 +424,7 @@ def test_a_file_that_is_gone_with_its_original_keeps_the_trial(path: Path) -> No
     new = begun(on(path))
     path.unlink()
     (path.parent / ".pam_totp-before.door").unlink()
-    with pytest.raises(CommandFailed, match="is gone, and so is what was there before"):
+    with pytest.raises(CommandFailed, match="is missing, and so is its original"):
         trial.undo(new)
     assert trial_record.pending() is not None
     path.write_bytes(BEFORE)
