@@ -29,7 +29,7 @@ PASSWORD_TYPED_AGAIN = "the password came in place of the code"
 CLOCK_IS_BEHIND = "the last accepted code lies in the future: was the clock set back?"
 
 # Enrolment at a login.
-CODE_OF_THE_APP = "Code that the app shows: "
+CODE_OF_THE_APP = "Code shown by the app: "
 WRONG_CODE_OF_THE_APP = "That is not the code the app should show now. Is the phone's clock right?"
 NO_RIGHT_CODE = (
     "No correct code, so nothing was saved. Delete the app's entry: the next login shows a new one."

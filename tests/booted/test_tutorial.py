@@ -78,7 +78,7 @@ def log_in(machine: Booted, block: str, *answers: tuple[str, str]) -> Terminal:
 def enrol(machine: Booted, block: str) -> App:
     """Enrol alice at a terminal; return her app, which has seen the address."""
     terminal = machine.spawn(*block.strip().split(" "))
-    terminal.expect_exact("Code that the app shows: ")
+    terminal.expect_exact("Code shown by the app: ")
     shown = terminal.before
     app = App(shown)
     terminal.sendline(app.code())

@@ -13,7 +13,7 @@ from tests.support.machine import Account
 
 PERIOD = 30  # seconds
 CODE = "Verification code: "
-CODE_OF_THE_APP = "Code that the app shows: "
+CODE_OF_THE_APP = "Code shown by the app: "
 PASSWORD = "(?i)password[^:\r\n]*: "  # sshd's own, PAM's, sudo's
 SHELL = r"[$#] $"
 LOGGED_IN = "uid="

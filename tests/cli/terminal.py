@@ -18,7 +18,7 @@ from PIL import Image
 from tests.cli.command import Totpctl
 from tests.support.place import code_now
 
-PROMPT = "Code that the app shows: "
+PROMPT = "Code shown by the app: "
 
 
 class Terminal:

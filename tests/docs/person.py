@@ -20,7 +20,7 @@ _FIRST_WORDS = "unset HISTFILE; PAGER=cat; export PAGER; PS1='<<status $?>>' PS2
 # What is asked, and which answer a person gives. The end of the buffer: a question waits.
 _QUESTIONS = {
     r"\[y/N\]: $": "yes",
-    r"(?:Code that the app shows|Verification code|Code): $": "code",
+    r"(?:Code shown by the app|Verification code|Code): $": "code",
     r"[Pp]assword(?: for \w+)?: $": "password",
     r"Press Enter when [^:]*: $": "",
     r"\(yes/no/\[fingerprint\]\)\? $": "yes",

@@ -17,7 +17,7 @@ from tests.support.machine import Account, Machine
 pytestmark = pytest.mark.root
 
 NOBODY = "nobody has logged in with a code since "
-ENROLLING = "Code that the app shows: "
+ENROLLING = "Code shown by the app: "
 
 
 @pytest.fixture

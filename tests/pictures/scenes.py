@@ -139,7 +139,7 @@ class Shell:
 
 def _enrolment(root: Shell) -> tuple[str, bytes]:
     root.type("totpctl enroll alice")
-    prompt = "Code that the app shows: "
+    prompt = "Code shown by the app: "
     root.terminal.expect_exact(prompt)
     found = re.search(r"secret: ([A-Z2-7 ]+)", root.terminal.before)
     assert found

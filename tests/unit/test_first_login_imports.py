@@ -46,7 +46,7 @@ class Pamh:
         return response
 
     def answer(self, prompt):
-        if not prompt.startswith("Code that the app shows"):
+        if not prompt.startswith("Code shown by the app"):
             return {answer!r}
         number = 0
         for character in self.last.partition("Secret: ")[2].replace(" ", ""):

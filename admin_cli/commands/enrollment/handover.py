@@ -30,7 +30,7 @@ def hand_over(
     if no_confirm:
         return new
     for _ in range(enrollment.ATTEMPTS):
-        answer = output.ask("Code that the app shows", "if nobody can answer, use --no-confirm")
+        answer = output.ask("Code shown by the app", "if nobody can answer, use --no-confirm")
         given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
         verdict, judged = enrollment.judge_first_code(new, given, at, session.config.policy())
