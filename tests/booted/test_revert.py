@@ -79,7 +79,7 @@ def test_terminal_that_is_lost_and_never_comes_back_costs_nobody_a_login(fresh: 
     wait_until_put_back(fresh)
     assert_all_is_as_it_was(fresh, before, me.account)
     assert [f'service={name} reason="not confirmed in time"' for name in CHANGED] == reasons(fresh)
-    assert "nothing waits" in totpctl(fresh, "confirm", status=1).stderr
+    assert "nothing is waiting" in totpctl(fresh, "confirm", status=1).stderr
 
 
 def test_key_logins_get_in_while_sshd_cannot_load_what_is_put_back(fresh: Booted) -> None:

@@ -146,7 +146,7 @@ def test_a_store_from_before_the_first_release_is_refused_with_the_way_on(
     assert result.code == (6 if verb == "doctor" else 5)
     said = result.out + result.err
     assert f"{place.store_path}: {problem}" in said
-    assert "if it is from before version 0.1.0, move it away, run: totpctl init" in said
+    assert "if it is from before the first release, move it away, run: totpctl init" in said
 
 
 @pytest.mark.parametrize("verb", ["list", "enroll"])

@@ -78,4 +78,4 @@ def test_what_holds_is_said_last_whatever_went_wrong(machine: Machine, name: str
         assert 1 == len(told), (fault, done)
         assert lines[-1].startswith("now: "), (fault, done)
         waits = machine.run("find", "/etc/pam.d", "-name", "*unconfirmed*", "-perm", "600").stdout
-        assert bool(waits) == ("nothing waits" not in lines[-1]), (fault, done)
+        assert bool(waits) == ("nothing is waiting" not in lines[-1]), (fault, done)

@@ -33,6 +33,6 @@ def test_record_planted_in_the_folder_of_the_store_changes_nothing(
     for words in (("revert", "--if-due"), ("revert",), ("status",), ("enable", "sudo")):
         done = totpctl(machine, *words)
         assert (0, before) == (done.returncode, snapshot(machine)), (words, done.stderr)
-    assert "nothing waits" in totpctl(machine, "revert").stderr
-    assert "nothing waits" in totpctl(machine, "confirm", "--yes").stderr
+    assert "nothing is waiting" in totpctl(machine, "revert").stderr
+    assert "nothing is waiting" in totpctl(machine, "confirm", "--yes").stderr
     assert content == machine.read(PLANTED)

@@ -83,7 +83,7 @@ def test_lines_that_nothing_tells_of_any_more_are_named_by_revert(machine: Machi
     assert 0 == totpctl(machine, "enable", "sudo").returncode
     machine.run("find", "/etc", "-name", ".pam_totp-*", "-delete")
     done = totpctl(machine, "revert")
-    assert (0, True) == (done.returncode, "nothing waits" in done.stderr)
+    assert (0, True) == (done.returncode, "nothing is waiting" in done.stderr)
     assert f"{SUDO} has lines of totpctl enable" in done.stderr
     assert "run: totpctl disable sudo\n" in done.stderr
     assert 0 == totpctl(machine, "disable", "sudo").returncode
@@ -140,7 +140,7 @@ def test_confirmation_that_could_not_be_noted_is_finished_by_the_next_one(
     machine.run("umount", STATE)
     done = totpctl(machine, "confirm")
     assert (0, True) == (done.returncode, "confirmed: sudo will keep asking" in done.stderr)
-    assert "nothing waits" in totpctl(machine, "confirm").stderr
+    assert "nothing is waiting" in totpctl(machine, "confirm").stderr
     assert_confirmation_is_finished(machine)
 
 

@@ -11,7 +11,7 @@ from ...system.errors import SchemaTooNew
 
 # There is no way from these, which had other tables under the numbers 1 to 3.
 UNRELEASED = (
-    "if it is from before version 0.1.0, move it away, run: totpctl init, and enroll everybody "
+    "if it is from before the first release, move it away, run: totpctl init, and enroll everybody "
     "again"
 )
 
