@@ -1,6 +1,6 @@
 """What a command could not do: in words, with what helps and the exit code.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 no such user, group or enrolment,
+Exit codes: 0 done, 1 failed, 2 usage, 3 no such user, group or enrollment,
 4 not root, 5 store unavailable, 6 a check says no.
 """
 

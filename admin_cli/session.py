@@ -125,15 +125,15 @@ def account_of(name: str) -> Account | None:
     return identity.account(entry)
 
 
-def bound(record: UserRecord, *, anew: bool = False) -> UserRecord:
+def bound(record: UserRecord, *, again: bool = False) -> UserRecord:
     """Return ``record`` as one of the account that has its name now, if there is one.
 
-    ``anew``: as of now, although the uid is the same.
+    ``again``: bind it as of now, even if the uid is the same.
     """
     account = account_of(record.name)
     if account is None:
         return record
-    return record.bound_to(account, now(), force=anew)
+    return record.bound_to(account, now(), force=again)
 
 
 def now() -> int:

@@ -1,5 +1,5 @@
-"""Who can get in without totpctl's help: accounts, passwords, keys, sudo.
+"""Judge which users can log in, and which can become root: by accounts, passwords, keys and sudo.
 
-becoming_root.py  who can become root: the one judgement of enable and doctor
-shut_out.py       who would be denied once codes are asked for
+becoming_root.py  administrators who can certainly still become root, for enable and doctor
+shut_out.py       users who would be denied once a service asks for codes
 """

@@ -1,4 +1,4 @@
-"""Who can become root, with the services that ask for a code: one judgement for enable and doctor.
+"""Judge which administrators can become root while services ask for a code: for enable and doctor.
 
 It takes a session, by sshd or at the console, and then sudo, or su with root's password; for root
 the session is enough. What the login of an account meets is admission.admit()'s to say; here it

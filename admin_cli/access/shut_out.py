@@ -1,6 +1,6 @@
-"""Who would be shut out when a service begins to ask for codes, and which administrators are left.
+"""Find the users who would be shut out once a service asks for codes, and the administrators left.
 
-Who gets in by the service is said here; who becomes root then is becoming_root.py's to say.
+This file judges who gets in through the service; becoming_root.py, who then becomes root.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
         output.message(f"{name} was enrolled as {was}; the account has uid {account.uid} now")
     output.confirm(f"Do {', '.join(names)} belong to the people who enrolled?", yes=yes)
     for name in names:
-        _change(session, name, lambda record: bound(record, anew=True))
+        _change(session, name, lambda record: bound(record, again=True))
         session.log("rebound", name)
         output.message(f"{name} keeps the enrollment")
 

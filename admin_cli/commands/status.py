@@ -130,7 +130,7 @@ def _is_exempt(admitted: admission.Admission) -> bool:
 
 
 def _policy(facts: Facts) -> dict[str, Any] | None:
-    """Return what holds for who is not enrolled, and for groups; None without a configuration."""
+    """Return the rules for unenrolled users and for groups; None without a configuration."""
     try:
         until = facts.config.unenrolled_until
         rules = facts.group_rules

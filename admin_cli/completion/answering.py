@@ -33,7 +33,7 @@ def asked_by() -> str | None:
 def run(command: click.Command, shell: str, arguments: Sequence[str]) -> int:
     """Print an answer; return an exit status. Whatever goes wrong is not worth a word at Tab.
 
-    It is never 0: no script is to believe that its command was run, where the variable was left in
+    It is never 0: a script must not assume that its command was run, if the variable was left in
     the environment. The shells do not look at it.
     """
     with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):

@@ -154,7 +154,7 @@ class Facts:
 
     @cached_property
     def machine(self) -> Machine:
-        """What decides who can become root. Who must wait after wrong codes soon need not."""
+        """What decides who can become root, without the short waits after wrong codes."""
         records = {r.name: r.throttled(0) for r in self.records}
         try:
             sudo = sudoers.sudo_of(self.sudoers)
@@ -224,9 +224,9 @@ class Facts:
 
     @property
     def judged(self) -> Iterator[tuple[PamService, Judgement]]:
-        """The services with lines of ours, and what these come to.
+        """The services with our lines, and the judgement of each.
 
-        Without files that others include, and without those that have no auth line of their own.
+        Files that others include are left out, and those without an auth line of their own.
         """
         parts = {part for service in self.services.values() for part in service.parts}
         for service in self.services.values():
@@ -237,13 +237,13 @@ class Facts:
 
     @property
     def lines(self) -> list[Line]:
-        """Every line of ours, once, however many services include it."""
+        """Each of our lines, once, however many services include it."""
         every = (line for service in self.services.values() for line in service.lines)
         return list(dict.fromkeys(every))
 
     @property
     def modules(self) -> set[str]:
-        """The PAM modules that the lines of ours name; what they were, where a line is gone."""
+        """The PAM modules that our lines name; pam_totp.so also where an enabled line is gone."""
         found = {line.module_name for line in self.lines}
         return found | ({NATIVE_MODULE} if self.remembered else set())
 
@@ -265,12 +265,12 @@ class Facts:
 
     @property
     def needs_units(self) -> bool:
-        """Tell whether systemd is to start what a PAM line of ours connects to."""
+        """Return whether systemd should start the worker that one of our PAM lines connects to."""
         return self.has_systemd and NATIVE_MODULE in self.modules
 
     @cached_property
     def units(self) -> dict[str, Properties]:
-        """What systemd, which runs, says of ours. OSError or TimeoutExpired where it does not."""
+        """The states of our units, as systemd reports them. Raises OSError or TimeoutExpired."""
         return units.show(UNITS)
 
 

@@ -1,7 +1,7 @@
-"""Who else can write what decides about logins: PAM files, modules, sshd's settings.
+"""Find files that decide about logins and that users besides root can write.
 
-libpam and sshd read them whoever wrote them. What pam_totp itself reads is in store.py: that is not
-believed, and so denies.
+libpam and sshd read them, whoever wrote them. store.py looks at what pam_totp itself reads: it does
+not trust such files, and denies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pam_files(facts: Facts) -> Iterator[Found]:
 
 @check("pam-modules", WRONG, _WHY)
 def pam_modules(facts: Facts) -> Iterator[Found]:
-    """Of ours, see permissions."""
+    """Look at the modules of others; the check "permissions" looks at ours."""
     path = module_path("pam_unix.so")
     if path is not None and (facts.any_asks or facts.remembered):
         modules = _in(os.path.dirname(path))

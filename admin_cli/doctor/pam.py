@@ -59,7 +59,7 @@ def missing(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if service.name not in facts.remembered and not pam_blocks.lets_keys_in(service.text):
             for line in judgement.key_lines_alone[:1]:
-                yield f"{service.path}: {_KEY_LINES_ALONE}", _enable_anew(facts, service, line)
+                yield f"{service.path}: {_KEY_LINES_ALONE}", _rewrite_or_edit(facts, service, line)
 
 
 @check("pam-unclear", WRONG, "it cannot be determined whether a code is asked for")
@@ -261,7 +261,7 @@ def _lines(
     """Yield ``problem``, with the line in place of {}, for each line that the judge names."""
     for service, judgement in facts.judged:
         for line in of(judgement):
-            fix = _enable_anew(facts, service, line)
+            fix = _rewrite_or_edit(facts, service, line)
             yield f"{service.name}: {problem.format(shown(line))}", fix
 
 
@@ -302,8 +302,8 @@ def _without(line: Line) -> str:
     return f"remove that line from {path_of(line.file)} once all its users are enrolled here"
 
 
-def _enable_anew(facts: Facts, service: PamService, line: Line) -> str:
-    """What fixes a stack: ours is written anew; in another's, the line has to be seen to."""
+def _rewrite_or_edit(facts: Facts, service: PamService, line: Line) -> str:
+    """Return the fix of a stack: enable again for our lines, an editor for the lines of others."""
     if pam_file.is_managed(service.text):
         again = _enable_again(facts, service.name)
         before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)

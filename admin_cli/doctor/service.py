@@ -53,7 +53,7 @@ def module(facts: Facts) -> Iterator[Found]:
 
 @check("worker", WRONG, f"it checks the codes: {_DENIED}")
 def worker(facts: Facts) -> Iterator[Found]:
-    """Start it as the module does, with a login that is broken off; then load the rest."""
+    """Start it as the module does, with a login that ends at once; then load the rest."""
     if NATIVE_MODULE not in facts.modules:
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -24,7 +24,7 @@ _KEYS_WHY = "a key, even a stolen one, is enough to get in without a code"
 
 @check("sshd-refuses", WRONG, "sshd will not start again: nobody will get in")
 def refuses(facts: Facts) -> Iterator[Found]:
-    """Also where a change of ours is half undone: what it waits for is what sshd refuses."""
+    """Run sshd -t, also while an undo is unfinished: it then waits for sshd to accept its files."""
     if not _concerns_us(facts) or not os.path.exists(sshd_process.program()):
         return
     try:

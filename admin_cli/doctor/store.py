@@ -223,7 +223,7 @@ def _files_of_the_store(facts: Facts) -> Iterator[str]:
 
 
 def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], object]]]:
-    """Yield each file, with what the hook does to believe it."""
+    """Yield each file, with the check that the hook makes before it trusts it."""
     yield facts.config_path, lambda path: trusted_files.read_trusted(path, config.MAX_FILE_BYTES)
     yield enabled.PATH, lambda path: trusted_files.read_trusted(path, enabled.MAX_BYTES)
     try:
@@ -231,7 +231,7 @@ def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], ob
         for suffix in ("", "-wal", "-shm", "-journal"):
             yield facts.store_path + suffix, _check_file_and_folder
     except CannotTell:
-        pass  # a configuration that is not believed
+        pass  # a configuration that is not trusted
 
 
 def _check_file_and_folder(path: str) -> None:

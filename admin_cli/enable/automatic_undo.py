@@ -1,4 +1,4 @@
-"""Somebody who puts a trial back when its time is over, whatever becomes of totpctl.
+"""Arrange the automatic undo of a trial, whatever becomes of totpctl.
 
 With systemd a timer, and a unit that the next boot starts before everything that lets people in.
 Without, a process that belongs to no terminal, and cron: every minute, and when the machine starts.
@@ -43,7 +43,7 @@ PATH={PATH}
 
 
 def arrange(trial: Trial) -> list[str]:
-    """Let ``trial`` be put back in time; return what to warn of. Raises CommandFailed."""
+    """Arrange that ``trial`` is undone in time; return warnings. Raises CommandFailed."""
     if not os.access(PROGRAM, os.X_OK):
         raise CommandFailed(f"there is no {PROGRAM}, which would undo the change", reinstall_hint())
     if programs.systemd_runs():
@@ -145,7 +145,7 @@ def _start_watching(trial: Trial) -> None:
 
 
 def _detach(ready: int) -> None:
-    """Keep nothing of who started us: terminal, files, folder, limits of its signals."""
+    """Detach from the process that started us: terminal, files, folder and signal handlers."""
     os.chdir("/")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)

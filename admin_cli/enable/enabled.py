@@ -1,6 +1,6 @@
 """Which services enable has switched on, so that doctor notices a line that somebody took out.
 
-A package update may write a PAM file anew; the file itself then no longer tells that a code was
+A package update may rewrite a PAM file; the file itself then no longer tells that a code was
 asked for. /var/lib/pam_totp/enabled.json: {"sshd": "code", "sudo": null}, what enable was told
 about keys, or null.
 """
@@ -59,12 +59,12 @@ def is_away() -> bool:
 
 
 def services() -> set[str]:
-    """Return the services as far as they are known: none where the file is not to be believed."""
+    """Return the recorded services; none where the file is not trusted."""
     return set(_known())
 
 
 def remember(services: Iterable[str], keys: str | None) -> None:
-    """Add ``services``, durably; ``keys`` counts for sshd. One not to be believed begins anew."""
+    """Add ``services``, durably; ``keys`` is for sshd. Replaces a list that is not trusted."""
     known = _known()
     known.update({service: keys if service == "sshd" else None for service in services})
     files.write_own(PATH, known)

@@ -45,7 +45,7 @@ def check_service(name: str) -> None:
 
 
 def changes_to_enable(services: Sequence[str], keys: str | None) -> list[Change]:
-    """Return what has to change so that ``services`` ask for a code; [] if they do already.
+    """Return the changes that make ``services`` ask for a code; [] if they already do.
 
     Raises CommandFailed where a file is not understood, or a code could not work.
     """
@@ -58,7 +58,7 @@ def changes_to_enable(services: Sequence[str], keys: str | None) -> list[Change]
 
 
 def changes_to_disable(services: Sequence[str]) -> list[Change]:
-    """Return what has to change so that nothing of ours is left; ``after`` None: remove it."""
+    """Return the changes that remove all our lines; ``after`` None: remove the file."""
     changes = []
     for path in (path for service in services for path in paths(service)):
         before = files.read(path)
@@ -112,7 +112,7 @@ def changed_by(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
 def keys_so_far() -> str | None:
     """Return how sshd treats keys where enable was told so before; None where it was not.
 
-    An update may have taken the lines out: to put them back must not make logins weaker.
+    An update may have removed the lines: adding them again must not make logins weaker.
     """
     for path in paths(SSHD):
         keys = blocks.keys_of(path, files.read(path))

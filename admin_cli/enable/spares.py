@@ -34,7 +34,7 @@ def keep_beside(path: str, size: int) -> None:
 
 
 def missing(paths: Iterable[str]) -> list[Spare]:
-    """Return the spares that are not there, of those of ``paths`` that have lines of ours.
+    """Return the missing spares of those of ``paths`` that have our lines.
 
     And of the list of what is on, which forgets them. Raises CommandFailed or OSError.
     """

@@ -84,7 +84,7 @@ def _tell() -> None:
 def pam_taken_back(keys_before: str | None) -> bytes:
     """Return what sshd's PAM file says with our lines as they were; ``keys_before``: None without.
 
-    One that is not to be believed is left to the step that puts it back, which moves it aside.
+    A file that is not trusted is left to the step that restores it, which moves it aside.
     """
     path = pam_file()
     try:
@@ -115,10 +115,10 @@ def _let_keys_in(pam_before: bytes) -> None:
 
 
 def _any_is_ours(pam: str, content: bytes) -> bool:
-    """Tell whether sshd's PAM file or its drop-in has lines of ours."""
+    """Return whether sshd's PAM file or its drop-in has our lines."""
     if blocks.keys_of(pam, content) is not None:
         return True
     try:
         return blocks.keys_of(sshd.DROP_IN, files.read(sshd.DROP_IN)) is not None
     except CommandFailed:
-        return True  # it is not to be believed
+        return True  # it is not trusted

@@ -1,4 +1,4 @@
-"""Switch on, keep, put back: the steps of each, in the order in which they are safe."""
+"""Enable, confirm, revert, disable: the steps of each, in the order in which they are safe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def enable(
     The trial is of those of ``services`` that are changed: the others stay on, however it ends.
     ``by_ssh``: for whom what sshd does is looked at. ``recovery_sets``: as Trial has it.
 
-    Whatever fails, also Ctrl-C, puts everything back. Raises CommandFailed then.
+    Any failure, also Ctrl-C, undoes everything. Raises CommandFailed then.
     """
     with interruptible():
         changed = planning.changed_by(changes, services)
@@ -100,7 +100,7 @@ def _finish(session: Session, confirmed: Trial) -> None:
 
 
 def revert(session: Session, waiting: Trial) -> None:
-    """Put everything back as it was before ``waiting``."""
+    """Restore everything as it was before the trial ``waiting``."""
     reason = "revert" if waiting.seconds_left() else "not confirmed in time"
     if not waiting.is_of_this_start():
         reason = "not confirmed before the reboot"
@@ -139,7 +139,7 @@ def disable(session: Session, services: Sequence[str]) -> set[str]:
     """Take out what enable wrote, and return the services that had something of it.
 
     sshd comes last, by sshd_files.without_a_gap(), and hears of it before it is forgotten: so a run
-    that was broken off is finished by the next one.
+    that was interrupted is finished by the next one.
     """
     with uninterrupted():
         paths = {path for name in services for path in planning.paths(name)}
@@ -158,7 +158,7 @@ def disable(session: Session, services: Sequence[str]) -> set[str]:
             raise
         if waiting is not None:
             _leave(waiting, paths)
-            # Not before: of a run that was broken off, revert needs them.
+            # Not before: revert needs them after an interrupted run.
             for file in left:
                 files.remove(files.beside(file.path, files.BEFORE))
         changed = {name for name in services if was_on & set(planning.paths(name))}
@@ -254,7 +254,7 @@ def words(services: Sequence[str]) -> str:
 
 
 def _leave(waiting: Trial, paths: set[str]) -> None:
-    """Go on without the files of ``paths``, which are put back, with the rest of the trial."""
+    """Drop the files of ``paths``, which are restored, from the trial, and keep the rest of it."""
     rest = tuple(file for file in waiting.files if file.path not in paths)
     if rest:
         in_rest = {file.path for file in rest}
@@ -269,7 +269,7 @@ def _leave(waiting: Trial, paths: set[str]) -> None:
 
 
 def _undo(new: Trial, error: BaseException) -> None:
-    """Put everything back after ``error``, and raise it in words."""
+    """Undo everything after ``error``, and raise it in words."""
     reason = str(error)
     if isinstance(error, KeyboardInterrupt):
         reason = "interrupted"

@@ -1,13 +1,13 @@
-"""A change that waits for its confirmation: the record of it, and how all is put back.
+"""Carry out a trial, a change that waits for its confirmation, and undo it.
 
 The record says which files were changed, and by digests what they were and what was written; it
-holds no content. A file is put back from its second name (files.py), and only if that is what the
+holds no content. A file is restored from its second name (files.py), and only if that is what the
 record says was there. So nothing can be put in place by way of the record.
 
 Every step may be the last (SIGKILL, a power cut) and none needs room on the disk: the originals
 have their second names before the record is there, the record before anything is changed, and it
 goes when all is back. Where it was lost, the originals tell what was
-changed. Putting back what is back already changes nothing.
+changed. Undoing what is undone already changes nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def begin(
     seconds: int,
     recovery_sets: Mapping[str, int] | None = None,
 ) -> Trial:
-    """Make it possible to put everything back; nothing is changed yet.
+    """Record the trial, so that everything can be undone; nothing is changed yet.
 
     Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets``: as
     Trial has it.
@@ -144,12 +144,12 @@ def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
 
 
 def undo(trial: Trial) -> list[str]:
-    """Put everything back, tell sshd, and forget the trial; return what is worth knowing.
+    """Undo everything, reload sshd, and remove the record; return notes for the administrator.
 
     Whatever fails, the rest is done; then CommandFailed is raised, and the trial is still
     there, for the next try.
     """
-    with suppress(OSError):  # what cannot be noted is put back all the same
+    with suppress(OSError):  # what cannot be recorded is undone all the same
         trial_record.mark_being_undone()
     notes: list[str] = []
     problems: list[str] = []
@@ -173,7 +173,7 @@ def _attempt(step: Callable[[], list[str]], notes: list[str], problems: list[str
 
 
 def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
-    """Put back sshd's PAM file and drop-in, in an order that leaves no gap."""
+    """Restore sshd's PAM file and drop-in, in an order that leaves no gap."""
     pam, drop_in = of_sshd.get(sshd_files.pam_file()), of_sshd[sshd.DROP_IN]
     if pam is not None and pam.keys_before in (None, "skip"):
         return sshd_files.without_a_gap(
@@ -183,7 +183,7 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
             by_renames_alone=True,
         )
     # Codes were asked for before: whichever settings sshd has, that file answers for keys. And
-    # where it cannot be put back, sshd's settings of before send no key past it.
+    # where it cannot be restored, sshd's earlier settings let no key past it.
     notes: list[str] = []
     problems: list[str] = []
     for file in (pam, drop_in):
@@ -199,7 +199,7 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
 
 
 def _original(file: ChangedFile) -> bytes | None:
-    """Return the original; None where it is gone, or not to be believed, or there was none."""
+    """Return the original; None where it is missing or not trusted, or there was none."""
     kept = files.beside(file.path, files.BEFORE)
     if not _has_original(file):
         return None
@@ -226,7 +226,7 @@ def is_lost(file: ChangedFile) -> bool:
 
 
 def put_file_back(file: ChangedFile) -> list[str]:
-    """Put one file back, and take its second name away; return what is worth knowing."""
+    """Restore one file, and remove its second name; return notes for the administrator."""
     files.remove(files.beside(file.path, files.NEW))
     kept = files.beside(file.path, files.BEFORE)
     now = files.digest_at(file.path)
@@ -293,7 +293,7 @@ def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
 
 
 def take_out_everything() -> list[str]:
-    """Take our lines out of every file: for a record that cannot be believed."""
+    """Remove our lines from every file, where the record is not trusted."""
     notes: list[str] = []
     problems: list[str] = []
     paths = [sshd.DROP_IN]

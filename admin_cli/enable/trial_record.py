@@ -65,7 +65,7 @@ class Trial(NamedTuple):
     recovery_sets: dict[str, int] | None = None
 
     def seconds_left(self) -> float:
-        """Return the seconds until it is put back; 0 when that is due."""
+        """Return the seconds until it is undone; 0 when that is due."""
         boot, boottime = read_boot()
         if boot != self.boot:
             return 0
@@ -77,7 +77,7 @@ class Trial(NamedTuple):
         return read_boot()[0] == self.boot
 
     def deadline(self) -> int:
-        """Return the unix time when it is put back, by the clock as it is now set."""
+        """Return the unix time when it is undone, by the clock as it is now set."""
         return int(time.time() + self.seconds_left())
 
 
@@ -162,7 +162,7 @@ def undo_has_begun(trial: Trial) -> bool:
 
 
 def command_to_finish(trial: Trial) -> str:
-    """Return the command that was broken off, of a trial whose undo has begun.
+    """Return the command that was interrupted, of a trial whose undo has begun.
 
     Where our lines were there before the trial, revert keeps some of them: then it was disable.
     """
@@ -182,7 +182,7 @@ def _mark(mode: int) -> None:
 
 
 def remove() -> None:
-    """Forget the trial, durably: it is confirmed, or put back."""
+    """Remove the record, durably: the trial is confirmed or undone."""
     if os.path.lexists(RECORD):
         files.remove(RECORD)
         files.remove_spare(RECORD)

@@ -1,7 +1,7 @@
 """Change a file of /etc so that it is at all times either the old or the new one, whole.
 
 What is written lies beside the file until it is whole and on the disk. The original stays beside
-it too, as a second name of the same file: to put it back takes a rename, and no room on the disk.
+it too, as a second name of the same file: restoring it takes a rename, and no room on the disk.
 Neither name is one that libpam or sshd's Include takes for a file of theirs.
 
 ext4 keeps no inode back for root, nor XFS and tmpfs a block: anybody who can write there can take
@@ -81,7 +81,7 @@ def digest(content: bytes | None) -> str:
 def digest_at(path: str) -> str:
     """Return the digest of what lies at ``path``, "" for nothing; "?" where that is no plain file.
 
-    Follows no link, believes nobody, and raises nothing.
+    Follows no link, trusts no other user, and raises nothing.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -147,8 +147,8 @@ def replace(path: str, content: bytes) -> None:
 def write_own(path: str, document: object) -> None:
     """Write ``document`` as JSON into a file for root alone, durably, whatever lay there before.
 
-    Its folder is made where there is none. Raises InsecureFile or Unavailable for one that is not
-    to be believed.
+    Its folder is made where there is none. Raises InsecureFile or Unavailable for a folder that is
+    not trusted.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
@@ -218,7 +218,7 @@ def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None
 
 
 def _write_spare(spare: str, content: bytes, like: str | None, mode: int) -> bool:
-    """Let the spare hold ``content``, on the disk; False where there is none to be believed.
+    """Let the spare hold ``content``, on the disk; False where there is none that is trusted.
 
     Its blocks are written over, and those beyond the content given back: none is needed.
     """

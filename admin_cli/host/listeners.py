@@ -1,4 +1,4 @@
-"""Who listens on a Unix socket: asked of the kernel by the file, not by its name.
+"""Find the processes that listen on a Unix socket: by its inode, not by its name.
 
 /proc/net/unix shows names, and anybody may bind a socket of the same name in a mount namespace of
 their own. sock_diag(7) tells the inode and device of the file that a socket was bound to, which

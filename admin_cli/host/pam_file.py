@@ -59,7 +59,7 @@ def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_
 
 
 class _Candidate(NamedTuple):
-    """A text that may do: each line with its number in the text before, 0 for one of ours."""
+    """A possible text: each line as (line, number in the original; 0: inserted)."""
 
     lines: tuple[tuple[str, int], ...]
 

@@ -36,6 +36,7 @@ RETIRED = {
     r"\banew\b": "again",
     r"\bof ours\b": "our",
     r"\bcompiled code of\b": "our C module",
+    r"\bbeliev(?:e|es|ed)\b": "trust, trusted",
 }
 
 PAGES = [
@@ -61,6 +62,7 @@ SOURCES = [
     for folder in ("core", "system", "stack", "store")
     for path in sorted((ROOT / "pam_totp" / folder).rglob("*.py"))
 ]
+SOURCES += sorted((ROOT / "admin_cli").rglob("*.py"))
 CHECKED = [*PAGES, *PACKAGED, *SOURCES, *sorted((ROOT / "packaging").glob("*.d/*"))]
 
 _FENCED = re.compile(r"^```.*?^```", flags=re.M | re.S)

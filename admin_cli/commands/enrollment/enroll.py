@@ -160,7 +160,7 @@ def reset(
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
         record = _without_exemption_of_another(record).enrolled(new, salt, digests, now())
-        transaction.save(bound(record, anew=True).changed_at(now()))
+        transaction.save(bound(record, again=True).changed_at(now()))
     session.log("reset", name, authenticator=new.label)
     handover.show_result(session, name, new, codes, as_json=as_json)
     if record.status != users.ACTIVE:

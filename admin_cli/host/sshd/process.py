@@ -1,4 +1,4 @@
-"""The sshd that listens on this machine: how it was started, and how it reads its files anew."""
+"""The sshd that listens on this machine: how it was started, and how it reloads its files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .. import programs
 
 UNITS = ("ssh.service", "sshd.service")
 SOCKETS = ("ssh.socket", "sshd.socket")
-TIMEOUT = 5  # seconds for a listening sshd to start itself anew
+TIMEOUT = 5  # seconds for a listening sshd to restart itself
 _LISTEN = "0A"  # proc(5); include/net/tcp_states.h: TCP_LISTEN
 
 
@@ -79,7 +79,7 @@ def reload() -> None:
 
 
 def _restart(unit: str) -> subprocess.CompletedProcess[str]:
-    """Start anew an sshd that systemd listens for, which costs nobody a connection that is there.
+    """Restart an sshd that systemd listens for; open connections go on.
 
     Told to reload, it would open its port itself, which the socket unit has, and end. Nor may a
     few times in a row count as a service that keeps failing: the socket would be closed.
@@ -93,7 +93,7 @@ def _now() -> dict[int, frozenset[str]]:
 
 
 def _unit() -> str:
-    """Return the unit that sshd runs as; "" without one, or if it starts anew for each login."""
+    """Return the unit that sshd runs as; "" without one, or if it starts for each login."""
     return _active(UNITS) if programs.systemd_runs() else ""
 
 
