@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from . import verifier
 from .users import UserRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .users import Authenticator
+    from .users import Account, Authenticator
     from .verifier import Answer, Policy, Verdict
 
 LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
@@ -25,3 +27,15 @@ def judge_first_code(
     verdict, changed = verifier.verify(record, answer, now, policy)
     (judged,) = changed.authenticators
     return verdict, new.confirmed(judged.last_accepted_step)
+
+
+class Enrollment(NamedTuple):
+    """What a first enrollment keeps. ``account``: whose it is, where that is known."""
+
+    authenticator: Authenticator
+    salt: bytes
+    digests: frozenset[bytes]
+    account: Account | None
+
+    def __repr__(self) -> str:
+        return "<Enrollment>"

@@ -17,14 +17,15 @@ from ..system.errors import StoreMissing, Unavailable
 from ..system.uninterrupted import Uninterrupted
 from . import identity
 from .hashing import HashingSlot
-from .steps import AccountEntry, Issued, Turn
+from .steps import AccountEntry, Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..core.admission import Groups
-    from ..core.users import Account, UserRecord
+    from ..core.enrollment import Enrollment
+    from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
-    from ..store import Connections, Enrollment, Known, Store
+    from ..store import Connections, Known, Store
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
 
@@ -116,14 +117,14 @@ class BlockingDriver:
 
     def issue_authenticator(
         self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
-    ) -> Issued:
+    ) -> tuple[Authenticator, str, list[str]]:
         from ..system import issuing
         from . import picture
 
         new = issuing.new_authenticator(label, algorithm, digits, period, int(time.time()))
         assert new.secret is not None
         uri, lines = picture.draw(new.secret, user, issuer or os.uname().nodename)
-        return Issued(new, uri, lines)
+        return new, uri, lines
 
     def issue_codes(self) -> list[str]:
         from ..system import issuing

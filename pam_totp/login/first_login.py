@@ -8,7 +8,6 @@ and the recovery codes are in memory alone.
 from __future__ import annotations
 
 from ..core import clock_skew, enrollment, verifier
-from ..store import Enrollment
 from ..system import issuing
 from ..system.errors import Unavailable
 from . import messages
@@ -90,7 +89,7 @@ class FirstLogin:
         return ENROLLED
 
     def _show_secret(self) -> Flow[Authenticator]:
-        issued = yield from need(
+        authenticator, uri, picture = yield from need(
             Driver.issue_authenticator,
             self._user,
             self._settings.issuer,
@@ -99,10 +98,10 @@ class FirstLogin:
             digits=enrollment.DIGITS,
             period=enrollment.PERIOD,
         )
-        assert issued.authenticator.secret is not None
-        secret = issuing.to_type(issuing.base32(issued.authenticator.secret))
-        yield from self._conversation.show(messages.enrolment(secret, issued.uri, issued.picture))
-        return issued.authenticator
+        assert authenticator.secret is not None
+        secret = issuing.to_type(issuing.base32(authenticator.secret))
+        yield from self._conversation.show(messages.enrolment(secret, uri, picture))
+        return authenticator
 
     def _confirm(self, new: Authenticator) -> Flow[Authenticator | None]:
         """Ask for a code of the new authenticator; return it with that code used up, or None."""
@@ -133,5 +132,5 @@ class FirstLogin:
         hashed = yield from need(Driver.hash_codes, self._user, codes, self._before)
         if hashed is None:
             return False
-        enrollment = Enrollment(authenticator, *hashed, self._account)
-        return (yield from need(Driver.enroll_first, self._user, enrollment, self._before))
+        kept = enrollment.Enrollment(authenticator, *hashed, self._account)
+        return (yield from need(Driver.enroll_first, self._user, kept, self._before))

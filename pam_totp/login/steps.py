@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from ..core.admission import Groups
+    from ..core.enrollment import Enrollment
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
-    from ..store import Enrollment, Known
+    from ..store import Known
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
 
@@ -135,17 +136,6 @@ class Told(NamedTuple):
     is_answered: bool = False
 
 
-class Issued(NamedTuple):
-    """A new authenticator. ``uri`` and ``picture`` are empty where nothing could be drawn."""
-
-    authenticator: Authenticator
-    uri: str
-    picture: list[str]
-
-    def __repr__(self) -> str:
-        return "<Issued>"
-
-
 class Driver(Protocol):
     """Performs steps, and waits as long as they take: see login/driver.py for most of them.
 
@@ -225,8 +215,11 @@ class Driver(Protocol):
 
     def issue_authenticator(
         self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
-    ) -> Issued:
-        """Make an authenticator with a new secret, and draw it. ``issuer`` "": this machine."""
+    ) -> tuple[Authenticator, str, list[str]]:
+        """Make an authenticator with a new secret; return it, its otpauth URI and its QR code.
+
+        ``issuer`` "": the name of this machine. URI and lines are empty where nothing was drawn.
+        """
         ...
 
     def issue_codes(self) -> list[str]:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..core.admission import GroupRule as GroupRule
 from ..system.config_values import split_store_url
-from .questions import Enrollment as Enrollment
 from .questions import Known as Known
 
 if TYPE_CHECKING:

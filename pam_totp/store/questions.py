@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..core.admission import GroupRule
-    from ..core.users import Account, Authenticator, UserRecord
+    from ..core.enrollment import Enrollment
+    from ..core.users import Account, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
 
     class LoginStore(Protocol):
@@ -68,15 +69,3 @@ class Known(NamedTuple):
     rules: tuple[GroupRule, ...]  # of all groups, by name
     decoy: UserRecord  # which stands in where there is no record
     at: int
-
-
-class Enrollment(NamedTuple):
-    """What a first enrollment keeps. ``account``: whose it is, where that is known."""
-
-    authenticator: Authenticator
-    salt: bytes
-    digests: frozenset[bytes]
-    account: Account | None
-
-    def __repr__(self) -> str:
-        return "<Enrollment>"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pam_totp.core import otp, verifier
-from pam_totp.core.admission import REQUIRED, Account, GroupRule
-from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED, UserRecord
+from pam_totp.core.admission import REQUIRED, GroupRule
+from pam_totp.core.enrollment import Enrollment
+from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED, Account, UserRecord
 from pam_totp.core.verifier import Answer, Policy
-from pam_totp.store import Enrollment
 from tests.contract.backend import Backend
 from tests.contract.sample_records import (
     NOW,

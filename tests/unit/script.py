@@ -15,16 +15,16 @@ from pam_totp.core.admission import GroupRule, Groups
 from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Verdict
 from pam_totp.login import flow, steps
-from pam_totp.login.steps import AccountEntry, Issued, Reply, Request, Told, Turn
+from pam_totp.login.steps import AccountEntry, Reply, Request, Told, Turn
 from pam_totp.store import Known
 from pam_totp.system import config
 from pam_totp.system.config import Loaded
 from tests.unit.alice import NOW, SECRET
 
 if TYPE_CHECKING:
+    from pam_totp.core.enrollment import Enrollment
     from pam_totp.core.verifier import Policy
     from pam_totp.login.steps import Driver, Step
-    from pam_totp.store import Enrollment
     from pam_totp.system.audit import Source
     from pam_totp.system.config import Arguments
 
@@ -170,9 +170,9 @@ class Script:
 
     def issue_authenticator(
         self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
-    ) -> Issued:
+    ) -> tuple[Authenticator, str, list[str]]:
         new = Authenticator("new", label, SECRET, algorithm, digits, period, created_at=NOW)
-        return Issued(new, "otpauth://totp/", ["picture"])
+        return new, "otpauth://totp/", ["picture"]
 
     def issue_codes(self) -> list[str]:
         return ["0123-4567-89AB-CDEF"] * recovery.CODES_IN_A_SET

@@ -13,9 +13,9 @@ from .sealed import SealedDatabase
 from .transactions import DecoyTransaction, Transaction, read_decoy
 
 if TYPE_CHECKING:
+    from ...core.enrollment import Enrollment
     from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
-    from ..questions import Enrollment
 
 
 class Questions(SealedDatabase):
