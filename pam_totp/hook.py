@@ -1,10 +1,10 @@
-"""The hook: what a PAM host loads, once per PAM handle, as pam_python does.
+"""The hook: what pam_python loads into an application, once per PAM handle. Not for pam_totp.so.
 
     auth required pam_python.so /usr/lib/pam_totp/hook.py
 
-A host compiles this file anew at every login, so it is short: it finds the precompiled package
-beside it and makes sure that whatever happens there, libpam gets a number from the table.
-pam_python takes ``False`` for PAM_SUCCESS, and an exception for PAM_SERVICE_ERR without a word.
+It is compiled anew at every login, so it is short: it finds the precompiled package beside it and
+makes sure that whatever happens there, libpam gets a number from the table. pam_python takes
+``False`` for PAM_SUCCESS, and an exception for PAM_SERVICE_ERR without a word.
 """
 
 import os
@@ -17,7 +17,7 @@ _skipped = False
 
 
 def pam_sm_authenticate(pamh, flags, argv):
-    """Ask for a code and return one of login.CODES; ``argv[0]`` is this file's path."""
+    """Ask for a code and return one of flow.CODES; ``argv[0]`` is this file's path."""
     global _skipped
     try:
         sys.path.insert(0, _ROOT)

@@ -67,7 +67,7 @@ def authenticate(request: Request, driver: Driver) -> int:
 def login(request: Request) -> Flow[int]:
     """Go through one login; return one of CODES.
 
-    What nobody foresaw is raised: the host logs where, and answers PAM_SERVICE_ERR.
+    What nobody foresaw is raised: hook.py or worker.py logs where, and answers PAM_SERVICE_ERR.
     """
     arguments = config.parse_arguments(request.arguments)
     source = audit.Source(

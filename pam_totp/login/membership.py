@@ -1,8 +1,8 @@
 """Whose member an account is: by /etc/group, and by the directory, which gets a bounded time.
 
 An LDAP server that is gone can hold getgrouplist(3) up for half a minute or for good, and a call
-into it cannot be taken back: a thread that waits there stays, and a second thread crashes the
-hosts of pam_python. So getent(1) asks, in processes of its own that are killed when time is up.
+into it cannot be taken back: a thread that waits there stays, and under pam_python a second thread
+crashes the application. So getent(1) asks, in processes that are killed when time is up.
 """
 
 from __future__ import annotations
