@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import verifier
 from .users import UserRecord
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .users import Account, Authenticator
     from .verifier import Answer, Policy, Verdict

@@ -10,9 +10,8 @@ confirm_absence() has nothing to do where an engine cannot lose rows unnoticed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
