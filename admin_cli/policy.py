@@ -1,4 +1,4 @@
-"""What holds for people and groups when they log in, in words."""
+"""Say in words which policy applies to users and groups when they log in."""
 
 from __future__ import annotations
 

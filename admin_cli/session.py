@@ -1,4 +1,4 @@
-"""Configuration, key and store of one run of totpctl, and who is at it."""
+"""Configuration, key and store of one run of totpctl, and the administrator who runs it."""
 
 from __future__ import annotations
 

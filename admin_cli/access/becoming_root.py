@@ -47,9 +47,9 @@ class Obstacle(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Whether somebody can become root; they can if there are no ``obstacles``.
+    """Whether a user can become root: they can if there are no ``obstacles``.
 
-    ``certain``: nothing that only may be there is needed, as a key that a program finds.
+    ``certain``: False where it depends on what may not exist, such as a key found by a program.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Standing(NamedTuple):
         return self.certain and not self.obstacles
 
     def behind(self, more: Iterable[Obstacle]) -> Standing:
-        """Return how they stand where ``more`` is in their way, too."""
+        """Return the same standing with the obstacles ``more`` as well."""
         return self._replace(obstacles=tuple(dict.fromkeys((*self.obstacles, *more))))
 
 
@@ -83,7 +83,7 @@ class LoginRules(NamedTuple):
         return admit(entry, record, self.rules, self.config, self.now)
 
     def obstacles(self, entry: pwd.struct_passwd, *, password: bool) -> tuple[Obstacle, ...]:
-        """Return all that ends a login at the question for a code, or would after the first fix.
+        """Return all obstacles at the prompt for a code, also those behind the first.
 
         ``password``: whether one is asked for, and right, before; without it nobody can enroll.
         """
@@ -109,7 +109,7 @@ class LoginRules(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What is known of everybody."""
+    """Accounts, policy and records of everyone, read once."""
 
     entries: Mapping[str, pwd.struct_passwd]
     shadow: Mapping[str, Shadow]
@@ -118,7 +118,7 @@ class Machine(NamedTuple):
 
     @property
     def administrators(self) -> set[str]:
-        """Whom sudo lets become root, and who is root already."""
+        """Users whom sudo lets become root, and users who are root."""
         found = sudoers.administrators(self.entries, self.sudo.rules)
         return found | {name for name, entry in self.entries.items() if entry.pw_uid == 0}
 
@@ -156,14 +156,14 @@ def sshd_keys() -> str | None:
 
 
 class Judge:
-    """Says of each account whether it can become root under a plan."""
+    """Judges for each account whether it can become root under a plan."""
 
     def __init__(self, machine: Machine, plan: Plan) -> None:
         self._machine = machine
         self._plan = plan
 
     def standings(self) -> list[Standing]:
-        """Return how everybody stands who is an administrator, or would be with root's password."""
+        """Return the standing of each administrator, and of users who only need root's password."""
         by_su = self._su_obstacles() == ()
         return [
             self.standing(entry)
@@ -184,7 +184,7 @@ class Judge:
         return accounts.has_shell(entry) and not expired
 
     def elevation(self, entry: pwd.struct_passwd) -> tuple[tuple[Obstacle, ...], bool]:
-        """Return what keeps somebody with a session from becoming root."""
+        """Return the obstacles between a session and root."""
         by_sudo = self.sudo_obstacles(entry)
         if by_sudo == ():
             return by_sudo, True
@@ -194,7 +194,7 @@ class Judge:
         return (by_sudo if by_sudo is not None else (Obstacle("may not use sudo"),)), True
 
     def sudo_obstacles(self, entry: pwd.struct_passwd) -> tuple[Obstacle, ...] | None:
-        """Return what sudo stumbles over; None for somebody whom it does not let become root."""
+        """Return the obstacles of sudo; None for a user whom sudo does not let become root."""
         machine = self._machine
         if entry.pw_name not in machine.administrators:
             return None
@@ -209,7 +209,7 @@ class Judge:
         return tuple(found)
 
     def by_ssh(self, entry: pwd.struct_passwd) -> tuple[tuple[Obstacle, ...], bool]:
-        """Return what keeps somebody from a session by sshd, and whether that is certain."""
+        """Return the obstacles of a login through sshd, and whether its result is certain."""
         keys, refused = self._plan.keys, (Obstacle("is not let in by sshd"),)
         if self._access is None:
             return refused, True
@@ -261,7 +261,7 @@ class Judge:
 def ssh_obstacles(
     entry: pwd.struct_passwd, ways: Ways, keys: str, policy: LoginRules
 ) -> tuple[Obstacle, ...]:
-    """Return what keeps somebody with ``ways`` out of an sshd that asks for a code, and treats
+    """Return the obstacles of a user with ``ways`` at an sshd that asks for a code, and treats
     keys as ``keys`` says.
     """
     if keys == "skip" and ways.key != NO:
@@ -287,7 +287,7 @@ def ssh_obstacles(
 
 
 def is_certain(ways: Ways, keys: str) -> bool:
-    """Tell whether what they need is there, and not just may be: a key that a program finds."""
+    """Return whether what they need surely exists, unlike a key that a program may find."""
     if keys == "password+code":
         return ways.password and ways.key == YES
     if keys == "none":
@@ -300,7 +300,7 @@ def in_words(obstacles: Iterable[Obstacle]) -> str:
 
 
 def fixes(obstacles: Iterable[Obstacle]) -> list[str]:
-    """Return the commands that take all of it away, in their order."""
+    """Return the commands that remove all obstacles, in their order."""
     return list(dict.fromkeys(obstacle.fix for obstacle in obstacles if obstacle.fix))
 
 

@@ -20,7 +20,7 @@ from .becoming_root import ROOT, Judge, LoginRules, Machine, Obstacle, Standing,
 
 
 class AffectedUser(NamedTuple):
-    """Somebody who gets in now; ``obstacles``: why they will not, () if they will."""
+    """A user who gets in now; ``obstacles``: why they no longer will, () if they still will."""
 
     name: str
     obstacles: tuple[Obstacle, ...] = ()
@@ -31,10 +31,10 @@ class AffectedUser(NamedTuple):
 
 
 class Impact(NamedTuple):
-    """``people``: who gets in now. ``notes``: what is not known, or what else will change.
+    """``people``: users who get in now. ``notes``: what is unknown, or what else will change.
 
-    ``administrators_left``: who can become root then: nobody of whom it is not certain.
-    ``stranded``: the other administrators, with all that is in their way.
+    ``administrators_left``: administrators who can certainly still become root.
+    ``stranded``: the other administrators, with all their obstacles.
     """
 
     people: tuple[AffectedUser, ...]
@@ -50,12 +50,12 @@ class Impact(NamedTuple):
 def shut_out(
     service: str, keys: str | None, opened: session.Session, together: Iterable[str] = ()
 ) -> Impact:
-    """Say who will not get in any more once ``service`` asks for codes.
+    """Return the users who no longer get in once ``service`` asks for codes.
 
-    ``keys``: how sshd is to treat keys then, for sshd itself, and for other services that are
-    enabled together with it; None: sshd stays as it is. ``together``: all that are enabled at
-    once. Raises errors.Unavailable without a store, CommandFailed where sshd does not accept
-    its own configuration.
+    ``keys``: how sshd will treat keys, for sshd and the services that are enabled together with it;
+    None: sshd stays as it is. ``together``: all services that are enabled at once. Raises
+    errors.Unavailable without a store, CommandFailed where sshd does not accept its own
+    configuration.
     """
     notes: list[str] = []
     machine = look(opened, notes)

@@ -10,7 +10,7 @@ setup.py        init, selftest
 rotation.py     rotate-key
 enabling.py     enable, disable
 confirming.py   confirm, revert
-outcome.py      what holds after a command that failed
+outcome.py      what applies after a command that failed
 status.py       status: what is on, and for whom
 doctor.py       doctor
 """

@@ -1,4 +1,4 @@
-"""What holds now: said at the end of each command that changes logins, whatever went wrong.
+"""Report what applies now, at the end of each command that changes logins, also after errors.
 
 On a full or failing disk a command may have done everything, a part, or nothing, and the error
 alone does not tell. So every command that writes files of PAM or sshd is of this class, and the

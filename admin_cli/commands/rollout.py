@@ -1,4 +1,4 @@
-"""require, exempt: who has to enroll, and who need not give a code."""
+"""require, exempt: users who must enroll, and users who need no code."""
 
 from __future__ import annotations
 

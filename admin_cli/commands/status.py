@@ -1,4 +1,4 @@
-"""status: where a code is asked for, and of whom."""
+"""status: which services ask for a code, and the state of their users."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _service(facts: Facts, name: str) -> dict[str, object]:
 
 
 def _is_managed(facts: Facts, service: PamService) -> bool:
-    """Tell whether enable wrote what asks; it may stand in a file that this one includes."""
+    """Return whether enable wrote what asks; it may stand in a file that this one includes."""
     if pam_file.is_managed(service.text):
         return True
     asking = {line.file for line in service.lines}

@@ -1,4 +1,4 @@
-"""The names to choose from: people, groups, services. Reading them changes nothing."""
+"""Read the names that completion offers: users, groups, services. Changes nothing."""
 
 from __future__ import annotations
 

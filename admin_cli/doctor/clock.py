@@ -52,7 +52,7 @@ def is_synchronised() -> bool | None:
 
 
 def is_hardware_clock_local() -> bool:
-    """Tell whether it keeps local time: the third line of adjtime(5)."""
+    """Return whether it keeps local time: the third line of adjtime(5)."""
     try:
         with open(ADJTIME, encoding="utf-8", errors="replace") as file:
             return file.read().split("\n")[2:3] == ["LOCAL"]

@@ -45,7 +45,7 @@ PEOPLE_TRIED = 50  # sshd -T takes a hundredth of a second each
 
 
 class CannotTell(Exception):
-    """What a check needs is not to be had, which another check reports, or which is no fault."""
+    """A prerequisite is unavailable; another check reports it, or it is no fault."""
 
 
 class Facts:
@@ -118,7 +118,7 @@ class Facts:
 
     @property
     def skips_somebody(self) -> bool:
-        """Tell whether anybody can be let in without a code on purpose."""
+        """Return whether anybody can be let in without a code on purpose."""
         rules = [rule for rule in self.group_rules if rule.rule == admission.EXEMPT]
         exempt = any(record.is_exempt(self.now) for record in self.records)
         of_all = self.config.unenrolled == admission.SKIP or self.config.exempt_groups
@@ -215,7 +215,7 @@ class Facts:
         return name in self.services
 
     def asks(self, *names: str) -> bool:
-        """Tell whether one of these services asks for a code, or was enabled to."""
+        """Return whether one of these services asks for a code, or was enabled to."""
         return any(name in self.remembered or self.service(name).asks for name in names)
 
     @property

@@ -74,7 +74,7 @@ def _stacks(facts: Facts) -> Iterator[tuple[str, str, Stack]]:
 
 
 def _can_succeed(stack: Stack) -> bool:
-    """Tell whether any results of the modules let somebody in; one that is gone has only one."""
+    """Return whether any results of the modules let somebody in; one that is gone has only one."""
 
     def codes(entry: Entry) -> Iterable[str]:
         return _codes(entry.line)

@@ -60,7 +60,7 @@ def _accepts_empty(service: str) -> Line | None:
 
 
 def _refuses_empty(service: str) -> bool:
-    """Only sshd does so by itself: PermitEmptyPasswords, which PAM is told as well."""
+    """Return whether the service itself refuses them; only sshd does, by PermitEmptyPasswords."""
     if service != SSHD:
         return False
     try:

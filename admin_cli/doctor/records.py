@@ -105,7 +105,7 @@ def _what_to_do(record: UserRecord) -> str:
 
 
 def _is_younger(entry: pwd.struct_passwd, shadow: accounts.Shadow | None, bound_at: int) -> bool:
-    """Tell whether home folder and password were made after ``bound_at``.
+    """Return whether home folder and password were made after ``bound_at``.
 
     A home folder that came with its whole file system, as after a move to another disk, says
     nothing: the folder above it is as young.

@@ -35,7 +35,7 @@ def fix_of(path: str, wrong: Misspelled) -> str:
 
 
 def _is_a_slip(word: str) -> bool:
-    """Tell whether one letter is wrong, missing, too many, or changed places with the next.
+    """Return whether one letter is wrong, missing, too many, or changed places with the next.
 
     More would take pam_otpw.so and pam_oath.so for ours.
     """

@@ -141,7 +141,7 @@ def faults(facts: Facts) -> list[Finding]:
 
 
 def _lists_passwords(in_force: Mapping[str, str]) -> bool:
-    """Tell whether AuthenticationMethods allows sshd's own "password" method."""
+    """Return whether AuthenticationMethods allows sshd's own "password" method."""
     lists = method_lists(in_force.get("authenticationmethods", "any"))
     return not lists or any("password" in methods for methods in lists)
 

@@ -278,7 +278,7 @@ def _may_log_in(who: str) -> bool:
 
 
 def _defaults(facts: Facts) -> Iterator[tuple[str, object]]:
-    """Yield each option of Defaults with its value, whoever it is for."""
+    """Yield each option of Defaults with its value, for any user or host."""
     if not facts.asks(*SERVICES):
         return
     for entry in facts.sudoers.get("Defaults", ()):

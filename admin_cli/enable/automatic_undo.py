@@ -54,7 +54,7 @@ def arrange(trial: Trial) -> list[str]:
 
 
 def cancel() -> None:
-    """Call off whatever was armed. A process that watches ends by itself: the record is gone."""
+    """Cancel the automatic undo. The watcher process ends once the record is gone."""
     if programs.systemd_runs():
         for command in (("stop", TIMER), ("disable", "--no-reload", UNIT)):
             _run("systemctl", "--quiet", *command)

@@ -33,13 +33,13 @@ def keys_of(path: str, content: bytes | None) -> str | None:
 
 
 def is_half_undone(path: str) -> bool:
-    """Tell whether the file is one of keys_alone(): it was begun to take our lines out."""
+    """Return whether the file is one of keys_alone(): it was begun to take our lines out."""
     content = _if_believed(path)
     return content is not None and pam_blocks.lets_keys_in(files.text_of(content))
 
 
 def is_half_disabled(path: str) -> bool:
-    """Tell whether keys_alone() stands before a file that has none of our lines otherwise."""
+    """Return whether keys_alone() stands before a file that has none of our lines otherwise."""
     content = _if_believed(path)
     return content is not None and content == keys_alone(_without(path, content))
 

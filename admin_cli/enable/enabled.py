@@ -51,7 +51,7 @@ def remembered() -> dict[str, str | None]:
 
 
 def is_away() -> bool:
-    """Tell whether nothing at all lies where the list is: its disk is not mounted, it seems."""
+    """Return whether nothing at all lies where the list is: its disk is not mounted, it seems."""
     try:
         return not os.listdir(os.path.dirname(PATH))
     except OSError:

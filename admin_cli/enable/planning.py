@@ -1,4 +1,4 @@
-"""Which files enable and disable change for a service, and into what. Changes nothing itself."""
+"""Plan the changes of enable and disable: which files, and their new text. Changes nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def changes_to_disable(services: Sequence[str]) -> list[Change]:
 
 
 def still_asked_by(services: Sequence[str]) -> dict[str, str]:
-    """Return the services that come to a pam_totp line all the same, and where that stands."""
+    """Return the services that still reach a pam_totp line, each with its place."""
     lines: dict[str, str] = {}
     for name in services:
         for line in read_service(name).lines:

@@ -1,4 +1,4 @@
-"""Other services whose PAM files include one that enable changes, and what becomes of them."""
+"""Find other services that include a PAM file changed by enable, and what changes for them."""
 
 from __future__ import annotations
 

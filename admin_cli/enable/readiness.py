@@ -1,4 +1,4 @@
-"""What has to be in order before a service may ask for a code: refuse before, not at the login."""
+"""Check what a code needs before a service asks for one: refuse here, not at the login."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 10  # people of whom the reasons are told
 def check(
     session: Session, services: Sequence[str], keys: str | None, *, force: bool, dry_run: bool
 ) -> list[str]:
-    """Return who gets in by sshd now, and say who will not any more.
+    """Return the users who get in by sshd now, and warn of those who no longer will.
 
     Raise CommandFailed, or Unavailable, for whatever would keep a right code from working.
 
@@ -85,7 +85,7 @@ def _check_people(
 
 
 def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:
-    """Say for each administrator what is in the way of becoming root, and how one of them can."""
+    """Warn of each administrator's obstacles; return the error with the shortest way to root."""
     people: dict[str, Standing] = {}
     for standings in stranded.values():
         for standing in standings:

@@ -220,7 +220,7 @@ def _has_original(file: ChangedFile) -> bool:
 
 
 def is_lost(file: ChangedFile) -> bool:
-    """Tell whether the file is gone, and so is what was there before."""
+    """Return whether the file is gone, and so is what was there before."""
     is_gone = file.before != "" and files.digest_at(file.path) == ""
     return is_gone and not _has_original(file)
 

@@ -73,7 +73,7 @@ class Trial(NamedTuple):
         return max(0, self.seconds - gone) if gone >= 0 else 0
 
     def is_of_this_start(self) -> bool:
-        """Tell whether the machine has run ever since."""
+        """Return whether the machine has run ever since."""
         return read_boot()[0] == self.boot
 
     def deadline(self) -> int:
@@ -150,7 +150,7 @@ def mark_being_undone() -> None:
 
 
 def undo_has_begun(trial: Trial) -> bool:
-    """Tell whether ``trial`` is half undone, or due: nobody can confirm it any more."""
+    """Return whether ``trial`` is half undone, or due: nobody can confirm it any more."""
     if trial.seconds_left() == 0:
         return True
     try:

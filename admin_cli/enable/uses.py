@@ -29,7 +29,7 @@ def partly_used_sets(session: Session) -> dict[str, int] | None:
 def somebody_used_a_code(
     session: Session, since: int, sets_before: Mapping[str, int] | None
 ) -> bool:
-    """Tell whether a code was used at or after ``since`` (unix time), or a recovery code.
+    """Return whether a code was used at or after ``since`` (unix time), or a recovery code.
 
     ``sets_before``: what partly_used_sets() returned then. Raises Unavailable.
     """

@@ -62,7 +62,7 @@ def members_of(names: Iterable[str]) -> set[str]:
 
 
 def has_shell(entry: pwd.struct_passwd) -> bool:
-    """Tell whether the account's program is one to log in with; sshd looks for the file, too."""
+    """Return whether the account's program is one to log in with; sshd looks for the file, too."""
     shell = entry.pw_shell or "/bin/sh"
     return os.path.basename(shell) not in _NO_SHELLS and os.access(shell, os.X_OK)
 
@@ -80,7 +80,7 @@ def read_shadow() -> dict[str, Shadow]:
 
 
 def has_password(entry: pwd.struct_passwd, shadow: Mapping[str, Shadow]) -> bool:
-    """Tell whether a password can be right. One of a directory is taken to be there.
+    """Return whether a password can be right. One of a directory is taken to be there.
 
     An empty password counts as none: sshd refuses it, and where it works nobody has to know it.
     """

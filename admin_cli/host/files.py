@@ -179,7 +179,7 @@ def keep_spare(path: str, size: int, which: int = 0) -> None:
 
 
 def has_spare(path: str, size: int, which: int = 0) -> bool:
-    """Tell whether keep_spare() has nothing to do."""
+    """Return whether keep_spare() has nothing to do."""
     spare = spares(path)[which]
     return os.path.isfile(spare) and os.lstat(spare).st_size >= _room(size)
 

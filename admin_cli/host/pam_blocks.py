@@ -55,7 +55,7 @@ def keys_alone(text: str) -> str:
 
 
 def lets_keys_in(text: str) -> bool:
-    """Tell whether keys_alone() made ``text``: a change that was begun, and not finished."""
+    """Return whether keys_alone() made ``text``: a change that was begun, and not finished."""
     return KEYS_ALONE in generated(text)
 
 

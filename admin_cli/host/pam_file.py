@@ -35,7 +35,7 @@ _SERVICES = ("su", "sudo", "login", "sshd")
 
 
 def is_part(service: str) -> bool:
-    """Tell whether ``service`` is no service but what the files of others include."""
+    """Return whether ``service`` is no service but what the files of others include."""
     return service in _PARTS or service.startswith("common-")
 
 

@@ -1,6 +1,6 @@
 """Other programs, run to their end with nothing of the caller's environment.
 
-PATH and the rest of it belong to whoever called sudo, and may lead to programs of theirs.
+PATH and the rest belong to the user who called sudo, and may lead to that user's programs.
 """
 
 from __future__ import annotations

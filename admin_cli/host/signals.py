@@ -1,6 +1,6 @@
 """Signals while something runs that must come to an orderly end.
 
-What nohup, or whoever started totpctl, has it ignore stays ignored.
+What nohup, or the process that started totpctl, made it ignore stays ignored.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Sudo(NamedTuple):
     asks_root: bool = False  # for root's password, and root's code: rootpw, targetpw, runaspw
 
     def asks_password(self, entry: pwd.struct_passwd) -> bool:
-        """Tell whether sudo asks the account for a password before it runs everything."""
+        """Return whether sudo asks the account for a password before it runs everything."""
         if self.exempt_groups & directory.group_names(entry):
             return False
         return asks_password(entry, self.rules)
@@ -118,7 +118,7 @@ def administrators(entries: Mapping[str, pwd.struct_passwd], known: Sequence[Rul
 
 
 def asks_password(entry: pwd.struct_passwd, known: Sequence[Rule]) -> bool:
-    """Tell whether sudo asks the account for a password before it runs everything.
+    """Return whether sudo asks the account for a password before it runs everything.
 
     The last rule that fits counts, as in sudo; Defaults are for rules that say nothing of it,
     and are taken to be for all.
@@ -181,7 +181,7 @@ def _names(members: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _means(user: str, entry: pwd.struct_passwd) -> bool:
-    """Tell whether ``user`` of a rule is the account. Netgroups and plugins are not looked up."""
+    """Return whether ``user`` of a rule is the account. Netgroups and plugins are not looked up."""
     if user == "ALL":
         return True
     if user.startswith("%#"):

@@ -99,12 +99,12 @@ CASES = [
     (
         "pam-missing",
         f"sed -i s/pam_totp.so/pam_ttop.so/ {SUDO}",
-        "names pam_ttop.so in place of pam_totp.so",
+        "names pam_ttop.so instead of pam_totp.so",
     ),
     (
         "pam-missing",
         f"sed -i s/pam_totp.so/pam-totp.so/ {SUDO}",
-        "names pam-totp.so in place of pam_totp.so",
+        "names pam-totp.so instead of pam_totp.so",
     ),
     (
         "pam-exempt",
@@ -124,12 +124,12 @@ CASES = [
     (
         "pam-module-gone",
         "sed -i '1i auth required pam_nosuch.so' /etc/pam.d/sudo",
-        "sudo: /etc/pam.d/sudo:1 (required pam_nosuch.so), which is not installed",
+        "sudo: /etc/pam.d/sudo:1 (required pam_nosuch.so) is not installed",
     ),
     (
         "pam-module-gone pam-account",
         "echo 'session required pam_nosuch.so' >>/etc/pam.d/sudo",
-        "(required pam_nosuch.so), which is not installed",
+        "(required pam_nosuch.so) is not installed",
     ),
     (
         "pam-account",
@@ -145,7 +145,7 @@ CASES = [
     (
         "nologin",
         "touch /etc/nologin; echo 'account required pam_nologin.so' >>/etc/pam.d/sshd",
-        "there is /etc/nologin",
+        "/etc/nologin exists",
     ),
     ("nothing-enabled", "totpctl disable sshd sudo", "no service asks"),
     ("enabled-file", "echo '[]' >/var/lib/pam_totp/enabled.json", "is not what totpctl wrote"),
@@ -177,7 +177,7 @@ CASES = [
         "sshd-keys",
         f"{BY_HAND} printf 'AuthenticationMethods keyboard-interactive\\nMatch User alice\\n"
         "AuthenticationMethods publickey\\n' >>/etc/ssh/sshd_config",
-        "asks alice for no code",
+        "does not ask key logins of alice for a code",
     ),
     ("sshd-keys-skip", "totpctl enable sshd --keys skip --no-confirm", "with --keys skip"),
     (
@@ -201,8 +201,8 @@ CASES = [
         f"{RULE}; chgrp alice {RULES}; chmod 464 {RULES}",
         f"{RULES}: is writable by group",
     ),
-    ("sudoers-mode", f"{RULE}; chmod 644 {RULES}", f"{RULES}: mode 0644, group 0; usual"),
-    ("sudoers-mode", f"{RULE}; chmod 464 {RULES}", f"{RULES}: mode 0464, group 0; usual"),
+    ("sudoers-mode", f"{RULE}; chmod 644 {RULES}", f"{RULES}: mode 0644, group 0; the usual"),
+    ("sudoers-mode", f"{RULE}; chmod 464 {RULES}", f"{RULES}: mode 0464, group 0; the usual"),
     ("sudoers-mode", f"{RULE}; chgrp alice {RULES}", f"{RULES}: mode 0440, group "),
     ("sudo-program", "chmod u-s /usr/bin/sudo", "/usr/bin/sudo is not setuid root"),
     (
@@ -220,8 +220,16 @@ CASES = [
         in_sudoers("%ops ALL=NOPASSWD: /bin/ls"),
         "%ops run /bin/ls without a password",
     ),
-    ("sudo-nopasswd", in_sudoers("Defaults:alice !authenticate"), "asks alice for nothing"),
-    ("sudo-nopasswd-service", in_sudoers("www-data ALL=NOPASSWD: /bin/ls"), "asks www-data for"),
+    (
+        "sudo-nopasswd",
+        in_sudoers("Defaults:alice !authenticate"),
+        "sudo lets alice run everything they may run",
+    ),
+    (
+        "sudo-nopasswd-service",
+        in_sudoers("www-data ALL=NOPASSWD: /bin/ls"),
+        "sudo lets www-data run",
+    ),
     ("sudo-exempt-group", in_sudoers("Defaults exempt_group=adm"), "exempt_group = adm"),
     ("sudo-pam-service", in_sudoers("Defaults pam_service=su"), "pam_service = su"),
     ("sudo-pam-service", in_sudoers("Defaults pam_login_service=su"), "pam_login_service = su"),

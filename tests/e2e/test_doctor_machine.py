@@ -129,7 +129,11 @@ CASES = [
         "alice has an empty password, which sudo accepts",
     ),
     # time
-    ("clock-behind", "touch -d '+1 hour' /var/lib/dpkg/status", "but /var/lib/dpkg/status is of"),
+    (
+        "clock-behind",
+        "touch -d '+1 hour' /var/lib/dpkg/status",
+        "but /var/lib/dpkg/status is dated",
+    ),
     (
         "last-step",
         record("authenticators=(phone._replace(last_accepted_step=10**9),)"),
@@ -149,7 +153,11 @@ CASES = [
         f"{BOB} totpctl exempt bob",
         "may use sudo, but not asked for a code",
     ),
-    ("skipped-administrators", f"echo exempt_groups=sudo >>{CONFIG}", "may use sudo: alice"),
+    (
+        "skipped-administrators",
+        f"echo exempt_groups=sudo >>{CONFIG}",
+        "may use sudo, but not asked for a code: alice",
+    ),
     ("unenrolled-skip", f"echo 'unenrolled = skip' >>{CONFIG}", "with no end date"),
     (
         "unenrolled-skip",
@@ -238,7 +246,7 @@ CASES = [
         "nobody listens",
     ),
     ("socket-mode", f"{WORKER} chmod 0666 {SOCKET}", "others can use"),
-    ("socket-mode", f"echo 'unprivileged = yes' >>{CONFIG}; {WORKER}", "is for root alone"),
+    ("socket-mode", f"echo 'unprivileged = yes' >>{CONFIG}; {WORKER}", "is for root only"),
     ("service", systemd(socket=GOOD, service=FAILED), "failed (start-limit-hit)"),
     ("service", systemd(socket=FAILED, service=GOOD), "pam_totp.socket has failed"),
     ("service", systemd(socket=GONE, service=GOOD), "pam_totp.socket is not installed"),

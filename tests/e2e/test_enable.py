@@ -217,7 +217,7 @@ def test_sudo_i_goes_with_sudo_where_it_has_lines_of_its_own(
 ) -> None:
     machine.run("cp", "/etc/pam.d/sudo", "/etc/pam.d/sudo-i")
     done = totpctl(machine, "enable", "sudo", "--no-confirm")
-    assert "sudo, sudo-i: a code is asked for" in done.stderr
+    assert "sudo, sudo-i: asks for a code" in done.stderr
     assert "pam_totp.so" in machine.read("/etc/pam.d/sudo-i")
     terminal = machine.spawn("sudo", "-k", "-i", "id", "-un", user="alice")
     terminal.expect("(?i)password.*: ")
@@ -257,7 +257,7 @@ def test_disable_of_one_service_leaves_the_other_waiting(machine: Machine) -> No
     assert 0 == totpctl(machine, "disable", "sudo").returncode
     assert enabling.PASSWORD_STEP in machine.read("/etc/pam.d/sudo")
     assert "pam_totp.so" in machine.read("/etc/pam.d/sshd")
-    assert "on already" in totpctl(machine, "enable", "sshd").stderr
+    assert "already on" in totpctl(machine, "enable", "sshd").stderr
     assert 0 == totpctl(machine, "disable", "sshd").returncode
     assert before == snapshot(machine)
     assert 1 == totpctl(machine, "confirm", "--yes").returncode

@@ -141,7 +141,7 @@ def test_people_with_key_and_password_are_told_which_of_them_lets_them_enrol(
     found = look(machine, "sshd", "code")
     assert {} == found.denied
     assert [
-        "with a key nobody can enroll at a login, by password they can "
+        "users cannot enroll in a key login, but they can in a password login "
         "(ssh -o PubkeyAuthentication=no): bob"
     ] == found.notes
     assert [] == look(machine, "sshd", "password+code").notes
@@ -280,7 +280,7 @@ def test_server_that_takes_keys_alone_is_told_that_it_will_take_passwords(
     machine.give_key("alice")
     found = look(machine, "sshd", "code")
     assert (["alice"], {}) == (found.people, found.denied)
-    assert found.notes[0].startswith("sshd takes no passwords now; it will, with a code after them")
+    assert found.notes[0].startswith("sshd accepts no passwords now; it will, followed by a code")
     assert [] == look(machine, "sshd", "password+code").notes
 
 

@@ -1,4 +1,4 @@
-"""Tell a wrong clock from a wrong code: search further than a login does."""
+"""Distinguish a wrong clock from a wrong code: search further than a login does."""
 
 from __future__ import annotations
 

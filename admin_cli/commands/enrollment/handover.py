@@ -1,4 +1,4 @@
-"""Hand out what was issued: show it, see that the app works, report."""
+"""Hand over the new secret: show it, check that the app works, report."""
 
 from __future__ import annotations
 

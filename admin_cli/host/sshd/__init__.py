@@ -40,7 +40,7 @@ def check() -> None:
 
 
 def has_match_blocks(keywords: Collection[str] | None = None) -> bool:
-    """Tell whether what is in force, of ``keywords``, may differ from one user to the next."""
+    """Return whether what is in force, of ``keywords``, may differ from one user to the next."""
     return any(
         line.match and (keywords is None or line.keyword in keywords)
         for line in _settings_of_files()
@@ -67,7 +67,7 @@ def keys_in_force(settings: Mapping[str, str]) -> str:
 
 
 def keys_come_first() -> bool:
-    """Tell whether sshd lets PAM ask only people whose key it has accepted.
+    """Return whether sshd lets PAM ask only people whose key it has accepted.
 
     By AuthenticationMethods of all, and of every Match block: whom a block is for may depend on
     where they come from. Raises CommandFailed.

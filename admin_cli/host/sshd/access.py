@@ -59,7 +59,7 @@ class Access:
         return sshd.effective(entry.pw_name) if self._varies else self._of_all
 
     def ways(self, entry: pwd.struct_passwd) -> Ways:
-        """Return NOTHING for whoever gets in by no means, whatever is asked for."""
+        """Return NOTHING for users who cannot get in, whatever is asked for."""
         if not accounts.has_shell(entry) or accounts.has_expired(entry, self._shadow):
             return NOTHING
         password = accounts.has_password(entry, self._shadow)

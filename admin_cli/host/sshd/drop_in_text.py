@@ -77,7 +77,7 @@ def drop_in_disabled(text: str) -> str:
 
 
 def is_good(keys: str, setting: Setting) -> bool:
-    """Tell whether a value will do: what is needed, and in a Match block also what is stricter."""
+    """Return whether a value will do: the needed one, and in a Match block also a stricter one."""
     if setting.keyword not in expected(keys):
         return True
     if setting.keyword != "authenticationmethods":
@@ -99,7 +99,7 @@ def _is_strict(keys: str, methods: Sequence[str]) -> bool:
 
 
 def is_same(one: Setting, other: Setting) -> bool:
-    """Tell whether two lines say the same, wherever they stand."""
+    """Return whether two lines say the same, wherever they stand."""
     if one.keyword != other.keyword:
         return False
     if one.keyword == "authenticationmethods":
