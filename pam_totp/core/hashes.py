@@ -1,7 +1,7 @@
 """HMAC (RFC 2104) and constant-time comparison from CPython's own C modules.
 
 hmac and hashlib would load OpenSSL for hashes that the interpreter has built in: 3.3 ms of the
-25 that a worker for one login takes, more than is left of what it may take (see LIMITS in
+25 that a worker for one login takes, more than is left of what it may take (see BANNED in
 tests/unit/test_imports.py). An interpreter without built-in hashes uses hashlib.
 """
 
