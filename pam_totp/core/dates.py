@@ -6,6 +6,8 @@ from datetime import date
 
 DAY = 86400  # seconds; unix time knows no leap seconds
 _EPOCH = date(1970, 1, 1).toordinal()
+_LAST = date.max.toordinal()
+_AFTER_THE_LAST = "10000-01-01"  # what follows the last day that date knows, and may be written
 
 
 def end_of_day(text: str) -> int:
@@ -24,8 +26,9 @@ def end_of_day(text: str) -> int:
 
 
 def day_of(unix_time: int) -> str:
-    """Return the day of ``unix_time`` as YYYY-MM-DD."""
-    return date.fromordinal(_EPOCH + unix_time // DAY).isoformat()
+    """Return the day of ``unix_time`` as YYYY-MM-DD; of all beyond year 9999, the first one."""
+    ordinal = _EPOCH + unix_time // DAY
+    return date.fromordinal(ordinal).isoformat() if ordinal <= _LAST else _AFTER_THE_LAST
 
 
 def last_day(until: int) -> str:

@@ -13,7 +13,7 @@ import time
 from ..core import recovery, verifier
 from ..store import fresh_connection, is_missing, open_configured
 from ..system import audit, config
-from ..system.errors import StoreMissing, Unavailable
+from ..system.errors import StoreMissing, StoreUnavailable, Unavailable
 from ..system.uninterrupted import Uninterrupted
 from . import identity
 from .hashing import HashingSlot
@@ -75,8 +75,11 @@ class BlockingDriver:
             with Uninterrupted(), self._open() as store:
                 return store.admission(name)
         except Unavailable as error:
-            if is_missing(self._settings.store):
-                raise StoreMissing(error.subject, error.problem, error.hint) from error
+            # StoreMissing lets exempt groups in: never because of a store that is back by now.
+            missing = is_missing(self._settings.store)
+            kind = StoreMissing if missing else StoreUnavailable
+            if missing or isinstance(error, StoreMissing):
+                raise kind(error.subject, error.problem, error.hint) from error
             raise
 
     def confirm_absence(self) -> None:

@@ -144,7 +144,7 @@ class _Login:
         admitted, record = yield from self._admit(entry)
         if admitted.kind == admission.SKIP:
             yield from self._log("skipped", group=admitted.group, reason=admitted.reason)
-            if admitted.by_absence and admitted.until:
+            if admitted.reason == admission.NOT_ENROLLED and admitted.until:
                 yield from self._conversation.tell(messages.needed_from(admitted.until))
             return PAM_IGNORE
         if admitted.kind == admission.ASK:

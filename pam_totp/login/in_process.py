@@ -15,7 +15,7 @@ from ..system.errors import LoginAborted
 from . import flow
 from .conversation import UNREADABLE
 from .driver import BlockingDriver
-from .steps import Reply, Request, Told
+from .steps import PAM_SILENT, Reply, Request, Told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ if TYPE_CHECKING:
         def conversation(self, message: object, /) -> Response: ...
 
 
-PAM_SILENT = 0x8000
-
-
 def authenticate(pamh: Pamh, flags: int, argv: Sequence[str]) -> int:
     """Return the PAM code of one pam_sm_authenticate call; ``argv`` without the script's path."""
     with NoCoreFile():
@@ -77,9 +74,9 @@ class InProcess(BlockingDriver):
         self._password = self._read_password()
 
     def request(self, flags: int, argv: Sequence[str]) -> Request:
-        pamh, service = self._pamh, self._item("service")
+        service = self._item("service")
         # Read for sshd alone: in other programs the PAM environment may be the caller's.
-        info = pamh.env.get("SSH_AUTH_INFO_0") if service.startswith("sshd") else None
+        info = self._ssh_auth_info() if service.startswith("sshd") else ""
         return Request(
             service=service,
             user=self._user(),
@@ -89,7 +86,7 @@ class InProcess(BlockingDriver):
             arguments=tuple(argv),
             is_silent=bool(flags & PAM_SILENT),
             password_given=bool(self._password),
-            ssh_auth_info=str(info or ""),
+            ssh_auth_info=info,
         )
 
     def ask(self, prompt: str, *, echo: bool) -> Reply:
@@ -106,7 +103,7 @@ class InProcess(BlockingDriver):
             raise LoginAborted("conversation", "no answer came back")
         password = self._password
         is_password = bool(password) and verifier.is_password(text, password)
-        return Reply(text, int(time.time()), is_password)
+        return Reply("" if is_password else text, int(time.time()), is_password)
 
     def tell(self, text: str, *, is_error: bool) -> Told:
         pamh = self._pamh
@@ -133,6 +130,13 @@ class InProcess(BlockingDriver):
             return str(getattr(self._pamh, name) or "")
         except UnicodeError:
             return "?"
+
+    def _ssh_auth_info(self) -> str:
+        """A name of a client, from hostbased or GSSAPI, may be in it, in any encoding."""
+        try:
+            return str(self._pamh.env.get("SSH_AUTH_INFO_0") or "")
+        except UnicodeError:
+            return ""
 
     def _read_password(self) -> str:
         try:

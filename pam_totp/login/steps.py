@@ -78,6 +78,9 @@ def drive(flow: Flow[Result], driver: Driver) -> Result:
         return value
 
 
+PAM_SILENT = 0x8000  # a flag of the application: it wants no messages
+
+
 class Request(NamedTuple):
     """All that the application told about one login. Nothing of it was typed at our prompts.
 
@@ -91,7 +94,7 @@ class Request(NamedTuple):
     ruser: str = ""
     tty: str = ""
     arguments: tuple[str, ...] = ()
-    is_silent: bool = False  # PAM_SILENT: the application wants no messages
+    is_silent: bool = False  # PAM_SILENT
     password_given: bool = False  # a module before this one has asked for it: right or wrong
     ssh_auth_info: str = ""  # SSH_AUTH_INFO_0 of the PAM environment
 
@@ -102,6 +105,9 @@ class AccountEntry(NamedTuple):
     name: str
     account: Account
     passwd: pwd.struct_passwd
+
+    def __repr__(self) -> str:  # pw_passwd may be a hash
+        return f"<AccountEntry {self.name!r}>"
 
 
 class Turn(NamedTuple):

@@ -6,7 +6,7 @@ import time
 
 from ..login.conversation import UNREADABLE
 from ..login.driver import BlockingDriver
-from ..login.steps import Reply, Request, Told, Turn
+from ..login.steps import PAM_SILENT, Reply, Request, Told, Turn
 from ..store import fresh_connection
 from ..system.errors import ConversationFailed, LoginAborted, PamTotpError
 from . import wire
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .prompts import Place, Prompts
 
 ANSWER_SECONDS = 600.0  # for a person, at one prompt
-PAM_SILENT = 0x8000
 ECHO_OFF, ECHO_ON, ERROR, INFO = 1, 2, 3, 4  # styles of a MESSAGE, and of pam_conv(3)
 
 

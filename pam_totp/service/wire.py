@@ -48,6 +48,9 @@ class AnswerPacket(NamedTuple):
     kind: int
     text: bytes = b""
 
+    def __repr__(self) -> str:  # it may be a code
+        return "<AnswerPacket>"
+
 
 def parse_request(packet: bytes) -> RequestPacket:
     """Raises ProtocolError."""

@@ -61,6 +61,9 @@ def make_safe(service: str, root: str) -> None:
     sys.path[:] = [root, *(p for p in before if p.startswith(SYSTEM_FOLDERS) and p != root)]
 
 
+_PLACES = 10  # the last ones, which say most: audit cuts a longer value off
+
+
 def report(service: str, error: BaseException) -> None:
     """Log what nobody caught, and where: without its text, which may hold a secret."""
     from . import audit
@@ -71,7 +74,7 @@ def report(service: str, error: BaseException) -> None:
     elif isinstance(error, ImportError):
         hint = _how_to_get(error.name or "pam_totp")
     source = audit.Source(f"{service}:auth")
-    audit.record("error", source, reason=reason, at=" ".join(places(error)), hint=hint)
+    audit.record("error", source, reason=reason, at=" ".join(places(error)[-_PLACES:]), hint=hint)
 
 
 def _how_to_get(module: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pwd
+import re
 import signal
 from collections.abc import Callable
 
 import pytest
 
-from pam_totp.login import hashing
+from pam_totp.core.users import Account
+from pam_totp.login import driver, hashing
+from pam_totp.login.steps import AccountEntry, Reply
+from pam_totp.service import wire
 from pam_totp.store.sqlite.database import Database
 from pam_totp.store.sqlite.store import SQLiteStore
 from tests.support.place import code_now, wrong_code
@@ -82,3 +87,35 @@ def test_nothing_is_held_while_somebody_enrolls(
 ) -> None:
     assert "PAM_SUCCESS" == front.log_in(bob.types_the_code, "").result
     assert [] == held
+
+
+def test_a_store_that_is_back_by_now_is_not_called_missing(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members of an exempt group get in without a store, and only then."""
+    door.place.configure(exempt_groups="root")
+    monkeypatch.setattr(driver, "is_missing", lambda _url: False)
+    door.place.store_path.unlink()
+    assert "PAM_AUTHINFO_UNAVAIL" == door.login(code_now(), user="root").result
+
+
+@pytest.mark.parametrize("info", [UnicodeDecodeError("utf-8", b"\xfc", 0, 1, ""), None, 7])
+def test_what_a_key_says_in_no_encoding_denies_nobody(door: Door, info: object) -> None:
+    class Environment(dict[str, str]):
+        def get(self, _name: str, _default: object = None) -> object:  # type: ignore[override]
+            if isinstance(info, Exception):
+                raise info
+            return info
+
+    login = door.login(code_now(), env=Environment({"SSH_AUTH_INFO_0": ""}))
+    assert "PAM_SUCCESS" == login.result
+
+
+def test_nothing_secret_is_in_what_a_traceback_may_show() -> None:
+    passwd = pwd.struct_passwd(("alice", "$y$hash", 1, 1, "", "/", "/bin/sh"))
+    shown = [
+        AccountEntry("alice", Account(1, is_local=True), passwd),
+        wire.AnswerPacket(wire.TEXT, b"123456"),
+    ]
+    shown += [Reply("123456", 0)]
+    assert not re.search("hash|123456", repr(shown))

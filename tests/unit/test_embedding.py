@@ -10,7 +10,7 @@ import pytest
 
 from pam_totp.system import embedding
 from pam_totp.system.embedding import UnsafeHost, make_safe
-from pam_totp.system.errors import StoreCorrupt
+from pam_totp.system.errors import StoreCorrupt, places
 from pam_totp.system.reinstalling import missing_module_hint
 from tests.support.logs import LogSocket
 from tests.unit.logfmt import read
@@ -140,3 +140,17 @@ def test_another_error_is_reported_without_its_words(log: LogSocket) -> None:
 def test_a_missing_module_is_reported_by_name(log: LogSocket) -> None:
     pairs = reported(log, ModuleNotFoundError("no", name="nacl"))
     assert missing_module_hint("nacl") == pairs["hint"]
+
+
+def test_the_place_that_raised_is_named_however_deep_it_lies(log: LogSocket) -> None:
+    def fall(depth: int) -> None:
+        if depth:
+            fall(depth - 1)
+        raise ValueError
+
+    try:
+        fall(100)
+    except ValueError as error:
+        pairs = reported(log, error)
+        innermost = places(error)[-1]
+    assert innermost == pairs["at"].split()[-1]

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from pam_totp.core import dates
 from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
 from pam_totp.core.users import MUST_ENROLL, SUSPENDED, Account, UserRecord
 from pam_totp.core.verifier import Answer, Policy, Verdict
@@ -126,6 +127,12 @@ LOGINS: dict[str, tuple[dict[str, Any], list[object], int, list[str]]] = {
         PAM_IGNORE,
         ["look_up_groups", "confirm_absence", "log skipped"],
     ),
+    "in a group that is exempt until a day, and told nothing of it": (
+        {"rules": (GroupRule("staff", EXEMPT, NOW + 1),), "member_of": ("staff",)},
+        [],
+        PAM_IGNORE,
+        ["look_up_groups", "confirm_absence", "log skipped"],
+    ),
     "in a required group, by the slow way": (
         {"rules": (GroupRule("staff", REQUIRED),)},
         [code()],
@@ -163,6 +170,12 @@ def test_a_login_goes_like_the_checklist(name: str) -> None:
     script = Script(*answers, **world)
     assert expected == script.log_in()
     assert [*BEGIN, *further] == script.names
+
+
+def test_the_last_day_that_can_be_written_is_a_deadline_like_any_other() -> None:
+    script = Script(**skips(unenrolled_until=dates.end_of_day("9999-12-31")))
+    assert PAM_IGNORE == script.log_in()
+    assert "From 10000-01-01 on (UTC)" in str(script.shown)
 
 
 def test_a_wait_that_ends_between_hashing_and_judging_has_the_code_hashed_after_all() -> None:

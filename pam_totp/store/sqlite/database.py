@@ -18,7 +18,8 @@ BUSY_TIMEOUT = 5.0  # seconds
 CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
 
 SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
-_ERROR, _BUSY, _READ_ONLY, _CANNOT_OPEN = 1, 5, 8, 14  # _ERROR: no such table or column
+_ERROR, _BUSY, _READ_ONLY, _CANNOT_OPEN = 1, 5, 8, 14
+_OTHER_TABLES = ("no such ", "has no column")  # what _ERROR says then; it says more than that
 _PRIMARY_CODES = {  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     3: ("permission denied", "look at: ls -l {folder}"),
     7: ("needs more memory than there is", "look at: free -h"),
@@ -199,7 +200,7 @@ def explain(error: Exception, path: str) -> PamTotpError:
     if code in _PRIMARY_CODES:
         problem, hint = _PRIMARY_CODES[code]
         return StoreUnavailable(path, problem, _hint(hint, path))
-    if code == _ERROR:
+    if code == _ERROR and any(words in str(error) for words in _OTHER_TABLES):
         hint = f"restore it from a backup; {schema.UNRELEASED}"
         return StoreCorrupt(path, "does not have the tables of this release", hint)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
