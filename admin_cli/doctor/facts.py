@@ -8,6 +8,7 @@ import pwd
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +49,15 @@ class CannotTell(Exception):
     """A prerequisite is unavailable; another check reports it, or it is no fault."""
 
 
+@contextmanager
+def _cannot_tell_on(error: type[Exception]) -> Iterator[None]:
+    """Raise CannotTell in place of ``error``, which another check reports."""
+    try:
+        yield
+    except error:
+        raise CannotTell from None
+
+
 class Facts:
     """Read when first needed. ``loaded`` raises Unavailable; what needs more raises CannotTell."""
 
@@ -61,10 +71,8 @@ class Facts:
 
     @property
     def config(self) -> Config:
-        try:
+        with _cannot_tell_on(Unavailable):
             return self.loaded.config
-        except Unavailable:
-            raise CannotTell from None
 
     @property
     def store_path(self) -> str:
@@ -74,35 +82,25 @@ class Facts:
         return store.open_configured(self.config, administers=True)
 
     def usable_store(self) -> store.Store:
-        try:
+        with _cannot_tell_on(Unavailable):
             return self.open_store()
-        except Unavailable:
-            raise CannotTell from None
 
     @cached_property
     def shortage(self) -> Shortage | None:
         """The room for logins that the store still lacks after it was opened."""
-        try:
+        with _cannot_tell_on(OSError):
             return store_room.restore(self.usable_store, self.store_path)
-        except OSError:
-            raise CannotTell from None
 
     @cached_property
     def records(self) -> tuple[UserRecord, ...]:
         """Everyone in the store, without secrets."""
-        try:
-            with self.usable_store() as opened:
-                return tuple(opened.records())
-        except Unavailable:
-            raise CannotTell from None
+        with _cannot_tell_on(Unavailable), self.usable_store() as opened:
+            return tuple(opened.records())
 
     @cached_property
     def group_rules(self) -> tuple[GroupRule, ...]:
-        try:
-            with self.usable_store() as opened:
-                return opened.group_rules()
-        except Unavailable:
-            raise CannotTell from None
+        with _cannot_tell_on(Unavailable), self.usable_store() as opened:
+            return opened.group_rules()
 
     @cached_property
     def _records_by_name(self) -> dict[str, UserRecord]:
