@@ -148,14 +148,15 @@ def test_one_connection_too_many_is_refused_and_the_next_one_served(place: Place
 
 def test_threads_that_cannot_be_started_are_refused_logins(place: Place) -> None:
     """And the service goes on: a module of root starts a worker of its own."""
-    none = ("service/server.py", "_thread.start_new_thread(self._accept, ())", "self._start()")
+    started = "threading.Thread(target=self._accept, daemon=True).start()"
+    none = ("service/server.py", started, "self._start()")
     start = (
         "service/server.py",
         "    def _accept(self)",
         "    def _start(self):\n"
         "        if len(os.listdir('/proc/self/task')) > 5:\n"
         "            raise RuntimeError\n"
-        "        _thread.start_new_thread(self._accept, ())\n\n"
+        f"        {started}\n\n"
         "    def _accept(self)",
     )
     enrol(place, 10)
