@@ -23,23 +23,21 @@ def base(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def fresh(base: tuple[str, str]) -> Iterator[Booted]:
-    """A booted Debian with the package, and no more."""
-    with Booted(*base) as booted:
-        package.install(booted)
-        yield booted
-
-
-@pytest.fixture
-def machine(base: tuple[str, str]) -> Iterator[Booted]:
-    """A booted Debian with the package, in which codes are asked for.
+    """A booted Debian with the package, and no more.
 
     It was installed before the boot, once for all of these machines.
     """
     release, tree = base
     with Booted(release, package.installed(release, Path(tree))) as booted:
         booted.run("totpctl", "init")
-        logins.set_up(booted)
         yield booted
+
+
+@pytest.fixture
+def machine(fresh: Booted) -> Booted:
+    """A booted Debian with the package, in which codes are asked for."""
+    logins.set_up(fresh)
+    return fresh
 
 
 @pytest.fixture
@@ -58,8 +56,7 @@ def pytest_runtest_makereport(item, call):
     """Show the machine's journal where a test failed."""
     outcome = yield
     report = outcome.get_result()
-    made = getattr(item, "funcargs", {})
-    booted = made.get("fresh") or made.get("machine")
+    booted = getattr(item, "funcargs", {}).get("fresh")
     if report.failed and booted is not None:
         report.sections.append(("console", booted.console()))
         lines = booted.run("journalctl", "--no-pager", "--lines=200", check=False).stdout

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support import package
 from tests.support.booted import SOURCE, Booted
 
 pytestmark = pytest.mark.root
@@ -14,6 +16,14 @@ pytestmark = pytest.mark.root
 UNIT, TIMER = "pam_totp-doctor.service", "pam_totp-doctor.timer"
 WAIT_FOR_FAILURE = "until systemctl is-failed -q pam_totp.service; do sleep 0.2; done"
 NO_LINE = r"sed -i /pam_totp/d /etc/pam.d/sudo"
+
+
+@pytest.fixture
+def fresh(base: tuple[str, str]) -> Iterator[Booted]:
+    """A booted Debian into which the package has just been installed, with its timer."""
+    with Booted(*base) as booted:
+        package.install(booted)
+        yield booted
 
 
 @pytest.fixture
