@@ -26,7 +26,7 @@ from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
-ENTER = "Before that, nothing is kept: "
+ENTER = "Until then nothing is saved: "
 NOT_ENROLLED = 3
 ENROLMENT = ["unenrolled", "enrolled", "codes_issued"]
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.root
 PASSWORD = "Password: "
 CODE = "Verification code: "
 NEW_CODE = "Code shown by the app: "
-ENTER = "Before that, nothing is kept: "
+ENTER = "Until then nothing is saved: "
 BOBS_PASSWORD = "correct horse of bob"
 RECOVERY_CODE = re.compile(r"\b(?:[0-9A-Z]{4}-){3}[0-9A-Z]{4}\b")
 
