@@ -128,7 +128,7 @@ def test_group_that_sudo_asks_for_nothing_is_told_to_take_a_password_first(cloud
     cloud.write(SUDOERS, "Defaults exempt_group = spared\ndebian ALL=(ALL) ALL\n", mode=0o440)
     assert 0 == totpctl(cloud, "enable", "sudo", "--no-confirm").returncode
     fix = finding(cloud, "sudo-exempt-group")["fix"]
-    assert fix.startswith("first run: passwd debian; then take it out: "), fix
+    assert fix.startswith("first run: passwd debian; then remove it: "), fix
     checks = [f["check"] for f in doctor_machine.findings(cloud)]
     assert "administrators" not in checks
 
