@@ -106,7 +106,7 @@ def test_the_picture_on_the_screen_of_ssh_is_what_logs_in_from_then_on(
     again.answer(CODE, code)
     assert NEW_CODE not in again.before
     again.answer(CODE, code_now(1, secret))
-    assert "This code was used already." in again.before
+    assert "This code has already been used." in again.before
     assert "welcome bob" in again.rest()
 
     without_phone = ssh_town.ssh("bob")
@@ -164,9 +164,9 @@ def test_wrong_codes_enrol_nobody_and_say_that_nothing_is_kept(ssh_town: Machine
     secret = secret_on(until_new_code(client))
     for _ in range(3):
         client.sendline(wrong_code(secret))
-        client.expect_exact("This is not the code that the app should show now.")
+        client.expect_exact("That is not the code the app should show now.")
     shown = client.rest()
-    assert "No right code: nothing is kept." in shown
+    assert "No correct code, so nothing was saved." in shown
     assert "Permission denied" in shown
     assert not is_enrolled(ssh_town)
 
@@ -179,7 +179,7 @@ def test_of_two_first_logins_at_once_one_is_kept(ssh_town: Machine) -> None:
     shown = [client.rest() for client in clients]
     won = ["welcome bob" in text for text in shown]
     assert [False, True] == sorted(won)
-    assert "Your enrolment was changed meanwhile." in shown[won.index(False)]
+    assert "Your enrollment was changed in the meantime" in shown[won.index(False)]
     verify = ("totpctl", "verify", "bob")
     right = code_now(1, secrets[won.index(True)])
     assert 0 == ssh_town.run(*verify, typed=f"{right}\n", check=False).returncode
