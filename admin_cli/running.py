@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from pam_totp.system.errors import PamTotpError, Unavailable
+from pam_totp.system.reinstalling import missing_module_hint
 
 from . import output
 from .errors import (
+    CHECK_SAYS_NO,
     DONE,
     FAILED,
     STORE_UNAVAILABLE,
@@ -46,6 +48,12 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.hint, STORE_UNAVAILABLE)
     except PamTotpError as error:
         return _fail(str(error), error.hint, FAILED)
+    except ImportError as error:  # a command's file is loaded when it runs
+        problem = f"Python, or a module of it, is missing or half installed: {error}"
+        # For doctor that is a finding: a login is made of the same modules.
+        asks_doctor = "doctor" in (sys.argv[1:] if arguments is None else arguments)
+        hint = missing_module_hint(error.name or "pam_totp")
+        return _fail(problem, hint, CHECK_SAYS_NO if asks_doctor else FAILED)
     except OSError as error:
         output.drop_unwritten(sys.stdout)
         return _fail(os_error_in_words(error), os_error_hint(error), FAILED)

@@ -96,7 +96,7 @@ def clock_behind(facts: Facts) -> Iterator[Found]:
     if latest > facts.now + FAR:
         yield (
             f"the clock of this machine says {_iso(facts.now)}, but {path} is dated {_iso(latest)}",
-            f"run: date; if that is wrong, set it with timedatectl; if right, run: touch {path}",
+            f"compare: date; if it is wrong, set it with timedatectl; if right, run: touch {path}",
         )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -115,11 +116,13 @@ def test_a_broken_hook_fails_it_with_6_and_the_check_is_named(
 
 @pytest.mark.root
 @BROKEN_HOOKS
-def test_a_hook_broken_in_the_worker_fails_it_too(
+def test_a_login_broken_in_the_worker_fails_it_too(
     machine: Machine, body: str, failing: str
 ) -> None:
     machine.install_product()
-    machine.write("/usr/lib/pam_totp/pam_totp/hook.py", HOOK.format(body))
+    flow = Path("/usr/lib/pam_totp/pam_totp/login/flow.py")
+    source = machine.run("cat", flow).stdout
+    machine.write(flow, f"{source}\n\ndef authenticate(request, driver):\n    {body}\n")
     done = machine.run("totpctl", "selftest", check=False)
     assert 6 == done.returncode, done
     assert f"FAILED  {failing}\n" in done.stdout

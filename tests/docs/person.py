@@ -22,7 +22,7 @@ _QUESTIONS = {
     r"\[y/N\]: $": "yes",
     r"(?:Code shown by the app|Verification code|Code): $": "code",
     r"[Pp]assword(?: for \w+)?: $": "password",
-    r"Press Enter when [^:]*: $": "",
+    r"Press Enter once [^:]*: $": "",
     r"\(yes/no/\[fingerprint\]\)\? $": "yes",
     r"\w+@\w+:[~/]\S*\$ $": "prompt",  # of a shell that has just begun, on another machine
 }

@@ -107,7 +107,7 @@ def test_replayed_code_is_refused_and_the_next_one_logs_in(
     second.answer(PASSWORD, alice.password)
     second.answer(CODE, code)
     second.answer(CODE, following)
-    assert "This code was used already." in second.before
+    assert "This code has already been used." in second.before
     assert "welcome alice" in second.rest()
     assert ["accepted", "replayed", "accepted"] == our_events(machine)
 

@@ -76,7 +76,7 @@ def test_a_store_locked_for_too_long_denies_the_login_and_says_so(
         for answer in (clock.code(), clock.wrong_code()):
             assert PAM_AUTHINFO_UNAVAIL == log_in(place, answer, user)
             error = fields(next(line for line in news() if "event=error" in line))
-            assert error["reason"].startswith(f"{place.store_path}: is locked")
+            assert error["reason"].startswith(f"{place.store_path}: has been locked")
             assert f"-lname '{place.store_path}*'" in error["hint"]
         holder.go()
         assert "saved" == holder.returned()

@@ -76,7 +76,7 @@ def test_replayed_code_is_auth_err(stack: Stack, place: Place, log: LogSocket) -
     first = stack.authenticate(code)
     again = stack.authenticate(code)
     assert (PAM_SUCCESS, PAM_AUTH_ERR) == (first.code, again.code)
-    assert "This code was used already." in again.shown
+    assert "This code has already been used." in again.shown
     assert ["accepted", "replayed"] == log.events()
     assert 0 == place.record(ME).failures
 
