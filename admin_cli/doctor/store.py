@@ -8,7 +8,6 @@ import stat
 from collections.abc import Callable, Iterator
 
 from pam_totp.stack.pam_ways import NATIVE_MODULE
-from pam_totp.store import sealing
 from pam_totp.system import config, disks, trusted_files
 from pam_totp.system.errors import InsecureFile, Unavailable
 
@@ -127,6 +126,8 @@ def store_write(facts: Facts) -> Iterator[Found]:
 
 @check("key-rotation", NOTE, "until it is finished, the old key can still be used")
 def key_rotation(facts: Facts) -> Iterator[Found]:
+    from pam_totp.store import sealing  # with PyNaCl: what takes codes out of a PAM file spares it
+
     path = facts.key_path
     leftover = files.beside(path, files.NEW)
     try:
@@ -226,6 +227,8 @@ def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], ob
     """Yield each file, with the check that the hook makes before it trusts it."""
     yield facts.config_path, lambda path: trusted_files.read_trusted(path, config.MAX_FILE_BYTES)
     yield enabled.PATH, lambda path: trusted_files.read_trusted(path, enabled.MAX_BYTES)
+    from pam_totp.store import sealing
+
     try:
         yield facts.config.sealing_key, sealing.read_sealer
         for suffix in ("", "-wal", "-shm", "-journal"):

@@ -63,6 +63,22 @@ def test_disable_that_could_not_be_noted_says_to_run_it_again(machine: Machine) 
         assert "pam-missing" not in totpctl(machine, "doctor").stdout
 
 
+NACL = "/usr/lib/python3/dist-packages/nacl"
+
+
+@pytest.mark.parametrize("command", ["disable sudo", "revert"])
+def test_code_is_taken_out_without_the_library_that_opens_secrets(
+    machine: Machine, command: str
+) -> None:
+    before = machine.read(SUDO)
+    assert 0 == totpctl(machine, "enable", "sudo").returncode
+    machine.run("mv", NACL, f"{NACL}.away")
+    done = totpctl(machine, *command.split())
+    machine.run("mv", f"{NACL}.away", NACL)
+    assert 0 == done.returncode, done
+    assert before == machine.read(SUDO)
+
+
 def test_disable_of_what_was_never_noted_twice_warns_of_nothing(machine: Machine) -> None:
     assert 0 == totpctl(machine, "enable", "sudo").returncode
     assert "not noted" not in totpctl(machine, "disable", "sudo").stderr
