@@ -3,7 +3,7 @@
 #
 #   sudo ./install.sh                       install, or upgrade; key, store and settings are kept
 #   sudo ./install.sh --uninstall           remove the programs; key, store and settings are kept
-#   sudo ./install.sh --uninstall --purge   remove those too: every enrolment is lost
+#   sudo ./install.sh --uninstall --purge   remove those too: every enrollment is lost
 #
 # It builds the Debian package libpam-totp and has apt install it.
 # It touches neither the configuration of sshd or sudo, nor /etc/pam.d: totpctl enable does.
@@ -72,7 +72,7 @@ install_all() {
         return
     fi
     say "" \
-        "Next: 1. enrol yourself:                   totpctl enroll YOUR-NAME" \
+        "Next: 1. enroll yourself:                  totpctl enroll YOUR-NAME" \
         "      2. let sshd and sudo ask for codes:  totpctl enable sshd sudo" \
         "      3. log in from a second terminal, with a new connection" \
         "      4. keep it:                          totpctl confirm" \
@@ -129,7 +129,7 @@ take_back() {
     fi
     start_service
     is_in_place "$PREVIOUS" ||
-        fail "$1, and the previous version could not be put back in place" \
+        fail "$1, and the previous version could not be installed again" \
             "the reason is above; when it is fixed, run: dpkg --install --force-confold $PREVIOUS"
     rm -f "$PREVIOUS" "$NEW"
     fail "$1; the previous one is back in place" "the reason is above, and in the system log"

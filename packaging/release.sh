@@ -2,7 +2,7 @@
 # Make a release of the commit that is checked out, into dist/VERSION, and tag it. Nothing is pushed.
 #
 #   packaging/release.sh VERSION            as make release VERSION=1.2.3
-#       --skip-tests                        without lint and tests: for who has just run both
+#       --skip-tests                        without lint and tests: for those who have just run both
 #   packaging/release.sh --bump VERSION     write VERSION and today into every file that names them
 #
 # It refuses files that are not committed, a tag that is there, and versions that differ. Then: lint,

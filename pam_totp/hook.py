@@ -2,7 +2,7 @@
 
     auth required pam_python.so /usr/lib/pam_totp/hook.py
 
-It is compiled anew at every login, so it is short: it finds the precompiled package beside it and
+It is compiled at every login, so it is short: it finds the precompiled package beside it and
 makes sure that whatever happens there, libpam gets a number from the table. pam_python takes
 ``False`` for PAM_SUCCESS, and an exception for PAM_SERVICE_ERR without a word.
 """

@@ -112,7 +112,7 @@ finish_what_was_begun() {
     remove_tools
 }
 
-# With apt, which would rather remove another package than fail: not here. Apt cannot install anew
+# With apt, which would rather remove another package than fail: not here. Apt cannot install again
 # what is half configured; dpkg can.
 install_package() {
     if is_at_rest; then

@@ -1,7 +1,7 @@
 """Enrollment while somebody logs in: what is shown, what is asked, and the one moment of keeping.
 
 The password is all that says who enrolls, so this is offered only where the stack has proved it. A
-login that is broken off, whenever that is, leaves nothing behind: until the last answer the secret
+login that is cut off, whenever that is, leaves nothing behind: until the last answer the secret
 and the recovery codes are in memory alone.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What comes of it.
 ENROLLED = "enrolled"
 NO_RIGHT_CODE = "no right code was given"
-OVERTAKEN = "somebody changed the enrolment meanwhile"
+OVERTAKEN = "somebody changed the enrollment in the meantime"
 
 
 def reason_not_to_offer(request: Request, conversation: Conversation, *, key: bool) -> Flow[str]:
@@ -64,7 +64,7 @@ class FirstLogin:
     def run(self) -> Flow[str]:
         """Return ENROLLED, and it is durable; or why not, and nothing was written.
 
-        Raises ConversationFailed where the login is broken off, and Unavailable or OSError where
+        Raises ConversationFailed where the login is cut off, and Unavailable or OSError where
         the enrollment cannot be kept.
         """
         authenticator = yield from self._confirm((yield from self._show_secret()))
@@ -100,7 +100,7 @@ class FirstLogin:
         )
         assert authenticator.secret is not None
         secret = issuing.to_type(issuing.base32(authenticator.secret))
-        yield from self._conversation.show(messages.enrolment(secret, uri, picture))
+        yield from self._conversation.show(messages.enrollment(secret, uri, picture))
         return authenticator
 
     def _confirm(self, new: Authenticator) -> Flow[Authenticator | None]:
@@ -119,7 +119,7 @@ class FirstLogin:
             verdict, judged = enrollment.judge_first_code(new, answer, reply.at, policy)
             if verdict.outcome == verifier.ACCEPTED:
                 return judged
-            yield from self._log(verdict.outcome, reason="enrolment")
+            yield from self._log(verdict.outcome, reason="enrollment")
             text = messages.WRONG_CODE_OF_THE_APP
             if verdict.clock_offset:
                 words = clock_skew.in_words("your phone", verdict.clock_offset, new.period)

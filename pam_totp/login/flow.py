@@ -157,7 +157,7 @@ class _Login:
                 self._request, self._conversation, key=_came_with_a_key(self._request)
             )
             may_enroll = obstacle == ""
-            detail = "enrolment was " + (f"not offered: {obstacle}" if obstacle else "offered")
+            detail = "enrollment was " + (f"not offered: {obstacle}" if obstacle else "offered")
         if admitted.reason == admission.OTHER_ACCOUNT:
             detail = f"compare: totpctl show {self._source.user}; id {self._source.user}"
         yield from self._log(
@@ -366,7 +366,7 @@ class _Login:
 def _answer_for_a_key(request: Request, source: audit.Source) -> Flow[int]:
     """Answer ``first_factor=key``: PAM_SUCCESS if sshd says that a key was accepted first.
 
-    Believed of sshd alone: elsewhere the PAM environment may be the caller's.
+    Taken from sshd alone: elsewhere the PAM environment may be the caller's.
     """
     if not _is_sshd(request):
         reason = "first_factor=key works in sshd's PAM file only"

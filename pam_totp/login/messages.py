@@ -28,7 +28,7 @@ PASSWORD_AS_ANSWER = (
 PASSWORD_TYPED_AGAIN = "the password came in place of the code"
 CLOCK_IS_BEHIND = "the last accepted code lies in the future: was the clock set back?"
 
-# Enrolment at a login.
+# Enrollment at a login.
 CODE_OF_THE_APP = "Code shown by the app: "
 WRONG_CODE_OF_THE_APP = "That is not the code the app should show now. Is the phone's clock right?"
 NO_RIGHT_CODE = (
@@ -74,7 +74,7 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
     return ""
 
 
-def enrolment(secret: str, uri: str, picture: Sequence[str]) -> list[str]:
+def enrollment(secret: str, uri: str, picture: Sequence[str]) -> list[str]:
     """Return the lines that show a new secret. ``uri`` and ``picture`` may be empty.
 
     The picture comes last, so that a small screen shows it whole, but for the secret: whose

@@ -40,7 +40,7 @@ struct listener {
 extern const struct listener service;         /* serves many logins */
 extern const struct listener worker_launcher; /* systemd, which starts a worker for each */
 
-/* Connect to a listener; -1 where there is none that may be believed. */
+/* Connect to a listener; -1 where there is none that may be trusted. */
 int connect_to(struct login *login, const struct listener *listener, bool may_be_absent);
 
 /* Start a worker for this login alone, without systemd; return a socket to it, or -1. */

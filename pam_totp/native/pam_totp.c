@@ -108,7 +108,7 @@ static int be_led(struct login *login, int fd)
     struct order order;
 
     if (!make_request(login)) {
-        report(login, "the application or the PAM line says too much",
+        report(login, "request too large (over 64 arguments or 32 KiB)",
                "shorten the arguments of pam_totp.so");
         return PAM_SERVICE_ERR;
     }

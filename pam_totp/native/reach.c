@@ -72,7 +72,7 @@ int connect_to(struct login *login, const struct listener *listener, bool may_be
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         else if (errno != EINTR)
             problem = errno == EACCES   ? "this program may not use %s"
-                      : errno == EAGAIN ? "nobody takes the calls to %s"
+                      : errno == EAGAIN ? "listen queue full: %s"
                                         : "nobody listens on %s";
     }
     if (!problem && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||

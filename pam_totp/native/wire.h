@@ -31,7 +31,7 @@ bool packet_add(struct packet *packet, const void *bytes, size_t length);
 bool packet_add_number(struct packet *packet, uint32_t number, int bytes);
 bool packet_add_string(struct packet *packet, const char *text_or_null);
 
-/* Understand a packet from the worker. False: no worker of ours sends it. */
+/* Understand a packet from the worker. False: our worker never sends it. */
 bool packet_parse(struct packet *packet, struct order *order);
 
 #endif

@@ -100,7 +100,7 @@ class Connection(BlockingDriver):
         """Have the module show ``text``; return what came back.
 
         Raises LoginAborted where the application cannot ask, or is gone; ConversationFailed for
-        what no module of ours sends, which is a fault and not the person's doing.
+        what our module never sends, which is a fault and not the person's doing.
         """
         try:
             self._socket.settimeout(ANSWER_SECONDS)

@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
     if arguments != ["--activated"] and (arguments[:1] != ["--listen"] or len(arguments) > 2):
         sys.stderr.write(_USAGE)
         return 2
-    from . import listening  # with the threads that a worker for one login spares
+    # A service that cannot open secrets does not start. Threads are what a worker spares.
+    from ..store import sealing  # noqa: F401
+    from . import listening
 
     try:
         if arguments == ["--activated"]:

@@ -100,7 +100,7 @@ class Service:
         self._stopping = True
 
     def _wind_up(self) -> None:
-        """Let those finish who are quick; whoever still types has to log in anew."""
+        """Let those finish who are quick; people who are still typing have to log in again."""
         end = time.monotonic() + GRACE_SECONDS
         while self._connections and time.monotonic() < end:
             time.sleep(0.02)

@@ -26,7 +26,7 @@ _ABSENT = 0xFFFF
 
 
 class ProtocolError(PamTotpError):
-    """A packet that no module of ours sends."""
+    """A packet that our module never sends."""
 
 
 class RequestPacket(NamedTuple):

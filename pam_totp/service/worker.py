@@ -1,6 +1,6 @@
 """Serves one login to pam_totp.so, outside the application: docs/internals/protocol.md.
 
-One login is one connection. Who asks is told by the kernel (SO_PEERCRED, unix(7)): root may ask
+One login is one connection. The kernel tells which user asks (SO_PEERCRED, unix(7)): root may ask
 for anybody; others only where pam_totp.conf says ``unprivileged = yes``, for themselves.
 """
 
@@ -87,7 +87,7 @@ def _receive(
     except OSError as error:
         _log(peer, f"no request came: {error.strerror or 'timed out'}")
         return None
-    if not packet:  # a login that was broken off
+    if not packet:  # a login that was cut off
         return None
     try:
         request = wire.parse_request(packet)

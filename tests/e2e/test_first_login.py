@@ -232,7 +232,7 @@ def test_a_stack_that_goes_on_after_a_wrong_password_enrols_nobody(
         never(town, client)
     logged = [line for line in town.log.lines() if "event=unenrolled" in line]
     assert 2 == len(logged)
-    assert all("enrolment was not offered: the PAM file" in line for line in logged)
+    assert all("enrollment was not offered: the PAM file" in line for line in logged)
 
 
 def test_a_key_alone_enrols_nobody(town: Machine) -> None:
@@ -241,7 +241,7 @@ def test_a_key_alone_enrols_nobody(town: Machine) -> None:
     for _ in range(3):
         client.answer(CODE, "123456")
     never(town, client)
-    town.log.wait_for("enrolment was not offered: no password was given")
+    town.log.wait_for("enrollment was not offered: no password was given")
 
 
 def test_the_password_of_the_same_file_does(town: Machine) -> None:
@@ -283,7 +283,7 @@ def test_sudo_enrols_nobody(town: Machine) -> None:
     assert CODE in done.stderr
     assert NEW_CODE not in done.stderr
     assert not is_enrolled(town)
-    town.log.wait_for("enrolment was not offered: messages are not shown")
+    town.log.wait_for("enrollment was not offered: messages are not shown")
 
 
 def test_who_is_enrolled_is_asked_for_a_code(ssh_town: Machine) -> None:

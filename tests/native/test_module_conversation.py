@@ -163,7 +163,7 @@ def test_setcred_of_a_line_that_jumps_for_a_key_grants(
 def test_so_many_arguments_and_no_more(side: Side, serve: Serve, count: int):
     serve(says(result(PAM_SUCCESS)))
     outcome = side.log_in(arguments=("quiet",) * count)
-    denied = (PAM_SERVICE_ERR, ["the application or the PAM line says too much"])
+    denied = (PAM_SERVICE_ERR, ["request too large (over 64 arguments or 32 KiB)"])
     assert ((PAM_SUCCESS, []) if count == 64 else denied) == (outcome.code, outcome.reasons)
 
 
@@ -171,7 +171,7 @@ def test_so_many_arguments_and_no_more(side: Side, serve: Serve, count: int):
 def test_a_user_name_is_whole_or_denied(side: Side, serve: Serve, length: int):
     worker = serve(says(result(PAM_SUCCESS)))
     outcome = side.log_in(user="x" * length)
-    denied = (PAM_SERVICE_ERR, ["the application or the PAM line says too much"])
+    denied = (PAM_SERVICE_ERR, ["request too large (over 64 arguments or 32 KiB)"])
     fits = length < 32_768
     assert ((PAM_SUCCESS, []) if fits else denied) == (outcome.code, outcome.reasons)
     assert (1 if fits else 0) == len(worker.received)

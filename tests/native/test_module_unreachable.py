@@ -30,7 +30,7 @@ ALWAYS = {
     situations.a_plain_file: "SOCKET is not a socket",
     situations.a_folder: "SOCKET is not a socket",
     situations.a_link_to_a_service: "SOCKET is not a socket",
-    situations.a_full_backlog: "nobody takes the calls to SOCKET",
+    situations.a_full_backlog: "listen queue full: SOCKET",
     situations.a_service_that_refuses: "the worker refused this login",
     situations.a_service_of_another_version: "the worker refused this login",
     situations.a_service_that_ends: "the worker ended before it began",

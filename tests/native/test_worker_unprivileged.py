@@ -243,7 +243,7 @@ def test_nobody_without_root_enrols_with_a_password_that_it_claims(town: Town) -
     request = side.request(b"carol", arguments=[b"attempts=1"], flags=PASSWORD_GIVEN)
     _, (heard,) = town.say("carol", [request, side.answer("123456"), side.answer("", side.NONE)])
     assert b"Verification code: " == heard[0][5:]
-    assert "enrolment was not offered: no password was given" in town.machine.log.wait_for(
+    assert "enrollment was not offered: no password was given" in town.machine.log.wait_for(
         "event=unenrolled", "user=carol"
     )
 

@@ -106,7 +106,7 @@ def test_who_means_well_is_not_found(fail2ban: Fail2ban, door: Door) -> None:
     events = [re.findall(r"event=(\w+)", line)[0] for line in lines]
     assert {"accepted", "replayed", "malformed", "rejected"} == set(events)
     lines = in_file(lines)
-    lines += [rejected(reason="enrolment"), rejected(reason="suspended")]
+    lines += [rejected(reason="enrollment"), rejected(reason="suspended")]
     assert [] == fail2ban.addresses(lines)
 
 

@@ -59,14 +59,14 @@ class Person:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.secret = b""
-        show = messages.enrolment
+        show = messages.enrollment
 
         def watched(secret: str, uri: str, lines: list[str]) -> list[str]:
             shown = show(secret, uri, lines)
             self.secret = secret_of("?secret=" + secret.replace(" ", ""))
             return shown
 
-        monkeypatch.setattr(messages, "enrolment", watched)
+        monkeypatch.setattr(messages, "enrollment", watched)
 
     def code(self, offset: int = 0) -> str:
         return code_now(offset, self.secret)

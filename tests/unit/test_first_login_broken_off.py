@@ -70,7 +70,7 @@ def test_three_wrong_codes_end_it(front: FrontDoor, bob: Person) -> None:
     assert messages.NO_RIGHT_CODE == entered.messages[-1]
     assert None is front.record()
     assert ["unenrolled", *["rejected"] * 3] == front.door.log.events()
-    assert all("reason=enrolment" in line for line in front.door.log.lines()[1:])
+    assert all("reason=enrollment" in line for line in front.door.log.lines()[1:])
 
 
 @pytest.mark.parametrize("junk", ["", "12345", b"\xff", "0123-4567-89AB-CDEF"])

@@ -16,7 +16,7 @@ def test_who_gave_no_password_is_denied(front: FrontDoor, authtok: object) -> No
     authtok = authtok() if callable(authtok) else authtok
     entered = front.log_in(wrong_code(), argv=["attempts=1"], authtok=authtok)
     assert ("PAM_AUTH_ERR", [CODE]) == (entered.result, entered.pamh.prompts)
-    assert "enrolment was not offered: no password was given" in front.door.log.lines()[0]
+    assert "enrollment was not offered: no password was given" in front.door.log.lines()[0]
     assert None is front.record()
 
 
@@ -26,7 +26,7 @@ def test_where_messages_are_not_shown_nobody_enrols(
 ) -> None:
     entered = front.log_in("1", "2", "3", **how)
     assert ("PAM_AUTH_ERR", False) == (entered.result, is_offered(entered))
-    assert "enrolment was not offered: messages are not shown" in front.door.log.lines()[0]
+    assert "enrollment was not offered: messages are not shown" in front.door.log.lines()[0]
 
 
 def test_a_file_that_says_quiet_offers_it_to_nobody(front: FrontDoor) -> None:
@@ -58,7 +58,7 @@ def test_where_the_pam_file_does_not_prove_the_password_nobody_enrols(
     front.pam_file("sshd", text)
     entered = front.log_in("1", argv=["attempts=1"])
     assert ("PAM_AUTH_ERR", [CODE]) == (entered.result, entered.pamh.prompts)
-    assert "enrolment was not offered: the PAM file" in front.door.log.lines()[0]
+    assert "enrollment was not offered: the PAM file" in front.door.log.lines()[0]
     assert None is front.record()
 
 

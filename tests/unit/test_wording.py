@@ -57,13 +57,21 @@ PACKAGED = [
         "fail2ban/pam_totp.conf",
     )
 ]
-SOURCES = [
-    path
-    for folder in ("core", "system", "stack", "store")
-    for path in sorted((ROOT / "pam_totp" / folder).rglob("*.py"))
+# Scripts and units are looked at whole: their code has none of these words.
+SCRIPTS = [
+    ROOT / "install.sh",
+    *sorted((ROOT / "packaging").glob("*.sh")),
+    *sorted((ROOT / "packaging" / "installer").iterdir()),
+    *sorted((ROOT / "packaging" / "debian").glob("libpam-totp.p*")),
+    *sorted((ROOT / "packaging" / "systemd").iterdir()),
+    ROOT / "packaging" / "rpm" / "pam_totp.spec",
 ]
-SOURCES += sorted((ROOT / "admin_cli").rglob("*.py"))
-CHECKED = [*PAGES, *PACKAGED, *SOURCES, *sorted((ROOT / "packaging").glob("*.d/*"))]
+SOURCES = [
+    *sorted((ROOT / "pam_totp").rglob("*.py")),
+    *sorted((ROOT / "pam_totp" / "native").glob("*.[ch]")),
+    *sorted((ROOT / "admin_cli").rglob("*.py")),
+]
+CHECKED = [*PAGES, *PACKAGED, *SCRIPTS, *SOURCES, *sorted((ROOT / "packaging").glob("*.d/*"))]
 
 _FENCED = re.compile(r"^```.*?^```", flags=re.M | re.S)
 _CODE = re.compile(r"(`+).+?\1", flags=re.S)
