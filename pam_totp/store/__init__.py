@@ -64,9 +64,6 @@ if TYPE_CHECKING:
         def load(self, name: str) -> UserRecord | None:
             """Return a snapshot without secrets, or None."""
 
-        def load_decoy(self, name: str) -> UserRecord:
-            """Return the record that stands in for a user without one, without secrets."""
-
         def records(self) -> Iterator[UserRecord]:
             """Yield every record without secrets, by name."""
 

@@ -27,10 +27,10 @@ class KeepsDecoys:
                     )
                     transaction.save(changed)
                 assert verifier.REJECTED == verdict.outcome
-                assert number == store.load_decoy("mallory").failures
-            assert 0 == store.load_decoy("trent").failures
+                assert number == store.admission("mallory").decoy.failures
+            assert 0 == store.admission("trent").decoy.failures
         with backend.open() as store:
-            assert 3 == store.load_decoy("mallory").failures
+            assert 3 == store.admission("mallory").decoy.failures
             assert store.load("mallory") is None
             assert [] == list(store.records())
 
@@ -43,7 +43,7 @@ class KeepsDecoys:
                 transaction.save(changed)
             outcomes.append(verdict.outcome)
         assert [verifier.REJECTED] * 3 + [verifier.THROTTLED] == outcomes
-        assert NOW + 30 == store.load_decoy("mallory").throttled_until
+        assert NOW + 30 == store.admission("mallory").decoy.throttled_until
 
     def test_a_decoy_never_accepts_not_even_the_code_it_waits_for(self, store: Store) -> None:
         with store.decoy_transaction("mallory") as transaction:
@@ -63,12 +63,13 @@ class KeepsDecoys:
         self, backend: Backend
     ) -> None:
         with backend.open() as one, backend.open() as other:
-            assert one.load_decoy("mallory") == other.load_decoy("mallory")
-            seen = {(d.recovery_salt, d.recovery_digests) for d in map(one.load_decoy, ODD_NAMES)}
+            assert one.admission("mallory").decoy == other.admission("mallory").decoy
+            decoys = [one.admission(name).decoy for name in ODD_NAMES]
+            seen = {(decoy.recovery_salt, decoy.recovery_digests) for decoy in decoys}
         assert len(ODD_NAMES) == len(seen)
 
     def test_a_decoy_holds_as_many_bytes_of_salt_and_digest_as_a_user(self, store: Store) -> None:
-        decoy = store.load_decoy("mallory")
+        decoy = store.admission("mallory").decoy
         assert decoy.recovery_salt is not None
         assert 16 == len(decoy.recovery_salt)
         assert {32} == {len(digest) for digest in decoy.recovery_digests}
@@ -77,7 +78,7 @@ class KeepsDecoys:
         with suppress(ZeroDivisionError), store.decoy_transaction("mallory") as transaction:
             transaction.save(transaction.record._replace(failures=5))
             raise ZeroDivisionError
-        assert 0 == store.load_decoy("mallory").failures
+        assert 0 == store.admission("mallory").decoy.failures
 
     def test_a_decoy_cannot_be_removed(self, store: Store) -> None:
         with pytest.raises(ValueError, match="decoy"), store.decoy_transaction("x") as transaction:
@@ -87,4 +88,4 @@ class KeepsDecoys:
         for name in (*ODD_NAMES, "", "not utf-8 \udcff"):
             with store.decoy_transaction(name) as transaction:
                 transaction.save(transaction.record._replace(failures=1))
-            assert 1 <= store.load_decoy(name).failures
+            assert 1 <= store.admission(name).decoy.failures

@@ -79,13 +79,15 @@ class AnswersLogins:
                 known.rules,
                 known.at,
             )
-            assert store.load_decoy("alice") == known.decoy
+            with store.decoy_transaction("alice") as decoy:
+                assert decoy.record == known.decoy
 
     def test_of_a_name_that_is_not_known_the_same_is_told(self, store: Store) -> None:
         for name in (*ODD_NAMES, "", "not utf-8 \udcff"):
             known = store.admission(name)
             assert (None, ()) == (known.record, known.rules)
-            assert store.load_decoy(name) == known.decoy
+            with store.decoy_transaction(name) as decoy:
+                assert decoy.record == known.decoy
 
     def test_a_name_that_no_store_holds_is_not_taken_for_another(self, backend: Backend) -> None:
         backend.save(ready()._replace(name="al?ce"))

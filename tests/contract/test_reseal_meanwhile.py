@@ -35,18 +35,18 @@ def test_decoys_outlast_the_key(people: Place) -> None:
     with people.open() as opened:
         with opened.decoy_transaction("mallory") as transaction:
             transaction.save(transaction.record._replace(failures=4, throttled_until=99))
-        before = opened.load_decoy("mallory")
+        before = opened.admission("mallory").decoy
     for _ in range(2):
         rotate(people)
         with people.open() as opened:
-            assert before == opened.load_decoy("mallory")
+            assert before == opened.admission("mallory").decoy
 
 
 def test_stores_with_the_same_key_have_decoys_of_their_own(people: Place) -> None:
     path = people.folder / "other" / "store.db"
     store.create_store(str(path), people.sealer())
     with people.open() as opened, store.open_store(str(path), people.sealer()) as other:
-        assert opened.load_decoy("mallory") != other.load_decoy("mallory")
+        assert opened.admission("mallory").decoy != other.admission("mallory").decoy
 
 
 # Who had read the key before
@@ -82,9 +82,9 @@ def test_who_has_opened_the_store_before_reads_and_writes_after(
     people: Place, step: Callable[[Place], object]
 ) -> None:
     with people.open() as opened:
-        decoy = opened.load_decoy("mallory")
+        decoy = opened.admission("mallory").decoy
         step(people)
-        assert decoy == opened.load_decoy("mallory")
+        assert decoy == opened.admission("mallory").decoy
         with opened.transaction("user3") as transaction:
             assert transaction.record is not None
             assert PEOPLE["user3"] == transaction.record.authenticators[0].secret

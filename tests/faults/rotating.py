@@ -42,7 +42,7 @@ def assert_logins_work(place: Place, clock: Clock) -> None:
         assert PAM_SUCCESS == log_in(place, clock.code(0, secret), name)
     with place.open() as opened:
         assert [] == opened.check()
-        assert 3 == opened.load_decoy("mallory").failures
+        assert 3 == opened.admission("mallory").decoy.failures
 
 
 def assert_finished(place: Place, old: sealing.Sealer, envelopes: set[bytes]) -> None:

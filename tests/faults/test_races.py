@@ -105,7 +105,7 @@ def test_of_many_wrong_codes_at_once_five_are_evaluated(
     codes = Counter(together(LOGINS, try_it))
     assert {PAM_AUTH_ERR: 5, PAM_MAXTRIES: LOGINS - 5} == codes
     with place.open() as store:
-        record = store.load(user) or store.load_decoy(user)
+        record = store.load(user) or store.admission(user).decoy
     assert 5 == record.failures
     assert clock.now + 30 == record.throttled_until
 

@@ -85,7 +85,7 @@ def test_a_name_that_cannot_be_had_is_nobody_s(door: Door, user: object) -> None
 def test_the_code_of_a_decoy_does_not_open(door: Door, user: str) -> None:
     with door.place.open() as store:
         secret = store.decoy(b"secret", user)
-        assert (secret,) == tuple(a.secret for a in store.load_decoy(user).authenticators)
+        assert (secret,) == tuple(a.secret for a in store.admission(user).decoy.authenticators)
     entered = door.login(code_now(secret=secret), user=user, argv=["attempts=1"])
     assert "PAM_AUTH_ERR" == entered.result
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...core import verifier
 from ...core.users import UserRecord
 from ..questions import Known
-from .rows import read_group_rules
+from .rows import read_group_rules, storable
 from .sealed import SealedDatabase
 from .transactions import DecoyTransaction, Transaction, read_decoy
 
@@ -22,7 +22,7 @@ class Questions(SealedDatabase):
     """By record, verifier.verify() and commit."""
 
     def admission(self, name: str) -> Known:
-        text = name.encode("utf-8", "replace").decode("utf-8")  # any name has a decoy
+        text = storable(name)  # any name has a decoy
         with Transaction(self, text, "DEFERRED", unseal=False) as snapshot:
             record = snapshot.record if text == name else None
             rules, decoy = read_group_rules(self.database), read_decoy(self, name)
@@ -33,7 +33,7 @@ class Questions(SealedDatabase):
     ) -> Verdict | None:
         opened: Transaction | DecoyTransaction
         if is_decoy:
-            opened = DecoyTransaction(self, name, "IMMEDIATE")
+            opened = DecoyTransaction(self, name)
         else:
             opened = Transaction(self, name, "IMMEDIATE", unseal=True)
         with opened as transaction:

@@ -22,6 +22,11 @@ AUTHENTICATOR_COLUMNS = (
 )
 
 
+def storable(name: str) -> str:
+    """Return ``name`` as text that a row can hold: another one where it is not UTF-8."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 def read_record(store: SealedDatabase, name: str, *, unseal: bool) -> UserRecord | None:
     """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote.
 

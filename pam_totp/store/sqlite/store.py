@@ -42,15 +42,11 @@ class SQLiteStore(Questions):
         with Transaction(self, name, "DEFERRED", unseal=False) as snapshot:
             return snapshot.record
 
-    def load_decoy(self, name: str) -> UserRecord:
-        with DecoyTransaction(self, name, "DEFERRED") as snapshot:
-            return snapshot.record
-
     def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
         return Transaction(self, name, "IMMEDIATE", unseal=unseal)
 
     def decoy_transaction(self, name: str) -> DecoyTransaction:
-        return DecoyTransaction(self, name, "IMMEDIATE")
+        return DecoyTransaction(self, name)
 
     def records(self) -> Iterator[UserRecord]:
         for (name,) in self.database.execute("SELECT name FROM users ORDER BY name"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from ...core.users import SUSPENDED, Authenticator, UserRecord
 from . import reserve
-from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, user_row
+from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, storable, user_row
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -198,16 +198,15 @@ class DecoyTransaction(_CriticalSection):
 
     record: UserRecord
 
-    def __init__(self, store: SealedDatabase, name: str, mode: str) -> None:
-        super().__init__(store, name, mode)
+    def __init__(self, store: SealedDatabase, name: str) -> None:
+        super().__init__(store, name, "IMMEDIATE")
         self._bucket = _bucket(store, name)
         self.record = UserRecord(name)
 
     def _read(self) -> UserRecord:
-        if self._mode == "IMMEDIATE":  # the reads of a record, and a secret that is opened
-            name = self._name.encode("utf-8", "replace").decode("utf-8")  # any name has a decoy
-            read_record(self._store, name, unseal=False)
-            self._store.open_decoy_key()
+        # The reads of a record, and a secret that is opened; any name has a decoy.
+        read_record(self._store, storable(self._name), unseal=False)
+        self._store.open_decoy_key()
         return read_decoy(self._store, self._name)
 
     def save(self, record: UserRecord | None) -> None:
