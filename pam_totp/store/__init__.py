@@ -21,7 +21,6 @@ from .questions import Known as Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from ..core.users import UserRecord
     from ..system.config import Config
@@ -51,12 +50,7 @@ if TYPE_CHECKING:
 
         def __enter__(self) -> Transaction: ...
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None: ...
+        def __exit__(self, kind: type[BaseException] | None, /, *_: object) -> None: ...
 
     class Store(LoginStore, Protocol):
         """Both faces; a context manager."""
@@ -98,12 +92,7 @@ if TYPE_CHECKING:
 
         def __enter__(self) -> Store: ...
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None: ...
+        def __exit__(self, *_: object) -> None: ...
 
 
 def fresh_connection(path: str, *, administers: bool = False) -> Database:

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, NamedTuple
 
 from pexpect import fdpexpect
@@ -148,12 +147,7 @@ class Machine:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for terminal in self._terminals:
             terminal.close()
         self.log.close()

@@ -11,7 +11,6 @@ from .transactions import DecoyTransaction, Transaction, change_group_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from ...core.admission import GroupRule
     from ...core.users import UserRecord
@@ -88,10 +87,5 @@ class SQLiteStore(Questions):
     def __enter__(self) -> SQLiteStore:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -9,8 +9,6 @@ from . import reserve
 from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, storable, user_row
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ...core.admission import GroupRule
     from .database import Database
     from .sealed import SealedDatabase
@@ -38,12 +36,7 @@ class _CriticalSection:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._database.commit()
             self._committed()
