@@ -22,7 +22,6 @@ from pam_totp import store
 from pam_totp.core import otp, recovery
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
-from pam_totp.store import sealing
 
 from .errors import CommandFailed
 from .host import programs
@@ -171,6 +170,8 @@ def _try(name: str, application: Application, answer: str, expected: int) -> Att
 
 def _make_place(folder: Path, user: str, secret: bytes, recovery_code: str) -> Path:
     """Make a sealing key, a store with one user, and a configuration that names them."""
+    from pam_totp.store import sealing  # with PyNaCl: what takes codes out of a PAM file spares it
+
     key_path, config_path = folder / "key", folder / "pam_totp.conf"
     descriptor = os.open(key_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

@@ -54,7 +54,7 @@ class Session:
     def open_store(self) -> Store:
         from pam_totp import store
 
-        return store.open_configured(self.config, administers=True)
+        return store.open_for_administrator(self.config)
 
     def load(self, user: str) -> UserRecord:
         """Return the record of an enrolled user. Raises NoSuchUser."""

@@ -79,7 +79,7 @@ class Facts:
         return split_store_url(self.config.store)[1]
 
     def open_store(self) -> store.Store:
-        return store.open_configured(self.config, administers=True)
+        return store.open_for_administrator(self.config)
 
     def usable_store(self) -> store.Store:
         with _cannot_tell_on(Unavailable):

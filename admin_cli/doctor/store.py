@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.system import config, disks, trusted_files
@@ -16,6 +17,9 @@ from ..host import files
 from . import store_room
 from .facts import PROGRAMS, CannotTell, Facts, module_path
 from .finding import NOTE, WRONG, Found, check
+
+if TYPE_CHECKING:
+    from pam_totp.store.sealing import Sealer
 
 ENOUGH_BYTES = 16 * 1024 * 1024
 ENOUGH_FILES = 100
@@ -126,12 +130,10 @@ def store_write(facts: Facts) -> Iterator[Found]:
 
 @check("key-rotation", NOTE, "until it is finished, the old key can still be used")
 def key_rotation(facts: Facts) -> Iterator[Found]:
-    from pam_totp.store import sealing  # with PyNaCl: what takes codes out of a PAM file spares it
-
     path = facts.key_path
     leftover = files.beside(path, files.NEW)
     try:
-        if sealing.read_sealer(path).others:
+        if _read_sealer(path).others:
             yield f"{path}: holds two keys: a rotation was interrupted", "run: totpctl rotate-key"
         elif os.path.lexists(leftover):
             yield f"{leftover}: holds keys, left behind by a rotation", f"run: rm {leftover}"
@@ -227,14 +229,18 @@ def _trusted_by_the_hook(facts: Facts) -> Iterator[tuple[str, Callable[[str], ob
     """Yield each file, with the check that the hook makes before it trusts it."""
     yield facts.config_path, lambda path: trusted_files.read_trusted(path, config.MAX_FILE_BYTES)
     yield enabled.PATH, lambda path: trusted_files.read_trusted(path, enabled.MAX_BYTES)
-    from pam_totp.store import sealing
-
     try:
-        yield facts.config.sealing_key, sealing.read_sealer
+        yield facts.config.sealing_key, _read_sealer
         for suffix in ("", "-wal", "-shm", "-journal"):
             yield facts.store_path + suffix, _check_file_and_folder
     except CannotTell:
         pass  # a configuration that is not trusted
+
+
+def _read_sealer(path: str) -> Sealer:
+    from pam_totp.store import sealing  # with PyNaCl: what takes codes out of a PAM file spares it
+
+    return sealing.read_sealer(path)
 
 
 def _check_file_and_folder(path: str) -> None:

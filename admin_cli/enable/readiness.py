@@ -8,7 +8,7 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.system import config
 from pam_totp.system.reinstalling import reinstall_hint
 
-from .. import output
+from .. import output, selftest
 from ..access import becoming_root, shut_out
 from ..access.becoming_root import Standing
 from ..errors import CheckSaysNo, CommandFailed
@@ -34,8 +34,6 @@ def check(
         problems = store.check()
     if problems:
         raise CommandFailed("; ".join(problems), "restore the store from a backup")
-    from .. import selftest  # here: the way back must not need what the self-test needs
-
     if selftest.default_module() != NATIVE_MODULE:
         raise CommandFailed("pam_totp.so is not installed", reinstall_hint())
     if planning.SSHD in services:
@@ -103,8 +101,6 @@ def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:
 
 
 def _check_chain() -> None:
-    from .. import selftest
-
     failed = [check for check in selftest.run(NATIVE_MODULE) if not check.passed]
     if failed:
         raise CommandFailed(

@@ -11,7 +11,7 @@ import os
 import time
 
 from ..core import recovery, verifier
-from ..store import fresh_connection, is_missing, open_configured
+from ..store import fresh_connection, is_missing, open_store, sealing
 from ..system import audit, config
 from ..system.errors import StoreMissing, StoreUnavailable, Unavailable
 from ..system.uninterrupted import Uninterrupted
@@ -150,4 +150,5 @@ class BlockingDriver:
             return store.enroll_first(name, enrollment, before)
 
     def _open(self) -> Store:
-        return open_configured(self._settings, connections=self._connections)
+        sealer = sealing.read_sealer(self._settings.sealing_key)
+        return open_store(self._settings.store, sealer, connections=self._connections)

@@ -42,9 +42,7 @@ def main(arguments: list[str]) -> int:
     if arguments != ["--activated"] and (arguments[:1] != ["--listen"] or len(arguments) > 2):
         sys.stderr.write(_USAGE)
         return 2
-    # A service that cannot open secrets does not start. Threads are what a worker spares.
-    from ..store import sealing  # noqa: F401
-    from . import listening
+    from . import listening  # with the threads that a worker for one login spares
 
     try:
         if arguments == ["--activated"]:

@@ -128,14 +128,11 @@ def open_store(
     return SQLiteStore.over(connections(path, administers=administers), sealer)
 
 
-def open_configured(
-    settings: Config, *, administers: bool = False, connections: Connections = fresh_connection
-) -> Store:
+def open_for_administrator(settings: Config) -> Store:
     """Open the store that ``settings`` name, with their key. Raises Unavailable."""
     from . import sealing  # with libsodium, which not every command needs
 
-    sealer = sealing.read_sealer(settings.sealing_key)
-    return open_store(settings.store, sealer, administers=administers, connections=connections)
+    return open_store(settings.store, sealing.read_sealer(settings.sealing_key), administers=True)
 
 
 def create_store(url: str, sealer: Sealer) -> bool:
