@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,6 @@ from .errors import CommandFailed, NoSuchUser, need_root
 from .host import directory
 
 # What a command needs once it runs is imported there: at Tab its options are all that is asked for.
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pam_totp.store import Store
 

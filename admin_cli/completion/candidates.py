@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,7 @@ from pam_totp.core import users
 from pam_totp.system import config
 
 # For types alone: it would load all that reads the names.
-TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from .names import Person
 

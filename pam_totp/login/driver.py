@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from ..core import recovery, verifier
 from ..store import fresh_connection, is_missing, open_store, sealing
@@ -19,7 +20,6 @@ from . import identity
 from .hashing import HashingSlot
 from .steps import AccountEntry, Turn
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment

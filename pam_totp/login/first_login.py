@@ -7,13 +7,14 @@ and the recovery codes are in memory alone.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..core import clock_skew, enrollment, verifier
 from ..system import issuing
 from ..system.errors import Unavailable
 from . import messages
 from .steps import Driver, need
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

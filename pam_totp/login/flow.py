@@ -7,6 +7,8 @@ for pam_totp.so, in_process.py for pam_python, tests/unit/script.py for tests.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..core import admission, clock_skew, otp, users, verifier
 from ..core.admission import Admission, Groups
 from ..system import audit, config
@@ -15,7 +17,6 @@ from . import messages, steps
 from .conversation import Conversation
 from .steps import Driver, need
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..core.admission import GroupRule
     from ..core.users import Account, UserRecord

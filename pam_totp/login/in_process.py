@@ -7,6 +7,7 @@ does an answer, and None is an answer as well. docs/internals/protocol.md, "The 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from ..core import verifier
 from ..store import fresh_connection
@@ -17,7 +18,6 @@ from .conversation import UNREADABLE
 from .driver import BlockingDriver
 from .steps import PAM_SILENT, Reply, Request, Told
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Protocol

@@ -11,11 +11,11 @@ import _signal
 import _socket
 import os
 import time
+from typing import TYPE_CHECKING
 
 from ..core.admission import Groups
 from ..system import embedding
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 

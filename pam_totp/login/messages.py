@@ -6,9 +6,10 @@ the login.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..core import dates, recovery, verifier
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -11,10 +11,10 @@ import _signal
 import _socket
 import os
 import time
+from typing import TYPE_CHECKING
 
 from ..system import embedding
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from ..login.conversation import UNREADABLE
 from ..login.driver import BlockingDriver
@@ -11,7 +12,6 @@ from ..store import fresh_connection
 from ..system.errors import ConversationFailed, LoginAborted, PamTotpError
 from . import wire
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 

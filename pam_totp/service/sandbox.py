@@ -10,11 +10,11 @@ from __future__ import annotations
 import _socket
 import os
 import time
+from typing import TYPE_CHECKING
 
 from ..system import config, config_values
 from ..system.errors import PamTotpError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from .. import store
 from ..system import embedding
@@ -16,7 +17,6 @@ from ..system.errors import PamTotpError
 from . import worker
 from .prompts import Prompts
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .worker import Peer
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..login import flow, identity
 from ..store import fresh_connection
@@ -21,7 +21,6 @@ from .connection import Connection, arguments_of, request_of
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..store import Connections
     from .prompts import Prompts
