@@ -124,7 +124,6 @@ class _Login:
         self._debug = debug
         self._account: Account | None = None
         self._known: Known | None = None  # as the login began
-        self._periods: dict[str, int] = {}
 
     def run(self) -> Flow[int]:
         try:
@@ -258,9 +257,7 @@ class _Login:
             if verdict.outcome == verifier.PASSWORD:
                 said = messages.THAT_WAS_THE_PASSWORD
                 again = not (yield from self._conversation.is_answered_blindly(said))
-            status = record.status if record else users.ACTIVE
-            self._periods = {a.label: a.period for a in record.authenticators} if record else {}
-            was_told = yield from self._report(verdict, status, by_a_person=again)
+            was_told = yield from self._report(verdict, record, by_a_person=again)
             if code == PAM_SUCCESS and untold:
                 yield from self._have_told(untold if was_told else own)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
@@ -318,7 +315,9 @@ class _Login:
         if standing is not None:
             yield from self._tell_verdict(standing)
 
-    def _report(self, verdict: Verdict, status: str, *, by_a_person: bool) -> Flow[bool]:
+    def _report(
+        self, verdict: Verdict, record: UserRecord | None, *, by_a_person: bool
+    ) -> Flow[bool]:
         """Log and tell ``verdict``; return whether wrong codes of others were shown."""
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
         if verdict.outcome == verifier.RECOVERY_USED:
@@ -326,13 +325,14 @@ class _Login:
         if verdict.outcome == verifier.PASSWORD:
             typed = messages.PASSWORD_TYPED_AGAIN
             fields["reason"] = typed if by_a_person else messages.PASSWORD_AS_ANSWER
-        if status not in users.ACCEPTABLE:
-            fields["reason"] = status
+        if record is not None and record.status not in users.ACCEPTABLE:
+            fields["reason"] = record.status
         if verdict.wait:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome
         if verdict.clock_offset:
-            period = self._periods.get(verdict.authenticator, 30)
+            periods = {a.label: a.period for a in record.authenticators} if record else {}
+            period = periods.get(verdict.authenticator, 30)
             fields["detail"] = clock_skew.in_words(
                 verdict.authenticator, verdict.clock_offset, period
             )
