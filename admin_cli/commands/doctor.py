@@ -22,10 +22,12 @@ def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
     6 if anything is wrong, but not for notes.
     """
     need_root("read everything that doctor checks")
-    from .. import doctor  # so late: their imports take time that no other command has to spend
+    from ..doctor.examination import examine  # with every check: not for Tab and --help
+    from ..doctor.facts import Facts
+    from ..doctor.finding import WRONG
 
-    findings = doctor.examine(doctor.Facts(session))
-    wrong = [finding for finding in findings if finding.level == doctor.WRONG]
+    findings = examine(Facts(session))
+    wrong = [finding for finding in findings if finding.level == WRONG]
     if to_log:
         for found in wrong:
             session.log("finding", "", check=found.check, reason=found.problem, hint=found.fix)

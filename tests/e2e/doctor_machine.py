@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from admin_cli.doctor import CHECKS, NOTE
+from admin_cli.doctor.examination import CHECKS
+from admin_cli.doctor.finding import NOTE
 from tests.e2e import attempts
 from tests.support import product
 from tests.support.machine import Account, Machine

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from admin_cli.doctor import CHECKS
+from admin_cli.doctor.examination import CHECKS
 from tests.e2e import test_doctor_logins, test_doctor_machine
 from tests.e2e.doctor_machine import ALWAYS, SHIM, doctor, findings
 from tests.support.logs import fields

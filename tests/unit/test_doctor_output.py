@@ -9,10 +9,10 @@ from typing import cast
 
 import pytest
 
-from admin_cli import doctor
-from admin_cli.doctor import CHECKS, NOTE, WRONG, Check, Facts, Finding, clock
-from admin_cli.doctor.facts import CannotTell
-from admin_cli.doctor.finding import Found
+from admin_cli.doctor import clock, examination
+from admin_cli.doctor.examination import CHECKS
+from admin_cli.doctor.facts import CannotTell, Facts
+from admin_cli.doctor.finding import NOTE, WRONG, Check, Finding, Found
 from admin_cli.host import sudoers
 from pam_totp.system.errors import StoreCorrupt
 from tests.unit.pages import codes, read, rows
@@ -30,8 +30,8 @@ def check(level: str, *found: Found, error: BaseException | None = None) -> Chec
 
 
 def examine(monkeypatch: pytest.MonkeyPatch, *examples: Check) -> list[Finding]:
-    monkeypatch.setattr(doctor, "CHECKS", examples)
-    return doctor.examine(NO_FACTS)
+    monkeypatch.setattr(examination, "CHECKS", examples)
+    return examination.examine(NO_FACTS)
 
 
 def test_what_is_wrong_comes_before_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:

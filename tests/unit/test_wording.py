@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.doctor import CHECKS
+from admin_cli.doctor.examination import CHECKS
 from tests.support.place import ROOT
 
 # What is not to be written, as a pattern, and what stands in its place. Blanks match line ends.
