@@ -10,7 +10,17 @@ from click.core import ParameterSource
 
 from .. import output
 from ..completion import candidates
-from ..enable import enabled, planning, reached, readiness, switch, trial, trial_record, uses
+from ..enable import (
+    enabled,
+    planning,
+    reached,
+    readiness,
+    sshd_files,
+    switch,
+    trial,
+    trial_record,
+    uses,
+)
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed, need_root
 from ..host import pam_blocks, sshd
@@ -95,7 +105,7 @@ def enable(
                 _note_where_the_list_was_lost(services, keys)
             _tell_no_change(services, keys, waiting)
             if planning.SSHD in services and not dry_run:
-                readiness.check_sshd_in_force(str(keys), [])
+                sshd_files.check_in_force(str(keys), [])
                 sshd.reload()  # it may still go by what a file said before somebody fixed it
             return
         if dry_run:

@@ -6,7 +6,7 @@ readiness.py       what a code needs before a service asks for one
 reached.py         other services that include the changed files
 planning.py        the files that change, and their new text
 blocks.py          our lines in those files
-sshd_files.py      sshd's PAM file and drop-in, restored in an order without a gap
+sshd_files.py      sshd's PAM file and drop-in, restored without a gap; whether they are in force
 spares.py          reserved disk space for removing our lines
 trial_record.py    the record of a trial on disk
 trial.py           a change that is undone unless confirmed

@@ -44,13 +44,6 @@ def check(
     return by_ssh
 
 
-def check_sshd_in_force(keys: str, users: Sequence[str]) -> None:
-    """Raise CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
-    problems = sshd.problems(keys, users)
-    if problems:
-        raise CommandFailed("; ".join(problems), "fix it there, then run this again")
-
-
 def _check_configuration(session: Session) -> None:
     if session.config_path != config.DEFAULT_PATH:
         raise CommandFailed(

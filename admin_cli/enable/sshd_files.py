@@ -1,4 +1,4 @@
-"""sshd's PAM file and its drop-in, taken out in an order that leaves no gap.
+"""sshd's PAM file and its drop-in: taken out without a gap, and whether they are in force.
 
 The drop-in decides whether sshd asks PAM about people with a key at all, the PAM file what these
 are asked: neither does without the other, and no step changes both.
@@ -7,7 +7,7 @@ are asked: neither does without the other, and no step changes both.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pam_totp.stack import pam_stack
 from pam_totp.system.errors import PamTotpError
@@ -122,3 +122,10 @@ def _any_is_ours(pam: str, content: bytes) -> bool:
         return blocks.keys_of(sshd.DROP_IN, files.read(sshd.DROP_IN)) is not None
     except CommandFailed:
         return True  # it is not trusted
+
+
+def check_in_force(keys: str, users: Sequence[str]) -> None:
+    """Raise CommandFailed where sshd does not do what ``keys`` needs, for one of ``users``."""
+    problems = sshd.problems(keys, users)
+    if problems:
+        raise CommandFailed("; ".join(problems), "fix it there, then run this again")

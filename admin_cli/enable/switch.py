@@ -13,7 +13,7 @@ from ..errors import CommandFailed, error_in_words, os_error_in_words
 from ..host import files, sshd
 from ..host.signals import interruptible, uninterrupted
 from ..session import Session
-from . import automatic_undo, enabled, planning, readiness, spares, sshd_files, trial, trial_record
+from . import automatic_undo, enabled, planning, spares, sshd_files, trial, trial_record
 from .trial import Change
 from .trial_record import ChangedFile, Trial
 
@@ -44,7 +44,7 @@ def enable(
             trial.carry_out(new, changes)
             if planning.SSHD in services:
                 sshd.check()
-                readiness.check_sshd_in_force(str(keys), by_ssh)
+                sshd_files.check_in_force(str(keys), by_ssh)
                 sshd.reload()
         except BaseException as error:
             with uninterrupted():
