@@ -6,10 +6,10 @@ recovery codes, but a set that has lost one since was used.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
 from pam_totp.core import recovery
+from pam_totp.core.hashes import sha256
 from pam_totp.core.users import UserRecord
 
 from ..session import Session
@@ -49,7 +49,7 @@ def _records(session: Session) -> list[UserRecord]:
 
 def _partly_used(records: Iterable[UserRecord]) -> dict[str, int]:
     return {
-        hashlib.sha256(record.recovery_salt).hexdigest()[:16]: len(record.recovery_digests)
+        sha256(record.recovery_salt).hexdigest()[:16]: len(record.recovery_digests)
         for record in records
         if record.recovery_salt and len(record.recovery_digests) < recovery.CODES_IN_A_SET
     }

@@ -13,12 +13,12 @@ is a file that nobody reads.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import stat
 from collections.abc import Sequence
 
+from pam_totp.core.hashes import sha256
 from pam_totp.system import atomic_files, trusted_files
 from pam_totp.system.atomic_files import remove as remove
 from pam_totp.system.atomic_files import sync_folder as sync_folder
@@ -75,7 +75,7 @@ def bytes_of(text: str) -> bytes:
 
 def digest(content: bytes | None) -> str:
     """Return the SHA-256 in hexadecimal digits; "" for no file."""
-    return "" if content is None else hashlib.sha256(content).hexdigest()
+    return "" if content is None else str(sha256(content).hexdigest())
 
 
 def digest_at(path: str) -> str:

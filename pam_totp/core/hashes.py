@@ -37,4 +37,4 @@ def hmac_digest(key: bytes, message: bytes, algorithm: str) -> bytes:
     return bytes(hash_function(key.translate(_OUTER) + inner).digest())
 
 
-__all__ = ["ALGORITHMS", "compare_digest", "hmac_digest"]
+__all__ = ["ALGORITHMS", "compare_digest", "hmac_digest", "sha256"]
