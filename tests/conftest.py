@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from pam_totp.system import audit
@@ -20,6 +21,16 @@ LONGEST = (
     *("e2e/test_doctor_logins", "e2e/test_doctor_against", "machines/test_trixie_upgrade"),
     *("machines/", "booted/", "docs/", "e2e/", "faults/", "native/", "cli/", "packaging/", "pam/"),
 )
+
+# How long an example takes depends on the machine, not on the code. No test has a target; without
+# one that phase shrinks examples for nothing, which took three quarters of the time of a property.
+hypothesis.settings.register_profile(
+    "pam_totp",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    phases=[phase for phase in hypothesis.Phase if phase != hypothesis.Phase.target],
+)
+hypothesis.settings.load_profile("pam_totp")
 
 
 def pytest_configure(config: pytest.Config) -> None:

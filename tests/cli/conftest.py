@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from tests.cli.command import Totpctl
@@ -11,10 +10,6 @@ from tests.cli.terminal import Terminals
 from tests.support.logs import LogSocket
 from tests.support.machine import Machine
 from tests.support.place import Place
-
-# No deadline: how long an example takes depends on the machine, not on the code.
-hypothesis.settings.register_profile("cli", deadline=None)
-hypothesis.settings.load_profile("cli")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import pwd
 import time
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from pam_totp.login import membership, picture
@@ -13,12 +12,6 @@ from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit import front_door
 from tests.unit.door import Clock, Door
-
-# How long an example takes depends on the machine, not on the code.
-hypothesis.settings.register_profile(
-    "unit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("unit")
 
 ACCOUNTS = ("alice", "bob", "carol", "dave")
 
