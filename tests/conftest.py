@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,9 +81,19 @@ def _of_this_process() -> dict[str, Any]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> Iterator[Place]:
     """A fresh configuration, sealing key and store."""
-    return Place(tmp_path)
+    place = Place(tmp_path)
+    yield place
+    shutil.rmtree(place.store_path.parent, ignore_errors=True)
+
+
+@pytest.fixture
+def place_in_use(tmp_path: Path) -> Iterator[Place]:
+    """A place whose store has its room for logins: for tests that are not about making one."""
+    place = Place(tmp_path, in_use=True)
+    yield place
+    shutil.rmtree(place.store_path.parent, ignore_errors=True)
 
 
 @pytest.fixture

@@ -33,6 +33,10 @@ from tests.support.place import Place
 
 class TestPooledStore(StoreContract):
     @pytest.fixture
+    def place(self, place_in_use: Place) -> Place:
+        return place_in_use
+
+    @pytest.fixture
     def backend(self, place: Place, keeper: Pool) -> SQLiteBackend:
         return SQLiteBackend(place)
 

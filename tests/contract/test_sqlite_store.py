@@ -41,6 +41,10 @@ class SQLiteBackend(Backend):
 
 class TestSQLiteStore(StoreContract):
     @pytest.fixture
+    def place(self, place_in_use: Place) -> Place:
+        return place_in_use
+
+    @pytest.fixture
     def backend(self, place: Place) -> SQLiteBackend:
         return SQLiteBackend(place)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,17 +24,24 @@ class Place:
 
     connections = staticmethod(store.fresh_connection)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, in_use: bool = False) -> None:
+        """``in_use``: the store was opened before, and has its room for logins.
+
+        Such places are copies of one, and have its key. Others are new, each with a key of its own.
+        """
         folder.chmod(0o755)
         self.folder = folder
         self.config_path = folder / "pam_totp.conf"
         self.key_path = folder / "pam_totp.key"
         self.store_path = folder / "store" / "store.db"
-        descriptor = os.open(self.key_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        os.write(descriptor, sealing.generate_key_file())
-        os.close(descriptor)
         self.configure()
-        store.create_store(str(self.store_path), self.sealer())
+        if in_use:
+            self.store_path.parent.mkdir(mode=0o700)
+            for name, content in _files_in_use().items():
+                _write(folder / name, content)
+        else:
+            _write(self.key_path, sealing.generate_key_file())
+            store.create_store(str(self.store_path), self.sealer())
 
     def configure(self, **settings: object) -> None:
         """Write the configuration: this place's store and key, and ``settings`` as given."""
@@ -84,6 +93,23 @@ class Place:
             record = opened.load(user)
         assert record is not None
         return record
+
+
+@functools.cache
+def _files_in_use() -> dict[str, bytes]:
+    """Return the files of a place in use: to set room aside takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        for _ in range(2):  # the second finds a log that has grown, and cuts it
+            place.open().close()
+        files = [place.key_path, *place.store_path.parent.iterdir()]
+        return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    os.write(descriptor, content)
+    os.close(descriptor)
 
 
 def code_at(unix_time: float, secret: bytes = SECRET, period: int = 30) -> str:

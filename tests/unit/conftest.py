@@ -17,6 +17,11 @@ ACCOUNTS = ("alice", "bob", "carol", "dave")
 
 
 @pytest.fixture
+def place(place_in_use: Place) -> Place:
+    return place_in_use
+
+
+@pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that a login sees; it stands still until it is moved."""
     clock = Clock()
