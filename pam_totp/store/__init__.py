@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     class Connections(Protocol):
         """Where open_store() gets a connection from, with the files checked each time."""
 
-        def __call__(self, path: str, *, administers: bool = False) -> Database: ...
+        def __call__(
+            self, path: str, *, administers: bool = False, patience: float | None = None
+        ) -> Database: ...
 
     class Transaction(Protocol):
         """One user's critical section, a context manager.
@@ -95,11 +97,13 @@ if TYPE_CHECKING:
         def __exit__(self, *_: object) -> None: ...
 
 
-def fresh_connection(path: str, *, administers: bool = False) -> Database:
+def fresh_connection(
+    path: str, *, administers: bool = False, patience: float | None = None
+) -> Database:
     """Make a connection of its own: the Connections of a process that serves one login."""
     from .sqlite.opening import open_database
 
-    return open_database(path, administers=administers)
+    return open_database(path, administers=administers, patience=patience)
 
 
 def kept_connections() -> Pool:
@@ -114,18 +118,21 @@ def open_store(
     sealer: Sealer,
     *,
     administers: bool = False,
+    patience: float | None = None,
     connections: Connections = fresh_connection,
 ) -> Store:
     """Open the store that ``url`` names, checking that its files may be trusted.
 
     ``administers``: set aside all the room that logins will need, which may take seconds. A login
-    sets aside some of it at most.
+    sets aside some of it at most. ``patience``: how many seconds to wait for another process that
+    writes, before errors.StoreBusy; 0 for whoever comes back later, None for the usual.
     """
     scheme, path = split_store_url(url)
     assert scheme == "sqlite"
     from .sqlite.store import SQLiteStore
 
-    return SQLiteStore.over(connections(path, administers=administers), sealer)
+    database = connections(path, administers=administers, patience=patience)
+    return SQLiteStore.over(database, sealer)
 
 
 def open_for_administrator(settings: Config) -> Store:

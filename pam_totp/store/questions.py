@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from ..core.verifier import Answer, Policy, Verdict
 
     class LoginStore(Protocol):
-        """What a login asks. Every method raises errors.Unavailable where the store is no use."""
+        """What a login asks. Every method raises errors.Unavailable where the store is no use.
+
+        StoreBusy among these: another process was writing for too long, and nothing was changed.
+        """
 
         def admission(self, name: str) -> Known:
             """Return what is known of ``name``, with the same work for every name."""

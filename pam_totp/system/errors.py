@@ -37,6 +37,13 @@ class StoreUnavailable(Unavailable):
     """The store cannot be read or written: disk full, read-only, locked for too long."""
 
 
+class StoreBusy(StoreUnavailable):
+    """Another process was writing to the store for longer than this connection waits.
+
+    Nothing was changed: the same question may be asked again.
+    """
+
+
 class StoreCorrupt(Unavailable):
     """The store is not what this program wrote."""
 

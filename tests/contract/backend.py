@@ -23,8 +23,8 @@ class Backend(ABC):
     sealer: Sealer
 
     @abstractmethod
-    def open(self) -> Store:
-        """Open the store once more, over a connection of its own."""
+    def open(self, *, patience: float | None = None) -> Store:
+        """Open the store once more, over a connection of its own: see store.open_store."""
 
     @abstractmethod
     def tamper(self, statement: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ACCOUNT = Account(1000, is_local=True)
 ENROLLMENT = Enrollment(phone(), bytes(16), frozenset((bytes(32), b"\1" * 32)), ACCOUNT)
 RULE = GroupRule("staff", REQUIRED)
+WRONG = Answer(verifier.CODE, "nobody")
 
 
 def code() -> Answer:

@@ -14,6 +14,7 @@ import pytest
 
 from pam_totp.system.errors import Unavailable
 from tests.contract.backend import Backend
+from tests.contract.busy import TellsOfOthers
 from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys
 from tests.contract.group_rules import KeepsGroupRules
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.filterwarnings("error")
 class StoreContract(
-    AnswersLogins, KeepsRecords, KeepsGroupRules, KeepsTransactions, FindsDamage, KeepsDecoys
+    AnswersLogins,
+    TellsOfOthers,
+    KeepsRecords,
+    KeepsGroupRules,
+    KeepsTransactions,
+    FindsDamage,
+    KeepsDecoys,
 ):
     @pytest.fixture
     def backend(self) -> Backend:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pam_totp.store.sqlite import database, pool
+from pam_totp.store.sqlite import database
 from pam_totp.store.sqlite.pool import Pool
 from pam_totp.system.errors import PamTotpError, StoreUnavailable
 from tests.support.place import Place
@@ -122,7 +122,7 @@ def test_after_waiting_in_vain_for_another_process_the_next_one_may_write(
 def test_who_waits_in_vain_for_another_thread_is_told_the_same(
     place: Place, keeper: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
     place.enrol("alice")
     with place.open() as opened, opened.transaction("alice"):
         with pytest.raises(StoreUnavailable, match="locked by another process for too long"):

@@ -24,8 +24,8 @@ class SQLiteBackend(Backend):
         self.open_place = place.open
         self.sealer = place.sealer()
 
-    def open(self) -> Store:
-        return self.open_place()
+    def open(self, *, patience: float | None = None) -> Store:
+        return self.open_place(patience=patience)
 
     def tamper(self, statement: str) -> None:
         connection = sqlite3.connect(self.path, isolation_level=None)

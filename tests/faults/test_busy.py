@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from pam_totp.core import recovery, users
 from pam_totp.login import flow
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS
 from pam_totp.store.sqlite import database
+from pam_totp.system.errors import StoreBusy
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting, together
 from tests.support.logs import fields
@@ -94,6 +98,32 @@ def test_a_login_waits_for_a_short_transaction_and_goes_on(place: Place, clock: 
         assert PAM_SUCCESS == log_in(place, typing())
         assert "saved" == holder.returned()
     assert 1 == place.record("bob").failures
+
+
+@contextmanager
+def recovering(place: Place) -> Iterator[None]:
+    """Rebuild the index of the log meanwhile, as SQLite does after a crash."""
+    index = os.open(f"{place.store_path}-shm", os.O_RDWR)
+    locks_at, locks = 120, 8  # UNIX_SHM_BASE and SQLITE_SHM_NLOCK of os_unix.c
+    header = os.pread(index, 136, 0)
+    request = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, locks_at, locks, 0)
+    fcntl.fcntl(index, fcntl.F_OFD_SETLK, request)
+    os.pwrite(index, bytes(len(header)), 0)
+    try:
+        yield
+    finally:
+        os.pwrite(index, header, 0)
+        os.close(index)
+
+
+def test_who_reads_while_the_log_is_recovered_is_told_that_the_store_is_busy(place: Place) -> None:
+    place.enrol("alice")
+    with place.open(patience=0) as store:
+        with recovering(place):
+            for _ in range(2):
+                with pytest.raises(StoreBusy, match="locked by another process"):
+                    store.admission("alice")
+        assert store.admission("alice").record is not None
 
 
 def test_a_login_waits_five_seconds_for_the_store() -> None:

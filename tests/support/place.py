@@ -53,11 +53,12 @@ class Place:
     def sealer(self) -> sealing.Sealer:
         return sealing.read_sealer(str(self.key_path))
 
-    def open(self, *, administers: bool = True) -> store.Store:
+    def open(self, *, administers: bool = True, patience: float | None = None) -> store.Store:
         return store.open_store(
             str(self.store_path),
             self.sealer(),
             administers=administers,
+            patience=patience,
             connections=self.connections,
         )
 

@@ -7,14 +7,20 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...system import trusted_files
-from ...system.errors import PamTotpError, StoreCorrupt, StoreMissing, StoreUnavailable
+from ...system.errors import (
+    PamTotpError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreMissing,
+    StoreUnavailable,
+)
 from . import lasting_files, schema
 
 if TYPE_CHECKING:
     DatabaseT = TypeVar("DatabaseT", bound="Database")
     Files = dict[str, tuple[int, int]]
 
-BUSY_TIMEOUT = 5.0  # seconds
+BUSY_TIMEOUT = 5.0  # seconds: the patience of a connection that was given none
 CHECKPOINT_PAGES = 64  # a log that does not grow is synced twice as fast as one that does
 
 SUFFIXES = ("-wal", "-shm", "-journal")  # of the files that SQLite keeps beside a database
@@ -47,18 +53,27 @@ _PAGE_SIZE_AT, _PAGE_COUNT_AT, _HEADER_BYTES = 16, 28, 32  # https://sqlite.org/
 class Database:
     """A connection. Not to be shared between threads: ``any_thread`` is for one after the other."""
 
-    def __init__(self, path: str, *, any_thread: bool = False, lasting: bool = True) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        any_thread: bool = False,
+        lasting: bool = True,
+        patience: float | None = None,
+    ) -> None:
         """Connect to a file that is there. FULL: a commit has reached the disk when it returns.
 
-        ``lasting``: the log and its index stay when the connection closes.
+        ``lasting``: the log and its index stay when the connection closes. ``patience``: how many
+        seconds to wait for another writer, before StoreBusy; None: BUSY_TIMEOUT.
         """
         self.path = path
+        self.patience = patience_or_usual(patience)
         self.administers = False  # see open_database()
         self._hold = lasting_files.Hold(path) if lasting else None
         try:
             self.connection = sqlite3.connect(
                 uri_of(path, "mode=rw"),
-                timeout=BUSY_TIMEOUT,
+                timeout=self.patience,
                 isolation_level=None,
                 uri=True,
                 check_same_thread=not any_thread,
@@ -94,6 +109,7 @@ class Database:
 
     def begin(self, mode: str) -> None:
         """Begin a transaction: DEFERRED for a snapshot, IMMEDIATE to be the only writer."""
+        self.refuse_nesting()
         self.execute(f"BEGIN {mode}")
         if mode == "IMMEDIATE":
             try:  # of a file that cannot be written SQLite begins to read instead, and says nothing
@@ -101,6 +117,14 @@ class Database:
             except BaseException:
                 self.execute("ROLLBACK")
                 raise
+
+    def refuse_nesting(self) -> None:
+        try:
+            if not self.connection.in_transaction:
+                return
+        except _ERRORS as error:
+            raise explain(error, self.path) from None
+        raise ValueError("this connection is in a transaction already")
 
     def commit(self) -> None:
         """Make it durable, or roll back and raise."""
@@ -131,9 +155,9 @@ class Database:
         if self._hold is not None:
             self._hold.cut(size)
 
-    def busy(self) -> StoreUnavailable:
+    def busy(self) -> StoreBusy:
         problem, hint = _PRIMARY_CODES[_BUSY]
-        return StoreUnavailable(self.path, problem, _hint(hint, self.path))
+        return StoreBusy(self.path, problem, _hint(hint, self.path))
 
     def corrupt(self, problem: str) -> StoreCorrupt:
         return StoreCorrupt(self.path, problem, _hint(_RESTORE_HINT, self.path))
@@ -186,6 +210,10 @@ def name_files(path: str) -> Files:
     return files
 
 
+def patience_or_usual(patience: float | None) -> float:
+    return BUSY_TIMEOUT if patience is None else patience
+
+
 def uri_of(path: str, parameters: str) -> str:
     """Return the file: URI of ``path`` (https://www.sqlite.org/uri.html)."""
     escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -199,7 +227,8 @@ def explain(error: Exception, path: str) -> PamTotpError:
         code = _READ_ONLY
     if code in _PRIMARY_CODES:
         problem, hint = _PRIMARY_CODES[code]
-        return StoreUnavailable(path, problem, _hint(hint, path))
+        kind = StoreBusy if code == _BUSY else StoreUnavailable
+        return kind(path, problem, _hint(hint, path))
     if code == _ERROR and any(words in str(error) for words in _OTHER_TABLES):
         hint = f"restore it from a backup; {schema.UNRELEASED}"
         return StoreCorrupt(path, "does not have the tables of this release", hint)

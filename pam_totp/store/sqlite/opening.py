@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     DatabaseT = TypeVar("DatabaseT", bound=Database)
 
 
-def open_database(path: str, *, administers: bool = False) -> Database:
+def open_database(
+    path: str, *, administers: bool = False, patience: float | None = None
+) -> Database:
     """Open a store's file, if it may be trusted, in the schema of this release.
 
     ``administers``: fill the reserve up, however large it is; not in the way of a login.
+    ``patience``: see Database.
     """
     check_files(path)
-    database = connect(path, Database)
+    database = connect(path, lambda path: Database(path, patience=patience))
     database.administers = administers
     try:
         reserve.keep(database)

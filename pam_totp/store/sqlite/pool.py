@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...system.errors import PamTotpError
 from . import reserve, schema
-from .database import BUSY_TIMEOUT, Database, check_files, name_files
+from .database import Database, check_files, name_files, patience_or_usual
 from .opening import connect
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Pool:
         self._lock = _thread.allocate_lock()  # of what follows
         self._idle: list[PooledDatabase] = []
 
-    def open(self, path: str, *, administers: bool = False) -> Database:
+    def open(
+        self, path: str, *, administers: bool = False, patience: float | None = None
+    ) -> Database:
         """See opening.open_database: the same checks, each time.
 
         Not while another thread opens or closes: check_files() may read the database, and closing
@@ -46,10 +48,10 @@ class Pool:
         with self._opening:
             files = check_files(path)
         while True:
-            database = self._take(path)
+            database = self._take(path, patience_or_usual(patience))
             if database is None:
                 with self._opening:
-                    database = connect(path, lambda path: PooledDatabase(path, self))
+                    database = connect(path, lambda path: PooledDatabase(path, self, patience))
                     database.files = name_files(path)
                 database.administers = administers
                 try:
@@ -94,10 +96,11 @@ class Pool:
         with self._opening:
             database.disconnect()
 
-    def _take(self, path: str) -> PooledDatabase | None:
+    def _take(self, path: str, patience: float) -> PooledDatabase | None:
         with self._lock:
             for number in reversed(range(len(self._idle))):
-                if self._idle[number].path == path:
+                idle = self._idle[number]
+                if (idle.path, idle.patience) == (path, patience):
                     return self._idle.pop(number)
         return None
 
@@ -105,8 +108,8 @@ class Pool:
 class PooledDatabase(Database):
     """A connection that returns to its pool when it is closed; its holder is left without one."""
 
-    def __init__(self, path: str, pool: Pool) -> None:
-        super().__init__(path, any_thread=True)
+    def __init__(self, path: str, pool: Pool, patience: float | None) -> None:
+        super().__init__(path, any_thread=True, patience=patience)
         self.idle_since = 0.0
         self._pool = pool
         self._writing = False
@@ -123,8 +126,9 @@ class PooledDatabase(Database):
         return self.execute("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
 
     def begin(self, mode: str) -> None:
+        self.refuse_nesting()
         if mode == "IMMEDIATE":
-            if not self._pool.writer.acquire(timeout=BUSY_TIMEOUT):
+            if not self._pool.writer.acquire(timeout=self.patience):
                 raise self.busy()
             self._writing = True
         try:

@@ -10,7 +10,6 @@ from ...system.disks import holders_hint
 from ...system.errors import SealingError, StoreUnavailable
 from ..sealing import DECOY_KEY
 from . import reserve
-from .database import BUSY_TIMEOUT
 from .rows import AUTHENTICATOR_COLUMNS, binding, is_sound
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def _empty_the_log(database: Database) -> None:
                 return
             time.sleep(LOG_PAUSE)
     finally:
-        database.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_TIMEOUT)}")
+        database.execute(f"PRAGMA busy_timeout = {round(1000 * database.patience)}")
     raise StoreUnavailable(
         database.path,
         "has been read by another process for too long: what is sealed with the old key stays in "
