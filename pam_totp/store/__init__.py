@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 
         def __enter__(self) -> Transaction: ...
 
-        def __exit__(self, kind: type[BaseException] | None, /, *_: object) -> None: ...
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, _: object, /
+        ) -> None: ...
 
     class Store(LoginStore, Protocol):
         """Both faces; a context manager."""

@@ -5,7 +5,8 @@
     enroll_first  keep a first enrollment, once, if nobody was faster
 
 Two more serve only to note or to make sure of something: nothing is decided by have_told(), and
-confirm_absence() has nothing to do where an engine cannot lose rows unnoticed.
+confirm_absence() has nothing to do where an engine cannot lose rows unnoticed. batch() makes the
+answers to several questions durable at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import Protocol
 
     from ..core.admission import GroupRule
@@ -56,6 +58,15 @@ if TYPE_CHECKING:
 
         def have_told(self, name: str, count: int) -> None:
             """Take ``count`` off the wrong codes of ``name`` that the person was not told of."""
+
+        def batch(self) -> AbstractContextManager[None]:
+            """Make all that is asked inside durable by one sync, when the batch is left.
+
+            A question reads what the earlier ones have changed; without a batch, each is on its
+            own. Raises where the commit fails. Then nothing is kept, nor after an exception
+            inside. Of a question, it is raised again on leaving if it was caught before: after it
+            no other is answered. A batch holds no other batch, and keeps other writers out.
+            """
 
         def confirm_absence(self) -> None:
             """Raise StoreCorrupt if damage could be why a user was not found.

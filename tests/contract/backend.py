@@ -11,6 +11,8 @@ from pam_totp.core.users import UserRecord
 from pam_totp.store.sealing import Sealer
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pam_totp.store import Store
 
 # One contract for several stores, each with a fixture of its own; older hypothesis knows not all.
@@ -25,6 +27,10 @@ class Backend(ABC):
     @abstractmethod
     def open(self, *, patience: float | None = None) -> Store:
         """Open the store once more, over a connection of its own: see store.open_store."""
+
+    @abstractmethod
+    def failing_commits(self) -> AbstractContextManager[None]:
+        """Have every commit fail meanwhile, as on a disk that gives errors."""
 
     @abstractmethod
     def tamper(self, statement: str) -> None:

@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from pam_totp.store import Store
 
 
+def begin_a_batch(store: Store) -> None:
+    with store.batch():
+        pytest.fail("two write at once")
+
+
 WRITING: dict[str, Callable[[Store], object]] = {
     "verify": lambda store: judged(store, WRONG),
     "verify a decoy": lambda store: judged(store, WRONG, is_decoy=True),
     "enroll_first": lambda store: store.enroll_first("bob", ENROLLMENT, None),
     "have_told": lambda store: store.have_told("alice", 1),
+    "batch": begin_a_batch,
 }
 
 
@@ -41,7 +47,8 @@ class TellsOfOthers:
                 assert raised.value.hint
                 assert isinstance(raised.value, StoreUnavailable)
                 transaction.save(UserRecord("carol"))
-            judged(store, WRONG)  # the connection is as good as before
+            with store.batch():  # the connection is as good as before
+                judged(store, WRONG)
         record = backend.load("alice")
         assert record is not None
         assert (1, 2) == (record.failures, record.untold)

@@ -17,6 +17,7 @@ for _part in (
     "damage",
     "decoys",
     "questions",
+    "batches",
     "busy",
 ):
     pytest.register_assert_rewrite(f"tests.contract.{_part}")

@@ -14,6 +14,7 @@ import pytest
 
 from pam_totp.system.errors import Unavailable
 from tests.contract.backend import Backend
+from tests.contract.batches import KeepsBatches
 from tests.contract.busy import TellsOfOthers
 from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @pytest.mark.filterwarnings("error")
 class StoreContract(
     AnswersLogins,
+    KeepsBatches,
     TellsOfOthers,
     KeepsRecords,
     KeepsGroupRules,

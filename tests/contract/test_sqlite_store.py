@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pam_totp.store.sqlite import transactions
+from pam_totp.core.users import UserRecord
+from pam_totp.core.verifier import Policy
+from pam_totp.store.sqlite import reserve, transactions
+from pam_totp.store.sqlite.database import Database
+from pam_totp.system.errors import StoreUnavailable
 from tests.contract.backend import Backend
+from tests.contract.questions import ENROLLMENT, WRONG
 from tests.contract.sample_records import full_record
 from tests.contract.store_contract import StoreContract
 from tests.support.place import Place
@@ -26,6 +33,19 @@ class SQLiteBackend(Backend):
 
     def open(self, *, patience: float | None = None) -> Store:
         return self.open_place(patience=patience)
+
+    @contextmanager
+    def failing_commits(self) -> Iterator[None]:
+        execute = Database.execute
+
+        def fail(database: Database, statement: str, *rest: object) -> list[tuple[object, ...]]:
+            if statement == "COMMIT":
+                raise StoreUnavailable(database.path, "cannot be read or written")
+            return execute(database, statement, *rest)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Database, "execute", fail)
+            yield
 
     def tamper(self, statement: str) -> None:
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -61,6 +81,45 @@ class TestSQLiteStore(StoreContract):
 
     def test_there_are_few_enough_buckets_for_a_small_disk(self) -> None:
         assert 65536 >= transactions.DECOY_BUCKETS
+
+    def test_room_is_set_aside_once_and_after_the_commit_of_a_batch(
+        self, backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with backend.open() as store:
+            in_transaction: list[bool] = []
+
+            def note(database: Database) -> None:
+                in_transaction.append(database.connection.in_transaction)
+
+            def enroll(name: str) -> None:
+                new = ENROLLMENT.authenticator._replace(id=f"of {name}")
+                assert store.enroll_first(name, ENROLLMENT._replace(authenticator=new), None)
+
+            monkeypatch.setattr(reserve, "keep", note)
+            with store.batch():
+                enroll("alice")
+                enroll("bob")
+                assert [] == in_transaction
+            assert [False] == in_transaction
+            with store.batch():
+                store.have_told("alice", 1)
+            with suppress(ZeroDivisionError), store.batch():
+                enroll("carol")
+                raise ZeroDivisionError
+            assert [False] == in_transaction
+
+    def test_the_key_page_is_touched_once_in_a_batch(self, backend: SQLiteBackend) -> None:
+        with backend.open() as store:
+            touched: list[str] = []
+            store.database.connection.set_trace_callback(touched.append)  # type: ignore[attr-defined]
+            for _ in range(2):
+                with store.batch():
+                    assert store.enroll_first("alice", ENROLLMENT, store.load("alice"))
+                    for name in ("bob", "carol"):
+                        store.verify(name, WRONG, Policy(), is_decoy=True, account=None)
+                backend.save(UserRecord("alice"))
+            found = [s.split()[0] for s in touched if "last_write" in s or s == "COMMIT"]
+        assert ["UPDATE", "COMMIT"] * 2 == found
 
     def test_no_secret_and_no_recovery_code_stands_in_the_files(
         self, backend: SQLiteBackend

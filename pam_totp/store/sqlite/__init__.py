@@ -6,6 +6,7 @@ opening.py        open a file: checked, in the schema of this release, with room
 creation.py       a new file that appears whole or not at all
 database.py       one connection: statements, errors, durability
 transactions.py   the critical section of one user
+batch.py          several critical sections in one transaction
 rows.py           records <-> rows
 sealed.py         a file with the key that opens its secrets
 resealing.py      every secret sealed again, with another key

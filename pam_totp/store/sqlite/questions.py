@@ -13,6 +13,8 @@ from .sealed import SealedDatabase
 from .transactions import DecoyTransaction, Transaction, read_decoy
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ...core.enrollment import Enrollment
     from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
@@ -72,6 +74,9 @@ class Questions(SealedDatabase):
             record = transaction.record
             if record is not None and record.untold:
                 transaction.save(record.told(count))
+
+    def batch(self) -> AbstractContextManager[None]:
+        return self.joined
 
     def confirm_absence(self) -> None:
         problems = self._structure_problems(limit=1)

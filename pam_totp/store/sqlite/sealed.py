@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...system.errors import SealingError
 from .. import sealing
 from ..sealing import DECOY_KEY
+from .batch import Batch
 
 if TYPE_CHECKING:
     from ..sealing import Sealer
@@ -26,6 +27,7 @@ class SealedDatabase:
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self.database = database
         self.sealer = sealer
+        self.joined = Batch(database)
         self._at_first, self._sealed_decoy_key = self._key_in_force()
         self._decoy_key = self.open_decoy_key()  # the same under every sealing key
 

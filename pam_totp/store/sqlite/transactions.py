@@ -10,6 +10,7 @@ from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, sto
 
 if TYPE_CHECKING:
     from ...core.admission import GroupRule
+    from .batch import Batch
     from .database import Database
     from .sealed import SealedDatabase
 
@@ -17,7 +18,10 @@ DECOY_BUCKETS = 65536
 
 
 class _CriticalSection:
-    """BEGIN on entry, COMMIT or ROLLBACK on exit. BEGIN IMMEDIATE serialises writers."""
+    """BEGIN on entry, COMMIT or ROLLBACK on exit. BEGIN IMMEDIATE serialises writers.
+
+    Inside a batch, it is a part of that one's transaction.
+    """
 
     record: UserRecord | None
 
@@ -26,28 +30,48 @@ class _CriticalSection:
         self._store = store
         self._name = name
         self._mode = mode
+        self._batch: Batch | None = None
+        self._has_enrolled = False
 
     def __enter__(self) -> Self:
-        self._database.begin(self._mode)
+        self._batch = self._store.joined if self._store.joined.is_open else None
+        if self._batch is None:
+            self._database.begin(self._mode)
+        else:
+            self._batch.join()
         try:
             self.record = self._read()
-        except BaseException:
-            self._database.roll_back()
+        except BaseException as error:
+            self._undo(error)
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._database.commit()
-            self._committed()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if error is not None:
+            self._undo(error)
+        elif self._batch is not None:
+            self._batch.leave(has_enrolled=self._has_enrolled)
         else:
+            self._database.commit()
+            if self._has_enrolled:
+                reserve.keep(self._database)
+
+    def _undo(self, error: BaseException) -> None:
+        if self._batch is None:
             self._database.roll_back()
+        else:
+            self._batch.fail(error)
 
     def _read(self) -> UserRecord | None:
         raise NotImplementedError
 
-    def _committed(self) -> None:
-        """Do what has to wait until the transaction is durable."""
+    def _touch_key_page(self) -> None:
+        if self._batch is None:
+            self._database.touch_key_page()
+        else:
+            self._batch.touch_key_page()
 
 
 class Transaction(_CriticalSection):
@@ -56,7 +80,6 @@ class Transaction(_CriticalSection):
     def __init__(self, store: SealedDatabase, name: str, mode: str, *, unseal: bool) -> None:
         super().__init__(store, name, mode)
         self._unseal = unseal
-        self._has_enrolled = False
         self.record = None
 
     def _read(self) -> UserRecord | None:
@@ -65,12 +88,8 @@ class Transaction(_CriticalSection):
             read_decoy(self._store, self._name)  # as for a user without a record: see below
         return record
 
-    def _committed(self) -> None:
-        if self._has_enrolled:
-            reserve.keep(self._database)
-
     def save(self, record: UserRecord | None) -> None:
-        self._database.touch_key_page()
+        self._touch_key_page()
         if record is None:
             self._database.execute("DELETE FROM users WHERE name = ?", (self._name,))
         elif record.name != self._name:
@@ -205,7 +224,7 @@ class DecoyTransaction(_CriticalSection):
     def save(self, record: UserRecord | None) -> None:
         if record is None:
             raise ValueError("a decoy cannot be removed")
-        self._database.touch_key_page()
+        self._touch_key_page()
         self._database.execute(
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until, guesses_until) "
             "VALUES (?, ?, ?, ?)",
