@@ -27,11 +27,13 @@ _TESTING = """
     openssh-server openssh-client sudo pamtester
 """
 # As no PAM package can be brought along by debootstrap (Debian 13), apt does it all. No daemon is
-# to start on the way: the network is the one of the machine.
+# to start on the way: the network is the one of the machine. And nobody looks for man pages, of
+# which a list would be made whenever a package is installed.
 _FURNISH = """
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
+echo 'man-db man-db/auto-update boolean false' | debconf-set-selections
 apt-get update -q
 apt-get install -q -y --no-install-recommends -o DPkg::Options::=--force-confold "$@"
 apt-get clean
