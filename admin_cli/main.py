@@ -69,18 +69,18 @@ COMMANDS = {
         "rollout.exempt", "Let USERs, or the members of a group, in without a code."
     ),
     "enable": ListedCommand(
-        "enabling.enable", "Make each SERVICE ask for a code after the password."
+        "logins.enable", "Make each SERVICE ask for a code after the password."
     ),
-    "disable": ListedCommand("enabling.disable", "Stop each SERVICE from asking for a code."),
-    "confirm": ListedCommand("confirming.confirm", "Keep what enable changed."),
-    "revert": ListedCommand("confirming.revert", "Undo at once what is not confirmed yet."),
+    "disable": ListedCommand("logins.disable", "Stop each SERVICE from asking for a code."),
+    "confirm": ListedCommand("logins.confirm", "Keep what enable changed."),
+    "revert": ListedCommand("logins.revert", "Undo at once what is not confirmed yet."),
     "status": ListedCommand(
         "status.status", "Show which services ask for a code, and the state of their users."
     ),
     "doctor": ListedCommand("doctor.doctor", "Find what breaks or bypasses two-factor logins."),
     "init": ListedCommand("setup.init", "Create the sealing key and the store."),
     "rotate-key": ListedCommand(
-        "rotation.rotate_key", "Replace the sealing key, and reseal every secret."
+        "setup.rotate_key", "Replace the sealing key, and reseal every secret."
     ),
     "selftest": ListedCommand(
         "setup.selftest", "Try logins through libpam, with a temporary store."

@@ -31,7 +31,6 @@ PAM_FOLDER = Path("/etc/pam.d")
 PLACES = Path("/run/pam_totp")  # where the worker's service sees and may write them too
 SERVICE_PREFIX = "pam_totp-selftest."
 HOOK = Path(pam_totp.__file__).resolve().parents[1] / "hook.py"
-MODULES = (NATIVE_MODULE, PAM_PYTHON_MODULE)
 MODULE_FOLDERS = ("usr/lib/*/security", "usr/lib64/security", "usr/lib/security")
 TIMEOUT = 60  # seconds
 PAM_SUCCESS, PAM_AUTH_ERR = 0, 7

@@ -6,11 +6,15 @@ state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
 rollout.py      require, exempt, for people
 group_rules.py  the same for the members of a group
-setup.py        init, selftest
-rotation.py     rotate-key
-enabling.py     enable, disable
-confirming.py   confirm, revert
+setup.py        init, rotate-key, selftest: their options
+creating.py     what init does
+rotation.py     what rotate-key does
+logins.py       enable, disable, confirm, revert: their options
+enabling.py     what enable does
+disabling.py    what disable does
+confirming.py   what confirm and revert do
 outcome.py      what applies after a command that failed
 status.py       status: what is on, and for whom
+overview.py     what status shows, as one document
 doctor.py       doctor
 """

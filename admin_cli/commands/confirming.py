@@ -1,35 +1,24 @@
-"""confirm, revert: keep what enable changed, or undo it."""
+"""confirm, revert: keep what enable changed, or undo it; their options are in logins.py."""
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack
 
-import click
-
 from pam_totp.system.errors import Unavailable
 
 from .. import output
 from ..enable import automatic_undo, blocks, planning, switch, trial, trial_record, uses
 from ..enable.trial_record import Trial
-from ..errors import CommandFailed, need_root
+from ..errors import CommandFailed
 from ..host import doctor_timer, files, programs
-from ..session import Session, pass_session
-from .arguments import yes_option
-from .outcome import ChangesLogins
+from ..session import Session
 
 PATIENCE = 30.0  # seconds that a revert waits for another totpctl
 
 
-@click.command(cls=ChangesLogins)
-@yes_option
-@pass_session
-def confirm(session: Session, yes: bool) -> None:
-    """Keep what enable changed.
-
-    Asks first if nobody has logged in with a code since then.
-    """
-    need_root("change login configuration")
+def confirm(session: Session, *, yes: bool) -> None:
+    """Keep what enable changed. ``yes``: even if nobody has logged in with a code since."""
     waiting = trial_record.pending()
     if waiting is None:
         _finish_what_was_cut_off(session)
@@ -114,15 +103,8 @@ def _refuse_what_is_being_undone(waiting: Trial) -> None:
     )
 
 
-@click.command(cls=ChangesLogins)
-@click.option("--if-due", is_flag=True, help="Undo only if the time to confirm is over.")
-@pass_session
-def revert(session: Session, if_due: bool) -> None:
-    """Undo at once what is not confirmed yet.
-
-    The timer, cron and the boot unit run this, too.
-    """
-    need_root("change login configuration")
+def revert(session: Session, *, if_due: bool) -> None:
+    """Undo what is not confirmed yet. ``if_due``: only if the time to confirm is over."""
     with ExitStack() as held:
         try:
             held.enter_context(trial.changing(wait=PATIENCE))

@@ -1,15 +1,12 @@
-"""enable, disable."""
+"""enable: the checklist of what it does; its options are in logins.py."""
 
 from __future__ import annotations
 
 import math
 import time
-
-import click
-from click.core import ParameterSource
+from collections.abc import Sequence
 
 from .. import output
-from ..completion import candidates
 from ..enable import (
     enabled,
     planning,
@@ -22,14 +19,11 @@ from ..enable import (
     uses,
 )
 from ..enable.trial_record import Trial
-from ..errors import CommandFailed, need_root
+from ..errors import CommandFailed
 from ..host import pam_blocks, sshd
-from ..session import Session, pass_session
-from .outcome import ChangesLogins
+from ..session import Session
 
-KEYS = tuple(pam_blocks.KEYS)  # the first where nothing is said
-UNITS = {"s": 1, "m": 60, "h": 3600}
-MIN_SECONDS, MAX_SECONDS = 10, trial_record.MAX_SECONDS
+_DEFAULT_KEYS = next(iter(pam_blocks.KEYS))
 _WHAT_KEYS_DO = {
     "code": "sshd asks key logins for a code but no password, and all others for both",
     "password+code": "sshd requires a key, and then asks for password and code",
@@ -37,65 +31,20 @@ _WHAT_KEYS_DO = {
 }
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
-    number, unit = value[:-1], value[-1:]
-    if unit in UNITS and number.isascii() and number.isdigit() and len(number) < 6:
-        seconds = int(number) * UNITS[unit]
-        if MIN_SECONDS <= seconds <= MAX_SECONDS:
-            return seconds
-    raise click.BadParameter("give a number with s, m or h, from 10s to 24h")
-
-
-services_argument = click.argument(
-    "service", nargs=-1, required=True, shell_complete=candidates.services
-)
-
-
-@click.command(cls=ChangesLogins)
-@services_argument
-@click.option(
-    "--keys",
-    type=click.Choice(KEYS),
-    help="What sshd requires for key logins (default: keep the current mode, else code).",
-)
-@click.option(
-    "--confirm-within",
-    metavar="TIME",
-    default="10m",
-    show_default=True,
-    callback=_seconds,
-    help="Time to confirm: a number with s, m or h.",
-)
-@click.option("--no-confirm", is_flag=True, help="Make it permanent at once, without a trial.")
-@click.option(
-    "--force", is_flag=True, help="Enable it even if no administrator could still become root."
-)
-@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
-@pass_session
-@click.pass_context
 def enable(
-    context: click.Context,
     session: Session,
-    service: tuple[str, ...],
+    service: Sequence[str],
     keys: str | None,
     confirm_within: int,
+    *,
     no_confirm: bool,
     force: bool,
     dry_run: bool,
 ) -> None:
-    """Make each SERVICE ask for a code after the password.
-
-    Everything is undone automatically unless you run totpctl confirm in time. Log in from a second
-    terminal before you confirm.
-    """
-    if no_confirm and _given(context, "confirm_within"):
-        raise click.UsageError("--no-confirm and --confirm-within cannot be used together")
-    if keys is not None and planning.SSHD not in service:
-        raise click.UsageError("--keys applies only to sshd, which is not among the services")
-    need_root("change login configuration")
+    """Make each service ask for a code. ``confirm_within``: seconds."""
     services = planning.with_companions(service)
     if planning.SSHD in services:
-        keys = keys or planning.keys_so_far() or KEYS[0]
+        keys = keys or planning.keys_so_far() or _DEFAULT_KEYS
     with trial.changing():
         switch.revert_if_due(session)
         waiting = trial_record.pending()
@@ -131,34 +80,6 @@ def enable(
     _tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
 
 
-@click.command(cls=ChangesLogins)
-@click.argument("service", nargs=-1, required=True, shell_complete=candidates.services_on)
-@pass_session
-def disable(session: Session, service: tuple[str, ...]) -> None:
-    """Stop each SERVICE from asking for a code.
-
-    Removes what enable wrote, even if the file was edited since, and leaves every other line.
-    """
-    need_root("change login configuration")
-    services = planning.with_companions(service)
-    with trial.changing():
-        changes = planning.changes_to_disable(services)
-        changed = switch.disable(session, services)
-    still = planning.still_asked_by(services)
-    for name in services:
-        if name not in still:
-            said = "no longer asks for a code" if name in changed else "is off"
-            output.message(f"{name} {said}")
-    for sentence in reached.after_disable(changes, services):
-        output.message(sentence)
-    if still:
-        raise CommandFailed(
-            "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),
-            "remove that line with an editor; or, if enable wrote it, name the file: "
-            "totpctl disable FILE",
-        )
-
-
 def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -> None:
     if set(services) - enabled.services() and not enabled.is_away():
         enabled.remember(services, keys)
@@ -190,7 +111,3 @@ def _tell_time_left(waiting: Trial) -> None:
         "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
     )
     output.message(f"Otherwise everything is undone in {span}, at {clock}.")
-
-
-def _given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -1,8 +1,8 @@
 """Report what applies now, at the end of each command that changes logins, also after errors.
 
 On a full or failing disk a command may have done everything, a part, or nothing, and the error
-alone does not tell. So every command that writes files of PAM or sshd is of this class, and the
-files themselves are asked, by the judgement that status gives.
+alone does not tell. So every command that writes files of PAM or sshd is a ChangesLogins of
+logins.py, and the files themselves are asked, by the judgement that status gives.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import math
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-import click
 
 from pam_totp.stack import pam_stack
 from pam_totp.system.errors import PamTotpError
@@ -21,35 +18,17 @@ from pam_totp.system.errors import PamTotpError
 from ..doctor.facts import SSHD, CannotTell, Facts
 from ..doctor.service_state import OFF, ON, UNCLEAR, ServiceState, state_of
 from ..enable import enabled, trial_record
-from ..errors import CommandFailed, NotRoot
+from ..errors import CommandFailed
 from ..host import files, sshd
-from ..host.signals import uninterrupted
-from ..session import Session
 
 ALWAYS = ("sshd", "sudo")
-
-
-class ChangesLogins(click.Command):
-    """A command that changes login configuration; where it fails, what holds is added to that."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        before = _digests()
-        try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.UsageError, NotRoot):
-            raise
-        except BaseException as error:
-            with uninterrupted():
-                for line in what_holds(before, Facts(ctx.ensure_object(Session))):
-                    error.add_note(line)
-            raise
 
 
 def what_holds(before: Mapping[str, str], facts: Facts) -> list[str]:
     """Say what has changed since ``before`` (digests by path), and what logins ask for. Raises
     nothing: of a part that cannot be told it says that.
     """
-    now = _digests()
+    now = digests()
     changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
     lines = [f"changed: {', '.join(changed)}"] if changed else []
     lines += [] if changed else ["now: no file of PAM or sshd was changed"]
@@ -66,7 +45,8 @@ def _told(part: Callable[[], Iterator[str]]) -> list[str]:
         return ["now: it cannot be told; see: totpctl status"]
 
 
-def _digests() -> dict[str, str]:
+def digests() -> dict[str, str]:
+    """Return the digests of every file that enable could change, by path."""
     folder = pam_stack.PAM_FOLDERS[0]
     try:
         names = [name for name in os.listdir(folder) if trial_record.SERVICE.fullmatch(name)]

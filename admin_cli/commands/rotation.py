@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import re
 
-import click
-
 from pam_totp.store import sealing
 from pam_totp.store.sealing import Sealer
 from pam_totp.system import config, lock_file, trusted_files
@@ -23,8 +21,8 @@ from pam_totp.system.uninterrupted import Uninterrupted
 from .. import output
 from ..errors import CommandFailed
 from ..host import files
-from ..session import Session, pass_session
-from .arguments import yes_option
+from ..host.services import arguments_of, path_of, read_services
+from ..session import Session
 
 _QUESTION = (
     "Existing backups of the store can be opened only with the old key, which will no longer be on "
@@ -34,15 +32,8 @@ _QUESTION = (
 _NAMES_FILES = re.compile(r"pam_totp.*\b(store|sealing_key|config)=")  # in our line
 
 
-@click.command("rotate-key")
-@yes_option
-@pass_session
-def rotate_key(session: Session, yes: bool) -> None:
-    """Replace the sealing key, and reseal every secret.
-
-    Nobody is denied meanwhile, and nobody has to enroll again. An interrupted rotation is finished
-    by the next run. Back up key and store before, and again afterwards.
-    """
+def rotate_key(session: Session, *, yes: bool) -> None:
+    """Replace the sealing key, and reseal every secret. ``yes``: without asking."""
     path = session.config.sealing_key
     _refuse_other_users(session.config, session.config_path)
     _refuse_damage(session)
@@ -97,8 +88,6 @@ def _refuse_other_users(settings: Config, config_path: str) -> None:
     Such logins would be denied from then on: their key, or their store, stays as it is. A file
     that is not understood is refused where it may be one of those.
     """
-    from ..host.services import arguments_of, path_of, read_services
-
     for service in read_services().values():
         if service.problem and _NAMES_FILES.search(service.text):
             raise CommandFailed(str(service.problem), service.problem.hint)

@@ -1,23 +1,15 @@
-"""init, selftest."""
+"""init, rotate-key, selftest: what they do is loaded when they run, as in logins.py."""
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from pam_totp import store
-from pam_totp.store import sealing
-from pam_totp.system import atomic_files, config, disks, lock_file, trusted_files
-from pam_totp.system.config_values import split_store_url
+from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 
 from .. import output
-from .. import selftest as selftest_chain
-from ..doctor import store_room
-from ..enable.switch import keep_missing_spares
 from ..errors import CheckSaysNo, CommandFailed, need_root
 from ..session import Session, pass_session
-from .arguments import json_option
+from .arguments import json_option, yes_option
 
 
 @click.command()
@@ -28,50 +20,44 @@ def init(session: Session) -> None:
     Creates only what is missing, and never overwrites. Then checks both, and creates any missing
     spare files, which disable and revert need on a full disk.
     """
-    key_path = session.config.sealing_key
-    _, store_path = split_store_url(session.config.store)
-    _refuse_an_unmounted_disk(store_path)
-    for folder in (os.path.dirname(key_path), os.path.dirname(os.path.dirname(store_path))):
-        if not os.path.isdir(folder):
-            raise CommandFailed(f"there is no folder {folder}", f"run: mkdir -p {folder}")
-    if _create_key(key_path, store_path):
-        output.message(f"created the sealing key {key_path}: back it up together with the store")
-    sealer = sealing.read_sealer(key_path)
-    if store.create_store(session.config.store, sealer):
-        output.message(f"created the store {store_path}")
-    with session.open_store() as opened:
-        problems = opened.check()
-    if problems:
-        raise CheckSaysNo("; ".join(problems), "restore the store from a backup")
-    shortage = store_room.restore(session.open_store, store_path)
-    if shortage:
-        problem = store_room.problem(shortage, store_path)
-        hint = store_room.hint(shortage, store_path)
-        output.warning(f"{problem}; until then, a full disk denies logins; {hint}")
-    else:
-        output.message("key and store are OK")
-    if session.config_path == config.DEFAULT_PATH:
-        keep_missing_spares()
+    from . import creating
+
+    creating.init(session)
+
+
+@click.command("rotate-key")
+@yes_option
+@pass_session
+def rotate_key(session: Session, yes: bool) -> None:
+    """Replace the sealing key, and reseal every secret.
+
+    Nobody is denied meanwhile, and nobody has to enroll again. An interrupted rotation is finished
+    by the next run. Back up key and store before, and again afterwards.
+    """
+    from . import rotation
+
+    rotation.rotate_key(session, yes=yes)
 
 
 @click.command()
 @click.option(
     "--module",
-    type=click.Choice(selftest_chain.MODULES),
-    default=selftest_chain.default_module,
+    type=click.Choice((NATIVE_MODULE, PAM_PYTHON_MODULE)),
     help="PAM module to try (default: pam_totp.so if it is installed).",
 )
 @json_option
 @pass_session
-def selftest(_session: Session, module: str, as_json: bool) -> None:
+def selftest(_session: Session, module: str | None, as_json: bool) -> None:
     """Try logins through libpam, with a temporary store.
 
     Touches no user: creates a PAM service and a store, tries a correct code, the same code again, a
     wrong code and a recovery code, and removes both.
     """
     need_root("create a PAM service")
+    from .. import selftest as chain
+
     try:
-        checks = selftest_chain.run(module)
+        checks = chain.run(module or chain.default_module())
     except KeyboardInterrupt:
         raise CommandFailed("interrupted; nothing was left behind") from None
     if as_json:
@@ -88,40 +74,3 @@ def selftest(_session: Session, module: str, as_json: bool) -> None:
         )
     if not as_json:
         output.message("selftest passed: codes are checked correctly through libpam")
-
-
-def _refuse_an_unmounted_disk(store_path: str) -> None:
-    """A new store would know nobody, and lie hidden as soon as the disk of the old one is back."""
-    if os.path.lexists(store_path):
-        return
-    for point in disks.unmounted_points(store_path):
-        raise CommandFailed(
-            f"there is no store {store_path}, and {point} is not mounted",
-            disks.missing_hint(store_path),
-        )
-
-
-def _create_key(path: str, store_path: str) -> bool:
-    """Make a key file, whole and on the disk, or not at all; False if there is one already.
-
-    Of two at once, or after one that was killed, one key remains, and no trace of another.
-    """
-    trusted_files.check_folder(os.path.dirname(path))
-    unfinished = f"{path}.new"
-    if os.path.lexists(path):
-        atomic_files.remove(unfinished)
-        return False
-    with lock_file.held(path):
-        atomic_files.remove(unfinished)
-        if os.path.lexists(path):
-            return False
-        if os.path.lexists(store_path):
-            raise CommandFailed(
-                f"{store_path} exists, but its sealing key {path} does not",
-                f"restore {path} from a backup; if it is lost, move the store away",
-            )
-        atomic_files.write_new(unfinished, sealing.generate_key_file())
-        os.link(unfinished, path)  # not rename: this one never replaces a file
-        atomic_files.remove(unfinished)
-        atomic_files.sync_folder(path)
-    return True

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from types import ModuleType
 
 import click
 import pytest
 
 from admin_cli import main
-from admin_cli.commands import outcome
+from admin_cli.commands import logins
 from admin_cli.enable import automatic_undo, switch, trial
 from tests.e2e.conftest import Prepared
 from tests.support import enabling
@@ -30,21 +35,32 @@ FAULTS = [
 
 
 def changing_commands() -> dict[str, click.Command]:
-    """Return the commands whose file could change logins: it has what does at hand."""
+    """Return the commands whose files could change logins: one has what does at hand."""
     hands = (switch, trial, automatic_undo)
     found = {}
     for name, command in main.totpctl.commands.items():
-        module = sys.modules[command.callback.__module__]  # type: ignore[union-attr]
-        if any(value is hand for value in vars(module).values() for hand in hands):
+        values = [value for module in files_of(command) for value in vars(module).values()]
+        if any(value is hand for value in values for hand in hands):
             found[name] = command
     return found
+
+
+def files_of(command: click.Command) -> Iterator[ModuleType]:
+    """Yield the file of a command, and those beside it that it loads when it runs."""
+    module = sys.modules[command.callback.__module__]  # type: ignore[union-attr]
+    yield module
+    source = textwrap.dedent(inspect.getsource(command.callback))  # type: ignore[arg-type]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is None:
+            for alias in node.names:
+                yield importlib.import_module(f"{module.__package__}.{alias.name}")
 
 
 def test_every_command_that_changes_logins_says_what_holds() -> None:
     found = changing_commands()
     assert set(COMMANDS) == set(found)
     for name, command in found.items():
-        assert isinstance(command, outcome.ChangesLogins), name
+        assert isinstance(command, logins.ChangesLogins), name
 
 
 @pytest.fixture
