@@ -97,11 +97,13 @@ def _python_pam(service: str, user: str) -> Application:
             "run: apt install python3-pampy python3-six",
         ) from None
 
+    # One for all attempts: it runs ldconfig to find libpam. Each attempt calls pam_start().
+    application = pam.PamAuthenticator()
+
     def authenticate(answer: str) -> tuple[int | None, str]:
-        transaction = pam.PamAuthenticator()
         with _no_terminal():
-            transaction.authenticate(user, answer, service=service)
-        return transaction.code, str(transaction.reason)
+            application.authenticate(user, answer, service=service)
+        return application.code, str(application.reason)
 
     return authenticate
 
