@@ -61,7 +61,7 @@ def worker(facts: Facts) -> Iterator[Found]:
     with theirs:
         commands = (
             ([PYTHON, "-IS", WORKER, "--connection", "3"], theirs.fileno()),
-            ([PYTHON, "-IS", "-c", _IMPORTS.format(worker=WORKER)], theirs.fileno()),
+            ([PYTHON, "-IS", "-c", _IMPORTS.format(worker=WORKER)], None),
         )
         for command, descriptor in commands:
             problem = _complaint(command, descriptor)
