@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 from pam_totp.system.embedding import PATH
 from pam_totp.system.reinstalling import reinstall_hint
@@ -112,10 +111,10 @@ def _arrange_cron() -> list[str]:
 
 def _cron_runs() -> bool:
     """Tell by the files of root's processes: anybody may call one of their own, or su, cron."""
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in (f"/proc/{name}" for name in os.listdir("/proc") if name.isdigit()):
         try:
-            program = os.readlink(process / "exe").removesuffix(" (deleted)")  # after an update
-            if process.stat().st_uid == 0 and os.path.basename(program) in CRON_PROGRAMS:
+            program = os.readlink(f"{process}/exe").removesuffix(" (deleted)")  # after an update
+            if os.stat(process).st_uid == 0 and os.path.basename(program) in CRON_PROGRAMS:
                 return True
         except OSError:
             continue
@@ -155,7 +154,8 @@ def _detach(ready: int) -> None:
     for standard in range(3):
         os.dup2(nothing, standard)
     try:
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as setting:
+            setting.write(_OOM_SCORE)
     except OSError:
         pass
     os.write(ready, b"ready")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 
@@ -126,6 +125,8 @@ def keys_so_far() -> str | None:
 
 def diff(change: Change) -> list[str]:
     """Return a unified diff, as patch(1) reads it."""
+    import difflib
+
     before, after = (
         files.text_of(content or b"").splitlines() for content in (change.before, change.after)
     )
@@ -175,6 +176,8 @@ def _drop_in_on(keys: str) -> Change:
 
 
 def _meant(service: str) -> str:
+    import difflib  # here, as few names are mistyped
+
     try:
         names = [*filter(SERVICE.fullmatch, os.listdir(pam_stack.PAM_FOLDERS[0]))]
     except OSError:
