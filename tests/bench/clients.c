@@ -1,9 +1,10 @@
 /* Many clients of the worker at once, without libpam: verifications a second.
  *
- *     clients SOCKET CLIENTS LOGINS CODE ARGUMENT...
+ *     clients SOCKET CLIENTS USERS CODE,CODE... ARGUMENT...
  *
- * Each of CLIENTS threads does its share of LOGINS, for the users u0, u1, ... in turn, with CODE.
- * Prints the seconds that it took; ends with 1 at the first login that was not accepted.
+ * Logs the users u0, u1, ... in with the first CODE, then all of them with the next one. Each of
+ * CLIENTS threads does its share. Prints the seconds that it took; ends with 1 at the first login
+ * that was not accepted.
  */
 
 #include <pthread.h>
@@ -15,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *path, *code;
+static const char *path, *codes[8];
 static char **arguments;
-static int argument_count, logins;
+static int argument_count, users, code_count;
 static int next_login;
 
 static size_t put(unsigned char *packet, size_t at, const char *text)
@@ -36,10 +37,11 @@ static int log_in(int number)
     unsigned char packet[4096] = "PT\1\1\0\0\0";
     size_t at = 8;
     char user[16];
+    const char *code = codes[number / users];
     int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0), accepted = 0;
 
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    snprintf(user, sizeof user, "u%d", number);
+    snprintf(user, sizeof user, "u%d", number % users);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
         return 0;
     at = put(packet, at, user);
@@ -65,7 +67,7 @@ static void *run(void *unused)
     for (;;) {
         int number = __atomic_fetch_add(&next_login, 1, __ATOMIC_RELAXED);
 
-        if (number >= logins)
+        if (number >= users * code_count)
             return unused;
         if (!log_in(number)) {
             fprintf(stderr, "login %d was not accepted\n", number);
@@ -83,8 +85,9 @@ int main(int argc, char **argv)
     if (clients < 1 || clients > 1024)
         return 2;
     path = argv[1];
-    logins = atoi(argv[3]);
-    code = argv[4];
+    users = atoi(argv[3]);
+    for (char *code = strtok(argv[4], ","); code && code_count < 8; code = strtok(NULL, ","))
+        codes[code_count++] = code;
     arguments = argv + 5;
     argument_count = argc - 5;
     clock_gettime(CLOCK_MONOTONIC, &begin);

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from pam_totp.service import program
 from tests.support.native import build_module
@@ -27,38 +28,51 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     read_the_log()
     add_people()
-    for name in ("transactions", "clients", "syncs"):
+    for name in ("transactions", "together", "clients", "syncs"):
         source, program = str(SOURCES / f"{name}.c"), str(FOLDER / name)
         command = ["cc", "-O2", "-Wall", "-Wextra", "-o", program, source, "-lpam", "-pthread"]
         subprocess.run(command, check=True)
-    service = start_service()
     without_service = build_module(f'-DPAM_TOTP_SOCKET="{NOWHERE}"')
     bare, password = peers.nothing(), peers.password_only()
     hook = peers.one_line_hook()
-    modules: list[peers.Peer] = [
-        peers.Ours(peers.SERVICE, "pam_totp.so"),
-        peers.Ours(peers.SPAWNED, str(without_service)),
-        peers.Ours(peers.PAM_PYTHON, f"pam_python.so {peers.HOOK}"),
-        peers.google_authenticator(),
-        peers.Oath(),
-    ]
-    loaded = peers.Ours("", "pam_totp.so")
-    report = {
-        "service": {"fresh": private_kib(service.pid)},
+    served = peers.Ours(peers.SERVICE, "pam_totp.so")
+    google = peers.GoogleAuthenticator()
+    spawned = peers.Ours(peers.SPAWNED, str(without_service))
+    python = peers.Ours(peers.PAM_PYTHON, f"pam_python.so {peers.HOOK}")
+    modules: list[peers.Peer] = [served, spawned, python, google, peers.Oath()]
+    service = start_service()
+    report: dict[str, Any] = {
         "loops": transactions.loops([bare, hook, *modules]),
         "pamtesters": transactions.pamtesters([bare, hook, *modules]),
-        "scale": transactions.scale(),
-        "throughput": load.throughput(loaded),
-        "pending": load.pending(loaded, service.pid),
     }
+    peers.start_over(modules)
+    report["lone"] = transactions.lone([served, google])
+    report["crowds"] = transactions.crowds([served, google])
+    peers.start_over(modules)
     logins.start_sshd()
-    report["ssh"] = logins.ssh_logins([password, *modules])
+    others = [peer for peer in modules if peer not in (served, google)]
+    report["ssh"] = logins.ssh_logins([password, served, google], others)
     found = [
         {peer.name: logins.pending_memory(peer) for peer in (password, hook, *modules)}
         for _ in range(MEMORY_ROUNDS)
     ]
     report["memory"] = {name: statistics.median(kib[name] for kib in found) for name in found[0]}
+    report["scale"] = transactions.scale()
+    stop_service(service)
+    service = start_service()
+    report["service"] = {"fresh": private_kib(service.pid)}
+    peers.start_over([served])
+    report["throughput"] = load.throughput(served)
+    load.many_logins(served)
+    report["pending"] = load.pending(served, service.pid)
+    stop_service(service)
     json.dump(report, sys.stdout)
+
+
+def stop_service(service: subprocess.Popen[bytes]) -> None:
+    service.terminate()
+    service.wait(timeout=60)
+    Path(program.SOCKET).unlink(missing_ok=True)
 
 
 def start_service() -> subprocess.Popen[bytes]:

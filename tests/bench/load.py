@@ -14,14 +14,16 @@ from pam_totp.service import program, wire
 
 from .memory import private_kib
 from .peers import Ours, service_file
-from .people import FOLDER, PEOPLE, code, names
-from .rounds import rounds
+from .people import FOLDER, PEOPLE, names, two_codes
+from .rounds import IS_QUICK, rounds
 from .transactions import loop
 
 CLIENTS = FOLDER / "clients"
 SYNCS = FOLDER / "syncs"
 COUNTS = (1, 8, 64)
-ROUNDS = rounds(5)
+AT_A_TIME = 2 * PEOPLE  # verifications, or blocks: everybody, with two codes
+ROUNDS = rounds(8)
+MANY = 1_200 if IS_QUICK else 100_000  # logins, after which memory is looked at
 PENDING = 500
 PENDING_ROUNDS = rounds(8)
 LOGINS = 16
@@ -34,19 +36,30 @@ def throughput(ours: Ours) -> Rates:
     rates: Rates = {str(count): [] for count in COUNTS} | {"growing": [], "in place": []}
     for number in range(ROUNDS + 1):
         for measured in random.sample([*COUNTS, 0], len(COUNTS) + 1):
-            if measured:
-                ours.forget()
-                arguments = [str(PEOPLE), code(10), *ours.arguments]
-                found = {str(measured): _seconds(CLIENTS, program.SOCKET, measured, *arguments)[0]}
-            else:
-                file = FOLDER / f"blocks-{number}"
-                growing, in_place = _seconds(SYNCS, file, PEOPLE)
-                found = {"growing": growing, "in place": in_place}
-                file.unlink()
+            found = {str(measured): _verify(ours, measured)} if measured else _sync(number)
             for name, seconds in found.items():
                 if number:
-                    rates[name].append(PEOPLE / seconds)
+                    rates[name].append(AT_A_TIME / seconds)
     return rates
+
+
+def many_logins(ours: Ours) -> None:
+    """Log people in MANY times, by the most of the clients."""
+    for _ in range(MANY // AT_A_TIME + 1):
+        _verify(ours, max(COUNTS))
+
+
+def _verify(ours: Ours, clients: int) -> float:
+    ours.forget()
+    (seconds,) = _seconds(CLIENTS, program.SOCKET, clients, PEOPLE, two_codes(), *ours.arguments)
+    return seconds
+
+
+def _sync(number: int) -> dict[str, float]:
+    file = FOLDER / f"blocks-{number}"
+    growing, in_place = _seconds(SYNCS, file, AT_A_TIME)
+    file.unlink()
+    return {"growing": growing, "in place": in_place}
 
 
 def _seconds(*command: object) -> list[float]:
@@ -57,8 +70,8 @@ def _seconds(*command: object) -> list[float]:
 
 
 def pending(ours: Ours, service_pid: int) -> dict[str, object]:
-    """Return the seconds of a login with and without PENDING others at the prompt, and the KiB of
-    the service then and before."""
+    """Return the seconds of a login with and without PENDING others at the prompt, and the private
+    KiB of the service then and before."""
     service_file("bench-load", ours.line)
     times: dict[str, list[float]] = {"alone": [], "among": []}
     idle = private_kib(service_pid)

@@ -10,16 +10,16 @@ import base64
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from pam_totp import store
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store import sealing
-from pam_totp.store.sqlite.rows import binding
 from tests.support.place import SECRET
 
-from .people import FOLDER, PEOPLE, names
+from .many_users import fill_store
+from .people import FOLDER, PEOPLE, names, settle
 
 HOOK = "/usr/lib/pam_totp/hook.py"
 SERVICE = "pam_totp on the service"
@@ -35,6 +35,14 @@ class Peer:
     def __init__(self, name: str, line: str) -> None:
         self.name = name
         self.line = line
+        self._fresh = iter(names(PEOPLE))
+
+    def forget(self) -> None:
+        """Make everybody's code unused again."""
+
+    def start_over(self) -> None:
+        """Have nobody logged in yet."""
+        self.forget()
         self._fresh = iter(names(PEOPLE))
 
     def take(self, count: int) -> list[str]:
@@ -85,20 +93,19 @@ class Ours(Peer):
     def _fill(self, sealer: sealing.Sealer, users: int) -> None:
         """Enroll the first of them as totpctl does, and give the others rows like these."""
         first, *others = names(users)
-        phone = Authenticator(f"phone of {first}", "phone", SECRET)
+        self._enroll(sealer, first)
+        fill_store(self._store, sealer, first, others)
+        self._enroll(sealer, first)  # reserves the room that logins need, as after any enrollment
+
+    def _enroll(self, sealer: sealing.Sealer, person: str) -> None:
+        phone = Authenticator(f"phone of {person}", "phone", SECRET)
         with (
             store.open_store(str(self._store), sealer) as opened,
-            opened.transaction(first) as transaction,
+            opened.transaction(person) as transaction,
         ):
-            transaction.save(UserRecord(first, authenticators=(phone,)))
-        connection = sqlite3.connect(self._store)
-        with connection:
-            _copy_row(connection, "users", ({"name": person} for person in others))
-            _copy_row(connection, "authenticators", (_phone(sealer, person) for person in others))
-        connection.close()
+            transaction.save(UserRecord(person, authenticators=(phone,)))
 
     def forget(self) -> None:
-        """Make everybody's code unused again."""
         connection = sqlite3.connect(self._store, timeout=30)
         with connection:
             connection.execute(
@@ -107,41 +114,29 @@ class Ours(Peer):
         connection.close()
 
 
-def _phone(sealer: sealing.Sealer, person: str) -> dict[str, object]:
-    """Return what is another in each row of an authenticator."""
-    phone = Authenticator(f"phone of {person}", "phone", SECRET)
-    sealed = sealer.seal(SECRET, *binding(person, phone))
-    return {"user": person, "id": phone.id, "sealed_secret": sealed}
-
-
-def _copy_row(
-    connection: sqlite3.Connection, table: str, changes: Iterable[dict[str, object]]
-) -> None:
-    """Add copies of the one row of ``table``, whatever columns it has, each with its changes."""
-    connection.row_factory = sqlite3.Row
-    (row,) = connection.execute(f"SELECT * FROM {table}").fetchall()
-    columns = row.keys()
-    connection.executemany(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES (:{', :'.join(columns)})",
-        ({**row, **change} for change in changes),
-    )
-
-
-def google_authenticator() -> Peer:
+class GoogleAuthenticator(Peer):
     """With what its own set-up recommends: no reuse, a rate limit, a window of 3."""
-    folder = FOLDER / "google_authenticator"
-    folder.mkdir(mode=0o700)
-    secret = base64.b32encode(SECRET).decode("ascii")
-    options = ("RATE_LIMIT 3 30", "WINDOW_SIZE 3", "DISALLOW_REUSE", "TOTP_AUTH")
-    scratch_codes = "".join(f"{12345670 + number}\n" for number in range(5))
-    for person in names(PEOPLE):
-        file = folder / person
-        file.write_text(
-            f"{secret}\n" + "".join(f'" {option}\n' for option in options) + scratch_codes
+
+    def __init__(self) -> None:
+        self._folder = FOLDER / "google_authenticator"
+        self._folder.mkdir(mode=0o700)
+        self.forget()
+        line = (
+            f"auth required pam_google_authenticator.so secret={self._folder}/${{USER}} user=root"
         )
-        file.chmod(0o400)
-    line = f"auth required pam_google_authenticator.so secret={folder}/${{USER}} user=root"
-    return Peer(GOOGLE, line)
+        super().__init__(GOOGLE, line)
+
+    def forget(self) -> None:
+        secret = base64.b32encode(SECRET).decode("ascii")
+        options = ("RATE_LIMIT 3 30", "WINDOW_SIZE 3", "DISALLOW_REUSE", "TOTP_AUTH")
+        scratch_codes = "".join(f"{12345670 + number}\n" for number in range(5))
+        for person in names(PEOPLE):
+            file = self._folder / person
+            file.unlink(missing_ok=True)
+            file.write_text(
+                f"{secret}\n" + "".join(f'" {option}\n' for option in options) + scratch_codes
+            )
+            file.chmod(0o400)
 
 
 class Oath(Peer):
@@ -156,11 +151,17 @@ class Oath(Peer):
         )
 
     def forget(self) -> None:
-        """Make everybody's code unused again."""
         self._file.write_text(
             "".join(f"HOTP/T30/6 {person} - {SECRET.hex()}\n" for person in self._people)
         )
         self._file.chmod(0o600)
+
+
+def start_over(peers: Sequence[Peer]) -> None:
+    """Have nobody logged in yet with any of them, and that on the disk."""
+    for peer in peers:
+        peer.start_over()
+    settle()
 
 
 def service_file(name: str, peer: Peer | str) -> None:

@@ -45,6 +45,17 @@ def code(seconds: float = 5) -> str:
     return code_now()
 
 
+def two_codes() -> str:
+    """Return the current code and the next one. Both are accepted for 30 s and more, in this order:
+    the window is 1."""
+    return f"{code_now()},{code_now(1)}"
+
+
+def settle() -> None:
+    """Have all that was written on the disk: no login has to wait for it."""
+    subprocess.run(["sync", "--file-system", str(FOLDER)], check=True)
+
+
 def read_the_log() -> None:
     """Take the place of whoever bound /dev/log, and read it: a datagram wakes a reader up."""
     os.unlink("/dev/log")

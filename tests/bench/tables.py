@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .load import COUNTS, PENDING
-from .peers import GOOGLE
-from .transactions import SCALES
+from . import added
+from .load import COUNTS, MANY, PENDING
+from .peers import GOOGLE, SERVICE
+from .transactions import CROWD, LONE_PAUSE, SCALES
 
 Report = dict[str, Any]  # what inside.py prints
 BARE = "password only"
@@ -16,6 +17,8 @@ BARE = "password only"
 
 def show(report: Report) -> None:
     _transactions(report)
+    _lone(report)
+    _crowds(report)
     _ssh(report)
     _scale(report)
     _memory(report)
@@ -28,14 +31,18 @@ def median_ms(times: Sequence[float]) -> float:
 
 
 def added_to_ssh(report: Report) -> dict[str, float]:
-    """Return the ms that each module adds to a login with a password: of the same round, which had
-    the same neighbours, and of these differences the median."""
-    bare = report["ssh"][BARE]
+    """Return the ms that each module adds to a login with a password: the median of its rounds."""
+    first = report["ssh"][0]  # everybody was there
     return {
-        name: median_ms([ours - without for ours, without in zip(times, bare, strict=True)])
-        for name, times in report["ssh"].items()
-        if name != BARE
+        name: median_ms(added.added(report["ssh"], name, BARE)) for name in first if name != BARE
     }
+
+
+def interval_of_added(report: Report) -> str:
+    """Return in words where the ratio of pam_totp to google-authenticator lies, 95 of 100 times."""
+    ours, theirs = (added.added(report["ssh"], name, BARE) for name in (SERVICE, GOOGLE))
+    lowest, highest = added.interval(ours, theirs)
+    return f"95 %: {lowest:.2f} to {highest:.2f}"
 
 
 def ratio(ours: float, theirs: float) -> str:
@@ -67,18 +74,34 @@ def _transactions(report: Report) -> None:
     print_table("One PAM transaction", headings, rows)
 
 
-def _ssh(report: Report) -> None:
-    added = added_to_ssh(report)
+def _lone(report: Report) -> None:
+    _two_modules("A lone login", f"after {LONE_PAUSE:g} s of nothing", report["lone"])
+
+
+def _crowds(report: Report) -> None:
+    _two_modules("People with pamtester at once", f"{CROWD} people in", report["crowds"])
+
+
+def _two_modules(title: str, what: str, timings: dict[str, list[float]]) -> None:
+    google = median_ms(timings[GOOGLE])
     rows = [
-        (
-            name,
-            f"{median_ms(times):.1f} ms",
-            f"{added[name]:+.1f} ms" if name in added else "",
-            ratio(added[name], added[GOOGLE]) if name in added else "",
-        )
-        for name, times in report["ssh"].items()
+        (name, f"{median_ms(times):.2f} ms", f"{median_ms(times) / google:.2f}")
+        for name, times in timings.items()
     ]
-    headings = ("login", "median", "added to a password", f"to what {GOOGLE} adds")
+    print_table(title, ("module", what, f"to {GOOGLE}"), rows)
+
+
+def _ssh(report: Report) -> None:
+    more = added_to_ssh(report)
+    rows = []
+    for name in (BARE, *more):
+        times = [round_[name] for round_ in report["ssh"] if name in round_]
+        row = (name, str(len(times)), f"{median_ms(times):.1f} ms")
+        if name == BARE:
+            rows.append((*row, "", ""))
+        else:
+            rows.append((*row, f"{more[name]:+.1f} ms", ratio(more[name], more[GOOGLE])))
+    headings = ("login", "logins", "median", "added to a password", f"to what {GOOGLE} adds")
     print_table("One ssh login, from the client's start to its end", headings, rows)
 
 
@@ -109,7 +132,7 @@ def _pending(report: Report) -> None:
         ("a login, nobody waiting", f"{median_ms(pending['times']['alone']):.2f} ms"),
         (f"a login, {PENDING} waiting", f"{median_ms(pending['times']['among']):.2f} ms"),
         ("private memory of the service, just started", f"{report['service']['fresh']:,} KiB"),
-        ("after thousands of logins, nobody waiting", f"{pending['idle']:,} KiB"),
+        (f"after {MANY:,} logins, nobody waiting", f"{pending['idle']:,} KiB"),
         (f"with {PENDING} waiting", f"{pending['busy']:,} KiB"),
         ("for each of them", f"{each:.1f} KiB"),
     ]

@@ -1,9 +1,10 @@
 /* PAM transactions of one process, one after the other.
  *
- *     transactions SERVICE CODE USER...
+ *     transactions SERVICE CODE PAUSE USER...
  *
  * Logs each USER in, answering every prompt with CODE, and prints the nanoseconds of each
- * transaction, pam_start(3) to pam_end(3). Ends with 1 at the first that does not succeed.
+ * transaction, pam_start(3) to pam_end(3). Waits PAUSE milliseconds between two of them. Ends with 1
+ * at the first that does not succeed.
  */
 
 #include <security/pam_appl.h>
@@ -24,13 +25,17 @@ static int answer(int count, const struct pam_message **messages, struct pam_res
 
 int main(int argc, char **argv)
 {
-    struct pam_conv conv = {.conv = answer, .appdata_ptr = argc > 3 ? argv[2] : NULL};
+    struct pam_conv conv = {.conv = answer, .appdata_ptr = argc > 4 ? argv[2] : NULL};
+    long pause = argc > 4 ? atol(argv[3]) : 0;
+    struct timespec between = {pause / 1000, pause % 1000 * 1000000};
 
-    for (int i = 3; i < argc; i++) {
+    for (int i = 4; i < argc; i++) {
         struct timespec begin, end;
         pam_handle_t *pamh = NULL;
         int code;
 
+        if (i > 4 && pause > 0)
+            nanosleep(&between, NULL);
         clock_gettime(CLOCK_MONOTONIC, &begin);
         code = pam_start(argv[1], argv[i], &conv, &pamh);
         if (code == PAM_SUCCESS)

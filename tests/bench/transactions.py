@@ -1,4 +1,4 @@
-"""PAM transactions without sshd: a loop on libpam in one process, and pamtester."""
+"""PAM transactions without sshd: in a loop on libpam in one process, alone, and by pamtester."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from .peers import Oath, Ours, Peer, service_file
-from .people import FOLDER, code, names
+from .peers import Oath, Ours, Peer, service_file, start_over
+from .people import FOLDER, code, names, settle
 from .rounds import IS_QUICK, rounds
 
 LOOP = FOLDER / "transactions"
+TOGETHER = FOLDER / "together"
 ROUNDS = rounds(12)
 IN_A_PROCESS = 16  # transactions that count, after a first one
 PAMTESTERS = rounds(20)
-SCALES = (10, 100, 1_000) if IS_QUICK else (10, 1_000, 100_000)
+LONE_ROUNDS = rounds(12)
+LONE_PAUSE = 0.3 if IS_QUICK else 3.0  # seconds
+CROWD = 64
+CROWD_ROUNDS = rounds(12)
+SCALES = (10, 100, 1_000) if IS_QUICK else (10, 1_000, 100_000, 1_000_000)
+OATH_USERS = 100_000  # at most: it reads them all
 SCALE_ROUNDS = rounds(12)
 
 Timings = dict[str, list[float]]  # seconds of each login, by name
@@ -49,13 +55,46 @@ def loops(peers: Sequence[Peer]) -> dict[str, Timings]:
     return {"first": first, "next": others}
 
 
-def loop(service: str, people: Iterable[str]) -> list[float]:
-    """Log ``people`` in, in one process; return the seconds of each transaction."""
-    command = [LOOP, service, code(), *people]
+def loop(service: str, people: Iterable[str], pause: float = 0.0) -> list[float]:
+    """Log ``people`` in, in one process; return the seconds of each transaction.
+
+    ``pause``: seconds of nothing between two of them.
+    """
+    command = [LOOP, service, code(), str(round(pause * 1000)), *people]
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{service}: {done.stderr}")
     return [int(line) / 1e9 for line in done.stdout.split()]
+
+
+def lone(peers: Sequence[Peer]) -> Timings:
+    """Return the seconds of a transaction after LONE_PAUSE in which nobody has logged in.
+
+    In a process that has had one before: what a process needs for its first is in loops().
+    """
+    timings: Timings = {peer.name: [] for peer in peers}
+    services = _services(peers)
+    for _ in range(LONE_ROUNDS):
+        for peer in random.sample(peers, len(peers)):
+            _, after_the_pause = loop(services[peer.name], peer.take(2), LONE_PAUSE)
+            timings[peer.name].append(after_the_pause)
+    return timings
+
+
+def crowds(peers: Sequence[Peer]) -> Timings:
+    """Return the seconds until the last of CROWD people is in, whose pamtesters start together."""
+    timings: Timings = {peer.name: [] for peer in peers}
+    services = _services(peers)
+    for number in range(CROWD_ROUNDS + 1):
+        start_over(peers)
+        for peer in random.sample(peers, len(peers)):
+            command = [TOGETHER, services[peer.name], code(), *peer.take(CROWD)]
+            done = subprocess.run(command, text=True, capture_output=True, check=False)
+            if done.returncode != 0:
+                raise RuntimeError(f"{peer.name}: {done.stderr}")
+            if number:
+                timings[peer.name].append(float(done.stdout))
+    return timings
 
 
 def pamtesters(peers: Sequence[Peer]) -> Timings:
@@ -83,7 +122,9 @@ def scale() -> dict[str, Timings]:
     modules: dict[tuple[str, int], Module] = {}
     for users in SCALES:
         modules["pam_totp", users] = Ours("pam_totp", "pam_totp.so", users)
-        modules["pam_oath", users] = Oath(users)
+        if users <= OATH_USERS:
+            modules["pam_oath", users] = Oath(users)
+    settle()
     timings: dict[str, Timings] = {"pam_totp": {}, "pam_oath": {}}
     for number in range(SCALE_ROUNDS + 1):
         for (name, users), module in random.sample(list(modules.items()), len(modules)):
