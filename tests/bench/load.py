@@ -21,9 +21,10 @@ from .transactions import loop
 CLIENTS = FOLDER / "clients"
 SYNCS = FOLDER / "syncs"
 COUNTS = (1, 8, 64)
-AT_A_TIME = 2 * PEOPLE  # verifications, or blocks: everybody, with two codes
+USERS = 80 if IS_QUICK else PEOPLE
+AT_A_TIME = 2 * USERS  # verifications, or blocks: each user with two codes
 ROUNDS = rounds(8)
-MANY = 1_200 if IS_QUICK else 100_000  # logins, after which memory is looked at
+MANY = 500 if IS_QUICK else 100_000  # logins, after which memory is looked at
 PENDING = 500
 PENDING_ROUNDS = rounds(8)
 LOGINS = 16
@@ -51,7 +52,7 @@ def many_logins(ours: Ours) -> None:
 
 def _verify(ours: Ours, clients: int) -> float:
     ours.forget()
-    (seconds,) = _seconds(CLIENTS, program.SOCKET, clients, PEOPLE, two_codes(), *ours.arguments)
+    (seconds,) = _seconds(CLIENTS, program.SOCKET, clients, USERS, two_codes(), *ours.arguments)
     return seconds
 
 
