@@ -55,7 +55,11 @@ def test_the_envelope_is_version_key_id_nonce_and_xchacha20_poly1305() -> None:
 
 def test_key_ids_and_decoys_are_keyed_blake2b() -> None:
     def blake2b(person: bytes, data: bytes) -> bytes:
-        return hashlib.blake2b(data, key=KEY, person=person, digest_size=32).digest()
+        digest = hashlib.blake2b(data, key=KEY, person=person, digest_size=32).digest()
+        assert digest == bindings.crypto_generichash_blake2b_salt_personal(
+            data, digest_size=32, key=KEY, person=person.ljust(16, b"\0")
+        )
+        return digest
 
     assert blake2b(b"key id", b"")[:4] == SEALER.key_id
     assert blake2b(b"decoy salt", "álice".encode()) == decoy(KEY, b"salt", "álice")
