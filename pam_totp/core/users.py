@@ -148,7 +148,12 @@ class UserRecord(NamedTuple):
         return self._replace(throttled_until=until)
 
     def accepted(self, now: int) -> UserRecord:
-        """Forget the row of wrong codes. The slow budget stays, and so does what is untold."""
+        """Forget the row of wrong codes. The slow budget stays, and so does what is untold.
+
+        Where there is none, nothing of this record has changed: an authenticator notes its use.
+        """
+        if not (self.failures or self.throttled_until):
+            return self
         return self._replace(failures=0, throttled_until=0, updated_at=now)
 
     def told(self, count: int) -> UserRecord:

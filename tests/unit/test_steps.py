@@ -33,7 +33,7 @@ def test_the_code_of_now_is_accepted() -> None:
     verdict, record = verify(ALICE, code(STEP), NOW, POLICY)
     assert Verdict(ACCEPTED, "phone") == verdict
     used = PHONE._replace(last_accepted_step=STEP, last_used_at=NOW)
-    assert ALICE._replace(authenticators=(used,), updated_at=NOW) == record
+    assert ALICE._replace(authenticators=(used,)) == record
 
 
 @pytest.mark.parametrize("window", range(11))

@@ -169,6 +169,7 @@ def test_a_wrong_code_counts_once_and_a_right_one_ends_the_row_alone(record: Use
     accepted = failed.accepted(LATER)
     assert (0, 0, LATER) == (accepted.failures, accepted.throttled_until, accepted.updated_at)
     assert (failed.untold, failed.guesses_until) == (accepted.untold, accepted.guesses_until)
+    assert accepted == accepted.accepted(LATER + 1), "an authenticator notes its use"
 
 
 @given(records(), st.integers(0, 200))
