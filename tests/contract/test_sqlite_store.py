@@ -12,7 +12,7 @@ import pytest
 
 from pam_totp.core.users import UserRecord
 from pam_totp.core.verifier import Policy
-from pam_totp.store.sqlite import reserve, transactions
+from pam_totp.store.sqlite import reading, reserve
 from pam_totp.store.sqlite.database import Database
 from pam_totp.system.errors import StoreUnavailable
 from tests.contract.backend import Backend
@@ -71,7 +71,7 @@ class TestSQLiteStore(StoreContract):
     def test_decoys_never_take_more_rows_than_there_are_buckets(
         self, backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(transactions, "DECOY_BUCKETS", 8)
+        monkeypatch.setattr(reading, "DECOY_BUCKETS", 8)
         with backend.open() as store:
             for number in range(100):
                 with store.decoy_transaction(f"mallory{number}") as transaction:
@@ -80,7 +80,7 @@ class TestSQLiteStore(StoreContract):
         assert 0 == backend.count("users")
 
     def test_there_are_few_enough_buckets_for_a_small_disk(self) -> None:
-        assert 65536 >= transactions.DECOY_BUCKETS
+        assert 65536 >= reading.DECOY_BUCKETS
 
     def test_room_is_set_aside_once_and_after_the_commit_of_a_batch(
         self, backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pam_totp.login import flow
+from pam_totp.store.sqlite.reading import DECOY_BUCKETS
 from pam_totp.store.sqlite.schema import MIGRATIONS
-from pam_totp.store.sqlite.transactions import DECOY_BUCKETS
 from pam_totp.system import config
 from tests.support.place import ROOT
 from tests.unit.pages import (

@@ -236,18 +236,25 @@ def test_an_answer_that_is_no_code_costs_no_question_to_the_store(
 
 
 @pytest.mark.parametrize("answer", ["", RECOVERY_CODE])
-@pytest.mark.parametrize("failures", [0, 5, 6], ids=["counted", "throttled", "locked"])
+@pytest.mark.parametrize(
+    ("failures", "rule"),
+    [(0, False), (5, False), (6, False), (0, True)],
+    ids=["counted", "throttled", "locked", "counted, with a rule for a group"],
+)
 def test_the_store_is_asked_the_same_for_every_user(
     open_door: Callable[[Kind], tuple[Door, str]],
     since_the_prompt: list[str],
     answer: str,
     failures: int,
+    rule: bool,
 ) -> None:
     """No fsync hides the difference where nothing is counted: of who has to wait, or is locked."""
 
     def work(kind: Kind) -> dict[str, int]:
         door, user = open_door(kind)
         door.place.configure(max_failures=6)
+        if rule:
+            in_a_group_that_is_required(door.place)
         for _ in range(failures):
             door.login(wrong_code(), user=user, argv=["attempts=1"])
             door.clock.advance(0 if failures == 5 else 901)
@@ -261,7 +268,8 @@ def test_the_store_is_asked_the_same_for_every_user(
     expected = work(enrolled)
     assert expected["unseal"]
     for kind in OTHERS:
-        assert expected == work(kind), kind.__name__
+        if rule or kind is not in_a_group_that_is_required:
+            assert expected == work(kind), kind.__name__
 
 
 def test_every_user_costs_one_commit_an_answer(

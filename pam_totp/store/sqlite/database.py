@@ -69,6 +69,7 @@ class Database:
         self.path = path
         self.patience = patience_or_usual(patience)
         self.administers = False  # see open_database()
+        self._is_writable = False  # as far as is known
         self._hold = lasting_files.Hold(path) if lasting else None
         try:
             self.connection = sqlite3.connect(
@@ -101,6 +102,17 @@ class Database:
         except _ERRORS as error:
             raise explain(error, self.path) from None
 
+    def follow_schema(self) -> None:
+        """Migrate a file that has had another schema since it was opened. Raises SchemaTooNew.
+
+        StoreUnavailable in a transaction, which the next one to ask is not in.
+        """
+        if not self.connection.in_transaction:
+            self.migrate()
+            return
+        schema.refuse_newer(self.connection, self.path)
+        raise StoreUnavailable(self.path, "has another schema than a moment ago", "try again")
+
     def migrate(self) -> None:
         try:
             schema.migrate(self.connection, self.path)
@@ -111,12 +123,14 @@ class Database:
         """Begin a transaction: DEFERRED for a snapshot, IMMEDIATE to be the only writer."""
         self.refuse_nesting()
         self.execute(f"BEGIN {mode}")
-        if mode == "IMMEDIATE":
-            try:  # of a file that cannot be written SQLite begins to read instead, and says nothing
+        if mode == "IMMEDIATE" and not self._is_writable:
+            # Of a file that it had to open to read, SQLite begins to read, and says nothing.
+            try:
                 self.execute("DELETE FROM meta WHERE 0")
             except BaseException:
                 self.execute("ROLLBACK")
                 raise
+            self._is_writable = True
 
     def refuse_nesting(self) -> None:
         try:
@@ -161,6 +175,9 @@ class Database:
 
     def corrupt(self, problem: str) -> StoreCorrupt:
         return StoreCorrupt(self.path, problem, _hint(_RESTORE_HINT, self.path))
+
+    def not_ours(self) -> StoreCorrupt:
+        return self.corrupt("holds a row that pam_totp did not write")
 
     def close(self) -> None:
         if self._hold is None:

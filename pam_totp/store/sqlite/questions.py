@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from ...core import verifier
 from ...core.users import UserRecord
 from ..questions import Known
-from .rows import read_group_rules, storable
+from .reading import read
+from .rows import read_group_rules
 from .sealed import SealedDatabase
-from .transactions import DecoyTransaction, Transaction, read_decoy
+from .transactions import DecoyTransaction, Transaction
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -23,12 +24,19 @@ if TYPE_CHECKING:
 class Questions(SealedDatabase):
     """By record, verifier.verify() and commit."""
 
+    _has_group_rules = False
+
     def admission(self, name: str) -> Known:
-        text = storable(name)  # any name has a decoy
-        with Transaction(self, text, "DEFERRED", unseal=False) as snapshot:
-            record = snapshot.record if text == name else None
-            rules, decoy = read_group_rules(self.database), read_decoy(self, name)
-            return Known(record, rules, decoy, int(time.time()))
+        if not (self._has_group_rules or self.joined.is_open):
+            found = read(self, name, unseal=False)
+            if not found.has_group_rules:
+                return Known(found.record, (), found.decoy, int(time.time()))
+        # Rules that are as old as the record: who was moved from one to the other has either.
+        with Transaction(self, name, "DEFERRED", unseal=False) as snapshot:
+            found = snapshot.found
+            self._has_group_rules = found.has_group_rules
+            rules = read_group_rules(self.database)
+            return Known(found.record, rules, found.decoy, int(time.time()))
 
     def verify(
         self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None

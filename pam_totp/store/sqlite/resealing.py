@@ -42,7 +42,7 @@ def _seal_again(store: SealedDatabase, sealer: Sealer) -> int:
     for user, *columns in rows:
         row = Authenticator(*columns)
         if not (isinstance(user, str) and is_sound(row) and row.secret is not None):
-            raise store.database.corrupt("holds a row that pam_totp did not write")
+            raise store.database.not_ours()
         bound_to = binding(user, row)
         try:
             secret = store.unseal(row.secret, *bound_to)

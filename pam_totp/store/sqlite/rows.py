@@ -1,4 +1,4 @@
-"""Between the rows of the tables and the records of the verifier."""
+"""Which rows are sound, and what of a record goes into which."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.admission import RULES, GroupRule
 from ...core.otp import ALGORITHMS, DIGITS
-from ...core.users import STATUSES, Authenticator, UserRecord
+from ...core.users import STATUSES
 
 if TYPE_CHECKING:
+    from ...core.users import Authenticator, UserRecord
     from .database import Database
-    from .sealed import SealedDatabase
 
 USER_COLUMNS = (
     "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until, "
@@ -20,59 +20,7 @@ AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
     "created_at, last_used_at, clock_offset, clock_sightings"
 )
-
-
-def storable(name: str) -> str:
-    """Return ``name`` as text that a row can hold: another one where it is not UTF-8."""
-    return name.encode("utf-8", "replace").decode("utf-8")
-
-
-def read_record(store: SealedDatabase, name: str, *, unseal: bool) -> UserRecord | None:
-    """Read one user inside the caller's transaction. Raises StoreCorrupt for what no save wrote.
-
-    As many questions where there is no such user: how long it takes must not tell.
-    """
-    execute = store.database.execute
-    rows = execute(f"SELECT {USER_COLUMNS} FROM users WHERE name = ?", (name,))
-    digests = execute("SELECT digest FROM recovery_codes WHERE user = ?", (name,))
-    found = execute(
-        f"SELECT {AUTHENTICATOR_COLUMNS} FROM authenticators WHERE user = ? ORDER BY label",
-        (name,),
-    )
-    if not rows:
-        return None
-    status, failures, throttled_until, recovery_salt, created_at, updated_at, *later = rows[0]
-    exempt_until, uid, bound_at, untold, guesses_until = later
-    authenticators = [Authenticator(*row) for row in found]
-    sound = (
-        status in STATUSES
-        and _are_integers(failures, throttled_until, created_at, updated_at, exempt_until)
-        and _are_integers(bound_at, untold, guesses_until)
-        and failures >= 0
-        and untold >= 0
-        and (uid is None or isinstance(uid, int))
-        and (recovery_salt is None or isinstance(recovery_salt, bytes))
-        and all(isinstance(digest, bytes) for (digest,) in digests)
-        and all(is_sound(row) for row in authenticators)
-    )
-    if not sound:
-        raise store.database.corrupt("holds a row that pam_totp did not write")
-    return UserRecord(
-        name=name,
-        status=status,
-        failures=failures,
-        throttled_until=throttled_until,
-        recovery_salt=recovery_salt,
-        recovery_digests=frozenset(digest for (digest,) in digests),
-        authenticators=tuple(_unsealed(store, name, row, unseal=unseal) for row in authenticators),
-        created_at=created_at,
-        updated_at=updated_at,
-        exempt_until=exempt_until,
-        uid=uid,
-        bound_at=bound_at,
-        untold=untold,
-        guesses_until=guesses_until,
-    )
+_INTEGERS = {int}
 
 
 def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
@@ -80,9 +28,24 @@ def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
     rows = database.execute("SELECT name, rule, until FROM group_rules ORDER BY name")
     rules = tuple(GroupRule(*row) for row in rows)
     for name, rule, until in rules:
-        if not (isinstance(name, str) and rule in RULES and _are_integers(until)):
-            raise database.corrupt("holds a row that pam_totp did not write")
+        if not (isinstance(name, str) and rule in RULES and are_integers(until)):
+            raise database.not_ours()
     return rules
+
+
+def is_sound_user(columns: tuple[Any, ...]) -> bool:
+    """Return whether USER_COLUMNS have the types and ranges that we write."""
+    status, failures, throttled_until, recovery_salt, created_at, updated_at, *rest = columns
+    exempt_until, uid, bound_at, untold, guesses_until = rest
+    return (
+        status in STATUSES
+        and are_integers(failures, throttled_until, created_at, updated_at)
+        and are_integers(exempt_until, bound_at, untold, guesses_until)
+        and failures >= 0
+        and untold >= 0
+        and (uid is None or isinstance(uid, int))
+        and (recovery_salt is None or isinstance(recovery_salt, bytes))
+    )
 
 
 def is_sound(row: Authenticator) -> bool:
@@ -93,24 +56,15 @@ def is_sound(row: Authenticator) -> bool:
         and isinstance(row.secret, bytes)
         and row.algorithm in ALGORITHMS
         and row.digits in DIGITS
-        and _are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
-        and _are_integers(row.clock_offset, row.clock_sightings)
+        and are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
+        and are_integers(row.clock_offset, row.clock_sightings)
         and row.period > 0
         and (row.last_used_at is None or isinstance(row.last_used_at, int))
     )
 
 
-def _are_integers(*values: object) -> bool:
-    return all(isinstance(value, int) for value in values)
-
-
-def _unsealed(
-    store: SealedDatabase, user: str, row: Authenticator, *, unseal: bool
-) -> Authenticator:
-    sealed = row.secret
-    if not unseal or sealed is None:
-        return row._replace(secret=None)
-    return row._replace(secret=store.unseal(sealed, *binding(user, row)))
+def are_integers(*values: object) -> bool:
+    return set(map(type, values)) == _INTEGERS
 
 
 def binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:

@@ -92,6 +92,13 @@ def migrate(
             if connection.in_transaction:  # SQLite has rolled back itself when the disk is full
                 connection.execute("ROLLBACK")
             raise
+    refuse_newer(connection, path, migrations)
+
+
+def refuse_newer(
+    connection: sqlite3.Connection, path: str, migrations: tuple[str, ...] = MIGRATIONS
+) -> None:
+    """Raise SchemaTooNew where the store has more migrations than this release knows."""
     if version(connection) > len(migrations):
         raise SchemaTooNew(
             path,

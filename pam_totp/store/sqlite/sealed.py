@@ -31,6 +31,18 @@ class SealedDatabase:
         self._at_first, self._sealed_decoy_key = self._key_in_force()
         self._decoy_key = self.open_decoy_key()  # the same under every sealing key
 
+    def is_sealed_by(self, key_id: object, decoy_key: object) -> bool:
+        """Tell whether decoy() is right where meta has ``key_id`` and ``decoy_key``; now it is.
+
+        They change with a rotation, or with a backup that is read into the file. Raises
+        SealingError where the key file does not hold that key.
+        """
+        if decoy_key == self._sealed_decoy_key and self.sealer.named(key_id) is not None:
+            return True
+        self._at_first, self._sealed_decoy_key = self._key_in_force()
+        before, self._decoy_key = self._decoy_key, self.open_decoy_key()
+        return before == self._decoy_key
+
     def seal(self, secret: bytes, *fields: str) -> bytes:
         """Seal with the key that the store names. Inside a transaction that writes, that stays."""
         sealer, _ = self._key_in_force()
@@ -61,6 +73,8 @@ class SealedDatabase:
                 raise self.database.corrupt("names no sealing key")
             if "decoy_key" not in meta:
                 raise self.database.corrupt("holds no decoy key")
+            if not all(isinstance(value, bytes) for value in meta.values()):
+                raise self.database.not_ours()
             found = self.sealer.named(meta["sealing_key_id"])
             if found is not None:
                 return found, meta["decoy_key"]

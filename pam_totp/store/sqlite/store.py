@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ...system.errors import SealingError
 from .questions import Questions
-from .rows import read_group_rules, read_record
+from .reading import read
+from .rows import read_group_rules
 from .transactions import DecoyTransaction, Transaction, change_group_rules
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class SQLiteStore(Questions):
         return DecoyTransaction(self, name)
 
     def records(self) -> Iterator[UserRecord]:
-        for (name,) in self.database.execute("SELECT name FROM users ORDER BY name"):
+        for name in self._names():
             record = self.load(name)
             if record is not None:  # removed since
                 yield record
@@ -73,13 +74,19 @@ class SQLiteStore(Questions):
         orphans = len(self.database.execute("PRAGMA foreign_key_check"))
         if orphans:
             problems.append(f"{path}: {orphans} rows belong to no user")
-        for (name,) in self.database.execute("SELECT name FROM users ORDER BY name"):
+        for name in self._names():
             try:
-                read_record(self, name, unseal=True)
+                read(self, name, unseal=True)
             except SealingError as error:
                 problems.append(f"{name}: {error}")
         self.group_rules()
         return problems
+
+    def _names(self) -> Iterator[str]:
+        for (name,) in self.database.execute("SELECT name FROM users ORDER BY name"):
+            if not isinstance(name, str):
+                raise self.database.not_ours()
+            yield name
 
     def close(self) -> None:
         self.database.close()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import SUSPENDED, Authenticator, UserRecord
+from ...core.users import UserRecord
 from . import reserve
-from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, read_record, storable, user_row
+from .reading import read
+from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, user_row
 
 if TYPE_CHECKING:
     from ...core.admission import GroupRule
+    from ...core.users import Authenticator
     from .batch import Batch
     from .database import Database
+    from .reading import Found
     from .sealed import SealedDatabase
-
-DECOY_BUCKETS = 65536
 
 
 class _CriticalSection:
@@ -24,6 +25,7 @@ class _CriticalSection:
     """
 
     record: UserRecord | None
+    found: Found
 
     def __init__(self, store: SealedDatabase, name: str, mode: str) -> None:
         self._database = store.database
@@ -40,7 +42,7 @@ class _CriticalSection:
         else:
             self._batch.join()
         try:
-            self.record = self._read()
+            self.found, self.record = self._read()
         except BaseException as error:
             self._undo(error)
             raise
@@ -64,7 +66,7 @@ class _CriticalSection:
         else:
             self._batch.fail(error)
 
-    def _read(self) -> UserRecord | None:
+    def _read(self) -> tuple[Found, UserRecord | None]:
         raise NotImplementedError
 
     def _touch_key_page(self) -> None:
@@ -82,11 +84,9 @@ class Transaction(_CriticalSection):
         self._unseal = unseal
         self.record = None
 
-    def _read(self) -> UserRecord | None:
-        record = read_record(self._store, self._name, unseal=self._unseal)
-        if self._unseal:
-            read_decoy(self._store, self._name)  # as for a user without a record: see below
-        return record
+    def _read(self) -> tuple[Found, UserRecord | None]:
+        found = read(self._store, self._name, unseal=self._unseal)
+        return found, found.record
 
     def save(self, record: UserRecord | None) -> None:
         self._touch_key_page()
@@ -178,33 +178,10 @@ class Transaction(_CriticalSection):
             )
 
 
-def _bucket(store: SealedDatabase, name: str) -> int:
-    return int.from_bytes(store.decoy(b"bucket", name)[:4], "big") % DECOY_BUCKETS
-
-
-def read_decoy(store: SealedDatabase, name: str) -> UserRecord:
-    """Return what stands in for a user without a record, inside the caller's transaction."""
-    rows = store.database.execute(
-        "SELECT failures, throttled_until, guesses_until FROM decoys WHERE bucket = ?",
-        (_bucket(store, name),),
-    )
-    failures, throttled_until, guesses_until = rows[0] if rows else (0, 0, 0)
-    return UserRecord(
-        name,
-        status=SUSPENDED,  # whatever matches, it is rejected
-        failures=failures,
-        throttled_until=throttled_until,
-        guesses_until=guesses_until,
-        recovery_salt=store.decoy(b"salt", name)[:16],
-        recovery_digests=frozenset((store.decoy(b"digest", name),)),
-        authenticators=(Authenticator(id="", label="", secret=store.decoy(b"secret", name)),),
-    )
-
-
 class DecoyTransaction(_CriticalSection):
     """The same reads, write and fsync for a user without a record.
 
-    Failures are counted in one of DECOY_BUCKETS rows, chosen by the name and a key, so
+    Failures are counted in one of reading.DECOY_BUCKETS rows, chosen by the name and a key, so
     that an unenrolled user is throttled as an enrolled one is, and the table cannot grow.
     """
 
@@ -212,14 +189,12 @@ class DecoyTransaction(_CriticalSection):
 
     def __init__(self, store: SealedDatabase, name: str) -> None:
         super().__init__(store, name, "IMMEDIATE")
-        self._bucket = _bucket(store, name)
         self.record = UserRecord(name)
 
-    def _read(self) -> UserRecord:
-        # The reads of a record, and a secret that is opened; any name has a decoy.
-        read_record(self._store, storable(self._name), unseal=False)
-        self._store.open_decoy_key()
-        return read_decoy(self._store, self._name)
+    def _read(self) -> tuple[Found, UserRecord]:
+        found = read(self._store, self._name, unseal=False)
+        self._store.open_decoy_key()  # as a secret of a record is
+        return found, found.decoy
 
     def save(self, record: UserRecord | None) -> None:
         if record is None:
@@ -228,7 +203,7 @@ class DecoyTransaction(_CriticalSection):
         self._database.execute(
             "INSERT OR REPLACE INTO decoys (bucket, failures, throttled_until, guesses_until) "
             "VALUES (?, ?, ?, ?)",
-            (self._bucket, record.failures, record.throttled_until, record.guesses_until),
+            (self.found.bucket, record.failures, record.throttled_until, record.guesses_until),
         )
 
 
