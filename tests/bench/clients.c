@@ -2,9 +2,9 @@
  *
  *     clients SOCKET CLIENTS USERS CODE,CODE... ARGUMENT...
  *
- * Logs the users u0, u1, ... in with the first CODE, then all of them with the next one. Each of
- * CLIENTS threads does its share. Prints the seconds that it took; ends with 1 at the first login
- * that was not accepted.
+ * Logs the users u0, u1, ... in, each with one CODE after the other: a later code would make an
+ * earlier one void. Each of CLIENTS threads does its share. Prints the seconds that it took; ends
+ * with 1 at the first login that was not accepted.
  */
 
 #include <pthread.h>
@@ -19,7 +19,7 @@
 static const char *path, *codes[8];
 static char **arguments;
 static int argument_count, users, code_count;
-static int next_login;
+static int next_user;
 
 static size_t put(unsigned char *packet, size_t at, const char *text)
 {
@@ -31,17 +31,16 @@ static size_t put(unsigned char *packet, size_t at, const char *text)
     return at + 2 + length;
 }
 
-static int log_in(int number)
+static int log_in(int number, const char *code)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     unsigned char packet[4096] = "PT\1\1\0\0\0";
     size_t at = 8;
     char user[16];
-    const char *code = codes[number / users];
     int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0), accepted = 0;
 
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    snprintf(user, sizeof user, "u%d", number % users);
+    snprintf(user, sizeof user, "u%d", number);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
         return 0;
     at = put(packet, at, user);
@@ -65,14 +64,15 @@ static int log_in(int number)
 static void *run(void *unused)
 {
     for (;;) {
-        int number = __atomic_fetch_add(&next_login, 1, __ATOMIC_RELAXED);
+        int number = __atomic_fetch_add(&next_user, 1, __ATOMIC_RELAXED);
 
-        if (number >= users * code_count)
+        if (number >= users)
             return unused;
-        if (!log_in(number)) {
-            fprintf(stderr, "login %d was not accepted\n", number);
-            exit(1);
-        }
+        for (int i = 0; i < code_count; i++)
+            if (!log_in(number, codes[i])) {
+                fprintf(stderr, "code %d of u%d was not accepted\n", i, number);
+                exit(1);
+            }
     }
 }
 

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.support.place import code_now
+from tests.support.place import code_at, code_now
 
 FOLDER = Path("/var/lib/bench")  # on a real disk: an fsync must cost what it costs
 PASSWORD = "correct horse"
@@ -48,7 +48,8 @@ def code(seconds: float = 5) -> str:
 def two_codes() -> str:
     """Return the current code and the next one. Both are accepted for 30 s and more, in this order:
     the window is 1."""
-    return f"{code_now()},{code_now(1)}"
+    now = time.time()
+    return f"{code_at(now)},{code_at(now + 30)}"
 
 
 def settle() -> None:
