@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .hashes import ALGORITHMS, compare_digest, hmac_digest
+from .hashes import ALGORITHMS, compare_digest, hmac_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,10 +23,19 @@ def hotp(secret: bytes, counter: int, algorithm: str = "SHA1", digits: int = 6) 
     section 1.2). Raises KeyError for another algorithm, OverflowError for a counter below
     zero or of more than 64 bits.
     """
-    mac = hmac_digest(secret, counter.to_bytes(8, "big"), algorithm)
-    offset = mac[-1] & 0x0F
-    truncated = int.from_bytes(mac[offset : offset + 4], "big") & 0x7FFFFFFF
-    return str(truncated % 10**digits).zfill(digits)
+    (code,) = hotps(secret, (counter,), algorithm, digits)
+    return code.decode("ascii")
+
+
+def hotps(secret: bytes, counters: Iterable[int], algorithm: str, digits: int) -> list[bytes]:
+    """Return the one-time code of each counter: see hotp()."""
+    messages = [counter.to_bytes(8, "big") for counter in counters]
+    codes = []
+    for mac in hmac_digests(secret, messages, algorithm):
+        offset = mac[-1] & 0x0F
+        truncated = int.from_bytes(mac[offset : offset + 4], "big") & 0x7FFFFFFF
+        codes.append(b"%0*d" % (digits, truncated % 10**digits))
+    return codes
 
 
 def time_step(now: int, period: int) -> int:
@@ -43,12 +52,9 @@ def matching_steps(
     tells nothing about which one matched. Steps before the epoch match nothing.
     """
     given = code.encode("ascii")
-    return [
-        step
-        for step in sorted(steps)
-        if step >= 0
-        and compare_digest(hotp(secret, step, algorithm, digits).encode("ascii"), given)
-    ]
+    compared = sorted(step for step in steps if step >= 0)
+    codes = hotps(secret, compared, algorithm, digits)
+    return [step for step, code in zip(compared, codes, strict=True) if compare_digest(code, given)]
 
 
-__all__ = ["ALGORITHMS", "DIGITS", "hotp", "matching_steps", "time_step"]
+__all__ = ["ALGORITHMS", "DIGITS", "hotp", "hotps", "matching_steps", "time_step"]

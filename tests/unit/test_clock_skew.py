@@ -52,13 +52,13 @@ def test_what_a_rejected_code_is_compared_with_beyond_the_window_is_the_same_for
     record: UserRecord, given: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    hotp = otp.hotp
+    hotps = otp.hotps
 
-    def watched(secret: bytes, step: int, *more: object) -> str:
-        computed.append(step)
-        return hotp(secret, step, *more)  # type: ignore[arg-type]
+    def watched(secret: bytes, steps: list[int], *more: object) -> list[bytes]:
+        computed.extend(steps)
+        return hotps(secret, steps, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(otp, "hotp", watched)
+    monkeypatch.setattr(otp, "hotps", watched)
     assert REJECTED == verify(record, given, NOW, POLICY)[0].outcome
     of_the_window = 3 * len(record.authenticators)
     assert clock_skew.STEPS_SEARCHED + of_the_window == len(computed)

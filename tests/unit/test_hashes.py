@@ -21,7 +21,7 @@ VECTORS = json.loads(
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['source']} {v['algorithm']}")
 def test_hmac_gives_the_digests_of_rfc_2202_and_rfc_4231(vector: dict) -> None:
     key, message = bytes.fromhex(vector["key_hex"]), bytes.fromhex(vector["message_hex"])
-    digest = hashes.hmac_digest(key, message, vector["algorithm"])
+    (digest,) = hashes.hmac_digests(key, [message], vector["algorithm"])
     expected = bytes.fromhex(vector["digest_hex"])
     assert expected == digest[: len(expected)]
 
@@ -30,27 +30,33 @@ def test_the_vectors_cover_every_algorithm() -> None:
     assert set(hashes.ALGORITHMS) == {vector["algorithm"] for vector in VECTORS}
 
 
-@given(st.binary(max_size=300), st.binary(max_size=300), st.sampled_from(hashes.ALGORITHMS))
-@example(b"k" * 64, b"", "SHA1")
-@example(b"k" * 65, b"", "SHA256")
-@example(b"k" * 128, b"", "SHA512")
-@example(b"k" * 129, b"", "SHA512")
-def test_hmac_agrees_with_the_standard_library(key: bytes, message: bytes, algorithm: str) -> None:
-    expected = hmac.digest(key, message, algorithm.lower())
-    assert expected == hashes.hmac_digest(key, message, algorithm)
+@given(
+    st.binary(max_size=300),
+    st.lists(st.binary(max_size=300), max_size=4),
+    st.sampled_from(hashes.ALGORITHMS),
+)
+@example(b"k" * 64, [b""], "SHA1")
+@example(b"k" * 65, [b"", b"m", b""], "SHA256")
+@example(b"k" * 128, [b""], "SHA512")
+@example(b"k" * 129, [b"m", b"m"], "SHA512")
+def test_hmac_agrees_with_the_standard_library(
+    key: bytes, messages: list[bytes], algorithm: str
+) -> None:
+    expected = [hmac.digest(key, message, algorithm.lower()) for message in messages]
+    assert expected == hashes.hmac_digests(key, messages, algorithm)
 
 
 @pytest.mark.parametrize("algorithm", hashes.ALGORITHMS)
 def test_a_key_of_any_length_up_to_two_blocks_and_more_is_right(algorithm: str) -> None:
-    digests = [hashes.hmac_digest(b"k" * n, b"message", algorithm) for n in range(260)]
-    expected = [hmac.digest(b"k" * n, b"message", algorithm.lower()) for n in range(260)]
+    digests = [hashes.hmac_digests(b"k" * n, [b"message"], algorithm) for n in range(260)]
+    expected = [[hmac.digest(b"k" * n, b"message", algorithm.lower())] for n in range(260)]
     assert expected == digests
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "sha1", ""])
 def test_another_algorithm_is_an_error(algorithm: str) -> None:
     with pytest.raises(KeyError):
-        hashes.hmac_digest(b"key", b"message", algorithm)
+        hashes.hmac_digests(b"key", [b"message"], algorithm)
 
 
 def test_an_interpreter_without_built_in_hashes_falls_back_on_hashlib() -> None:
@@ -58,6 +64,6 @@ def test_an_interpreter_without_built_in_hashes_falls_back_on_hashlib() -> None:
     namespace: dict = {"__name__": "hashes_of_a_lean_interpreter"}
     exec(compile(source, hashes.__file__, "exec"), namespace)
     assert hashlib.sha1 is namespace["sha1"]
-    assert hmac.digest(b"key", b"message", "sha512") == namespace["hmac_digest"](
-        b"key", b"message", "SHA512"
+    assert [hmac.digest(b"key", b"message", "sha512")] == namespace["hmac_digests"](
+        b"key", [b"message"], "SHA512"
     )

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
@@ -163,14 +164,14 @@ def test_every_step_is_computed_although_the_first_one_matches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     computed: list[int] = []
-    hotp = otp.hotp
+    hotps, code = otp.hotps, otp.hotp(SECRET, 99)
 
-    def watched(secret: bytes, counter: int, algorithm: str, digits: int) -> str:
-        computed.append(counter)
-        return hotp(secret, counter, algorithm, digits)
+    def watched(secret: bytes, counters: list[int], *rest: Any) -> list[bytes]:
+        computed.extend(counters)
+        return hotps(secret, counters, *rest)
 
-    monkeypatch.setattr(otp, "hotp", watched)
-    otp.matching_steps(hotp(SECRET, 99), SECRET, range(99, 102))
+    monkeypatch.setattr(otp, "hotps", watched)
+    otp.matching_steps(code, SECRET, range(99, 102))
     assert [99, 100, 101] == computed
 
 
