@@ -6,7 +6,7 @@
 
 Two more serve only to note or to make sure of something: nothing is decided by have_told(), and
 confirm_absence() has nothing to do where an engine cannot lose rows unnoticed. batch() makes the
-answers to several questions durable at once.
+answers to several questions durable at once; checkpoint() is for a quiet moment.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ if TYPE_CHECKING:
             own. Raises where the commit fails. Then nothing is kept, nor after an exception
             inside. Of a question, it is raised again on leaving if it was caught before: after it
             no other is answered. A batch holds no other batch, and keeps other writers out.
+            """
+
+        def checkpoint(self) -> None:
+            """Do ahead what would be in the way of a later login: call it when nobody waits.
+
+            It may take as long as a few commits, changes nothing that is ever told, and never
+            raises. Where there is little to do it costs nothing, and it need not be called at all.
             """
 
         def confirm_absence(self) -> None:

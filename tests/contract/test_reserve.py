@@ -60,7 +60,7 @@ def test_a_log_an_index_or_free_pages_that_are_gone_are_named(path: str) -> None
 
 def test_a_log_or_an_index_cut_short_is_named(path: str) -> None:
     os.truncate(f"{path}-wal", 1024)
-    assert f"{path}-wal has 1 of 512 KiB" == missing(path)
+    assert f"{path}-wal has 1 of 1024 KiB" == missing(path)
     os.unlink(f"{path}-wal")
     os.truncate(f"{path}-shm", 0)
     assert f"{path}-wal is missing; {path}-shm has 0 of 32 KiB" == missing(path)

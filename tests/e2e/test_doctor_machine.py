@@ -102,7 +102,7 @@ CASES = [
     ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: a rotation was interrupted"),
     ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "left behind by a rotation"),
     ("store-volume", "echo 'LABEL=v /var/lib ext4 defaults 0 2' >/etc/fstab", "/var/lib is not"),
-    ("disk disk-room", NO_LOG_AND_LITTLE_ROOM, "store.db-wal has 0 of 512 KiB; "),
+    ("disk disk-room", NO_LOG_AND_LITTLE_ROOM, "store.db-wal has 0 of 1024 KiB; "),
     ("", DISK.format("8m"), ""),
     ("disk-room", f"{DISK.format('8m')}; totpctl init; {FULL}", "KiB left"),
     ("disk-room", DISK.format("64m,nr_inodes=50"), "files left"),

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-LOG_BYTES = 512 * 1024  # of 4 KiB pages some 120; a log is merged at 64, if nobody reads
+LOG_BYTES = 1024 * 1024  # 254 pages: what database.CHECKPOINT_PAGES leaves is for one large batch
 _ROOM = 2  # only where there is this many times as much
 INDEX_BYTES = 32768
 PAGE_BYTES = 4096  # SQLite's default
@@ -119,6 +119,26 @@ class Hold:
         descriptor = self._database()
         if descriptor is not None:
             os.ftruncate(descriptor, size)
+
+    def logged(self) -> tuple[int, int] | None:
+        """Return how many pages the log has, and how many of these are merged; None: not known.
+
+        Whoever writes meanwhile may make that wrong. To ask for the size of the log by its name
+        would make the next sync of it slower.
+        """
+        with _lock:
+            files = None if self._key is None else _kept.get(self._key)
+            if files is None:
+                return None
+            try:
+                if files.index is None:  # there was none yet when this process opened the store
+                    files.index = _open(f"{self._path}-shm")
+                header = os.pread(files.index, _INDEX_HEADER, 0)
+            except OSError:
+                return None
+        if len(header) < _INDEX_HEADER:
+            return None
+        return _number(header, _LAST_FRAME_AT), _number(header, _MERGED_AT)
 
     def _database(self) -> int | None:
         with _lock:

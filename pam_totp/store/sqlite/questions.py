@@ -86,6 +86,9 @@ class Questions(SealedDatabase):
     def batch(self) -> AbstractContextManager[None]:
         return self.joined
 
+    def checkpoint(self) -> None:
+        self.database.checkpoint()
+
     def confirm_absence(self) -> None:
         problems = self._structure_problems(limit=1)
         if problems:

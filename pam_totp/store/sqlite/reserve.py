@@ -97,7 +97,7 @@ def shortage(path: str) -> Shortage | None:
         else:
             if found < size:
                 missing.append(f"{path}{suffix} has {found // 1024} of {size // 1024} KiB")
-    # What the log holds does not count here: it is less than what _spare() adds.
+    # What the log holds does not count here: an administrator's opening has merged it.
     header = lasting_files.header_of(path)
     pages, free = (
         int.from_bytes(header[at : at + 4], "big") for at in (_PAGE_COUNT_AT, _FREE_COUNT_AT)
