@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tests.support.booted import Booted
+from tests.support.hosts import SOCKET
 from tests.support.machine import CLIENT, QUICK_KEX, SSH_PORT, Account, Machine
 
 WAYS = ("sudo", "sudo-i", "ssh", "ssh-key")
@@ -33,6 +34,13 @@ _SSHD_OF_OUR_OWN = f"""
 ssh-keygen -q -t ed25519 -N '' -f /tmp/host-key
 install -d /run/sshd
 {_SSHD} -o PerSourcePenalties=no 2>/dev/null || {_SSHD} || true
+"""
+# As on an administrator's machine. Where it cannot start, every login starts a worker of its own.
+_SERVICE = f"""
+listens() {{ grep -q ' 00010000 .* {SOCKET}$' /proc/net/unix; }}
+listens && exit
+/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 &
+until listens || ! kill -0 $! 2>/dev/null; do sleep 0.01; done
 """
 _PREPARE = f"""
 test -e {_KEY} || setpriv --reuid={CLIENT} --regid=nogroup --clear-groups \\
@@ -85,8 +93,15 @@ FINE = Outcome(frozenset(), frozenset())
 BOTH = (True, False)
 
 
-def try_all(machine: Machine, alice: Account, with_code: tuple[bool, ...] = BOTH) -> Outcome:
-    """Let alice log in by each way, to an sshd that is started for it."""
+def try_all(
+    machine: Machine, alice: Account, with_code: tuple[bool, ...] = BOTH, *, served: bool = True
+) -> Outcome:
+    """Let alice log in by each way, to an sshd that is started for it.
+
+    ``served``: by the service, which is started for it too; else by a worker for each login.
+    """
+    if served:
+        machine.run("sh", "-c", _SERVICE)
     machine.run("sh", "-c", _SSHD_OF_OUR_OWN)
     codes = [alice.code(), *alice.recovery_codes]
     return try_with(machine, alice, codes, SSH_PORT, with_code=with_code)

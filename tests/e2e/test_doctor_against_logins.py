@@ -144,10 +144,12 @@ def names(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-def tried(machine: Doctored, script: str, *with_code: bool) -> tuple[int, Outcome, str]:
+def tried(
+    machine: Doctored, script: str, *with_code: bool, served: bool = True
+) -> tuple[int, Outcome, str]:
     machine.run("sh", "-ec", script)
     done = doctor(machine, "--quiet")
-    outcome = attempts.try_all(machine, machine.alice, with_code)
+    outcome = attempts.try_all(machine, machine.alice, with_code, served=served)
     return done.returncode, outcome, done.stdout + done.stderr
 
 
@@ -170,3 +172,7 @@ def test_doctor_exits_with_0_where_codes_are_asked_for_and_let_in(
     doctored: Doctored, script: str
 ) -> None:
     assert (0, attempts.FINE, "") == tried(doctored, script, *attempts.BOTH)
+
+
+def test_doctor_exits_with_0_where_each_login_has_a_worker_of_its_own(doctored: Doctored) -> None:
+    assert (0, attempts.FINE, "") == tried(doctored, "true", *attempts.BOTH, served=False)
