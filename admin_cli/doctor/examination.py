@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..host.sshd import ask_once
 from . import (
     changes,
     clock,
@@ -45,8 +46,8 @@ def examine(facts: Facts) -> list[Finding]:
     decides nothing but that.
     """
     found: dict[str, Finding] = {}
-    for check in CHECKS:
-        for finding in check.findings(facts):
+    with ask_once():
+        for finding in (finding for check in CHECKS for finding in check.findings(facts)):
             known = found.setdefault(finding.problem, finding)
             if LEVELS.index(finding.level) < LEVELS.index(known.level):
                 found[finding.problem] = finding

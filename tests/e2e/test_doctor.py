@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -34,6 +35,15 @@ def test_clean_machine_has_no_wrong_findings_and_nothing_is_printed_in_quiet(
     done = doctor(doctored)
     assert (0, "nothing is wrong\n") == (done.returncode, done.stderr)
     assert "WRONG" not in done.stdout
+
+
+def test_sshd_is_asked_each_question_once(doctored: Machine) -> None:
+    log = "/tmp/started"
+    strace = ("strace", "-qfe", "execve", f"-ELD_PRELOAD={SHIM}", "-s4096", "-o", log)
+    doctored.run(*strace, "totpctl", "doctor", "--quiet")
+    asked = re.findall(r'execve\("/usr/sbin/sshd", (\[.*?\])', doctored.read(log))
+    assert {'["/usr/sbin/sshd", "-t"]', '["/usr/sbin/sshd", "-T"]'} <= {*asked}
+    assert sorted({*asked}) == sorted(asked)
 
 
 def test_clean_machine_has_notes_of_what_asks_for_no_code(doctored: Machine) -> None:

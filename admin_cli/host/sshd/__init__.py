@@ -16,6 +16,7 @@ from ...errors import CommandFailed
 from . import command as sshd_command
 from . import files as sshd_files
 from . import process as sshd_process
+from .command import ask_once as ask_once
 from .command import effective as effective
 from .drop_in_text import BEGIN, NAMES, SERVICE_NAME, expected, is_good, is_same, method_lists
 from .drop_in_text import DROP_IN as DROP_IN

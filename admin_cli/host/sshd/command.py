@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ... import output
 from ...errors import CommandFailed
@@ -17,6 +18,22 @@ _HERE = "laddr=127.0.0.1,lport=22"
 _NOBODY = "user=-,host=-,addr=255.255.255.255,laddr=255.255.255.255,lport=65535"
 _WANTS_MORE = "not in connection test specification"
 TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory does not answer
+
+_answers: dict[tuple[str, ...], str] | None = None
+
+
+@contextmanager
+def ask_once() -> Iterator[None]:
+    """Ask sshd each question once: for a command that changes none of its files meanwhile.
+
+    What sshd refuses is asked again.
+    """
+    global _answers
+    _answers = {}
+    try:
+        yield
+    finally:
+        _answers = None
 
 
 def check() -> None:
@@ -53,7 +70,9 @@ def _test(user: str | None, started: Options) -> str:
 
 def _sshd(started: Options, *arguments: str) -> str:
     """Run sshd as a listening one was started, and return what it prints."""
-    command = [sshd_process.program(), *started.words(), *arguments]
+    command = (sshd_process.program(), *started.words(), *arguments)
+    if _answers is not None and command in _answers:
+        return _answers[command]
     done = _run(command)
     missing = re.search(r"Missing privilege separation directory: (/\S+)", done.stderr)
     if done.returncode != 0 and missing:
@@ -62,6 +81,8 @@ def _sshd(started: Options, *arguments: str) -> str:
         output.message(f"created {missing[1]}, which sshd needs to check its configuration")
         done = _run(command)
     if done.returncode == 0:
+        if _answers is not None:
+            _answers[command] = done.stdout
         return done.stdout
     lines = (line.strip() for line in done.stderr.splitlines())
     words = "; ".join(line for line in lines if line) or f"exit status {done.returncode}"
