@@ -76,7 +76,7 @@ sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow
 """
 _LEFT_BY_THIS_MACHINE = (
     "/etc/nologin /etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
-    "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp "
+    "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp /root/.profile /root/.bash* "
     "/usr/lib/*/security/pam_totp.so /usr/lib/systemd/system/pam_totp.*"
 )
 
