@@ -36,7 +36,10 @@ FIRST, OURS = "/etc/ssh/sshd_config.d/00-a.conf", "/etc/ssh/sshd_config.d/00-pam
 RULE = "/etc/sudoers.d/mistake"
 RELOAD = "systemctl reload ssh"
 RESTORED = f"rm -rf {FOLDER}; cp -a {KEPT}/pam_totp {FOLDER}; cp -p {KEPT}/pam_totp.key {KEY}"
+# Without the 2 seconds that pam_unix makes each denied login wait.
 KEEP = f"""
+sed -i 's/pam_unix.so nullok/& nodelay/' /etc/pam.d/common-auth
+grep -q nodelay /etc/pam.d/common-auth
 mkdir {KEPT}; cp -a /etc/pam.d {KEPT}/shipped
 echo 'PerSourcePenalties no' >/etc/ssh/sshd_config.d/90-test.conf
 echo 'Defaults passwd_tries=1' >/etc/sudoers.d/test; chmod 440 /etc/sudoers.d/test
