@@ -50,18 +50,18 @@ def test_later_logins_use_the_same_service(machine: Booted, users: Iterator[Acco
 
 
 def test_events_are_in_the_journal_under_their_own_name(
-    machine: Booted, users: Iterator[Account]
+    shared: Booted, users_of_shared: Iterator[Account]
 ) -> None:
-    user = next(users)
-    assert not log_in(machine, user, typed=user.wrong_code())
+    user = next(users_of_shared)
+    assert not log_in(shared, user, typed=user.wrong_code())
     options = ("--identifier=pam_totp", "--facility=authpriv", "--priority=notice")
-    assert ["rejected"] == events(machine, user, *options)
+    assert ["rejected"] == events(shared, user, *options)
 
 
 def test_folder_of_the_socket_is_for_root_to_write_and_the_socket_for_root_to_use(
-    machine: Booted,
+    shared: Booted,
 ) -> None:
-    shown = machine.run("stat", "--format=%U:%G %a %F", "/run/pam_totp", SOCKET_PATH).stdout
+    shown = shared.run("stat", "--format=%U:%G %a %F", "/run/pam_totp", SOCKET_PATH).stdout
     assert ["root:root 755 directory", "root:root 600 socket"] == shown.splitlines()
 
 
@@ -95,41 +95,42 @@ def test_service_does_not_go_away_under_somebody_who_takes_long(
 
 
 def test_stopped_service_leaves_logins_to_workers_of_their_own(
-    machine: Booted, alice: Account, users: Iterator[Account]
+    shared: Booted, users_of_shared: Iterator[Account]
 ) -> None:
-    machine.systemctl("stop", SOCKET, SERVICE)
-    assert 0 != machine.run("test", "-e", SOCKET_PATH, check=False).returncode
-    user = next(users)
-    assert log_in(machine, user)
-    assert not log_in(machine, user)
-    assert ["accepted", "replayed"] == events(machine, user)
-    assert [] == events_of_the_service(machine, user)
-    assert "welcome alice" == log_in_by_ssh(machine, alice)
-    machine.systemctl("start", SOCKET)
-    user = next(users)
-    assert log_in(machine, user)
-    assert ["accepted"] == events_of_the_service(machine, user)
+    alice = shared.add_user("alice")
+    shared.systemctl("stop", SOCKET, SERVICE)
+    assert 0 != shared.run("test", "-e", SOCKET_PATH, check=False).returncode
+    user = next(users_of_shared)
+    assert log_in(shared, user)
+    assert not log_in(shared, user)
+    assert ["accepted", "replayed"] == events(shared, user)
+    assert [] == events_of_the_service(shared, user)
+    assert "welcome alice" == log_in_by_ssh(shared, alice)
+    shared.systemctl("start", SOCKET)
+    user = next(users_of_shared)
+    assert log_in(shared, user)
+    assert ["accepted"] == events_of_the_service(shared, user)
 
 
 def test_service_stopped_alone_is_started_by_the_next_login(
-    machine: Booted, users: Iterator[Account]
+    shared: Booted, users_of_shared: Iterator[Account]
 ) -> None:
-    machine.systemctl("stop", SERVICE)
-    assert "active" == is_active(machine, SOCKET)
-    user = next(users)
-    assert log_in(machine, user)
-    assert ["accepted"] == events_of_the_service(machine, user)
+    shared.systemctl("stop", SERVICE)
+    assert "active" == is_active(shared, SOCKET)
+    user = next(users_of_shared)
+    assert log_in(shared, user)
+    assert ["accepted"] == events_of_the_service(shared, user)
 
 
 def test_socket_is_restarted_while_the_service_runs(
-    machine: Booted, users: Iterator[Account]
+    shared: Booted, users_of_shared: Iterator[Account]
 ) -> None:
     """What the module's log lines advise."""
-    assert log_in(machine, next(users))
-    machine.systemctl("restart", SOCKET)
-    user = next(users)
-    assert log_in(machine, user)
-    assert ["accepted"] == events_of_the_service(machine, user)
+    assert log_in(shared, next(users_of_shared))
+    shared.systemctl("restart", SOCKET)
+    user = next(users_of_shared)
+    assert log_in(shared, user)
+    assert ["accepted"] == events_of_the_service(shared, user)
 
 
 def test_restart_denies_who_waits_at_a_prompt_and_nobody_else(
