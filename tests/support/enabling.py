@@ -23,10 +23,13 @@ UsePAM yes
 """
 PASSWORD, CODE = "Password: ", "Verification code: "
 # Everything a change may touch. Inodes too: what is put back is the file itself.
-_SNAPSHOT = """
-cd / && find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f ! -name '.pam_totp-spare.*' \
-    -printf '%p %i %m %u %g %n ' \
-    -exec sha256sum {} ';' | sort
+_SNAPSHOT = r"""
+files() {
+    find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f ! -name '.pam_totp-spare.*' "$@"
+}
+cd /
+files -printf '%p %i %m %u %g\n' | sort
+files -exec sha256sum {} + | sed 's/^\([^ ]*\)  \(.*\)/\2 - \1/' | sort
 find var/lib run ! -name '.pam_totp-spare.*' '(' -name 'unconfirmed*' -o -name '.pam_totp-*' ')'
 """
 
@@ -91,7 +94,7 @@ def before_enable(prepared: bytes) -> Iterator[Machine]:
 
 
 def contents(shown: str) -> list[tuple[str, ...]]:
-    """Of a snapshot, leave out the inodes."""
+    """Of a snapshot, leave out the inodes: each second word."""
     return [(*line.split()[:1], *line.split()[2:]) for line in shown.splitlines()]
 
 
