@@ -13,6 +13,7 @@ from .errors import InsecureFile, Unavailable
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_MAX_LINKS = 40  # that the kernel follows: path_resolution(7)
 
 
 def read_trusted(path: str, max_bytes: int, *, secret: bool = False) -> bytes:
@@ -63,35 +64,67 @@ def check_folder(path: str) -> None:
     or Unavailable where there is no such folder.
     """
     path = os.path.abspath(path)
-    statuses = _statuses(path)
-    links = [(name, status) for name, status in statuses if stat.S_ISLNK(status.st_mode)]
-    for name, status in links:
-        _check_owner(name, status)
-    last = os.path.realpath(path) if links else path
-    for folder, status in _statuses(last) if links else statuses:
+    folders = [path, *above(path)]
+    statuses = [(folder, _status(folder)) for folder in folders]
+    last = path
+    if any(stat.S_ISLNK(status.st_mode) for _, status in statuses):
+        last = os.path.realpath(path)
+        statuses = [(name, _status(name)) for name in way_to(path)]
+    for folder, status in statuses:
+        _check_owner(folder, status)
+        if stat.S_ISLNK(status.st_mode):
+            continue
         if not stat.S_ISDIR(status.st_mode):
             raise InsecureFile(folder, "is not a folder", f"look at: ls -ld {folder}")
-        _check_owner(folder, status)
         sticky = status.st_mode & stat.S_ISVTX and folder != last
         if status.st_mode & _WRITABLE_BY_OTHERS and not sticky:
             raise InsecureFile(folder, "is writable by others", f"run: chmod go-w {folder}")
 
 
-def _statuses(path: str) -> list[tuple[str, os.stat_result]]:
-    """Return ``path`` and every folder above it, each with what lstat(2) says of it."""
-    statuses = []
-    while True:
-        try:
-            statuses.append((path, os.lstat(path)))
-        except OSError as error:
-            from .disks import missing_hint  # no login needs it, but one that fails
+def way_to(path: str) -> list[str]:
+    """Return every folder and link that is passed on the way to ``path``, and where it ends.
 
-            problem = os.strerror(error.errno or 0)
-            raise Unavailable(path, problem, missing_hint(path)) from None
-        parent = os.path.dirname(path)
-        if parent == path:  # "/", or "//", which POSIX keeps apart
-            return statuses
-        path = parent
+    One link may lead over another: whoever changes any of them changes where the path leads.
+    """
+    passed: dict[str, None] = {"/": None}
+    at, links = "/", 0
+    names = path.split("/")[::-1]
+    while names:
+        name = names.pop()
+        if name in ("", "."):
+            continue
+        at = os.path.dirname(at) if name == ".." else os.path.join(at, name)
+        passed[at] = None
+        try:
+            target = os.readlink(at)
+        except OSError:  # it is no link
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            break
+        at = "/" if target.startswith("/") else os.path.dirname(at)
+        names += target.split("/")[::-1]
+    return list(passed)
+
+
+def above(path: str) -> list[str]:
+    """Return every folder above ``path``, an absolute one, the nearest first."""
+    folders = []
+    parent = os.path.dirname(path)
+    while parent != path:  # "/", or "//", which POSIX keeps apart
+        folders.append(parent)
+        path, parent = parent, os.path.dirname(parent)
+    return folders
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.lstat(path)
+    except OSError as error:
+        from .disks import missing_hint  # no login needs it, but one that fails
+
+        problem = os.strerror(error.errno or 0)
+        raise Unavailable(path, problem, missing_hint(path)) from None
 
 
 def _check(path: str, status: os.stat_result, forbidden: int) -> None:

@@ -235,6 +235,40 @@ def test_a_folder_above_the_real_one_is_checked_where_a_link_leads(file: Path) -
     assert str(real) == refusal(above / "linked" / "file").subject
 
 
+def test_a_folder_with_a_link_on_the_way_is_checked(file: Path) -> None:
+    """Whoever may write there may have another link lead elsewhere, or none."""
+    beside = file.parent.parent / "beside"
+    beside.mkdir(0o755)
+    (beside / "linked").symlink_to("../folder")
+    assert b"content" == read_trusted(str(beside / "linked" / "file"), 100)
+    beside.chmod(0o777)
+    assert str(beside) == refusal(beside / "linked" / "file").subject
+
+
+@pytest.mark.parametrize("target", ["{beside}/linked", "beside/linked", "beside/inside/../linked"])
+def test_a_link_that_leads_over_another_link_is_checked_all_the_way(
+    file: Path, target: str
+) -> None:
+    above = file.parent.parent
+    beside = above / "beside"
+    (beside / "inside").mkdir(0o755, parents=True)
+    beside.chmod(0o755)
+    (beside / "linked").symlink_to(file.parent)
+    (above / "chain").symlink_to(target.format(beside=beside))
+    assert b"content" == read_trusted(str(above / "chain" / "file"), 100)
+    passed = trusted_files.way_to(str(above / "chain"))
+    assert {"/", str(above), str(beside / "linked"), str(file.parent)} <= set(passed)
+    beside.chmod(0o777)
+    assert str(beside) == refusal(above / "chain" / "file").subject
+
+
+def test_links_that_lead_in_a_circle_lead_nowhere(folder: Path) -> None:
+    (folder / "one").symlink_to("two")
+    (folder / "two").symlink_to("one")
+    assert isinstance(refusal(folder / "one" / "file"), Unavailable)
+    assert str(folder / "two") in trusted_files.way_to(str(folder / "one"))
+
+
 def test_a_link_to_a_folder_that_is_not_there_is_refused(folder: Path) -> None:
     (folder / "linked").symlink_to(folder / "nowhere")
     error = refusal(folder / "linked" / "file")
