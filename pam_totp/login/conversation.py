@@ -24,6 +24,8 @@ class Conversation:
     whose methods asks nobody.
     """
 
+    __slots__ = ("_by_sshd", "_echo", "_quiet", "_silent", "_unsaid")
+
     def __init__(
         self, *, echo: bool, quiet: bool, silent: bool = False, by_sshd: bool = False
     ) -> None:

@@ -1,18 +1,18 @@
 """BlockingDriver: performs the steps of one login at once, on this machine.
 
-For a login that has a process or a thread of its own. How the person is reached differs: whoever
-inherits says so with ask() and tell(). No lock, no file and no store is open between two steps, so
-none is while a person types.
+For a login that has a process of its own; the service inherits what it does not do better. How the
+person is reached differs: whoever inherits says so with ask() and tell(). No lock, no file and no
+store is open between two steps, so none is while a person types.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..core import recovery, verifier
-from ..store import fresh_connection, is_missing, open_store, sealing
+from ..store import is_missing, open_store, sealing
 from ..system import audit, config
 from ..system.errors import StoreMissing, StoreUnavailable, Unavailable
 from ..system.uninterrupted import Uninterrupted
@@ -21,20 +21,26 @@ from .hashing import HashingSlot
 from .steps import AccountEntry, Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
-    from ..store import Connections, Known, Store
+    from ..store import Known, Store
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
 
 
-class BlockingDriver:
-    """See steps.Driver. ``connections``: those that the store is reached over."""
+Result = TypeVar("Result")
 
-    def __init__(self, connections: Connections = fresh_connection) -> None:
-        self._connections = connections
+
+class BlockingDriver:
+    """See steps.Driver."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self) -> None:
         self._settings = config.Config()
 
     # Configuration, log and directory
@@ -72,8 +78,7 @@ class BlockingDriver:
 
     def look_up_user(self, name: str) -> Known:
         try:
-            with Uninterrupted(), self._open() as store:
-                return store.admission(name)
+            return self._ask_store(lambda store: store.admission(name))
         except Unavailable as error:
             # StoreMissing lets exempt groups in: never because of a store that is back by now.
             missing = is_missing(self._settings.store)
@@ -83,33 +88,41 @@ class BlockingDriver:
             raise
 
     def confirm_absence(self) -> None:
-        with Uninterrupted(), self._open() as store:
-            store.confirm_absence()
+        self._ask_store(lambda store: store.confirm_absence())
 
     def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
-        """Hash a recovery code before the transaction: nobody should wait there for Argon2id.
+        """Hash a recovery code before the transaction: nobody should wait there for Argon2id."""
+        with Uninterrupted(), HashingSlot():
+            return self.prepare_answer(name, answer, policy, is_decoy=is_decoy)()
+
+    def prepare_answer(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool
+    ) -> Callable[[], Answer]:
+        """Look whether there is something to hash, and return what does it, with no store open.
 
         Not the code of somebody who is throttled or locked, which nobody will look at.
         """
-        with Uninterrupted(), HashingSlot():
-            with self._open() as store:
-                known = store.admission(name)
-            record = known.decoy if is_decoy else known.record
-            if record is not None and verifier.standing(record, known.at, policy, answer.kind):
-                return answer
-            salt = record.recovery_salt if record is not None else None
+        known = self._ask_store(lambda store: store.admission(name))
+        record = known.decoy if is_decoy else known.record
+        if record is not None and verifier.standing(record, known.at, policy, answer.kind):
+            return lambda: answer
+        salt = record.recovery_salt if record is not None else None
+
+        def hashed() -> Answer:
             digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
-        return answer._replace(salt=salt, digest=digest)
+            return answer._replace(salt=salt, digest=digest)
+
+        return hashed
 
     def verify(
         self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
     ) -> Verdict | None:
-        with Uninterrupted(), self._open() as store:
-            return store.verify(name, answer, policy, is_decoy=is_decoy, account=account)
+        return self._ask_store(
+            lambda store: store.verify(name, answer, policy, is_decoy=is_decoy, account=account)
+        )
 
     def have_told(self, name: str, count: int) -> None:
-        with Uninterrupted(), self._open() as store:
-            store.have_told(name, count)
+        self._ask_store(lambda store: store.have_told(name, count))
 
     # First enrollment: each loads what no other login needs
 
@@ -137,18 +150,26 @@ class BlockingDriver:
     def hash_codes(
         self, name: str, codes: list[str], before: UserRecord | None
     ) -> tuple[bytes, frozenset[bytes]] | None:
+        with Uninterrupted(), HashingSlot():
+            return self.prepare_codes(name, codes, before)()
+
+    def prepare_codes(
+        self, name: str, codes: list[str], before: UserRecord | None
+    ) -> Callable[[], tuple[bytes, frozenset[bytes]] | None]:
+        """Look whether there is something to hash, and return what does it, with no store open."""
         from ..system import issuing
 
-        with Uninterrupted(), HashingSlot():
-            with self._open() as store:
-                if store.admission(name).record != before:
-                    return None
-            return issuing.salt_and_digests(codes)
+        if self._ask_store(lambda store: store.admission(name)).record != before:
+            return lambda: None
+        return lambda: issuing.salt_and_digests(codes)
 
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
+        return self._ask_store(lambda store: store.enroll_first(name, enrollment, before))
+
+    def _ask_store(self, question: Callable[[Store], Result]) -> Result:
+        """Return the answer of a store that is opened for this question alone."""
         with Uninterrupted(), self._open() as store:
-            return store.enroll_first(name, enrollment, before)
+            return question(store)
 
     def _open(self) -> Store:
-        sealer = sealing.read_sealer(self._settings.sealing_key)
-        return open_store(self._settings.store, sealer, connections=self._connections)
+        return open_store(self._settings.store, sealing.read_sealer(self._settings.sealing_key))

@@ -107,7 +107,24 @@ def _unavailable(error: Unavailable | OSError, source: audit.Source) -> Flow[int
 
 
 class _Login:
-    """One login, once it is known which configuration applies to it."""
+    """One login, once it is known which configuration applies to it.
+
+    Thousands may wait at their prompts: what is decided before the prompt, and what that took, is
+    gone by then.
+    """
+
+    __slots__ = (
+        "_account",
+        "_conversation",
+        "_debug",
+        "_is_decoy",
+        "_periods",
+        "_request",
+        "_settings",
+        "_source",
+        "_standing",
+        "_status",
+    )
 
     def __init__(
         self, request: Request, settings: Config, source: audit.Source, *, debug: bool
@@ -123,32 +140,42 @@ class _Login:
         self._source = source
         self._debug = debug
         self._account: Account | None = None
-        self._known: Known | None = None  # as the login began
+        # Of the record that answers are compared with, as the login began.
+        self._is_decoy = True
+        self._status = users.ACTIVE
+        self._periods: tuple[tuple[str, int], ...] = ()  # by label
+        self._standing: Verdict | None = None  # what any answer would have come to
 
     def run(self) -> Flow[int]:
         try:
-            return (yield from self._run())
+            code = yield from self._decide()
+            return (yield from self._ask_and_verify()) if code is None else code
         except (Unavailable, OSError) as error:
             code = yield from _unavailable(error, self._source)  # before anybody is waited for
             yield from self._conversation.tell_last(messages.UNAVAILABLE)
             return code
 
-    def _run(self) -> Flow[int]:
+    def _decide(self) -> Flow[int | None]:
+        """Return a PAM code where none has to be asked for; None: ask."""
         entry = yield from need(Driver.look_up_account, self._source.user)
         if entry is None:
-            self._known = yield from need(Driver.look_up_user, self._source.user)
+            known = yield from need(Driver.look_up_user, self._source.user)
+            self._prepare_to_ask(known, None)
             yield from self._log("unenrolled")
-            return (yield from self._ask_and_verify(None))
+            return None
         self._source = self._source._replace(user=entry.name)
         self._account = entry.account
-        admitted, record = yield from self._admit(entry)
+        admitted, admitting = yield from self._admit(entry)
         if admitted.kind == admission.SKIP:
             yield from self._log("skipped", group=admitted.group, reason=admitted.reason)
             if admitted.reason == admission.NOT_ENROLLED and admitted.until:
                 yield from self._conversation.tell(messages.needed_from(admitted.until))
             return PAM_IGNORE
+        assert admitting is not None  # nobody is asked without a store
+        known = admitting
+        self._prepare_to_ask(known, known.record if admitted.kind == admission.ASK else None)
         if admitted.kind == admission.ASK:
-            return (yield from self._ask_and_verify(record))
+            return None
         may_enroll, detail = False, ""
         if admitted.kind == admission.ENROLL:
             from . import first_login  # with what no other login loads
@@ -163,16 +190,21 @@ class _Login:
         yield from self._log(
             "unenrolled", group=admitted.group, reason=admitted.reason, detail=detail
         )
-        if may_enroll:
-            return (yield from self._enroll(record))
-        return (yield from self._ask_and_verify(None))
+        return (yield from self._enroll(known.record)) if may_enroll else None
+
+    def _prepare_to_ask(self, known: Known, record: UserRecord | None) -> None:
+        compared = record or known.decoy
+        self._standing = verifier.standing(compared, known.at, self._settings.policy())
+        if record is not None:
+            self._is_decoy, self._status = False, record.status
+            self._periods = tuple((a.label, a.period) for a in record.authenticators)
 
     # Admission: ask, skip, enroll or deny?
 
-    def _admit(self, entry: AccountEntry) -> Flow[tuple[Admission, UserRecord | None]]:
+    def _admit(self, entry: AccountEntry) -> Flow[tuple[Admission, Known | None]]:
         """Say what happens to this account. Nobody is let in by what damage may have taken away."""
         try:
-            self._known = known = yield from need(Driver.look_up_user, entry.name)
+            known = yield from need(Driver.look_up_user, entry.name)
         except StoreMissing:
             # Without any store nobody is required: whom the configuration exempts gets in.
             exempt = (yield from self._groups(entry, ())).member_of
@@ -185,7 +217,7 @@ class _Login:
         )
         if admitted.by_absence and admitted.kind == admission.SKIP:
             yield from need(Driver.confirm_absence)
-        return admitted, known.record
+        return admitted, known
 
     def _groups(
         self, entry: AccountEntry, rules: tuple[GroupRule, ...], now: int = 0
@@ -240,15 +272,15 @@ class _Login:
             yield from self._conversation.tell_last(messages.TOO_MANY_PROMPTS)
         return True
 
-    def _ask_and_verify(self, record: UserRecord | None) -> Flow[int]:
-        """Ask up to ``attempts`` times. ``record`` None: go through the motions on a decoy."""
+    def _ask_and_verify(self) -> Flow[int]:
+        """Ask up to ``attempts`` times. Without a record: go through the motions on a decoy."""
         if (yield from self._is_turned_away()):
             return PAM_MAXTRIES
         code, rejected = PAM_AUTH_ERR, 0
-        yield from self._tell_standing(record)
+        yield from self._tell_standing()
         for _ in range(self._settings.attempts):
             answer = yield from self._ask()
-            verdict = yield from self._verify(answer, is_decoy=record is None)
+            verdict = yield from self._verify(answer, is_decoy=self._is_decoy)
             untold, own = verdict.failed_before, rejected
             verdict = verdict._replace(failed_before=max(untold - own, 0))
             rejected += verdict.outcome == verifier.REJECTED
@@ -257,7 +289,7 @@ class _Login:
             if verdict.outcome == verifier.PASSWORD:
                 said = messages.THAT_WAS_THE_PASSWORD
                 again = not (yield from self._conversation.is_answered_blindly(said))
-            was_told = yield from self._report(verdict, record, by_a_person=again)
+            was_told = yield from self._report(verdict, by_a_person=again)
             if code == PAM_SUCCESS and untold:
                 yield from self._have_told(untold if was_told else own)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
@@ -303,21 +335,15 @@ class _Login:
 
     # Log and tell
 
-    def _tell_standing(self, record: UserRecord | None) -> Flow[None]:
+    def _tell_standing(self) -> Flow[None]:
         """Say what stands now where prompts alone are shown: later nobody would hear of it.
 
         An answer of somebody who is throttled or locked is not even looked at.
         """
-        known = self._known
-        if known is None or not self._conversation.shows_prompts_alone:
-            return
-        standing = verifier.standing(record or known.decoy, known.at, self._settings.policy())
-        if standing is not None:
-            yield from self._tell_verdict(standing)
+        if self._standing is not None and self._conversation.shows_prompts_alone:
+            yield from self._tell_verdict(self._standing)
 
-    def _report(
-        self, verdict: Verdict, record: UserRecord | None, *, by_a_person: bool
-    ) -> Flow[bool]:
+    def _report(self, verdict: Verdict, *, by_a_person: bool) -> Flow[bool]:
         """Log and tell ``verdict``; return whether wrong codes of others were shown."""
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
         if verdict.outcome == verifier.RECOVERY_USED:
@@ -325,14 +351,13 @@ class _Login:
         if verdict.outcome == verifier.PASSWORD:
             typed = messages.PASSWORD_TYPED_AGAIN
             fields["reason"] = typed if by_a_person else messages.PASSWORD_AS_ANSWER
-        if record is not None and record.status not in users.ACCEPTABLE:
-            fields["reason"] = record.status
+        if self._status not in users.ACCEPTABLE:
+            fields["reason"] = self._status
         if verdict.wait:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome
         if verdict.clock_offset:
-            periods = {a.label: a.period for a in record.authenticators} if record else {}
-            period = periods.get(verdict.authenticator, 30)
+            period = dict(self._periods).get(verdict.authenticator, 30)
             fields["detail"] = clock_skew.in_words(
                 verdict.authenticator, verdict.clock_offset, period
             )

@@ -21,11 +21,15 @@ class HashingSlot:
 
     def __enter__(self) -> None:
         if not _slot.acquire(timeout=PATIENCE):
-            raise Unavailable(
-                "recovery codes",
-                "too many logins are before this one",
-                "try again; whose they are: journalctl -t pam_totp",
-            )
+            raise too_many()
 
     def __exit__(self, *_: object) -> None:
         _slot.release()
+
+
+def too_many() -> Unavailable:
+    return Unavailable(
+        "recovery codes",
+        "too many logins are before this one",
+        "try again; whose they are: journalctl -t pam_totp",
+    )

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from ..core import verifier
-from ..store import fresh_connection
 from ..system.core_files import NoCoreFile
 from ..system.errors import LoginAborted
 from . import flow
@@ -21,8 +20,6 @@ from .steps import PAM_SILENT, Reply, Request, Told
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Protocol
-
-    from ..store import Connections
 
     class Response(Protocol):
         @property
@@ -68,8 +65,8 @@ def authenticate(pamh: Pamh, flags: int, argv: Sequence[str]) -> int:
 class InProcess(BlockingDriver):
     """Asks and tells through ``pamh``. Its ``authtok`` is read and never written."""
 
-    def __init__(self, pamh: Pamh, connections: Connections = fresh_connection) -> None:
-        super().__init__(connections)
+    def __init__(self, pamh: Pamh) -> None:
+        super().__init__()
         self._pamh = pamh
         self._password = self._read_password()
 

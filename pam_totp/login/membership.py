@@ -100,7 +100,7 @@ def _read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[in
     """Return the numbers of the groups of the file, and those that ``entry`` is a member of."""
     ids: dict[bytes, int] = {}
     own = {entry.pw_gid}
-    if not files_come_first(b"group", b"initgroups"):
+    if not files_come_first(b"group", b"initgroups", whatever_they_say=True):
         return ids, own
     user = os.fsencode(entry.pw_name)
     for line in lines_of(GROUP_FILE):
@@ -114,11 +114,26 @@ def _read_group_file(entry: pwd.struct_passwd) -> tuple[dict[bytes, int], set[in
     return ids, own
 
 
-def files_come_first(*databases: bytes) -> bool:
-    """Tell whether NSS asks the files in /etc before anything else, so that their word stands."""
+def files_come_first(*databases: bytes, whatever_they_say: bool = False) -> bool:
+    """Tell whether NSS asks the files in /etc before anything else, so that their word stands.
+
+    ``whatever_they_say``: also where an action, as ``[SUCCESS=merge]``, has it ask others too.
+    """
     for line in lines_of(SWITCH_FILE):
         database, _, services = line.partition(b"#")[0].partition(b":")
-        if database.strip() in databases and services.split()[:1] != [b"files"]:
+        if database.strip() not in databases:
+            continue
+        first, *others = services.replace(b"[", b" [").split() or [b""]
+        if first != b"files" or (others[:1] and others[0][:1] == b"[" and not whatever_they_say):
+            return False
+    return True
+
+
+def files_are_all(database: bytes) -> bool:
+    """Tell whether NSS asks nobody but the files in /etc."""
+    for line in lines_of(SWITCH_FILE):
+        name, _, services = line.partition(b"#")[0].partition(b":")
+        if name.strip() == database and services.split() != [b"files"]:
             return False
     return True
 

@@ -57,8 +57,9 @@ def log(event: str, source: Source, **fields: object) -> Flow[None]:
     return need(Driver.log, event, source, fields)
 
 
-def perform(step: Step, driver: Driver) -> object:
-    result: object = getattr(driver, step.name)(*step.arguments, **step.options)
+def perform(step: Step, performer: object) -> object:
+    """Return what the method of ``performer`` returns that has the name of ``step``."""
+    result: object = getattr(performer, step.name)(*step.arguments, **step.options)
     return result
 
 

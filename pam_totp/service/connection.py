@@ -1,4 +1,4 @@
-"""Connection: drives one login of pam_totp.so, over its socket. docs/internals/protocol.md."""
+"""What a login of pam_totp.so says and hears over its socket: docs/internals/protocol.md."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 from ..login.conversation import UNREADABLE
 from ..login.driver import BlockingDriver
-from ..login.steps import PAM_SILENT, Reply, Request, Told, Turn
-from ..store import fresh_connection
+from ..login.steps import PAM_SILENT, Reply, Request, Told
 from ..system.errors import ConversationFailed, LoginAborted, PamTotpError
 from . import wire
 
 if TYPE_CHECKING:
     import _socket
 
-    from ..store import Connections
-    from .prompts import Place, Prompts
 
 ANSWER_SECONDS = 600.0  # for a person, at one prompt
 ECHO_OFF, ECHO_ON, ERROR, INFO = 1, 2, 3, 4  # styles of a MESSAGE, and of pam_conv(3)
@@ -36,88 +33,92 @@ def request_of(asked: wire.RequestPacket) -> Request:
         rhost=_text(asked.rhost, "?"),
         ruser=_text(asked.ruser, "?"),
         tty=_text(asked.tty, "?"),
-        arguments=tuple(arguments_of(asked)),
+        arguments=texts_of(asked.arguments),
         is_silent=bool(asked.flags & PAM_SILENT),
         password_given=bool(asked.flags & wire.PASSWORD_GIVEN),
         ssh_auth_info=(asked.ssh_auth_info or b"").decode("utf-8", "replace"),
     )
 
 
-def arguments_of(asked: wire.RequestPacket) -> list[str]:
-    return [argument.decode("utf-8", "replace") for argument in asked.arguments]
+def texts_of(arguments: tuple[bytes, ...]) -> tuple[str, ...]:
+    return tuple(argument.decode("utf-8", "replace") for argument in arguments)
 
 
 class Connection(BlockingDriver):
     """Asks and tells through the module at the other end of ``socket``, a SOCK_SEQPACKET one.
 
-    ``prompts`` counts those who wait at theirs; None in a worker of one login.
+    For the one login of a process: each step is waited for.
     """
 
-    def __init__(
-        self,
-        socket: _socket.socket,
-        asked: wire.RequestPacket,
-        prompts: Prompts | None = None,
-        connections: Connections = fresh_connection,
-    ) -> None:
-        super().__init__(connections)
+    def __init__(self, socket: _socket.socket) -> None:
+        super().__init__()
         self._socket = socket
-        self._asked = asked
-        self._prompts = prompts
-        self._place: Place | None = None
-
-    def take_place(self, name: str, /) -> Turn:
-        """Only here, not when the login begins: one that asks nothing needs no place."""
-        if self._prompts is None:
-            return Turn()
-        items = (self._asked.rhost, self._asked.ruser, self._asked.tty)
-        origin = [(item or b"").decode("utf-8", "replace") for item in items]
-        self._place = place = self._prompts.enter(name, *origin)
-        return Turn(place.may_ask, place.may_tell, place.news)
-
-    def leave_place(self) -> None:
-        if self._prompts is not None and self._place is not None:
-            self._prompts.leave(self._place)
 
     def ask(self, prompt: str, *, echo: bool) -> Reply:
-        """The password never gets here: the module says when an answer equals it."""
-        reply = self._converse(ECHO_ON if echo else ECHO_OFF, prompt)
-        now = int(time.time())
-        if reply.kind == wire.PASSWORD:
-            return Reply("", now, is_password=True)
-        if reply.kind != wire.TEXT:
-            raise LoginAborted("conversation", "no answer came back")
-        return Reply(_text(reply.text, UNREADABLE), now)
+        return reply_of(self._converse(prompt_packet(prompt, echo=echo)))
 
     def tell(self, text: str, *, is_error: bool) -> Told:
         try:
-            reply = self._converse(ERROR if is_error else INFO, text)
+            return told_by(self._converse(message_packet(text, is_error=is_error)))
         except ConversationFailed:
-            return Told(is_shown=False)
-        return Told(is_shown=True, is_answered=reply.kind in (wire.TEXT, wire.PASSWORD))
+            return NOT_TOLD
 
-    def _converse(self, style: int, text: str) -> wire.AnswerPacket:
-        """Have the module show ``text``; return what came back.
-
-        Raises LoginAborted where the application cannot ask, or is gone; ConversationFailed for
-        what our module never sends, which is a fault and not the person's doing.
-        """
+    def _converse(self, packet: bytes) -> wire.AnswerPacket:
         try:
             self._socket.settimeout(ANSWER_SECONDS)
-            self._socket.send(wire.message(style, text))
-            packet = self._socket.recv(wire.MAX_PACKET + 1)
-            if not packet:
-                raise LoginAborted("conversation", "the application is gone")
-            reply = wire.parse_answer(packet)
+            self._socket.send(packet)
+            return heard(self._socket.recv(wire.MAX_PACKET + 1))
         except TimeoutError:
-            raise LoginAborted("conversation", "nobody typed anything for too long") from None
+            raise LoginAborted("conversation", TOO_LONG) from None
         except OSError:
-            raise LoginAborted("conversation", "the application is gone") from None
-        except wire.ProtocolError as error:
-            raise ConversationFailed("conversation", str(error)) from None
-        if reply.kind == wire.FAILED:
-            raise LoginAborted("conversation", "the application did not ask")
-        return reply
+            raise LoginAborted("conversation", GONE) from None
+
+
+# What is said and heard, however it is waited for. The password never gets here: the module says
+# when an answer equals it.
+
+TOO_LONG = "nobody typed anything for too long"
+GONE = "the application is gone"
+NOT_TOLD = Told(is_shown=False)
+
+
+def prompt_packet(prompt: str, *, echo: bool) -> bytes:
+    return wire.message(ECHO_ON if echo else ECHO_OFF, prompt)
+
+
+def message_packet(text: str, *, is_error: bool) -> bytes:
+    return wire.message(ERROR if is_error else INFO, text)
+
+
+def heard(packet: bytes) -> wire.AnswerPacket:
+    """Return what came back; ``packet`` b"": the other end is closed.
+
+    Raises LoginAborted where the application cannot ask, or is gone; ConversationFailed for what
+    our module never sends, which is a fault and not the person's doing.
+    """
+    if not packet:
+        raise LoginAborted("conversation", GONE)
+    try:
+        answer = wire.parse_answer(packet)
+    except wire.ProtocolError as error:
+        raise ConversationFailed("conversation", str(error)) from None
+    if answer.kind == wire.FAILED:
+        raise LoginAborted("conversation", "the application did not ask")
+    return answer
+
+
+def reply_of(answer: wire.AnswerPacket) -> Reply:
+    """Return what was typed at a prompt, now. Raises LoginAborted where nothing was."""
+    now = int(time.time())
+    if answer.kind == wire.PASSWORD:
+        return Reply("", now, is_password=True)
+    if answer.kind != wire.TEXT:
+        raise LoginAborted("conversation", "no answer came back")
+    return Reply(_text(answer.text, UNREADABLE), now)
+
+
+def told_by(answer: wire.AnswerPacket) -> Told:
+    return Told(is_shown=True, is_answered=answer.kind in (wire.TEXT, wire.PASSWORD))
 
 
 def _text(value: bytes | None, otherwise: str) -> str:

@@ -8,7 +8,8 @@ import socket
 import stat
 
 from . import sandbox
-from .server import BACKLOG, IDLE_SECONDS, CannotListen, Service
+from .loop import BACKLOG
+from .server import IDLE_SECONDS, CannotListen, Service
 
 
 def serve_activated(descriptor: int) -> None:

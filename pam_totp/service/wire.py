@@ -131,10 +131,17 @@ class _Reader:
         return int.from_bytes(self._take(length), "big")
 
     def string(self) -> bytes | None:
-        length = self.number(2)
+        body, start = self._body, self._at + 2
+        if start > len(body):
+            raise ProtocolError("request", "ends too early")
+        length = body[start - 2] << 8 | body[start - 1]
         if length == _ABSENT:
+            self._at = start
             return None
-        text = self._take(length)
+        self._at = end = start + length
+        if end > len(body):
+            raise ProtocolError("request", "ends too early")
+        text = body[start:end]
         if b"\0" in text:
             raise ProtocolError("request", "holds a NUL")
         return text

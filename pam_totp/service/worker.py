@@ -9,21 +9,16 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..login import flow, identity
-from ..store import fresh_connection
 from ..system import audit, config, embedding
 from ..system.errors import PamTotpError
 from . import sandbox, wire
-from .connection import Connection, arguments_of, request_of
+from .connection import Connection, request_of, texts_of
 
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
-
-if TYPE_CHECKING:
-    from ..store import Connections
-    from .prompts import Prompts
 
 # What an unprivileged program may ask of its own login: nothing that makes it easier.
 HARMLESS_ARGUMENTS = (b"attempts", b"debug", b"echo", b"prompt", b"quiet")
@@ -43,6 +38,10 @@ class Peer(NamedTuple):
         """Tell whether it may ask for anybody. The effective user: so that tests need no root."""
         return self.uid in (0, os.geteuid())
 
+    def request_seconds(self) -> float:
+        """Return how long a module may take to say what it wants."""
+        return REQUEST_SECONDS if self.is_trusted() else OTHERS_REQUEST_SECONDS
+
 
 def peer_of(connection: _socket.socket) -> Peer:
     size = struct.calcsize("3i")
@@ -51,25 +50,16 @@ def peer_of(connection: _socket.socket) -> Peer:
     return Peer(pid, uid)
 
 
-def serve(
-    connection: _socket.socket,
-    peer: Peer,
-    prompts: Prompts | None = None,
-    *,
-    is_sandboxed: bool = False,
-    connections: Connections = fresh_connection,
-) -> None:
+def serve(connection: _socket.socket, peer: Peer, *, is_sandboxed: bool = False) -> None:
     """Serve one login from its request to its result. Never raises; closes ``connection``.
 
-    ``prompts``: counts those who wait at theirs. ``is_sandboxed``: refuse a login whose
-    files only another worker can see, and write. ``connections``: those to the store.
+    ``is_sandboxed``: refuse a login whose files only another worker can see, and write.
     """
     try:
         try:
             asked = _receive(connection, peer, is_sandboxed=is_sandboxed)
             if asked is not None:
-                driver = Connection(connection, asked, prompts, connections)
-                _answer(connection, peer, asked, driver)
+                _answer(connection, peer, asked)
         finally:
             connection.close()
     except BaseException as error:
@@ -81,10 +71,10 @@ def _receive(
 ) -> wire.RequestPacket | None:
     """Return what the peer asks, as far as it may; None: it asks nothing, or was refused."""
     try:
-        connection.settimeout(REQUEST_SECONDS if peer.is_trusted() else OTHERS_REQUEST_SECONDS)
+        connection.settimeout(peer.request_seconds())
         packet = connection.recv(wire.MAX_PACKET + 1)
     except OSError as error:
-        _log(peer, f"no request came: {error.strerror or 'timed out'}")
+        log_of(peer, f"no request came: {error.strerror or 'timed out'}")
         return None
     if not packet:  # a login that was cut off
         return None
@@ -93,36 +83,40 @@ def _receive(
         if is_sandboxed:
             sandbox.check_name_services()
         if not peer.is_trusted():
-            request = _admit(peer, request)
+            request = admit(peer, request)
         if is_sandboxed:
-            sandbox.check_files(arguments_of(request))
+            sandbox.check_files(texts_of(request.arguments))
     except PamTotpError as error:
         refuse(connection, peer, str(error), hint=error.hint)
         return None
     return request
 
 
-def _answer(
-    connection: _socket.socket, peer: Peer, asked: wire.RequestPacket, driver: Connection
-) -> None:
+def _answer(connection: _socket.socket, peer: Peer, asked: wire.RequestPacket) -> None:
     """Go through the login, and send its result: PAM_SERVICE_ERR for whatever nobody foresaw."""
     code, service = flow.PAM_SERVICE_ERR, "?"
     try:
         request = request_of(asked)
         service = request.service
-        found = flow.authenticate(request, driver)
-        if type(found) is not int or found not in flow.CODES:  # of False, RESULT would be success
-            raise TypeError("not a PAM code")
-        code = found
+        code = code_of(flow.authenticate(request, Connection(connection)))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed
         embedding.report(service, error)
-    finally:
-        driver.leave_place()
+    send_result(connection, peer, code)
+
+
+def code_of(found: object) -> int:
+    """Return what a login came to. Raises TypeError for no PAM code: of False, success would be."""
+    if type(found) is not int or found not in flow.CODES:
+        raise TypeError("not a PAM code")
+    return found
+
+
+def send_result(connection: _socket.socket, peer: Peer, code: int) -> None:
     try:
         connection.send(wire.result(code))
     except OSError:
         if code == flow.PAM_SUCCESS:
-            _log(peer, "the application was gone before it heard that the code was right")
+            log_of(peer, "the application was gone before it heard that the code was right")
 
 
 def refuse(
@@ -130,7 +124,7 @@ def refuse(
 ) -> None:
     """Close ``connection`` with a reason; a module of root will start a worker of its own."""
     if log:
-        _log(peer, reason, hint)
+        log_of(peer, reason, hint)
     try:
         connection.settimeout(0)
         connection.send(wire.refused(reason))
@@ -140,7 +134,7 @@ def refuse(
     connection.close()
 
 
-def _admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
+def admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
     """Return the request of an unprivileged peer without what only root may say. Raises Refused.
 
     Where it claims to come from, and under which service, would go to the log as if it were true.
@@ -152,7 +146,7 @@ def _admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
         raise Refused("peer", "is not root, and asks for somebody else")
     harmless = tuple(a for a in request.arguments if a.partition(b"=")[0] in HARMLESS_ARGUMENTS)
     if harmless != request.arguments:
-        _log(peer, "arguments of a program without root are ignored: put them into pam_totp.conf")
+        log_of(peer, "arguments of a program without root are ignored: put them into pam_totp.conf")
     return request._replace(
         flags=request.flags & ~wire.PASSWORD_GIVEN,
         service=b"unprivileged." + (request.service or b""),
@@ -167,5 +161,5 @@ def log_error(reason: str, **fields: object) -> None:
     audit.record("error", audit.Source("worker"), reason=reason, **fields)
 
 
-def _log(peer: Peer, reason: str, hint: str = "") -> None:
+def log_of(peer: Peer, reason: str, hint: str = "") -> None:
     log_error(reason, peer_uid=peer.uid, peer_pid=peer.pid, hint=hint)

@@ -26,15 +26,6 @@ if TYPE_CHECKING:
     from ..system.config import Config
     from .questions import LoginStore as LoginStore
     from .sealing import Sealer
-    from .sqlite.database import Database
-    from .sqlite.pool import Pool
-
-    class Connections(Protocol):
-        """Where open_store() gets a connection from, with the files checked each time."""
-
-        def __call__(
-            self, path: str, *, administers: bool = False, patience: float | None = None
-        ) -> Database: ...
 
     class Transaction(Protocol):
         """One user's critical section, a context manager.
@@ -89,6 +80,12 @@ if TYPE_CHECKING:
         def remove_group_rule(self, name: str) -> None:
             """Take away the rule of the group ``name``, if there is one; durable as well."""
 
+        def is_current(self) -> bool:
+            """Tell whether this still is the store that its URL leads to, as this release knows it.
+
+            Where it lies is checked as when it was opened. Raises Unavailable.
+            """
+
         def check(self) -> list[str]:
             """Return what is wrong with the store as a whole, in words; [] when all is well."""
 
@@ -99,41 +96,29 @@ if TYPE_CHECKING:
         def __exit__(self, *_: object) -> None: ...
 
 
-def fresh_connection(
-    path: str, *, administers: bool = False, patience: float | None = None
-) -> Database:
-    """Make a connection of its own: the Connections of a process that serves one login."""
-    from .sqlite.opening import open_database
-
-    return open_database(path, administers=administers, patience=patience)
-
-
-def kept_connections() -> Pool:
-    """Return what keeps connections open in a process of many logins: its ``open`` lends them."""
-    from .sqlite.pool import Pool
-
-    return Pool()
-
-
 def open_store(
     url: str,
     sealer: Sealer,
     *,
     administers: bool = False,
     patience: float | None = None,
-    connections: Connections = fresh_connection,
+    any_thread: bool = False,
 ) -> Store:
     """Open the store that ``url`` names, checking that its files may be trusted.
 
     ``administers``: set aside all the room that logins will need, which may take seconds. A login
     sets aside some of it at most. ``patience``: how many seconds to wait for another process that
     writes, before errors.StoreBusy; 0 for whoever comes back later, None for the usual.
+    ``any_thread``: more than this one will use it, one at a time.
     """
     scheme, path = split_store_url(url)
     assert scheme == "sqlite"
+    from .sqlite.opening import open_database
     from .sqlite.store import SQLiteStore
 
-    database = connections(path, administers=administers, patience=patience)
+    database = open_database(
+        path, administers=administers, patience=patience, any_thread=any_thread
+    )
     return SQLiteStore.over(database, sealer)
 
 

@@ -15,6 +15,7 @@ SYSLOG_SOCKET = "/dev/log"
 MAX_VALUE_LENGTH = 256
 
 program = ""  # the name in the log; "": what this process is called
+SEND_SECONDS = 1.0  # for a logger that does not read; then the line is lost
 
 _LOG_AUTHPRIV = 10 << 3
 ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
@@ -51,17 +52,24 @@ def record(event: str, source: Source, **fields: object) -> None:
     month = _MONTHS[3 * now.tm_mon - 3 : 3 * now.tm_mon]
     stamp = f"{month} {now.tm_mday:2d} {now.tm_hour:02d}:{now.tm_min:02d}:{now.tm_sec:02d}"
     priority = _LOG_AUTHPRIV | _LEVELS.get(event, INFO)
-    datagram = f"<{priority}>{stamp} {_program()}[{os.getpid()}]: {line}".encode()
+    deliver(f"<{priority}>{stamp} {_program()}[{os.getpid()}]: {line}".encode())
+
+
+def send(datagram: bytes) -> None:
+    """Give one line to the logger. Never raises; waits SEND_SECONDS at most."""
     try:
         sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
         try:
-            sender.settimeout(1.0)
+            sender.settimeout(SEND_SECONDS)
             sender.connect(SYSLOG_SOCKET)
             sender.send(datagram)
         finally:
             sender.close()
     except OSError:
         pass
+
+
+deliver = send  # what record() calls; the service, which must not wait, has another one
 
 
 def format_line(event: str, source: Source, fields: dict[str, object]) -> str:

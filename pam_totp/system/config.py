@@ -7,6 +7,7 @@ built-in default, the strict one, stays in force.
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -117,6 +118,11 @@ def parse(content: bytes, settings: Iterable[tuple[str, str]] = (), path: str = 
 
 def parse_arguments(argv: Iterable[str]) -> Arguments:
     """Sort the arguments of a PAM line, without the script's path that pam_python puts first."""
+    return _parse_arguments(tuple(argv))
+
+
+@functools.lru_cache(maxsize=16)  # a machine has few PAM lines
+def _parse_arguments(argv: tuple[str, ...]) -> Arguments:
     settings: list[tuple[str, str]] = []
     problems: list[str] = []
     path, debug, first_factor_key = DEFAULT_PATH, False, False

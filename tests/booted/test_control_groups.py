@@ -158,7 +158,7 @@ def test_in_a_worker_because_the_service_has_no_place(
 ) -> None:
     """What bob brings about by himself, with prompts that he leaves open."""
     machine.systemctl("stop", SERVICE)
-    replace(machine, "service/server.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 3")
+    replace(machine, "service/crowd.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 3")
     parked = PARKED % 3
     with unit_of_bob(machine, parked):
         wait_until(lambda: prompts_open(machine) == 3)
@@ -166,7 +166,7 @@ def test_in_a_worker_because_the_service_has_no_place(
             assert others_get_in_while_bob_is_frozen(machine, bob, next(users))
             assert "too many connections" in "\n".join(journal(machine, "-n100"))
         finally:
-            replace(machine, "service/server.py", "MAX_CONNECTIONS = 3", "MAX_CONNECTIONS = 2000")
+            replace(machine, "service/crowd.py", "MAX_CONNECTIONS = 3", "MAX_CONNECTIONS = 2000")
             machine.systemctl("stop", SERVICE)
 
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp import store
-from pam_totp.store.sqlite.pool import Pool
+from tests.support.kept import Keeper
 from tests.support.place import Place
 from tests.support.rotating import enrol_people
 
@@ -24,19 +23,21 @@ for _part in (
 
 
 @pytest.fixture
-def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    """Have this process keep its connections, as a service does."""
-    keeper = store.kept_connections()
-    monkeypatch.setattr(Place, "connections", staticmethod(keeper.open))
+def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    """Have this process keep the stores that it opens, as a service does."""
+    keeper = Keeper()
+    monkeypatch.setattr(Place, "open", lambda place, **options: keeper.open(place, **options))
     yield keeper
-    keeper.close_idle(linger=0)
+    keeper.close()
 
 
 @pytest.fixture(params=["of a login alone", "kept open"])
-def connections(request: pytest.FixtureRequest) -> None:
-    """Every test once with connections of its own, and once with those that a service keeps."""
+def connections(request: pytest.FixtureRequest) -> Keeper | None:
+    """Every test once with connections of its own, and once with the one that a service keeps."""
     if request.param == "kept open":
-        request.getfixturevalue("keeper")
+        keeper: Keeper = request.getfixturevalue("keeper")
+        return keeper
+    return None
 
 
 @pytest.fixture

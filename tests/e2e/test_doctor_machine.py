@@ -97,7 +97,7 @@ CASES = [
         f"{SQL} 'UPDATE authenticators SET digits = 8'",
         "alice: sealed secret: was altered",
     ),
-    ("store-write", f"{SQL} 'DROP TABLE decoys'", "does not have the tables of this"),
+    ("store-damage store-write", f"{SQL} 'DROP TABLE decoys'", "does not have the tables of this"),
     ("store-write", f"mount --bind {STORE} {STORE}; mount -o remount,bind,ro {STORE}", "read-only"),
     ("key-rotation", f"printf %064d 1 >>{KEY}", "holds two keys: a rotation was interrupted"),
     ("key-rotation", "touch /etc/security/.pam_totp-new.pam_totp.key", "left behind by a rotation"),

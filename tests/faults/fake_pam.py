@@ -81,6 +81,6 @@ class Clock:
 def log_in(place: Place, answers: str | Iterable[str], user: str = "alice", *arguments: str) -> int:
     """Return the PAM code of one login with one attempt; ``arguments`` are the PAM line's."""
     handle = Handle(user, (answers,) if isinstance(answers, str) else answers)
-    driver = InProcess(handle, place.connections)
+    driver = InProcess(handle)
     arguments = (f"config={place.config_path}", "attempts=1", *arguments)
     return flow.authenticate(driver.request(0, arguments), driver)

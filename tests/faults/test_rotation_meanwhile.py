@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from admin_cli import running
 from admin_cli.commands import rotation
 from admin_cli.main import totpctl
-from pam_totp import store
-from pam_totp.login import driver
+from pam_totp.core.enrollment import Enrollment
+from pam_totp.core.users import Authenticator
 from pam_totp.login.flow import PAM_SUCCESS
+from pam_totp.login.in_process import InProcess
+from pam_totp.service import loop
+from pam_totp.service.kept import SETTLE_SECONDS, Kept
 from pam_totp.store.sqlite import resealing
-from tests.faults.fake_pam import Clock, log_in
+from pam_totp.system.config import Arguments
+from pam_totp.system.errors import StoreBusy
+from tests.faults import fake_pam
+from tests.faults.fake_pam import Clock, Handle, log_in
 from tests.faults.processes import Meet, together
 from tests.faults.rotating import (
     PEOPLE,
@@ -26,6 +32,9 @@ from tests.faults.rotating import (
     with_people,
 )
 from tests.support.place import Place
+
+if TYPE_CHECKING:
+    from pam_totp.store import Store
 
 ROTATIONS = 8
 
@@ -85,27 +94,45 @@ def test_of_all_who_log_in_and_enrol_meanwhile_nobody_is_denied_and_nothing_is_l
     assert_nothing_was_lost(place, enrolled)
 
 
-def serve(place: Place, clock: Clock, is_over: Callable[[], bool]) -> tuple[set[int], list[str]]:
-    """Do the same on threads, over connections that stay open, as a service does."""
-    driver.Uninterrupted = threading.Lock  # type: ignore[misc,assignment]
-    keeper, results, enrolled = store.kept_connections(), list[int](), list[str]()
-    Place.connections = staticmethod(keeper.open)  # type: ignore[assignment]
-    threads = [
-        threading.Thread(target=act)
-        for act in (
-            lambda: results.extend(logins_until(place, clock, "bob", is_over)),
-            lambda: enrolled.extend(enrolments_until(place, 0, is_over)),
-        )
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    keeper.close_idle(linger=0)
-    return set(results), enrolled
+class Serving(InProcess):
+    """A login over the store that a service keeps, which its loop asks again while others write."""
+
+    kept = Kept()
+
+    def _ask_store(self, question: Callable[[Store], Any]) -> Any:
+        end = time.monotonic() + loop.BUSY_SECONDS
+        while True:
+            self.kept.look_again()
+            try:
+                return self.kept.asking(self.kept.store(self._settings))(question)
+            except StoreBusy:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(loop.FIRST_PAUSE)
+
+    def enroll(self, place: Place, clock: Clock, name: str) -> bool:
+        self.read_config(Arguments(path=str(place.config_path)))
+        new = Authenticator(name, "phone", name.encode(), created_at=clock.now)
+        return self.enroll_first(name, Enrollment(new, b"", frozenset(), None), None)
 
 
-def test_a_service_that_keeps_its_connections_serves_on(place: Place, clock: Clock) -> None:
+def serve(
+    place: Place, clock: Clock, is_over: Callable[[], bool]
+) -> tuple[set[int], list[str], list[bool]]:
+    """Do the same on one thread, over a connection that stays open, as a service does."""
+    results, names, enrolled = list[int](), list[str](), list[bool]()
+    fake_pam.InProcess = Serving  # type: ignore[misc]
+    while not is_over():
+        clock.now += 30
+        results.append(log_in(place, clock.code(0, PEOPLE["bob"]), "bob"))
+        names.append(f"new{len(names)}")
+        enrolled.append(Serving(Handle("", ())).enroll(place, clock, names[-1]))
+        Serving.kept.tidy(time.monotonic() + len(names) % 2 * SETTLE_SECONDS)
+    Serving.kept.close()
+    return set(results), names, enrolled
+
+
+def test_a_service_that_keeps_its_connection_serves_on(place: Place, clock: Clock) -> None:
     over = place.folder.with_name("over")
 
     def act(number: int, meet: Meet) -> Any:
@@ -117,11 +144,11 @@ def test_a_service_that_keeps_its_connections_serves_on(place: Place, clock: Clo
         finally:
             over.touch()
 
-    rotations, (results, enrolled) = together(2, act)
+    rotations, (results, names, enrolled) = together(2, act)
     assert ["done"] * ROTATIONS == rotations
     assert {PAM_SUCCESS} == results
-    assert enrolled
-    assert_nothing_was_lost(place, enrolled)
+    assert {True} == set(enrolled)
+    assert_nothing_was_lost(place, names)
 
 
 def test_of_two_at_once_both_are_done_one_after_the_other(

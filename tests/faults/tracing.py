@@ -6,6 +6,7 @@ import ctypes
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +35,33 @@ def traced(
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
         return action(pause)
 
-    with Waiting(observed) as process:
-        command = ["strace", "-f", "-y", "-o", str(trace), f"--attach={process.pid}"]
-        command += [f"--trace={SYSTEM_CALLS}", *(f"--inject={expression}" for expression in inject)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
-            assert strace.stderr is not None
-            first = strace.stderr.readline()
-            if "attached" not in first:
-                strace.kill()
-                message = "strace cannot attach to a process here, and these tests need it to: "
-                raise AssertionError(message + first)
-            process.go()
-            result = process.returned()
-            strace.wait(60)
-    return result, list(_calls(trace))
+    with Waiting(observed) as process, attached(process.pid, trace, *inject) as strace:
+        process.go()
+        result = process.returned()
+        strace.wait(60)
+    return result, list(calls_in(trace))
 
 
-def _calls(trace: Path) -> Iterator[tuple[str, str]]:
+@contextmanager
+def attached(pid: int, trace: Path, *inject: str) -> Iterator[subprocess.Popen[str]]:
+    """Watch a process with strace, and ``inject``; afterwards it goes on by itself."""
+    command = ["strace", "-f", "-y", "-o", str(trace), f"--attach={pid}"]
+    command += [f"--trace={SYSTEM_CALLS}", *(f"--inject={expression}" for expression in inject)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        assert strace.stderr is not None
+        first = strace.stderr.readline()
+        if "attached" not in first:
+            strace.kill()
+            message = "strace cannot attach to a process here, and these tests need it to: "
+            raise AssertionError(message + first)
+        try:
+            yield strace
+        finally:
+            strace.terminate()  # it lets go of a process that is still there
+
+
+def calls_in(trace: Path) -> Iterator[tuple[str, str]]:
+    """Return the system calls in what strace wrote, as pairs of name and the rest of the line."""
     for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
         match = _CALL.match(line)
         if match:

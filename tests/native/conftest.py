@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.native import fake_worker, module_side
+from tests.native.slow_disk import preloaded as preloaded
 from tests.support.installation import Installation
 from tests.support.logs import LogSocket
 

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.native import worker_side as side
+from tests.native.slow_disk import SlowDisk
 from tests.native.worker_side import Client, Worker
 from tests.support.place import Place, code_now
 
@@ -88,14 +89,15 @@ def packet(place: Place) -> bytes:
 
 
 def test_it_serves_who_called_before_it_began_says_so_and_goes_when_it_is_idle(
-    systemd: Systemd, packet: bytes
+    systemd: Systemd, place: Place, packet: bytes
 ) -> None:
     with Client(systemd.worker.socket) as early:
         early.send(packet)
         process = systemd.start()
         assert side.PAM_SUCCESS == early.answers(code_now()).code
     assert 0 == process.wait(side.TIMEOUT)
-    assert ["READY=1", "STOPPING=1"] == [s for s in systemd.listen() if s != "WATCHDOG=1"]
+    said = [state for state in systemd.listen() if state != "WATCHDOG=1"]
+    assert ["READY=1", f"STATUS=keeps open: {place.store_path}", "STOPPING=1"] == said
     assert systemd.worker.socket.is_socket()  # systemd's: who calls next has it start anew
     with Client(systemd.worker.socket) as late:
         late.send(packet)
@@ -121,6 +123,76 @@ def test_it_shows_that_it_lives_as_often_as_systemd_asks(systemd: Systemd) -> No
     side.wait_until(lambda: systemd.listen() and process.poll() is not None)
     assert 0 == process.returncode
     assert IDLE_SECONDS / 0.1 * 0.5 <= systemd.listen().count("WATCHDOG=1")
+
+
+def pings(systemd: Systemd) -> int:
+    return systemd.listen().count("WATCHDOG=1")
+
+
+def test_it_does_not_pretend_to_live_when_its_loop_does_not_go_round(place: Place) -> None:
+    log = "audit.record(event, source, **fields)"
+    stuck = ("login/driver.py", log, f"time.sleep(60 if source.user == 'stuck' else 0), {log}")
+    with side.worker_in_a_folder(side.EVERYBODY, stuck) as worker:
+        systemd = Systemd(worker)
+        systemd.start(WATCHDOG_USEC="200000")
+        side.wait_until(lambda: pings(systemd) > 3)
+        with Client(worker.socket) as client:
+            client.send(side.request(b"stuck", arguments=side.of_place(place.config_path)))
+            time.sleep(1)
+            before = pings(systemd)
+            time.sleep(1)
+            assert before == pings(systemd)
+        systemd.close()
+
+
+def test_a_disk_that_hangs_does_not_get_it_killed(
+    systemd: Systemd, place: Place, packet: bytes, preloaded: Path
+) -> None:
+    """For it would be no better afterwards, and the logins that wait would be cut off."""
+    disk = SlowDisk(preloaded, place.folder, place.folder.with_name("hangs"))
+    systemd.start(WATCHDOG_USEC="200000", **disk.env)
+    with Client(systemd.worker.socket) as client:
+        client.send(packet)
+        client.until_prompt()
+        with disk.hangs():
+            client.send(side.answer(code_now()))
+            systemd.worker.log.wait_for("pam_totp(worker): event=error", "a disk is slow")
+            before = pings(systemd)
+            side.wait_until(lambda: pings(systemd) > before + 5)
+        assert side.PAM_SUCCESS == client.answers().code
+
+
+def test_an_upgrade_cuts_off_nobody_who_is_quick(systemd: Systemd, place: Place) -> None:
+    """One service ends, the next one begins: at the same socket, as systemd restarts it."""
+    names = [f"user{number}" for number in range(16)]
+    for name in names:
+        place.enrol(name)
+
+    def packet_of(name: str) -> bytes:
+        arguments = side.of_place(place.config_path, b"attempts=1")
+        return side.request(name.encode(), arguments=arguments)
+
+    process = systemd.start()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(systemd.worker.socket)) for _ in names]
+        for client, name in zip(clients, names, strict=True):
+            client.send(packet_of(name))
+            client.until_prompt()
+        process.send_signal(signal.SIGTERM)
+        systemd.hears("STOPPING=1")
+        # A module of root that is refused starts a worker of its own.
+        meanwhile = systemd.worker.log_in(packet_of(names[0]))
+        assert (side.WAS_REFUSED, ["this worker is about to end"]) == meanwhile[:2]
+        for client in clients:
+            client.send(side.answer(code_now()))
+        assert [side.PAM_SUCCESS] * 16 == [client.answers().code for client in clients]
+    assert 0 == process.wait(side.TIMEOUT)
+    with Client(systemd.worker.socket) as between:  # it waits in systemd's queue
+        between.send(packet_of(names[0]))
+        systemd.start()
+        assert side.PAM_AUTH_ERR == between.answers(code_now()).code
+    for name in names:
+        assert side.PAM_SUCCESS == systemd.worker.log_in(packet_of(name), code_now(1)).code
 
 
 def test_an_abstract_address_is_heard_too(systemd: Systemd) -> None:

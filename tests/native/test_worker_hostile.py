@@ -23,6 +23,7 @@ SHORT_OF_PATIENCE = ("service/connection.py", "ANSWER_SECONDS = 600.0", "ANSWER_
 def worker() -> Iterator[Worker]:
     with side.worker_in_a_folder(side.EVERYBODY, LONG_AGO, SHORT_OF_PATIENCE) as worker:
         worker.listen()
+        worker.log_in(b"x")  # from here on it keeps the socket of its log
         yield worker
 
 

@@ -21,7 +21,7 @@ from tests.native import worker_side as side
 from tests.native.worker_side import Client, Worker
 from tests.support.place import Place, code_now
 
-SHORT_GRACE = ("service/server.py", "GRACE_SECONDS = 5.0", "GRACE_SECONDS = 1.0")
+SHORT_GRACE = ("service/loop.py", "GRACE_SECONDS = 5.0", "GRACE_SECONDS = 1.0")
 
 
 @pytest.fixture
@@ -180,6 +180,15 @@ def test_who_is_quick_still_logs_in_and_who_types_has_to_come_again(
         assert side.NONE_CAME == slow.answers().code
     assert 0 == process.wait(side.TIMEOUT)
     assert not worker.socket.exists()
+
+
+def test_whoever_types_does_not_keep_it_from_ending(worker: Worker, packet: bytes) -> None:
+    process = worker.listen()
+    with Client(worker.socket) as client:
+        client.send(packet)
+        client.until_prompt()
+        assert 0 == side.end(process)
+        assert side.NONE_CAME == client.answers().code
 
 
 def test_a_second_signal_does_not_cut_the_grace_short(worker: Worker, packet: bytes) -> None:

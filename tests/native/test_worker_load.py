@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,12 +15,15 @@ import pytest
 from pam_totp.core.users import Authenticator, UserRecord
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome, Worker
+from tests.support import thorough
 from tests.support.place import SECRET, Place, code_now, wrong_code
 
 PENDING = 500
 ROUNDS = 5
 KIB_A_LOGIN = 100
 HOLES_KIB = 8192  # what malloc may hold on to of a crowd, the first time and again
+CROWD = 1900
+LOGINS = 100_000 if thorough.NIGHTLY else 3000
 BYTES_A_LOGIN = 500  # that go missing for good: less than any object that could be forgotten
 
 
@@ -101,7 +105,7 @@ def test_five_hundred_wait_at_little_cost_and_all_log_in_and_none_is_remembered(
                 assert all_succeed(clients, code_now(offset))
             if round_number == 0:
                 assert (pending - before) / PENDING <= KIB_A_LOGIN
-            side.wait_until(lambda: threads_of(pid) < 20)
+            side.wait_until(lambda: side.threads_of(pid) < 20)
             after.append(side.private_kib(pid))
         assert after[-1] <= after[1] + HOLES_KIB
 
@@ -127,12 +131,70 @@ def test_logins_one_after_the_other_cost_nothing_for_good(place: Place) -> None:
         assert (after[1] - after[0]) * 1024 / 2000 <= BYTES_A_LOGIN
 
 
-def threads_of(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/task"))
+def test_two_thousand_of_all_kinds_keep_nobody_from_logging_in(place: Place) -> None:
+    """Silent, at their prompts, not reading, gone, and those who say what is no request."""
+    enrol(place, CROWD // 5 + 20)
+    with side.worker_in_a_folder(side.EVERYBODY, side.IN_THE_FILE) as worker:
+        pid = worker.listen().pid
+        worker.log_in(b"x")
+        files = len(os.listdir(f"/proc/{pid}/fd"))
+        with ExitStack() as stack:
+            clients = [stack.enter_context(Client(worker.socket)) for _ in range(CROWD)]
+            for number, client in enumerate(clients):
+                if number % 5 == 1:
+                    client.send(packet_of(place, number // 5))
+                elif number % 5 == 2:
+                    client.send(packet_of(place, number // 5)[:20])
+                elif number % 5 == 3:
+                    client.send(b"GET / HTTP/1.1")
+                elif number % 5 == 4:
+                    client.send(packet_of(place, number // 5))
+                    client.socket.shutdown(socket.SHUT_RD if number % 2 else socket.SHUT_WR)
+            code = code_now()
+            for number in range(CROWD // 5, CROWD // 5 + 20):
+                assert side.PAM_SUCCESS == worker.log_in(packet_of(place, number), code).code
+            for client in clients[1::5]:
+                client.until_prompt()
+            for client in clients[2::5]:
+                assert side.REFUSED == client.receive()[3]
+            assert all_succeed(clients[1::5], code)
+            assert side.threads_of(pid) <= 3  # one of them for a logger that is slow to read
+        side.wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= files + 5)
+        assert side.PAM_AUTH_ERR == worker.log_in(packet_of(place, CROWD // 5), code).code
+
+
+def test_many_logins_leave_no_thread_no_file_and_no_memory(place: Place) -> None:
+    """Of people whom the files name, and of those of a directory, in turn."""
+    people = 200 + LOGINS // 80  # so that nobody is locked
+    enrol(place, people)
+    place.configure(throttle_after=100, max_failures=100, attempts=1)
+    some_local = side.in_the_file("int(name[4:]) % 8 != 0")
+    wrong = wrong_code()
+    soon = ("service/helpers.py", "IDLE_SECONDS = 5.0", "IDLE_SECONDS = 0.5")
+    with side.worker_in_a_folder(side.EVERYBODY, some_local, soon) as worker:
+        pid = worker.listen().pid
+
+        def log_in_often(count: int) -> None:
+            def log_in(number: int) -> Outcome:
+                for again in range(count // 4):
+                    outcome = worker.log_in(packet_of(place, (number * 50 + again) % people), wrong)
+                return outcome
+
+            assert [side.PAM_AUTH_ERR] * 4 == [done.code for done in side.many(4, log_in)]
+
+        def left() -> tuple[int, int]:
+            side.wait_until(lambda: side.threads_of(pid) <= 2)  # helpers go when nobody needs them
+            return side.threads_of(pid), len(os.listdir(f"/proc/{pid}/fd"))
+
+        log_in_often(1000)
+        before, memory = left(), side.private_kib(pid)
+        log_in_often(LOGINS)
+        assert before == left()
+        assert side.private_kib(pid) <= memory * 1.2
 
 
 def test_one_connection_too_many_is_refused_and_the_next_one_served(place: Place) -> None:
-    few = ("service/server.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 20")
+    few = ("service/crowd.py", "MAX_CONNECTIONS = 2000", "MAX_CONNECTIONS = 20")
     enrol(place, 22)
     with side.worker_in_a_folder(side.EVERYBODY, few) as worker:
         worker.listen()
@@ -146,24 +208,27 @@ def test_one_connection_too_many_is_refused_and_the_next_one_served(place: Place
             assert all_succeed(clients[1:], code_now())
 
 
-def test_threads_that_cannot_be_started_are_refused_logins(place: Place) -> None:
-    """And the service goes on: a module of root starts a worker of its own."""
-    started = "threading.Thread(target=self._accept, daemon=True).start()"
-    none = ("service/server.py", started, "self._start()")
-    start = (
-        "service/server.py",
-        "    def _accept(self)",
-        "    def _start(self):\n"
-        "        if len(os.listdir('/proc/self/task')) > 5:\n"
-        "            raise RuntimeError\n"
-        f"        {started}\n\n"
-        "    def _accept(self)",
-    )
+def test_a_login_for_which_no_thread_can_be_started_is_refused(place: Place) -> None:
+    """Then a module of root starts a worker of its own. Those who need no thread are served."""
     enrol(place, 10)
-    with side.worker_in_a_folder(side.EVERYBODY, none, start) as worker:
+    none = place.folder / "no threads"
+    local = side.in_the_file('name != "user9"')
+    start = "threading.Thread(target=self._serve, name=self._name, daemon=True).start()"
+    fails = (
+        "service/helpers.py",
+        start,
+        f"if self._name == 'directory' and __import__('os').path.exists({str(none)!r}):\n"
+        "                raise RuntimeError\n"
+        f"            {start}",
+    )
+    with side.worker_in_a_folder(side.EVERYBODY, local, fails) as worker:
         worker.listen()
+        none.touch()
         with at_their_prompts(worker, place, 4) as clients:
             refused = worker.log_in(packet_of(place, 9), code_now())
-            assert (side.WAS_REFUSED, ["no thread could be started"]) == refused[:2]
+            reason = "service: no thread could be started"
+            assert (side.WAS_REFUSED, [reason]) == refused[:2]
+            worker.log.wait_for("pam_totp(worker): event=error", "no thread could be started")
             assert all_succeed(clients, code_now())
+        none.unlink()
         assert side.PAM_SUCCESS == worker.log_in(packet_of(place, 9), code_now()).code

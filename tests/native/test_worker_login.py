@@ -138,8 +138,9 @@ def test_a_code_that_nobody_heard_of_is_used_up_and_told(worker: Worker, place: 
     with Client(worker.socket) as client:
         client.send(asked(place, service=b"hasty"))
         client.until_prompt()
+        client.socket.shutdown(socket.SHUT_RD)  # it is there until the code has been judged
         client.send(side.answer(code_now()))
-    worker.log.wait_for("the application was gone before it heard that the code was right")
+        worker.log.wait_for("the application was gone before it heard that the code was right")
     assert side.PAM_AUTH_ERR == worker.log_in(asked(place, b"attempts=1"), code_now()).code
 
 

@@ -21,13 +21,14 @@ from tests.native.worker_side import Worker
 from tests.support import rotating
 from tests.support.place import Place, code_now, wrong_code
 
-IMPATIENT = ("store/sqlite/database.py", "BUSY_TIMEOUT = 5.0", "BUSY_TIMEOUT = 1.0")
+IMPATIENT = ("service/loop.py", "BUSY_SECONDS = 5.0", "BUSY_SECONDS = 1.0")
+LINGERS = ("service/kept.py", "LINGER_SECONDS = 60.0", "LINGER_SECONDS = 3.0")
 ME = "root"  # everybody's first account: these tests log in through the real directory too
 
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    with side.worker_in_a_folder(side.EVERYBODY, IMPATIENT) as worker:
+    with side.worker_in_a_folder(side.EVERYBODY, IMPATIENT, LINGERS) as worker:
         worker.listen()
         yield worker
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pam_totp.service.server import PAUSE_SECONDS
+from pam_totp.service.loop import PAUSE_SECONDS
 from tests.native import worker_side as side
 from tests.support.machine import Machine
 from tests.support.place import code_now, wrong_code

@@ -38,6 +38,15 @@ EVERYBODY = (
 Change = tuple[str, str, str]  # file, before, after
 
 
+def in_the_file(condition: str) -> Change:
+    """Have /etc/passwd name those of whom ``condition`` is true: the service asks no directory."""
+    has = "def has(self, name: str) -> bool:"
+    return "service/local_accounts.py", has, f"{has}\n        return {condition}"
+
+
+IN_THE_FILE = in_the_file("True")
+
+
 def packet(kind: int, body: bytes = b"", version: int = 1, magic: bytes = b"PT") -> bytes:
     return magic + bytes([version, kind]) + body
 
@@ -203,10 +212,13 @@ class Worker:
         return process
 
     def listen(
-        self, path: Path | None = None, before: Callable[[], object] | None = None
+        self,
+        path: Path | None = None,
+        before: Callable[[], object] | None = None,
+        env: dict[str, str] | None = None,
     ) -> subprocess.Popen[str]:
         """Start a service, and wait until it serves."""
-        process = self.start("--listen", str(path or self.socket), before=before)
+        process = self.start("--listen", str(path or self.socket), before=before, env=env)
         wait_until(lambda: is_served(path or self.socket) or process.poll() is not None)
         return process
 
@@ -262,6 +274,16 @@ def many(count: int, action: Callable[[int], Outcome]) -> list[Outcome]:
         thread.join(TIMEOUT)
     assert list(range(count)) == sorted(outcomes), "some of them died or hang"
     return [outcomes[number] for number in range(count)]
+
+
+def threads_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has kept processors busy."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def private_kib(pid: int) -> int:

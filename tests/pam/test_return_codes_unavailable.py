@@ -276,11 +276,12 @@ def test_anything_unexpected_is_service_err_and_logged_without_values(
 ) -> None:
     with (broken.folder / "pam_totp" / "login" / "flow.py").open("a", encoding="utf-8") as source:
         source.write(f"\n\ndef authenticate(request, driver):\n    {body}\n")
+        source.write(f"\n\ndef login(request):\n    {body}\n    yield\n")  # what the service drives
     stack = Stack(tmp_path / "pam.d", broken.module(host), place.config_path)
     result = stack.authenticate(code_now())
     assert (PAM_SERVICE_ERR, []) == (result.code, result.module_log)
     assert ["error"] == log.events()
     assert fields(log.lines()[0])["reason"].startswith("unexpected ")
-    last_line = "hook.py:" if host == hosts.PAM_PYTHON else "worker.py:"
+    last_line = {hosts.PAM_PYTHON: "hook.py:", hosts.SERVICE: "loop.py:"}.get(host, "worker.py:")
     assert last_line in fields(log.lines()[0])["at"]
     assert "secret-value" not in log.text()

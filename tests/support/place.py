@@ -22,8 +22,6 @@ RECOVERY_SALT = bytes(range(recovery.SALT_BYTES))
 class Place:
     """``folder`` holds pam_totp.conf, pam_totp.key and store/store.db."""
 
-    connections = staticmethod(store.fresh_connection)
-
     def __init__(self, folder: Path, *, in_use: bool = False) -> None:
         """``in_use``: the store was opened before, and has its room for logins.
 
@@ -59,7 +57,6 @@ class Place:
             self.sealer(),
             administers=administers,
             patience=patience,
-            connections=self.connections,
         )
 
     def enrol(

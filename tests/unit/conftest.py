@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import pwd
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pam_totp.login import membership, picture
+from pam_totp.login import identity, membership, picture
+from pam_totp.service.log import Log
 from pam_totp.stack import pam_stack
+from pam_totp.system import audit
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit import front_door
 from tests.unit.door import Clock, Door
+from tests.unit.rounds import ELSEWHERE, LOCAL, Rounds
 
 ACCOUNTS = ("alice", "bob", "carol", "dave")
 
@@ -52,6 +57,34 @@ def door(place: Place, log: LogSocket, clock: Clock, accounts: None) -> Door:
     """Where people log in: alice is enrolled, bob is not."""
     place.enrol("alice")
     return Door(place, log, clock)
+
+
+@pytest.fixture
+def rounds(
+    place: Place, log: LogSocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Rounds]:
+    """A loop where all of LOCAL have an account in /etc/passwd, and a directory knows others."""
+    passwd, switch = tmp_path / "passwd", tmp_path / "nsswitch"
+    passwd.write_text("".join(f"{n}:x:0:0::/:/bin/sh\n" for n in LOCAL), encoding="ascii")
+    switch.write_text("passwd: files sss\n", encoding="ascii")
+    monkeypatch.setattr(identity, "PASSWD_FILE", str(passwd))
+    monkeypatch.setattr(membership, "SWITCH_FILE", str(switch))
+    monkeypatch.setattr(pwd, "getpwnam", _account_of)
+    lines = Log()
+    monkeypatch.setattr(audit, "deliver", lines.deliver)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen(100)
+        rounds = Rounds(listener, place)
+        yield rounds
+        rounds.close()
+    lines.close()
+
+
+def _account_of(name: str) -> pwd.struct_passwd:
+    if name not in (*LOCAL, *ELSEWHERE):
+        raise KeyError(name)
+    return pwd.struct_passwd((name, "x", 0, 0, "", "/", "/bin/sh"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from tests.support.place import Place
 
 
 def judged(place: Place, name: str, answer: Answer, *, is_decoy: bool = False) -> Verdict:
-    driver = BlockingDriver(place.connections)
+    driver = BlockingDriver()
     arguments = config.parse_arguments([f"config={place.config_path}"])
     policy = driver.read_config(arguments).config.policy()
     while True:

@@ -12,7 +12,6 @@ from pam_totp.login.conversation import UNREADABLE
 from pam_totp.login.steps import Reply, Request, Told, Turn
 from pam_totp.service import connection, wire
 from pam_totp.service.connection import Connection, request_of
-from pam_totp.service.prompts import MAX_OF_ONE_PLACE, Prompts
 from pam_totp.system.errors import ConversationFailed, LoginAborted, PamTotpError
 from tests.unit.fake_pam import CONSTANTS
 
@@ -28,7 +27,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.worker, self.module = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.driver = Connection(self.worker, SAMPLE)
+        self.driver = Connection(self.worker)
 
     def will_answer(self, packet: bytes) -> None:
         self.module.send(packet)
@@ -234,18 +233,3 @@ def test_a_message_is_shown_whatever_it_holds(pair: Pair, text: str, shown: byte
 
 def test_where_nobody_counts_everybody_may_be_asked(pair: Pair) -> None:
     assert Turn(may_ask=True) == pair.driver.take_place("alice")
-    pair.driver.leave_place()
-
-
-def test_those_who_wait_are_counted_by_name_and_origin_until_they_leave() -> None:
-    prompts = Prompts()
-    drivers = [
-        Connection(None, SAMPLE, prompts)  # type: ignore[arg-type]
-        for _ in range(MAX_OF_ONE_PLACE + 1)
-    ]
-    turns = [driver.take_place("alice") for driver in drivers]
-    assert [True] * MAX_OF_ONE_PLACE + [False] == [turn.may_ask for turn in turns]
-    assert "::/64" in turns[-1].news
-    for driver in drivers:
-        driver.leave_place()
-    assert {} == prompts._of

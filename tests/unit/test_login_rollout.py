@@ -214,7 +214,8 @@ def test_the_directory_is_asked_while_no_store_is_open(
     ask = membership.groups_among
 
     def watch(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
-        open_then.append(lasting_files.is_open_here(str(door.place.store_path)))
+        with lasting_files.kept_from_opening(str(door.place.store_path)) as is_open_here:
+            open_then.append(is_open_here)
         return ask(entry, names)
 
     monkeypatch.setattr(membership, "groups_among", watch)
@@ -248,9 +249,10 @@ def test_a_directory_is_asked_for_the_enrolled_as_for_all_others(
     assert ["alice", "carol"] == asked
 
 
-def test_rules_cost_a_login_one_question_to_the_store(
+def test_rules_cost_a_login_no_question_of_their_own(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One statement reads all of it before the prompt, and one at the answer."""
     asked: list[str] = []
     execute = Database.execute
 
@@ -260,7 +262,9 @@ def test_rules_cost_a_login_one_question_to_the_store(
 
     monkeypatch.setattr(Database, "execute", watch)
     door.login(right_code(door))
-    assert 1 == len([statement for statement in asked if "group_rules" in statement])
+    reading = [statement for statement in asked if "group_rules" in statement]
+    assert [reading[0]] * 2 == reading
+    assert "users AS" in reading[0]
     assert 0 == len([statement for statement in asked if "integrity_check" in statement])
 
 

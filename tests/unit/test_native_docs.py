@@ -7,8 +7,7 @@ import re
 import pytest
 
 from pam_totp.login import flow
-from pam_totp.service import connection, program, prompts, server, wire, worker
-from pam_totp.store.sqlite import pool
+from pam_totp.service import connection, crowd, kept, loop, program, prompts, server, wire, worker
 from tests.support.place import ROOT
 from tests.unit.pages import codes, first_column, man_items, man_section, read, rows, section
 
@@ -26,7 +25,7 @@ def in_c(name: str) -> set[int]:
 
 
 def in_python(name: str) -> set[float]:
-    modules = (wire, worker, connection, server, prompts, pool)
+    modules = (wire, worker, connection, crowd, loop, server, prompts, kept)
     return {float(getattr(module, name)) for module in modules if hasattr(module, name)}
 
 
@@ -90,7 +89,7 @@ def test_result_takes_the_codes_of_a_login_and_no_other() -> None:
 
 def test_every_limit_is_the_one_of_the_code() -> None:
     table = rows(section(PROTOCOL, "## Limits"))
-    assert len(table) == 23
+    assert len(table) == 29
     for what, number, name in table:
         expected = float(number) + ("less 1" in name)
         assert in_c(codes(name)[0]) | in_python(codes(name)[0]) == {expected}, what
@@ -229,10 +228,13 @@ def reasons_of_the_worker() -> set[str]:
     """Return what the worker logs as a reason, up to what it fills in."""
     text = read("pam_totp/service/worker.py")
     found = {f"peer: {problem}" for problem in re.findall(r'Refused\("peer", "([^"]+)"', text)}
-    found.update(re.findall(r'_log\(peer, f?"([^"{]+)', text))
-    text = read("pam_totp/service/server.py")
-    found.update(re.findall(r'log_error\(f"([^"{]+)', text))
-    found |= set(re.findall(r'(?:return|reason =) "([^"]+)"', text))
+    for name in ("worker", "crowd", "loop", "server"):
+        text = read(f"pam_totp/service/{name}.py")
+        found.update(re.findall(r'\blog_of\([\w.]+, f?"([^"{]+)', text))
+        found.update(re.findall(r'\blog_error\(f"([^"{]+)', text))
+        found.update(re.findall(r'\breason = "([^"]+)"', text))
+        found.update(re.findall(r'Unavailable\("service", "([^"]+)"', text))
+    found.update(re.findall(r'\breturn "([^"]+)"', read("pam_totp/service/crowd.py")))
     left = re.search(
         r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/service/control_group.py")
     )

@@ -14,6 +14,5 @@ resealing.py      every secret sealed again, with another key
 schema.py         tables and migrations
 lasting_files.py  the file and its log: which descriptors, which modes, which owner
 reserve.py        free pages set aside, so that a full disk denies nobody
-pool.py           connections that stay open, in a process of many logins
 names.py          names and labels for completion: changes nothing, waits for nobody
 """

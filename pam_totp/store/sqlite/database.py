@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ...system import trusted_files
 from ...system.errors import (
@@ -17,7 +17,6 @@ from ...system.errors import (
 from . import lasting_files, schema
 
 if TYPE_CHECKING:
-    DatabaseT = TypeVar("DatabaseT", bound="Database")
     Files = dict[str, tuple[int, int]]
 
 BUSY_TIMEOUT = 5.0  # seconds: the patience of a connection that was given none
@@ -72,6 +71,7 @@ class Database:
         self.path = path
         self.patience = patience_or_usual(patience)
         self.administers = False  # see open_database()
+        self.files: Files = {}  # that it is a connection to
         self._is_writable = False  # as far as is known
         self._hold = lasting_files.Hold(path) if lasting else None
         try:
@@ -287,10 +287,13 @@ def _missing(path: str) -> StoreMissing:
 def _is_cut_off(path: str) -> bool:
     """Tell whether the file is shorter than its first page says: SQLite would take the rest for
     empty. Only without a log of pages, from which that rest may still be on its way. Not while
-    this process has it open: its locks would fall.
+    this process has it open, or opens it: its locks would fall.
     """
-    if lasting_files.is_open_here(path):
-        return False
+    with lasting_files.kept_from_opening(path) as is_open_here:
+        return not is_open_here and _is_short(path)
+
+
+def _is_short(path: str) -> bool:
     for _ in range(2):
         try:
             if lasting_files.has_content(f"{path}-wal"):

@@ -22,10 +22,12 @@ import fcntl
 import os
 import struct
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
 LOG_BYTES = 1024 * 1024  # 254 pages: what database.CHECKPOINT_PAGES leaves is for one large batch
 _ROOM = 2  # only where there is this many times as much
@@ -49,6 +51,7 @@ class _Files:
     def __init__(self) -> None:
         self.connections = 0
         self.database: int | None = None
+        self.log: tuple[int, int] | None = None  # which file that is; None: there was none yet
         self.index: int | None = None
 
 
@@ -66,6 +69,7 @@ class Hold:
                 if files is None:
                     files = _kept[self._key] = _Files()
                     files.database = _open(path)
+                    files.log = _identity_if_any(f"{path}-wal")
                     _clear_index(files, f"{path}-shm")
                 files.connections += 1
             except OSError:
@@ -89,7 +93,7 @@ class Hold:
                 _merge(connection)
                 _set_lock(files.database, fcntl.F_RDLCK, _SHARED_FIRST, _SHARED_SIZE)
                 connection.close()
-                if key == _identity(self._path):
+                if key == _identity(self._path) or files.log == _identity(f"{self._path}-wal"):
                     _void_log(files, self._path)
             except OSError:
                 pass
@@ -146,14 +150,19 @@ class Hold:
             return None if files is None else files.database
 
 
-def is_open_here(path: str) -> bool:
-    """Tell whether this process has a connection to the database at ``path``."""
-    try:
-        key = _identity(path)
-    except OSError:
-        return False
+@contextmanager
+def kept_from_opening(path: str) -> Iterator[bool]:
+    """Tell whether ``path`` is open in this process, while it neither opens nor closes anything.
+
+    For whoever reads the file by itself: when any descriptor is closed, SQLite's locks fall
+    (sqlite.org/howtocorrupt.html, section 2.2).
+    """
     with _lock:
-        return key in _kept
+        try:
+            is_open_here = _identity(path) in _kept
+        except OSError:
+            is_open_here = False
+        yield is_open_here
 
 
 def has_content(log: str) -> bool:
@@ -224,6 +233,13 @@ def header_of(path: str) -> bytes:
 def _identity(path: str) -> tuple[int, int]:
     status = os.lstat(path)
     return status.st_dev, status.st_ino
+
+
+def _identity_if_any(path: str) -> tuple[int, int] | None:
+    try:
+        return _identity(path)
+    except OSError:
+        return None
 
 
 def _open(path: str) -> int:

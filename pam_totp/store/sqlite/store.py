@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...system.errors import SealingError
+from . import schema
+from .database import check_files
 from .questions import Questions
 from .reading import read
 from .rows import read_group_rules
@@ -67,6 +69,13 @@ class SQLiteStore(Questions):
 
     def remove_group_rule(self, name: str) -> None:
         change_group_rules(self.database, name, None)
+
+    def is_current(self) -> bool:
+        database = self.database
+        return check_files(database.path) == database.files and self._is_of_this_release()
+
+    def _is_of_this_release(self) -> bool:
+        return self.database.execute("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
 
     def check(self) -> list[str]:
         path = self.database.path
