@@ -1,8 +1,8 @@
 """BlockingDriver: performs the steps of one login at once, on this machine.
 
 For a login that has a process of its own; the service inherits what it does not do better. How the
-person is reached differs: whoever inherits says so with ask() and tell(). No lock, no file and no
-store is open between two steps, so none is while a person types.
+person is reached differs: whoever inherits says so with ask() and tell(). No lock and no
+transaction is held between two steps, so none is while a person types; here, no file is open.
 """
 
 from __future__ import annotations

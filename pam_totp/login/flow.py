@@ -1,8 +1,9 @@
 """One login, as a checklist: which policy, ask, judge, log, tell, answer PAM.
 
 A generator: it yields steps (steps.py), is sent what came of each, and returns a PAM code. It waits
-for nothing, holds nothing and knows no PAM handle. Drivers do the waiting: service/connection.py
-for pam_totp.so, in_process.py for pam_python, tests/unit/script.py for tests.
+for nothing, holds nothing and knows no PAM handle. Drivers do the waiting: service/loop.py with
+kept_driver.py for many logins, service/connection.py for one, in_process.py for pam_python,
+tests/unit/script.py for tests.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def authenticate(request: Request, driver: Driver) -> int:
 def login(request: Request) -> Flow[int]:
     """Go through one login; return one of CODES.
 
-    What nobody foresaw is raised: hook.py or worker.py logs where, and answers PAM_SERVICE_ERR.
+    Unexpected errors are raised: hook.py, worker.py or loop.py logs them, and answers
+    PAM_SERVICE_ERR.
     """
     arguments = config.parse_arguments(request.arguments)
     source = audit.Source(

@@ -147,7 +147,7 @@ class Driver(Protocol):
     """Performs steps, and waits as long as they take: see login/driver.py for most of them.
 
     Any may raise Unavailable or OSError; ConversationFailed only where it is said. No lock and no
-    store is held between two steps.
+    transaction is held between two steps.
     """
 
     # Configuration, log and directory

@@ -24,9 +24,9 @@ def judge(
 ) -> list[tuple[Key, Step, object, BaseException | None]]:
     """Perform the critical sections ``jobs``, one after the other; return what came of each.
 
-    ``ask`` has a question answered by their store. When this returns, all of it is durable. One
-    that fails denies itself alone: all is rolled back, and each is performed by itself. A commit
-    that fails denies all of them, and uses up nobody's code that it need not.
+    ``ask`` runs a question on their store, which has the methods that the steps name. All results
+    are durable on return. If one job fails, everything is rolled back and each job is performed
+    alone, so only that one is denied. If the commit fails, all are denied.
     """
     values: list[object] = []
 

@@ -116,8 +116,8 @@ class KeptStore(_Kept):
     """A store with its key, on one connection."""
 
     __slots__ = (
+        "_are_marks_old",
         "_content",
-        "_is_settled",
         "_key_path",
         "_sealer",
         "_settles_at",
@@ -134,7 +134,7 @@ class KeptStore(_Kept):
         self._key_path = settings.sealing_key
         self._store: Store | None = None
         self._sealer: Sealer | None = None
-        self._is_settled = False
+        self._are_marks_old = False  # so that the next change of what they mark will show
         self._state = _SETTLED
         self._settles_at = 0.0  # at the latest
         self._content: tuple[int, int] | None = None  # as it was left: see _content_of()
@@ -245,7 +245,7 @@ class KeptStore(_Kept):
         What is written over the file by others is not in what SQLite has read of it.
         """
         return self._round == number or (
-            self._is_settled and self._content == _content_of(self.path) and self._hold(number)
+            self._are_marks_old and self._content == _content_of(self.path) and self._hold(number)
         )
 
     def _open(self, number: int = 0) -> Store:
@@ -267,7 +267,7 @@ class KeptStore(_Kept):
             self._close()
             raise
         self._content = _content_of(self.path)
-        self._is_settled = before == after and self._marks.are_settled()
+        self._are_marks_old = before == after and self._marks.are_settled()
         self._round = number
         return store
 

@@ -1,7 +1,7 @@
 """KeptDriver: performs the steps of one login among many, with what the service keeps.
 
-Which of its steps are performed at once, and which elsewhere, loop.py decides. What it does not do
-better than BlockingDriver, it inherits: a helper thread performs that.
+Which of its steps are performed at once, and which elsewhere, loop.py decides. It inherits from
+BlockingDriver what it does not do differently.
 """
 
 from __future__ import annotations

@@ -103,6 +103,7 @@ class Login:
     __slots__ = (
         "driver",
         "flow",
+        "for_a_disk",
         "has_spoken",
         "has_waited",
         "is_admitted",
@@ -129,6 +130,7 @@ class Login:
         self.waits_for: Callable[..., object] | None = wire.parse_request
         # For others who are in the way: seconds of waits that are over, and the one that is not.
         self.has_waited = 0.0
+        self.for_a_disk = 0.0  # of both, up to when a disk was last in the way
         self.waits_since = 0.0
         self.pause = 0.0  # until the next look; 0.0: it does not wait
 
@@ -179,7 +181,7 @@ class Loop:
         self._inbox: deque[tuple[Login, Callable[..., object], bytes]] = deque()
         self._done: deque[tuple[Login, Step, object, BaseException | None]] = deque()
         self._later: list[tuple[float, Login, Step]] = []
-        self._hashed: deque[tuple[float, Login, Step]] = deque()
+        self._to_hash: deque[tuple[float, Login, Step]] = deque()
         self._critical: deque[tuple[Login, Step]] = deque()
         self._again: deque[tuple[Login, Step]] = deque()
 
@@ -188,7 +190,8 @@ class Loop:
     def lead(self, look_round: Callable[[], float | None]) -> bool:
         """Drive all logins until the service stops: then True. False: another thread leads.
 
-        ``look_round`` is called in each round, and says how many seconds the next may be away.
+        ``look_round`` is called in each round, and returns the most seconds until the next one;
+        None: there is no limit.
         """
         with self._lock:
             leader = self._leader = Leader()
@@ -315,7 +318,7 @@ class Loop:
 
     def _wait_at_most(self, seconds: float | None) -> float | None:
         """Return the seconds until something is due; None: nothing is, until somebody comes."""
-        is_hash_due = self._hashed and not self._is_hashing
+        is_hash_due = self._to_hash and not self._is_hashing
         if self._inbox or self._done or self._again or self._critical or is_hash_due:
             return 0.0
         ends = [self._deadlines.next(), self._shared.kept.next_quiet_work()]
@@ -544,8 +547,9 @@ class Loop:
             return _outcome_of(lambda: steps.perform(step, driver))
         if name in IN_TURN:
             self._ignore(login)
-            self._hashed.append((time.monotonic(), login, step))
+            self._to_hash.append((time.monotonic(), login, step))
             return None
+        assert name in BY_A_HELPER
         helpers = self._directory if name == "admit" else self._helpers
         return self._have_done(helpers, login, step, lambda: steps.perform(step, driver))
 
@@ -640,8 +644,12 @@ class Loop:
         now = time.monotonic()
         if not login.pause:
             login.pause, login.waits_since = FIRST_PAUSE, now
-        seconds = PATIENCE if isinstance(error, InUse) else BUSY_SECONDS
-        if login.has_waited + now - login.waits_since >= seconds:
+        has_waited = login.has_waited + now - login.waits_since
+        if isinstance(error, InUse):
+            login.for_a_disk = has_waited
+        elif has_waited - login.for_a_disk >= BUSY_SECONDS:
+            return value, error
+        if has_waited >= PATIENCE:
             return value, error
         self._ignore(login)
         self._later.append((now + login.pause, login, step))
@@ -662,8 +670,8 @@ class Loop:
     # Recovery codes: one is hashed at a time
 
     def _hash_next(self) -> None:
-        while self._hashed and not self._is_hashing:
-            since, login, step = self._hashed.popleft()
+        while self._to_hash and not self._is_hashing:
+            since, login, step = self._to_hash.popleft()
             if time.monotonic() - since > hashing.PATIENCE:
                 self._go_on(login, step, None, hashing.too_many())
             else:

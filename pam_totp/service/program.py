@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
 
 def make_ready() -> None:
-    """See to what a process that holds secrets needs, once and for all of its threads."""
+    """Prepare a process that holds secrets, once and for all of its threads."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     audit.program = NAME

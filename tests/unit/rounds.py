@@ -117,7 +117,7 @@ class Rounds:
             and not loop.crowd.count
             and loop._deadlines.next() is None
             and len(loop._selector.get_map()) <= 2  # those of the loop itself
-            and not any((loop._inbox, loop._done, loop._later, loop._hashed, loop._critical))
+            and not any((loop._inbox, loop._done, loop._later, loop._to_hash, loop._critical))
             and not loop._shared.prompts._of
         )
 

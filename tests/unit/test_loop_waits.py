@@ -149,7 +149,7 @@ def test_a_recovery_code_whose_turn_does_not_come_is_told_and_not_used_up(
     first.send(side.answer(CODES[0]))
     rounds.until(lambda: gate.waiting)
     second.send(side.answer(CODES[0]))
-    rounds.until(lambda: rounds.loop._hashed)
+    rounds.until(lambda: rounds.loop._to_hash)
     monkeypatch.setattr(hashing, "PATIENCE", 0.0)
     time.sleep(0.01)
     gate.open()

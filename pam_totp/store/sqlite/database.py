@@ -190,10 +190,6 @@ class Database:
         if self._hold is not None:
             self._hold.cut(size)
 
-    def busy(self) -> StoreBusy:
-        problem, hint = _PRIMARY_CODES[_BUSY]
-        return StoreBusy(self.path, problem, _hint(hint, self.path))
-
     def corrupt(self, problem: str) -> StoreCorrupt:
         return StoreCorrupt(self.path, problem, _hint(_RESTORE_HINT, self.path))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Questions(SealedDatabase):
-    """By record, verifier.verify() and commit."""
+    """LoginStore in SQLite: read the record, judge, commit."""
 
     _has_group_rules = False
 

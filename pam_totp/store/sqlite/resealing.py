@@ -23,7 +23,7 @@ LOG_PAUSE = 0.1
 
 
 def reseal(store: SealedDatabase, sealer: Sealer) -> int:
-    """See store.Store.reseal."""
+    """See Store.reseal of store/__init__.py."""
     database = store.database
     database.begin("IMMEDIATE")
     try:

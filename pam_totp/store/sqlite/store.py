@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SQLiteStore(Questions):
-    """See store.Store."""
+    """See Store of store/__init__.py."""
 
     @classmethod
     def over(cls, database: Database, sealer: Sealer) -> SQLiteStore:

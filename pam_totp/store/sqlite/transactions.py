@@ -77,7 +77,7 @@ class _CriticalSection:
 
 
 class Transaction(_CriticalSection):
-    """See store.Transaction."""
+    """See Transaction of store/__init__.py."""
 
     def __init__(self, store: SealedDatabase, name: str, mode: str, *, unseal: bool) -> None:
         super().__init__(store, name, mode)
