@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -35,6 +36,13 @@ def start_sshd() -> None:
     )
     _script(_ASKPASS, f"echo '{PASSWORD}'", f"cat {_CODE}")
     subprocess.run(["/usr/sbin/sshd", "-f", str(config)], check=True)
+    while not _is_listening():  # it returns before
+        time.sleep(0.01)
+
+
+def _is_listening() -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", PORT)) == 0
 
 
 def ssh_logins(always: Sequence[Peer], others: Sequence[Peer]) -> list[dict[str, float]]:

@@ -104,23 +104,23 @@ def test_whoever_was_told_success_has_used_up_their_code_wherever_the_service_wa
     assert 1 <= sum(name in _SYNCS for name, _ in unharmed.calls) < len(PEOPLE) // 4
     assert 0 == side.end(unharmed.process)
     outlived = 0
-    for name, which in _kills(unharmed.calls):
+    kills = _kills(unharmed.calls)
+    for name, which in kills:
         shutil.rmtree(folder)
         shutil.copytree(original, folder)
         at = time.time()
         killed = Batch(worker, place, tmp_path, at, f"{name}:signal=KILL:when={which}")
-        if name in _SENDS and not killed.was_killed:
-            outlived += 1  # a log whose queue was full then: another thread sent the line
+        if not killed.was_killed:  # it made fewer calls: a full log has its lines sent elsewhere
+            outlived += 1
             assert set(PEOPLE) == killed.told == used_up(place, at)
             assert 0 == side.end(killed.process)
             continue
-        assert killed.was_killed, (name, which)
         assert -signal.SIGKILL == killed.process.returncode
         used = used_up(place, at)
         assert killed.told <= used, (name, which)
         assert used in (set(), set(PEOPLE)), (name, which)
         assert_all_is_well(worker, place, at, used)
-    assert outlived <= len(PEOPLE)
+    assert outlived <= len(kills) // 2
 
 
 def test_a_sync_that_fails_denies_all_of_them(worker: Worker, place: Place, tmp_path: Path) -> None:

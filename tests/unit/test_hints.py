@@ -31,6 +31,7 @@ PROGRAMS = {
     "find": "findutils",
     "findmnt": "mount",
     "free": "procps",
+    "getent": "libc-bin",
     "grep": "grep",
     "hwclock": "util-linux",
     "journalctl": "systemd, where it runs",
