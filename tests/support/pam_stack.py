@@ -6,10 +6,13 @@ libpam-wrapper turns libpam to that folder; libpam, both hosts and the hook are 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pwd
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,25 +101,38 @@ class Stack:
             limit = ["prlimit", f"--fsize={file_size_limit}:{64 * file_size_limit}"]
             command = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh", *limit, *command]
         lines = [a if isinstance(a, bytes) else a.encode("utf-8") for a in answers]
-        done = subprocess.run(
-            command,
-            input=b"".join(line + b"\n" for line in lines),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={
-                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "LC_ALL": "C",
-                **(environment or {}),
-                "PAM_WRAPPER": "1",
-                "PAM_WRAPPER_SERVICE_DIR": str(self.folder),
-            },
-            timeout=60,
-            check=False,
-        )
+        with _alone():
+            done = subprocess.run(
+                command,
+                input=b"".join(line + b"\n" for line in lines),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                    "LC_ALL": "C",
+                    **(environment or {}),
+                    "PAM_WRAPPER": "1",
+                    "PAM_WRAPPER_SERVICE_DIR": str(self.folder),
+                },
+                timeout=60,
+                check=False,
+            )
         shown = done.stdout.decode("utf-8", "backslashreplace")
         module_log = re.findall(r"PWRAP_ERROR.* SYSLOG\(\d\): (event=.*)\n", shown)
         shown = re.sub(r"PWRAP_ERROR.*\n", "", shown)
         return Result(_pam_code(done.returncode, shown), shown, module_log)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep the others of this tree from libpam-wrapper meanwhile.
+
+    Each program that loads it makes one of a few folders, /tmp/pam.0 and so on, for its copy of the
+    PAM files, without making sure that nobody else is doing so: two at once may get each other's.
+    """
+    with open(__file__, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _pam_code(status: int, shown: str) -> int:
