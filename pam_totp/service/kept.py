@@ -49,21 +49,32 @@ class InUse(StoreUnavailable):
 class _Kept:
     """Something that one thread at a time may use; it knows in which round it was looked at."""
 
-    __slots__ = ("_in_use", "_marks", "_round", "used_at")
+    __slots__ = ("_in_use", "_marks", "_round", "path")
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
         self._in_use = False
         self._marks: Marks | None = None
         self._round = 0
-        self.used_at = 0.0
 
     @property
     def in_use(self) -> bool:
         return self._in_use
 
+    def check_that_it_answers(self) -> None:
+        """Raise InUse where another thread is in it."""
+        if self._in_use:
+            raise in_use(self.path)
+
     @contextmanager
     def in_use_here(self) -> Iterator[None]:
-        """Whoever comes meanwhile gets InUse: on a disk that hangs, one thread is enough."""
+        """Raise InUse where another thread is in it, and for whoever comes meanwhile.
+
+        On a disk that hangs, one thread is enough. Nothing is called between the two lines, so that
+        no other thread comes between them.
+        """
+        if self._in_use:
+            raise in_use(self.path)
         self._in_use = True
         try:
             yield
@@ -89,24 +100,20 @@ class KeptConfiguration(_Kept):
     __slots__ = ("_arguments", "_loaded", "seen_at")
 
     def __init__(self, arguments: Arguments) -> None:
-        super().__init__()
+        super().__init__(arguments.path)
         self._arguments = arguments
         self._loaded: Loaded | None = None
         self.seen_at = 0.0  # when the sandbox was asked for its files; 0.0: since they were read
 
     def read(self, number: int) -> Loaded:
         """Return it as it stands in round ``number``. Raises Unavailable."""
-        if self._in_use:
-            raise in_use(self._arguments.path)
-        self.used_at = time.monotonic()
         with self.in_use_here():
             if self._loaded is not None and self._hold(number):
                 return self._loaded
             self._loaded, self.seen_at = None, 0.0
-            path = self._arguments.path
-            before = Marks(contents=(path,))
-            loaded = config.load(path, self._arguments.settings)
-            after = Marks(contents=(path,))
+            before = Marks(contents=(self.path,))
+            loaded = config.load(self.path, self._arguments.settings)
+            after = Marks(contents=(self.path,))
             if before == after and after.are_settled():
                 self._loaded, self._marks, self._round = loaded, after, number
             return loaded
@@ -124,17 +131,17 @@ class KeptStore(_Kept):
         "_state",
         "_store",
         "_url",
-        "path",
+        "_used_at",
     )
 
     def __init__(self, settings: Config) -> None:
-        super().__init__()
+        super().__init__(split_store_url(settings.store)[1])
         self._url = settings.store
-        self.path = split_store_url(settings.store)[1]
         self._key_path = settings.sealing_key
         self._store: Store | None = None
         self._sealer: Sealer | None = None
         self._are_marks_old = False  # so that the next change of what they mark will show
+        self._used_at = 0.0
         self._state = _SETTLED
         self._settles_at = 0.0  # at the latest
         self._content: tuple[int, int] | None = None  # as it was left: see _content_of()
@@ -147,64 +154,48 @@ class KeptStore(_Kept):
         self, question: Callable[[Store], Result], number: int, *, writes: bool = False
     ) -> Result:
         """Return the answer of the store that lies there in round ``number``."""
-        if self._in_use:
-            raise in_use(self.path)
-        self._in_use = True
-        try:
-            answer = question(self._current(number))
-            if writes:
-                self._note_write()
-            return answer
-        except StoreBusy:
-            raise
-        except BaseException:  # nobody knows what the connection is good for
-            self._close()
-            raise
-        finally:
-            self.used_at = time.monotonic()
-            self._in_use = False
-
-    def check_that_it_answers(self) -> None:
-        """Raise InUse where another thread is in it."""
-        if self._in_use:
-            raise in_use(self.path)
+        with self.in_use_here():
+            try:
+                answer = question(self._current(number))
+                if writes:
+                    self._note_write()
+                return answer
+            except StoreBusy:
+                raise
+            except BaseException:  # nobody knows what the connection is good for
+                self._close()
+                raise
+            finally:
+                self._used_at = time.monotonic()
 
     def is_current(self, number: int) -> bool:
         """Tell whether it is open, and what lies there in round ``number``."""
         if self._store is None or self._in_use:
             return False
-        self._in_use = True
-        try:
+        with self.in_use_here():
             return self._is_believed(number)
-        finally:
-            self._in_use = False
 
     def close(self) -> None:
         """Close it; the log is merged. Nothing is kept of it."""
-        self._in_use = True
-        try:
+        with self.in_use_here():
             self._close()
-        finally:
-            self._in_use = False
 
     def tidy(self, now: float) -> None:
         """Do what is due at ``now``, a time of time.monotonic()."""
-        self._in_use = True
-        idle = now - self.used_at
-        try:
-            if idle >= LINGER_SECONDS:
+        idle = now - self._used_at
+        with self.in_use_here():
+            try:
+                if idle >= LINGER_SECONDS:
+                    self._close()
+                elif idle >= SETTLE_SECONDS or now >= self._settles_at:
+                    self._state = _SETTLED
+                    self._settle()
+                elif self._store is not None:
+                    self._state = _MERGED
+                    self._store.checkpoint()
+                    self._content = _content_of(self.path)
+            except (Unavailable, OSError):  # whoever comes next hears of it
                 self._close()
-            elif idle >= SETTLE_SECONDS or now >= self._settles_at:
-                self._state = _SETTLED
-                self._settle()
-            elif self._store is not None:
-                self._state = _MERGED
-                self._store.checkpoint()
-                self._content = _content_of(self.path)
-        except (Unavailable, OSError):  # whoever comes next hears of it
-            self._close()
-        finally:
-            self._in_use = False
 
     def _settle(self) -> None:
         """Close it, so that its log is merged and void, and open it for whoever comes next.
@@ -223,7 +214,7 @@ class KeptStore(_Kept):
         """When tidy() has something to do; None: not until it was used once more."""
         if self._store is None or self._in_use:
             return None
-        next_one = self.used_at + _NEXT[self._state]
+        next_one = self._used_at + _NEXT[self._state]
         return next_one if self._state == _SETTLED else min(next_one, self._settles_at)
 
     def _note_write(self) -> None:
