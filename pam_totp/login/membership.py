@@ -18,6 +18,7 @@ from ..system import embedding
 
 if TYPE_CHECKING:
     import pwd
+    from collections.abc import Iterator
 
 SECONDS = 5.0  # for all questions of one login; sssd answers from its cache at the next one
 MAX_BYTES = 8 * 1024 * 1024  # of one answer: a group of 200,000 members
@@ -119,10 +120,7 @@ def files_come_first(*databases: bytes, whatever_they_say: bool = False) -> bool
 
     ``whatever_they_say``: also where an action, as ``[SUCCESS=merge]``, has it ask others too.
     """
-    for line in lines_of(SWITCH_FILE):
-        database, _, services = line.partition(b"#")[0].partition(b":")
-        if database.strip() not in databases:
-            continue
+    for services in _services_of(*databases):
         first, *others = services.replace(b"[", b" [").split() or [b""]
         if first != b"files" or (others[:1] and others[0][:1] == b"[" and not whatever_they_say):
             return False
@@ -131,11 +129,15 @@ def files_come_first(*databases: bytes, whatever_they_say: bool = False) -> bool
 
 def files_are_all(database: bytes) -> bool:
     """Tell whether NSS asks nobody but the files in /etc."""
+    return all(services.split() == [b"files"] for services in _services_of(database))
+
+
+def _services_of(*databases: bytes) -> Iterator[bytes]:
+    """Yield what nsswitch.conf(5) says of each line of one of ``databases``."""
     for line in lines_of(SWITCH_FILE):
-        name, _, services = line.partition(b"#")[0].partition(b":")
-        if name.strip() == database and services.split() != [b"files"]:
-            return False
-    return True
+        database, _, services = line.partition(b"#")[0].partition(b":")
+        if database.strip() in databases:
+            yield services
 
 
 def lines_of(path: str) -> list[bytes]:

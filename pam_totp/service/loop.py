@@ -595,17 +595,15 @@ class Loop:
             self._done.append((login, step, *_outcome_of(work)))
             self.wake()
 
+        if helpers is self._directory and helpers.are_stuck(DIRECTORY_SECONDS):
+            hint = "look at: getent passwd; cat /etc/nsswitch.conf"
+            problem = Unavailable("directory", "it answers none of many questions", hint)
+            return self._turn_away(login, problem)
         try:
-            if helpers is self._directory and helpers.are_stuck(DIRECTORY_SECONDS):
-                hint = "look at: getent passwd; cat /etc/nsswitch.conf"
-                raise Unavailable("directory", "it answers none of many questions", hint)
             helpers.do(do)
         except RuntimeError:
             hint = "look at the limits of pam_totp.service"
-            return self._turn_away(
-                login, Unavailable("service", "no thread could be started", hint)
-            )
-        except Unavailable as problem:
+            problem = Unavailable("service", "no thread could be started", hint)
             return self._turn_away(login, problem)
         return None
 

@@ -158,11 +158,7 @@ def kept_from_opening(path: str) -> Iterator[bool]:
     (sqlite.org/howtocorrupt.html, section 2.2).
     """
     with _lock:
-        try:
-            is_open_here = _identity(path) in _kept
-        except OSError:
-            is_open_here = False
-        yield is_open_here
+        yield _identity_if_any(path) in _kept
 
 
 def has_content(log: str) -> bool:
