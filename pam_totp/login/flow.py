@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..core.verifier import Answer, Verdict
     from ..store import Known
     from ..system.config import Config
-    from .steps import AccountEntry, Flow, Request
+    from .steps import AccountEntry, Flow, Reply, Request
 
 # security/_pam_types.h
 PAM_SUCCESS = 0
@@ -281,7 +281,8 @@ class _Login:
         code, rejected = PAM_AUTH_ERR, 0
         yield from self._tell_standing()
         for _ in range(self._settings.attempts):
-            answer = yield from self._ask()
+            reply = yield from self._conversation.ask(self._settings.prompt)
+            answer = _answer_of(reply)
             verdict = yield from self._verify(answer, is_decoy=self._is_decoy)
             untold, own = verdict.failed_before, rejected
             verdict = verdict._replace(failed_before=max(untold - own, 0))
@@ -298,12 +299,6 @@ class _Login:
             if throttled_now or not again:
                 break
         return code
-
-    def _ask(self) -> Flow[Answer]:
-        reply = yield from self._conversation.ask(self._settings.prompt)
-        if reply.is_password:
-            return verifier.Answer(verifier.PASSWORD)
-        return verifier.classify(reply.text, _DIGITS)
 
     def _verify(self, answer: Answer, *, is_decoy: bool) -> Flow[Verdict]:
         """Return what comes of ``answer``, and it is durable.
@@ -389,6 +384,12 @@ class _Login:
         if self._debug:
             attempts = self._settings.attempts
             yield from steps.log("debug", self._source, decision=event, attempts=attempts)
+
+
+def _answer_of(reply: Reply) -> Answer:
+    if reply.is_password:
+        return verifier.Answer(verifier.PASSWORD)
+    return verifier.classify(reply.text, _DIGITS)
 
 
 def _answer_for_a_key(request: Request, source: audit.Source) -> Flow[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ def request_of(asked: wire.RequestPacket) -> Request:
     )
 
 
+@functools.lru_cache(maxsize=16)  # a machine has few PAM lines, and thousands may wait with one
 def texts_of(arguments: tuple[bytes, ...]) -> tuple[str, ...]:
     return tuple(argument.decode("utf-8", "replace") for argument in arguments)
 

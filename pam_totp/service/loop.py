@@ -27,7 +27,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from ..login import flow, hashing, steps
-from ..login.steps import Step
+from ..login.steps import Request, Step
 from ..system import embedding
 from ..system.errors import (
     ConversationFailed,
@@ -121,7 +121,7 @@ class Login:
         self.socket = connection
         self.peer = peer
         self.service = "worker"
-        self.flow: Flow[int | None] | None = None
+        self.flow: Flow[Request | None] | Flow[int] | None = None
         self.driver: KeptDriver | None = None
         self.is_admitted = False  # and so gets a result
         self.has_spoken = False  # to the person
@@ -468,7 +468,7 @@ class Loop:
         try:
             asked = wire.parse_request(packet)
             login.driver = KeptDriver(self._shared, asked)
-            login.flow = self._served(login, asked)
+            login.flow = self._admission(login, asked)
         except PamTotpError as error:
             self._refuse(login, error)
             self._close(login)
@@ -477,8 +477,8 @@ class Loop:
         else:
             self._advance(login, None, None)
 
-    def _served(self, login: Login, asked: wire.RequestPacket) -> Flow[int | None]:
-        """Go through a login, where its peer may ask and its files can be seen; None: refused."""
+    def _admission(self, login: Login, asked: wire.RequestPacket) -> Flow[Request | None]:
+        """Return the login's request if its peer may ask and its files can be seen; else None."""
         try:
             if self._is_sandboxed:
                 yield Step("check_name_services", (), {})
@@ -491,10 +491,7 @@ class Loop:
             self._refuse(login, error)
             return None
         login.is_admitted = True
-        request = request_of(asked)
-        login.service = request.service
-        del asked  # thousands may wait, and the request has it all
-        return worker.code_of((yield from flow.login(request)))
+        return request_of(asked)
 
     def _advance(self, login: Login, value: object, error: BaseException | None) -> None:
         """Have a login go on with what came of its step, up to what it has to wait for."""
@@ -503,8 +500,13 @@ class Loop:
             try:
                 step = login.flow.send(value) if error is None else login.flow.throw(error)
             except StopIteration as ended:
-                self._finish(login, ended.value)
-                return
+                if not isinstance(ended.value, Request):
+                    self._end(login, ended.value)
+                    return
+                login.service = ended.value.service
+                login.flow = flow.login(ended.value)  # instead of the other: thousands may wait
+                value, error = None, None
+                continue
             except BaseException as unexpected:  # SystemExit and KeyboardInterrupt too: fail closed
                 self._break_off(login, unexpected)
                 return
@@ -516,6 +518,18 @@ class Loop:
             if outcome is None:
                 return
             value, error = outcome
+
+    def _end(self, login: Login, result: object) -> None:
+        """End a login with what its flow returned."""
+        if not login.is_admitted:
+            self._finish(login, None)
+            return
+        try:
+            code = worker.code_of(result)
+        except TypeError as unexpected:
+            self._break_off(login, unexpected)
+        else:
+            self._finish(login, code)
 
     def _break_off(self, login: Login, unexpected: BaseException) -> None:
         """Deny it; where it has not begun, say nothing: a module of root starts a worker then."""
