@@ -9,6 +9,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 
+from pam_totp.login import membership
 from pam_totp.service import sandbox
 from pam_totp.service.wire import SOCKET
 from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
@@ -192,7 +193,7 @@ def name_service(facts: Facts) -> Iterator[Found]:
     if hidden:
         names = ",".join(hidden)
         yield (
-            f"{sandbox.SWITCH_FILE} names services of users and groups that may not work in the "
+            f"{membership.SWITCH_FILE} names services of users and groups that may not work in the "
             f"sandbox of pam_totp.service: {names}",
             sandbox.name_service_hint(names),
         )

@@ -120,7 +120,7 @@ def files_come_first(*databases: bytes, whatever_they_say: bool = False) -> bool
 
     ``whatever_they_say``: also where an action, as ``[SUCCESS=merge]``, has it ask others too.
     """
-    for services in _services_of(*databases):
+    for services in services_of(*databases):
         first, *others = services.replace(b"[", b" [").split() or [b""]
         if first != b"files" or (others[:1] and others[0][:1] == b"[" and not whatever_they_say):
             return False
@@ -129,10 +129,10 @@ def files_come_first(*databases: bytes, whatever_they_say: bool = False) -> bool
 
 def files_are_all(database: bytes) -> bool:
     """Tell whether NSS asks nobody but the files in /etc."""
-    return all(services.split() == [b"files"] for services in _services_of(database))
+    return all(services.split() == [b"files"] for services in services_of(database))
 
 
-def _services_of(*databases: bytes) -> Iterator[bytes]:
+def services_of(*databases: bytes) -> Iterator[bytes]:
     """Yield what nsswitch.conf(5) says of each line of one of ``databases``."""
     for line in lines_of(SWITCH_FILE):
         database, _, services = line.partition(b"#")[0].partition(b":")

@@ -12,6 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from ..login import membership
 from ..system import config, config_values
 from ..system.errors import PamTotpError
 
@@ -22,7 +23,6 @@ LOOK_SECONDS = 1.0  # how often the mounts are looked at
 
 # In the environment of the units, with commas between them: name services that a drop-in lets work.
 BOUND_SERVICES = "PAM_TOTP_NAME_SERVICES"
-SWITCH_FILE = "/etc/nsswitch.conf"
 NSCD_SECONDS = 1.0
 
 # With files in /etc and /usr, or with what the units bind. mymachines made names for containers.
@@ -30,10 +30,10 @@ _KNOWN_SERVICES = (
     *("files", "compat", "db", "systemd", "mymachines", "sss", "winbind", "ldap", "extrausers"),
     *("altfiles", "usrfiles", "cache", "cache_oslogin", "role"),
 )
-_DATABASES = ("passwd", "group", "initgroups", "passwd_compat", "group_compat")
+_DATABASES = (b"passwd", b"group", b"initgroups", b"passwd_compat", b"group_compat")
 _NSLCD = "/run/nslcd"  # without it, "ldap" asks the network
 _NSCD_SOCKET, _NSCD_FILE = "/run/nscd/socket", "/etc/nscd.conf"
-_named: tuple[tuple[int, ...], tuple[str, ...]] | None = None  # as of a state of SWITCH_FILE
+_named: tuple[tuple[int, ...], tuple[str, ...]] | None = None  # as of a state of nsswitch.conf
 
 _SHOWN = "/etc"
 _roots: dict[str, str] | None = None
@@ -59,7 +59,7 @@ def check_name_services() -> None:
     if hidden:
         names = ",".join(hidden)
         raise ShutOff(
-            SWITCH_FILE,
+            membership.SWITCH_FILE,
             f"names services that may not work in the sandbox: {names}",
             name_service_hint(names),
         )
@@ -121,21 +121,17 @@ def _named_services() -> tuple[str, ...]:
     """
     global _named
     try:
-        status = os.stat(SWITCH_FILE)
-        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if _named is not None and _named[0] == state:
-            return _named[1]
-        with open(SWITCH_FILE, encoding="utf-8", errors="replace") as file:
-            lines = [line.partition("#")[0].partition(":") for line in file]
+        status = os.stat(membership.SWITCH_FILE)
     except OSError:
         return ()
-    names: dict[str, None] = {}
-    for database, _, services in lines:
-        if database.strip() in _DATABASES:
-            first, *others = services.split("[")  # [NOTFOUND=return] and the like
-            rest = [other.partition("]")[2] for other in others]
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if _named is None or _named[0] != state:
+        names: dict[str, None] = {}
+        for services in membership.services_of(*_DATABASES):
+            first, *others = services.decode("utf-8", "replace").split("[")
+            rest = [other.partition("]")[2] for other in others]  # [NOTFOUND=return] and the like
             names |= dict.fromkeys(" ".join((first, *rest)).split())
-    _named = (state, tuple(names))
+        _named = (state, tuple(names))
     return _named[1]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.login import membership
 from pam_totp.service import sandbox, wire, worker
 from pam_totp.system import disks
 from tests.native import worker_side as side
@@ -30,7 +31,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
 def switch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """nsswitch.conf of a machine that has neither nscd nor nslcd."""
     path = tmp_path / "nsswitch.conf"
-    monkeypatch.setattr(sandbox, "SWITCH_FILE", str(path))
+    monkeypatch.setattr(membership, "SWITCH_FILE", str(path))
     for name in ("_NSLCD", "_NSCD_SOCKET", "_NSCD_FILE"):
         monkeypatch.setattr(sandbox, name, str(tmp_path / name))
     monkeypatch.delenv(sandbox.BOUND_SERVICES, raising=False)
