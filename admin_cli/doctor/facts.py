@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import pwd
 import sys
@@ -279,12 +280,12 @@ def module_folders() -> list[str]:
     """
     triplet = getattr(sys.implementation, "_multiarch", "")
     patterns = (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib/*", "/usr/lib", "/lib/*", "/lib")
-    found = [
+    beside = (
         os.path.dirname(path)
         for pattern in patterns
         for path in sorted(glob.glob(f"{pattern}/security/pam_unix.so"))
-    ]
-    return list(dict.fromkeys([*found[:1], "/lib/security", "/usr/lib/security"]))
+    )
+    return list(dict.fromkeys([*itertools.islice(beside, 1), "/lib/security", "/usr/lib/security"]))
 
 
 def module_path(name: str) -> str | None:

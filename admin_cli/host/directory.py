@@ -8,6 +8,7 @@ Once an answer has not come in time nothing more is asked: then only the files c
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import time
@@ -21,6 +22,7 @@ PASSWD_FILE = "/etc/passwd"
 HINT = "find out why it is slow: time getent initgroups root; then run this again"
 SECONDS = 30.0  # for all questions of one run; one of them may take membership.SECONDS
 HANGS = "the directory does not answer in time"
+AT_ONCE = 64  # people whose groups one process is asked for
 SLOW = f"the directory was asked for {SECONDS:.0f} s without a complete answer"
 
 
@@ -42,12 +44,15 @@ class _Directory:
         self.problem = ""
         self._left = SECONDS
         self._answers: dict[tuple[str, bytes], list[bytes]] = {}
+        self._is_first_of_groups = True
+        self._asks_for_many = True  # as long as it names them all, one in a line
         self.people_first = membership.files_come_first(b"passwd")
         self.groups_first = membership.files_come_first(b"group", b"initgroups")
         # Not as struct_passwd: Python 3.11 complains of those that are left when it ends.
         self.people: dict[str, _Fields] = {}
         self.groups: dict[str, GroupEntry] = {}
         self.groups_of: dict[str, set[int]] = {}  # by each line of a group: a name may have several
+        self.names_of_groups: dict[tuple[str, int], set[str]] = {}
         for entry in _people(membership.lines_of(PASSWD_FILE)):
             self.people.setdefault(entry.pw_name, tuple(entry))
         for found in _groups(membership.lines_of(membership.GROUP_FILE)):
@@ -69,8 +74,35 @@ class _Directory:
             return []
         question = (database, encoded)
         if question not in self._answers and not self.problem and b"\0" not in encoded:
-            self._answers[question] = self._ask(database, encoded)
+            self._answers[question] = self._ask(database, *([encoded] if encoded else []))
         return self._answers.get(question, [])
+
+    def groups_line(self, name: str) -> list[bytes]:
+        """Return the line of ``name`` in initgroups, if there is one.
+
+        Whoever asks for the groups of a second account asks for those of many more, as a rule.
+        """
+        if self._is_first_of_groups:
+            self._is_first_of_groups = False
+        else:
+            self._ask_for_many(name)
+        return self.lines("initgroups", name)[:1]
+
+    def _ask_for_many(self, name: str) -> None:
+        """Ask one process for the groups of ``name`` and others of the files."""
+        if self.problem or not self._asks_for_many or name not in self.people:
+            return
+        if ("initgroups", os.fsencode(name)) in self._answers:
+            return
+        names = map(os.fsencode, dict.fromkeys((name, *self.people)))
+        new = (key for key in names if ("initgroups", key) not in self._answers)
+        keys = list(itertools.islice(new, AT_ONCE))
+        lines = self._ask("initgroups", *keys)[:-1]  # nothing is behind the last end of line
+        if [line.partition(b" ")[0] for line in lines] == keys:
+            answers = zip(keys, lines, strict=True)
+            self._answers |= {("initgroups", key): [line] for key, line in answers}
+        else:
+            self._asks_for_many = False
 
     def groups_among(self, entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
         if self.problem:
@@ -83,11 +115,11 @@ class _Directory:
         self._count(time.monotonic() - begin)
         return groups
 
-    def _ask(self, database: str, key: bytes) -> list[bytes]:
+    def _ask(self, database: str, *keys: bytes) -> list[bytes]:
         begin = time.monotonic()
         try:
             patience = min(membership.SECONDS, self._left)
-            return membership.ask(database, key, begin + patience).split(b"\n")
+            return membership.ask(database, keys, begin + patience).split(b"\n")
         except (OSError, ValueError):
             return []
         finally:
@@ -169,7 +201,7 @@ def group_ids(entry: pwd.struct_passwd) -> set[int]:
     """Return the numbers of all groups of an account, its primary one too."""
     known = _directory()
     own = {entry.pw_gid}
-    for line in known.lines("initgroups", entry.pw_name)[:1]:
+    for line in known.groups_line(entry.pw_name):
         numbers = line[len(os.fsencode(entry.pw_name)) :].split()
         own |= {int(number) for number in numbers if number.isdigit()}
     if known.groups_first or known.problem:  # that this question has met, perhaps
@@ -180,6 +212,13 @@ def group_ids(entry: pwd.struct_passwd) -> set[int]:
 def group_names(entry: pwd.struct_passwd) -> set[str]:
     """Return the names of all groups of an account, its primary one too."""
     known = _directory()
+    account = (entry.pw_name, entry.pw_gid)
+    if account not in known.names_of_groups:
+        known.names_of_groups[account] = _group_names(entry, known)
+    return set(known.names_of_groups[account])
+
+
+def _group_names(entry: pwd.struct_passwd, known: _Directory) -> set[str]:
     by_number: dict[int, str] = {}
     if known.groups_first:
         for found in known.groups.values():

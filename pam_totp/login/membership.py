@@ -18,7 +18,7 @@ from ..system import embedding
 
 if TYPE_CHECKING:
     import pwd
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SECONDS = 5.0  # for all questions of one login; sssd answers from its cache at the next one
 MAX_BYTES = 8 * 1024 * 1024  # of one answer: a group of 200,000 members
@@ -75,13 +75,13 @@ def groups_among(entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
     )
 
 
-def ask(database: str, key: bytes, deadline: float) -> bytes:
-    """Return the lines of ``key`` in a database of NSS, of everything there where it is empty.
+def ask(database: str, keys: Sequence[bytes], deadline: float) -> bytes:
+    """Return the lines of ``keys`` in a database of NSS, of everything there where there are none.
 
     Raises TimeoutError at ``deadline``, a time of time.monotonic(); OSError or ValueError where
     getent does not do its work.
     """
-    question = _Question(database, key)
+    question = _Question(database, *keys)
     try:
         return question.answer(deadline)
     finally:
@@ -156,14 +156,14 @@ def reads_as_a_number(name: str) -> bool:
 class _Question:
     """A getent that runs: ``close()`` ends it, whatever came of it."""
 
-    def __init__(self, database: str, key: bytes) -> None:
-        self._key = key
-        words = (PROGRAM, database, "--", key) if key else (PROGRAM, database)
+    def __init__(self, database: str, *keys: bytes) -> None:
+        self._key = keys[0] if keys else b""
+        words = [os.fsencode(PROGRAM), database.encode("ascii"), *([b"--", *keys] if keys else [])]
         self._answer, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self._child = os.posix_spawn(
                 PROGRAM,
-                [os.fsencode(word) for word in words],
+                words,
                 _ENVIRONMENT,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -69,6 +69,41 @@ def test_a_directory_that_hangs_is_asked_once(machine: Path) -> None:
     assert time.monotonic() - begin < 3
 
 
+PEOPLE = "".join(f"user{n}:x:{n}:{n}::/:/bin/sh\n" for n in range(2000, 2100))
+
+
+def test_the_groups_of_many_are_asked_for_together(machine: Path) -> None:
+    (machine / "passwd").write_text(PEOPLE, encoding="utf-8")
+    directory.forget()
+    getent(
+        machine,
+        f"echo >> {machine}/asked; shift 2; "
+        'for name; do printf "%-21s %u\\n" $name ${name#user}5; done',
+    )
+    for entry in [*directory.people()][:100]:
+        assert {entry.pw_gid, entry.pw_uid * 10 + 5} == directory.group_ids(entry)
+    # For everybody's names, for the first one's groups, and then for 64 at a time.
+    assert 4 == len((machine / "asked").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'echo "$3 7"',  # of the first one alone
+        'shift 2; for name; do echo "$name 7"; done; echo more',
+        'shift 2; for name; do echo "other$name 7"; done',
+        "exit 2",
+    ],
+)
+def test_what_is_no_line_for_each_is_taken_for_nobodys_groups(machine: Path, said: str) -> None:
+    (machine / "passwd").write_text(PEOPLE, encoding="utf-8")
+    directory.forget()
+    getent(machine, f'[ $# -gt 3 ] || {{ echo "$3 8"; exit; }}; echo >> {machine}/asked; {said}')
+    for entry in [*directory.people()][:100]:
+        assert {entry.pw_gid, 8} == directory.group_ids(entry)
+    assert 1 == len((machine / "asked").read_text(encoding="utf-8")), "it was asked so again"
+
+
 def test_all_questions_of_a_run_together_take_a_bounded_time(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
