@@ -238,7 +238,7 @@ def reasons_of_the_worker() -> set[str]:
     left = re.search(
         r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/service/control_group.py")
     )
-    shut_off = re.findall(r'ShutOff\(\s*\w+,\s*f?"([^"{]+)', read("pam_totp/service/sandbox.py"))
+    shut_off = re.findall(r'ShutOff\(\s*[\w.]+,\s*f?"([^"{]+)', read("pam_totp/service/sandbox.py"))
     assert left is not None
     assert len(shut_off) == 5
     return found | {f"{left[1]}: {left[2]}", *(f"/srv: {problem}" for problem in shut_off)}
