@@ -4,6 +4,7 @@ Folders are layers: a file imports from its own folder and from those above it i
 
     errors.py    what a command could not do, what helps, and the exit code
     output.py    every rule of what is printed, asked and answered
+    verbs.py     groups of commands, each loaded when it is used
     host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units
     session.py   configuration, key and store of one run
     policy.py    what holds at a login, in words

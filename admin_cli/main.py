@@ -1,34 +1,19 @@
-"""The command line: a verb, a user, options.
-
-A command's file is loaded when that command is run or completed. All of them at once made
-``--version`` and Tab take three times as long as click alone, so COMMANDS repeats the first
-sentence of each command's help; tests/unit/test_lazy_commands.py compares them.
-"""
+"""The command line: a verb, a user, options."""
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import NamedTuple, cast
 
 import click
-from click.shell_completion import CompletionItem
 
 from pam_totp import __version__
 
 from . import output
 from .errors import USAGE
+from .verbs import ListedCommand, Verbs, loaded_when_used
 
 # config.DEFAULT_PATH, which would load what a login needs; a test compares them.
 DEFAULT_CONFIG = "/etc/security/pam_totp.conf"
-
-
-class ListedCommand(NamedTuple):
-    """Where a command is, as ``module.name`` below commands/, and its line in the list."""
-
-    place: str
-    summary: str
 
 
 COMMANDS = {
@@ -88,51 +73,9 @@ COMMANDS = {
 }
 
 
-class LoadedWhenUsed(Mapping[str, click.Command]):
-    """COMMANDS, each loaded when it is looked up."""
-
-    def __getitem__(self, name: str) -> click.Command:
-        module, _, attribute = COMMANDS[name].place.rpartition(".")
-        file = importlib.import_module(f"{__package__}.commands.{module}")
-        return cast(click.Command, getattr(file, attribute))
-
-    def __contains__(self, name: object) -> bool:
-        return name in COMMANDS
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
-
-
-class Verbs(click.Group):
-    """A group that lists commands without loading them, and guesses what a mistyped one was."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            meant = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            guess = f"; did you mean {meant[0]}?" if meant else ""
-            ctx.fail(f"there is no command {args[0]}{guess}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].summary) for name in self.list_commands(ctx)])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
-        commands = [CompletionItem(name, help=COMMANDS[name].summary) for name in names]
-        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
-
-
 @click.group(
     cls=Verbs,
-    commands=cast(MutableMapping[str, click.Command], LoadedWhenUsed()),
+    commands=loaded_when_used(COMMANDS, f"{__package__}.commands"),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with: totpctl init, then: totpctl enroll USER",

@@ -23,6 +23,7 @@ LAYERS = {
     "admin_cli": (
         "errors",
         "output",
+        "verbs",
         "host",
         "session",
         "policy",
