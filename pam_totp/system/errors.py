@@ -44,6 +44,20 @@ class StoreBusy(StoreUnavailable):
     """
 
 
+class StoreUnreachable(StoreUnavailable):
+    """No server of the store could be reached, or answered in time, or none of them writes.
+
+    The only kind of trouble in which a host may answer by what it keeps for an outage.
+    """
+
+
+class StoreRefused(Unavailable):
+    """The store's server refuses us, or is not the one that we trust: never a reason to go offline.
+
+    Password, certificate, TLS, rights, database, membership, schema, or a standby that is missing.
+    """
+
+
 class StoreCorrupt(Unavailable):
     """The store is not what this program wrote."""
 
