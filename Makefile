@@ -37,6 +37,7 @@ BUILD = build
 MODULE = $(BUILD)/pam_totp.so
 CODE = $(patsubst %/,%,$(sort $(dir $(wildcard pam_totp/*.py pam_totp/*/*.py pam_totp/*/*/*.py \
     admin_cli/*.py admin_cli/*/*.py admin_cli/*/*/*.py))))
+SQL = pam_totp/store/postgresql/sql
 SOURCES = $(wildcard pam_totp/native/*.c)
 CFLAGS = -O2
 # Unless the distribution's own flags, in CPPFLAGS, say how.
@@ -60,6 +61,8 @@ install: $(MODULE)
 	for folder in $(CODE); do \
 	    install -d -m 0755 $(LIBDIR).new/$$folder && \
 	    install -m 0644 $$folder/*.py $(LIBDIR).new/$$folder/ || exit 1; done
+	install -d -m 0755 $(LIBDIR).new/$(SQL)
+	install -m 0644 $(SQL)/*.sql $(LIBDIR).new/$(SQL)/
 	ln -s pam_totp/hook.py $(LIBDIR).new/hook.py
 	install -m 0755 packaging/worker packaging/picture $(LIBDIR).new/
 	if [ "$(BYTECODE)" = yes ]; then \

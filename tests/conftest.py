@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -14,6 +14,9 @@ import pytest
 from pam_totp.system import audit
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, Place
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Cluster, Database
 
 # The parts, and in them the files, that take longest: a worker has a whole file, and the last one
 # to end should have begun with it, not ended with it.
@@ -103,3 +106,20 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogSocket]:
     monkeypatch.setattr(audit, "SYSLOG_SOCKET", str(socket.path))
     yield socket
     socket.close()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL for all tests of this process."""
+    from tests.support.postgres import Cluster  # which few tests need
+
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database of the fleet."""
+    with cluster.database() as database:
+        yield database

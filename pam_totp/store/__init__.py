@@ -8,6 +8,7 @@ tests/contract.
     questions.py  what a login asks, and what it is told
     sealing.py    authenticated encryption of secrets at rest
     sqlite/       the default backend: one file, local to the machine
+    postgresql/   a database for many hosts, which judges itself
 """
 
 from __future__ import annotations

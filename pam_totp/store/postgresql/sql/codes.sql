@@ -1,0 +1,55 @@
+-- Codes and waits: what pam_totp/core/otp.py, clock_skew.py and verifier.py say of them.
+
+-- The only clock. Tests replace it.
+CREATE FUNCTION totp.unix_time() RETURNS bigint VOLATILE
+RETURN floor(extract(epoch FROM clock_timestamp()))::bigint;
+
+-- RFC 4226 section 5.3: 31 bits of the MAC, from the offset on that its last byte says.
+CREATE FUNCTION totp.truncated(p_mac bytea, p_offset int) RETURNS int IMMUTABLE PARALLEL SAFE
+RETURN ((get_byte(p_mac, p_offset) & 127) << 24) | (get_byte(p_mac, p_offset + 1) << 16)
+    | (get_byte(p_mac, p_offset + 2) << 8) | get_byte(p_mac, p_offset + 3);
+
+CREATE FUNCTION totp.otp(p_secret bytea, p_step bigint, p_algorithm text, p_digits int) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    v_mac bytea := totp_crypto.hmac(int8send(p_step), p_secret, p_algorithm);
+BEGIN
+    RETURN lpad((totp.truncated(v_mac, get_byte(v_mac, octet_length(v_mac) - 1) & 15)
+        % (10 ^ p_digits)::int)::text, p_digits, '0');
+END $$;
+
+-- Which of the steps have this code. Steps before the epoch have none.
+CREATE FUNCTION totp.matching_steps(p_code text, p_secret bytea, p_steps bigint[], p_algorithm text, p_digits int)
+RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    v_found bigint[] := '{}';
+    v_number int := CASE WHEN p_code ~ '^[0-9]{6,8}$' AND length(p_code) = p_digits THEN p_code::int ELSE -1 END;
+    v_modulus int := 10 ^ p_digits;
+    v_step bigint;
+    v_mac bytea;
+    v_offset int;
+BEGIN
+    FOREACH v_step IN ARRAY p_steps LOOP
+        v_mac := totp_crypto.hmac(int8send(v_step), p_secret, p_algorithm);
+        v_offset := get_byte(v_mac, octet_length(v_mac) - 1) & 15;
+        IF totp.truncated(v_mac, v_offset) % v_modulus = v_number AND v_step >= 0 THEN
+            v_found := v_found || v_step;
+        END IF;
+    END LOOP;
+    RETURN v_found;
+END $$;
+
+-- The offsets, in steps, that a clock is most often wrong by: clock_skew.offsets().
+CREATE FUNCTION totp.clock_offsets(p_period int) RETURNS int[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT array_agg(near) || (
+        SELECT array_agg(floor(half_hours * 1800 / p_period::numeric)::int + around)
+        FROM generate_series(-28, 28) AS half_hours, generate_series(-1, 1) AS around
+        WHERE half_hours <> 0)
+    FROM generate_series(-20, 20) AS near;
+END;
+
+CREATE FUNCTION totp.throttle_wait(p_failures int, p_policy totp.policy) RETURNS int IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN p_failures < (p_policy).throttle_after THEN 0 ELSE least(
+    (p_policy).throttle_max, (p_policy).throttle_base::bigint << least(p_failures - (p_policy).throttle_after, 32)
+)::int END;
