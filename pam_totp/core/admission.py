@@ -48,6 +48,7 @@ NOT_ENROLLED = "not enrolled"
 DEADLINE_PASSED = "not enrolled in time"
 OTHER_ACCOUNT = "enrolled under another uid"
 UNKNOWN_GROUP = "not enrolled, and a required group cannot be looked up"
+NO_CODES_KEPT = "the store cannot be reached, and this host keeps no codes of this user"
 
 
 class GroupRule(NamedTuple):
@@ -143,6 +144,15 @@ def admit(
     if perhaps and (unenrolled.kind == SKIP or (unenrolled.kind == DENY and of_groups is not None)):
         return Admission(DENY, UNKNOWN_GROUP, group=perhaps.name)
     return unenrolled
+
+
+def admit_offline(record: UserRecord | None) -> Admission:
+    """Say what happens while the store of many hosts cannot be reached.
+
+    ``record``: what this host keeps of the account, which is no more than codes. What it does not
+    keep exempts nobody, and lets nobody enroll: it may stand in the store.
+    """
+    return Admission(DENY, NO_CODES_KEPT) if record is None else Admission(ASK)
 
 
 def _perhaps_required(rules: Iterable[GroupRule], groups: Groups) -> GroupRule | None:

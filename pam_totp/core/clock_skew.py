@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import otp
-
 if TYPE_CHECKING:
-    from .users import Authenticator
+    from .users import Authenticator, MatchingSteps
 
 _NEAR = 20  # steps either way
 _HALF_HOURS = 28  # either way: time zones reach from 12 hours behind to 14 ahead
@@ -33,21 +31,16 @@ def offsets(period: int) -> list[int]:
     return near + zones
 
 
-def offset_of(authenticator: Authenticator, code: str, now: int) -> int | None:
+def offset_of(
+    authenticator: Authenticator, code: str, now: int, matching_steps: MatchingSteps
+) -> int | None:
     """Return how many steps ahead of unix time ``now`` the code is; None: none that is searched.
 
     The smallest one of several.
     """
-    if authenticator.secret is None:
-        raise ValueError("the record was read without its secrets")
     current = authenticator.current_step(now)
-    found = otp.matching_steps(
-        code,
-        authenticator.secret,
-        [current + offset for offset in offsets(authenticator.period)],
-        authenticator.algorithm,
-        authenticator.digits,
-    )
+    searched = [current + offset for offset in offsets(authenticator.period)]
+    found = matching_steps(authenticator, code, searched)
     return min((step - current for step in found), key=abs, default=None)
 
 

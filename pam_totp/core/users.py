@@ -12,9 +12,16 @@ saves the result, in the transaction that read the record. Times are unix times 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import otp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    # Of an authenticator, a code and some steps, those of the steps that have the code.
+    MatchingSteps: TypeAlias = Callable[["Authenticator", str, Iterable[int]], list[int]]
 
 # users.status
 ACTIVE = "active"
@@ -56,6 +63,12 @@ class Authenticator(NamedTuple):
     def current_step(self, now: int) -> int:
         """Return the step whose code a device with this drift shows at ``now``."""
         return otp.time_step(now, self.period) + self.drift
+
+    def matching_steps(self, code: str, steps: Iterable[int]) -> list[int]:
+        """Return those of ``steps`` whose code is ``code``: see otp.matching_steps()."""
+        if self.secret is None:
+            raise ValueError("the record was read without its secrets")
+        return otp.matching_steps(code, self.secret, steps, self.algorithm, self.digits)
 
     def clock_is_behind(self, now: int, window: int) -> bool:
         """Tell whether the last accepted step is one that only a clock set back explains."""

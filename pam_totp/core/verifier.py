@@ -9,11 +9,14 @@ Sources: RFC 4226 sections 7.2-7.4 (throttling, resynchronisation), RFC 6238 sec
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from . import clock_skew, otp, recovery
+from . import clock_skew, recovery
 from .hashes import compare_digest
 from .users import ACCEPTABLE, Authenticator, UserRecord
+
+if TYPE_CHECKING:
+    from .users import MatchingSteps
 
 # What a person's answer is.
 CODE = "code"
@@ -71,6 +74,7 @@ class Verdict(NamedTuple):
     clock_is_behind: bool = False
     clock_offset: int = 0  # steps that the clock of the authenticator is ahead, outside the window
     budget_spent: bool = False  # THROTTLED by the slow budget: a recovery code is still good
+    is_offline: bool = False  # judged by codes that this host keeps for such a time
 
 
 def classify(text: str, digit_counts: frozenset[int]) -> Answer:
@@ -106,13 +110,19 @@ def is_password(text: str, password: str) -> bool:
 
 
 def verify(
-    record: UserRecord, answer: Answer, now: int, policy: Policy
+    record: UserRecord,
+    answer: Answer,
+    now: int,
+    policy: Policy,
+    matching_steps: MatchingSteps = Authenticator.matching_steps,
 ) -> tuple[Verdict, UserRecord]:
     """Judge ``answer`` at unix time ``now``; return the verdict and the record to keep.
 
     Nothing is evaluated while the user is throttled or locked. A code is accepted only if its
     step is later than the authenticator's last accepted one. A record that is not ACCEPTABLE goes
     the whole way and is then rejected, so that the answer does not tell which it was.
+
+    ``matching_steps``: where codes come from, if not from the secrets of the record.
     """
     if answer.kind in NO_CODES:
         return Verdict(answer.kind), record
@@ -127,9 +137,9 @@ def verify(
     if answer.kind == RECOVERY_CODE:
         verdict, accepted = _verify_recovery_code(record, answer)
     else:
-        verdict, accepted = _verify_code(record, answer.code, now, policy.window)
+        verdict, accepted = _verify_code(record, answer.code, now, policy.window, matching_steps)
     if verdict.outcome == REJECTED or record.status not in ACCEPTABLE:
-        skewed, record = _look_beyond_the_window(record, answer, now, policy)
+        skewed, record = _look_beyond_the_window(record, answer, now, policy, matching_steps)
         failed, record = _count_failure(
             record, answer.kind, now, policy, behind=verdict.clock_is_behind
         )
@@ -172,22 +182,15 @@ def throttle_wait(failures: int, policy: Policy) -> int:
 
 
 def _verify_code(
-    record: UserRecord, code: str, now: int, window: int
+    record: UserRecord, code: str, now: int, window: int, matching_steps: MatchingSteps
 ) -> tuple[Verdict, UserRecord]:
     accepted: list[Authenticator] = []
     replayed: list[Authenticator] = []
     for authenticator in record.authenticators:
-        if authenticator.secret is None:
-            raise ValueError("the record was read without its secrets")
         # Always computed, whatever the lengths: an answer of another length matches nothing.
         current = authenticator.current_step(now)
-        steps = otp.matching_steps(
-            code,
-            authenticator.secret,
-            range(current - window, current + window + 1),
-            authenticator.algorithm,
-            authenticator.digits,
-        )
+        window_steps = range(current - window, current + window + 1)
+        steps = matching_steps(authenticator, code, window_steps)
         fresh = [step for step in steps if step > authenticator.last_accepted_step]
         if fresh:
             accepted.append(authenticator.used(fresh[-1], now))
@@ -204,7 +207,7 @@ def _verify_code(
 
 
 def _look_beyond_the_window(
-    record: UserRecord, answer: Answer, now: int, policy: Policy
+    record: UserRecord, answer: Answer, now: int, policy: Policy, matching_steps: MatchingSteps
 ) -> tuple[Verdict, UserRecord]:
     """Note whose wrong clock a rejected code belongs to. It stays rejected.
 
@@ -215,7 +218,7 @@ def _look_beyond_the_window(
     if answer.kind != CODE or not record.authenticators:
         return nothing, record
     looked_at = record.authenticators[record.failures % len(record.authenticators)]
-    offset = clock_skew.offset_of(looked_at, answer.code, now)
+    offset = clock_skew.offset_of(looked_at, answer.code, now, matching_steps)
     if offset is None or abs(offset) <= policy.window or record.status not in ACCEPTABLE:
         return nothing, record
     found = nothing._replace(authenticator=looked_at.label, clock_offset=offset)

@@ -213,6 +213,8 @@ class _Login:
             if not exempt:
                 raise
             return Admission(admission.SKIP, admission.EXEMPT_GROUP, group=exempt[0]), None
+        if known.is_offline:
+            return admission.admit_offline(known.record), known
         groups = yield from self._groups(entry, known.rules, known.at)
         admitted = admission.admit(
             known.record, known.rules, groups, self._settings, known.at, entry.account
@@ -350,6 +352,8 @@ class _Login:
             fields["reason"] = typed if by_a_person else messages.PASSWORD_AS_ANSWER
         if self._status not in users.ACCEPTABLE:
             fields["reason"] = self._status
+        if verdict.is_offline:
+            fields["offline"] = "yes"
         if verdict.wait:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome

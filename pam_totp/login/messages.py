@@ -46,6 +46,7 @@ _ENROLMENT = (
 )
 
 THAT_WAS_THE_PASSWORD = "That was your password. Enter the code from your app."
+OFFLINE = "The database of the fleet cannot be reached: your code was checked by this host alone."
 _WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 
 
@@ -72,6 +73,8 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
         return f"Too many wrong codes: locked. An administrator can run: totpctl unlock {user}"
     if outcome == verifier.RECOVERY_USED:
         return _recovery_used(verdict.recovery_codes_left)
+    if outcome == verifier.ACCEPTED and verdict.is_offline:
+        return OFFLINE
     return ""
 
 

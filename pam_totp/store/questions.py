@@ -89,3 +89,4 @@ class Known(NamedTuple):
     rules: tuple[GroupRule, ...]  # of all groups, by name
     decoy: UserRecord  # which stands in where there is no record
     at: int
+    is_offline: bool = False  # told by a host on its own: see admission.admit_offline()
