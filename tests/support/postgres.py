@@ -180,6 +180,8 @@ class Cluster:
         name = f"totp_{next(self._numbers)}"
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+            with self.connect(database=name) as inside:
+                migrations.prepare(inside)  # a copy has not the rights of the database itself
             yield Database(self, name)
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -189,6 +191,7 @@ class Cluster:
         with self.connect(database=_TEMPLATE) as connection:
             migrations.prepare(connection)
             migrations.migrate(connection)
+            connection.execute("SELECT totp.make_keys(%s)", (ADMIN_KEY,))
             connection.execute(f"ALTER ROLE totp_login PASSWORD '{PASSWORD}'")
             connection.execute("CREATE ROLE with_certificate")
             for role in ("admin", "helpdesk", "auditor"):

@@ -2,9 +2,14 @@
 
 migrations.py  makes and updates the schema, from the files in sql/
 
-sql/roles.sql     the cluster's roles
-sql/database.sql  what a superuser prepares: schemas, pgcrypto, and what nobody else may do
-sql/tables.sql    the tables
-sql/sealing.sql   authenticated encryption of secrets and keys
-sql/codes.sql     codes, steps and waits, as core/ has them
+sql/roles.sql           the cluster's roles
+sql/database.sql        what a superuser prepares: schemas, pgcrypto, and what nobody else may do
+sql/tables.sql          the tables
+sql/sealing.sql         authenticated encryption of secrets and keys
+sql/codes.sql           codes, steps and waits, as core/ has them
+sql/hosts.sql           what every host function begins with; decoys; what hosts are told
+sql/verify.sql          the critical section, as core/verifier.py has it
+sql/login.sql           the other questions of a login; how a host joins
+sql/administration.sql  administrators' functions: whatever needs the data key
+sql/rights.sql          rights, and what the help desk may change
 """

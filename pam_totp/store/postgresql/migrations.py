@@ -6,7 +6,7 @@ Never edit one that was released: add the next. Each runs in one transaction wit
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...system.errors import SchemaTooNew
 
@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 
 _SQL = Path(__file__).parent / "sql"
 
-MIGRATIONS = (("tables.sql", "sealing.sql", "codes.sql"),)
+MIGRATIONS = (
+    (
+        "tables.sql",
+        "sealing.sql",
+        "codes.sql",
+        "hosts.sql",
+        "verify.sql",
+        "login.sql",
+        "administration.sql",
+        "rights.sql",
+    ),
+)
 
 
-def prepare(connection: psycopg.Connection) -> None:
+def prepare(connection: psycopg.Connection[Any]) -> None:
     """Make the roles and schemas, and close the database to everybody else: as a superuser.
 
     It may run again, and changes nothing then.
@@ -28,14 +39,14 @@ def prepare(connection: psycopg.Connection) -> None:
             _run(connection, name)
 
 
-def version(connection: psycopg.Connection) -> int:
+def version(connection: psycopg.Connection[Any]) -> int:
     """Return how many migrations the database has seen; 0 for a new one. As totp_owner."""
     with connection.transaction():
         connection.execute("SET LOCAL ROLE totp_owner")
         return _version(connection)
 
 
-def migrate(connection: psycopg.Connection) -> None:
+def migrate(connection: psycopg.Connection[Any]) -> None:
     """Apply the missing migrations, each in a transaction: as a member of totp_owner.
 
     Raises SchemaTooNew where the database has more of them than this release knows.
@@ -62,7 +73,7 @@ def migrate(connection: psycopg.Connection) -> None:
         )
 
 
-def _version(connection: psycopg.Connection) -> int:
+def _version(connection: psycopg.Connection[Any]) -> int:
     found = connection.execute("SELECT to_regclass('totp.meta') IS NOT NULL").fetchone()
     if found != (True,):
         return 0

@@ -1,0 +1,99 @@
+-- Rights. It comes last, and closes what was made before.
+
+REVOKE ALL ON ALL TABLES IN SCHEMA totp FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA totp FROM PUBLIC;
+GRANT USAGE ON SCHEMA totp TO totp_host, totp_admin, totp_helpdesk, totp_auditor;
+
+-- Functions with the rights of their owner take nothing from the session of their caller: no name from
+-- its schemas, and no setting that would print a value, or read a literal otherwise.
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT f.oid::regprocedure FROM pg_catalog.pg_proc f
+        WHERE f.pronamespace = 'totp'::regnamespace AND f.prosecdef
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET client_min_messages = error', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET debug_print_parse = off', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET debug_print_rewritten = off', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET debug_print_plan = off', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET transform_null_equals = off', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET plpgsql.extra_errors = none', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET plpgsql.extra_warnings = none', v_function);
+        EXECUTE format('ALTER FUNCTION %s SET plpgsql.print_strict_params = off', v_function);
+    END LOOP;
+END $$;
+
+GRANT EXECUTE ON FUNCTION
+    totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
+    totp.admission(text, bytea, text),
+    totp.enroll_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
+    totp.have_told(text, bytea, text, int),
+    totp.join(text, bytea, bytea)
+    TO totp_host;
+GRANT EXECUTE ON PROCEDURE
+    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text)
+    TO totp_host;
+
+GRANT EXECUTE ON FUNCTION
+    totp.seal_secret(bytea, bytea, text, text, text, int, int),
+    totp.open_secret(bytea, bytea, text, text, text, int, int),
+    totp.add_host(bytea, text, bytea, text[], int), totp.remove_host(text),
+    totp.rotate(bytea, bytea), totp.open_decoy_key(bytea), totp.prune(int)
+    TO totp_admin;
+GRANT SELECT, INSERT, UPDATE, DELETE ON totp.users, totp.authenticators, totp.recovery_codes, totp.group_rules TO totp_admin;
+GRANT SELECT, UPDATE ON totp.policy, totp.decoys TO totp_admin;
+GRANT SELECT (name, groups, join_until, joined_at, merged_seq, added_at, last_seen_at), UPDATE (groups) ON totp.hosts TO totp_admin;
+
+GRANT SELECT ON totp.users, totp.group_rules, totp.policy TO totp_helpdesk;
+GRANT SELECT (id, user_name, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at,
+    clock_offset, clock_sightings), UPDATE (last_accepted_step) ON totp.authenticators TO totp_helpdesk;
+GRANT SELECT ON totp.recovery_codes TO totp_helpdesk;
+GRANT UPDATE ON totp.users TO totp_helpdesk;
+
+GRANT SELECT ON totp.events TO totp_admin, totp_auditor;
+
+GRANT EXECUTE ON FUNCTION totp.schema_version(), totp.unix_time()
+    TO totp_host, totp_admin, totp_helpdesk, totp_auditor;
+
+-- The help desk unlocks, suspends and resumes: UserRecord.unlocked(), suspended(), resumed(). Whatever
+-- would let somebody in is not among these.
+CREATE FUNCTION totp.restrict_helpdesk() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_allowed totp.users := OLD;
+BEGIN
+    v_allowed.failures := least(OLD.failures, NEW.failures);
+    v_allowed.throttled_until := least(OLD.throttled_until, NEW.throttled_until);
+    v_allowed.guesses_until := least(OLD.guesses_until, NEW.guesses_until);
+    v_allowed.updated_at := NEW.updated_at;
+    IF NEW.status = 'suspended' OR OLD.status = 'suspended' AND NEW.status = (
+        CASE WHEN EXISTS (SELECT FROM totp.authenticators a WHERE a.user_name = OLD.name)
+        THEN 'active' ELSE 'must_enroll' END)
+    THEN
+        v_allowed.status := NEW.status;
+        v_allowed.exempt_until := 0;
+    END IF;
+    IF NEW IS DISTINCT FROM v_allowed THEN
+        RAISE EXCEPTION 'the help desk may unlock, suspend and resume' USING ERRCODE = '42501';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER restrict_helpdesk BEFORE UPDATE ON totp.users FOR EACH ROW
+    WHEN (current_user <> 'totp_owner' AND NOT pg_has_role(current_user, 'totp_admin', 'USAGE'))
+    EXECUTE FUNCTION totp.restrict_helpdesk();
+
+-- UserRecord.unlocked() ends a last accepted step at the window; no code that was shown is good again.
+CREATE FUNCTION totp.restrict_helpdesk_steps() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF NEW.last_accepted_step < least(OLD.last_accepted_step,
+        totp.unix_time() / OLD.period + OLD.drift + (SELECT p.code_window FROM totp.policy p)) THEN
+        RAISE EXCEPTION 'the help desk may not make a used code good again' USING ERRCODE = '42501';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER restrict_helpdesk_steps BEFORE UPDATE ON totp.authenticators FOR EACH ROW
+    WHEN (current_user <> 'totp_owner' AND NOT pg_has_role(current_user, 'totp_admin', 'USAGE'))
+    EXECUTE FUNCTION totp.restrict_helpdesk_steps();

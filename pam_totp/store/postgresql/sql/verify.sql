@@ -1,0 +1,228 @@
+-- The critical section: pam_totp/core/verifier.py, in the database. A differential test holds it to that.
+
+-- Only totp.verify gets here, for only a transaction that a procedure began is later than its statement.
+-- In a transaction of the caller's, a verdict could be read and the code, or the wrong guess, taken back.
+CREATE FUNCTION totp.judge(
+    p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
+    p_is_decoy boolean, p_window int, p_service text, p_rhost text)
+RETURNS totp.verdict LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+DECLARE
+    v_now bigint;
+    v_key bytea;
+    v_groups text[];
+    p totp.policy;
+    u totp.users;
+    a totp.authenticators;
+    v_known boolean := false;
+    v_bucket int;
+    v_authenticators totp.authenticators[];
+    v_secrets bytea[];
+    v_secret bytea;
+    v_window int;
+    v_offsets int[];
+    v_found int[];
+    v_step bigint;
+    v_fresh bigint;
+    v_wait int;
+    v_interval int;
+    v_debt bigint;
+    v totp.verdict := ('rejected', '', 0, 0, 0, false, 0, false);
+    v_behind boolean := false;
+    v_accepted int[] := '{}';
+    v_steps bigint[] := '{}';
+    v_replayed int;
+    v_looked_at int;
+    v_offset int;
+BEGIN
+    IF now() <= statement_timestamp() THEN
+        RAISE EXCEPTION 'call totp.verify, outside a transaction' USING ERRCODE = '42501';
+    END IF;
+    IF octet_length(p_request) IS DISTINCT FROM 16 OR p_user IS NULL THEN
+        RAISE EXCEPTION 'a request has 16 bytes and a user' USING ERRCODE = '22023';
+    END IF;
+    SELECT k.o_key, k.o_groups INTO v_key, v_groups FROM totp.data_key(p_host, p_host_key) k;
+    SELECT * INTO p FROM totp.policy;
+    PERFORM totp.commit_durably(p.require_standby);
+    v_window := greatest(least(p_window, p.code_window), 0);  -- null: the fleet's own
+
+    IF NOT coalesce(p_is_decoy, false) THEN
+        SELECT * INTO u FROM totp.users x WHERE x.name = p_user AND x.groups && v_groups FOR NO KEY UPDATE;
+        IF FOUND THEN
+            -- In a statement of its own: it sees what was committed while the row was waited for.
+            v_authenticators := ARRAY(SELECT x FROM totp.authenticators x WHERE x.user_name = p_user ORDER BY x.label);
+            v_known := cardinality(v_authenticators) > 0;
+        END IF;
+    END IF;
+    IF NOT v_known THEN
+        v_secret := totp.decoy_key(v_key);
+        v_bucket := totp.decoy_bucket(totp.decoy('bucket', p_user, v_secret));
+        SELECT 'suspended', x.failures, x.throttled_until, x.guesses_until, x.last_request, x.last_verdict
+        INTO u.status, u.failures, u.throttled_until, u.guesses_until, u.last_request, u.last_verdict
+        FROM totp.decoys x WHERE x.bucket = v_bucket FOR NO KEY UPDATE;
+        a.label := ''; a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.last_accepted_step := -1;
+        v_authenticators := ARRAY[a];
+        v_secrets := ARRAY[substring(totp.decoy('secret', p_user, v_secret) FOR 20)];
+        u.recovery_salt := substring(totp.decoy('salt', p_user, v_secret) FOR 16);
+    END IF;
+    IF u.last_request = p_request THEN
+        -- Asked again, because the answer was lost. A write, so that this commit waits for the standby:
+        -- the first one may have been torn from that wait.
+        IF v_known THEN
+            UPDATE totp.users x SET last_request = p_request WHERE x.name = p_user;
+        ELSE
+            UPDATE totp.decoys x SET last_request = p_request WHERE x.bucket = v_bucket;
+        END IF;
+        RETURN u.last_verdict;
+    END IF;
+
+    -- standing()
+    v_now := totp.unix_time();
+    v_wait := least(u.throttled_until - v_now,
+        totp.throttle_wait(u.failures, p.throttle_after, p.throttle_base, p.throttle_max));
+    v_interval := p.slow_period / p.slow_guesses;
+    v_debt := greatest(u.guesses_until - v_now, 0);
+    IF v_debt > p.slow_period THEN
+        v_debt := 0;
+    END IF;
+    IF u.failures >= p.max_failures THEN
+        v.outcome := 'locked';
+    ELSIF v_wait > 0 THEN
+        v.outcome := 'throttled';
+        v.wait := v_wait;
+        u.throttled_until := v_now + v_wait;
+    ELSIF p_code IS NOT NULL AND v_debt - p.slow_period + v_interval > 0 THEN
+        v.outcome := 'throttled';
+        v.wait := v_debt - p.slow_period + v_interval;
+        v.budget_spent := true;
+    ELSIF p_code IS NULL AND p_digest IS NULL THEN
+        v.outcome := 'hash first';
+        RETURN v;
+    ELSE
+        IF p_code IS NULL THEN
+            -- Same work for a decoy, which has no digest.
+            PERFORM FROM totp.recovery_codes r WHERE r.user_name = p_user AND r.digest = p_digest;
+            IF FOUND AND v_known AND p_salt = u.recovery_salt THEN
+                v.outcome := 'recovery_used';
+            END IF;
+        ELSE
+            v_offsets := CASE v_window WHEN 1 THEN '{-1,0,1}' ELSE ARRAY(SELECT generate_series(-v_window, v_window)) END;
+            FOR i IN 1 .. cardinality(v_authenticators) LOOP
+                a := v_authenticators[i];
+                IF v_known THEN
+                    v_secret := totp.unseal(a.sealed_secret, v_key,
+                        totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period));
+                    IF v_secret IS NULL THEN  -- the key was rotated since we read it
+                        SELECT k.o_key INTO v_key FROM totp.data_key(p_host, p_host_key) k;
+                        v_secret := totp.unseal(a.sealed_secret, v_key,
+                            totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period));
+                    END IF;
+                    IF v_secret IS NULL THEN
+                        RAISE EXCEPTION 'a sealed secret does not open' USING ERRCODE = 'TP003';
+                    END IF;
+                    v_secrets[i] := v_secret;
+                END IF;
+                v_step := v_now / a.period + a.drift;
+                v_found := totp.matching_offsets(p_code, v_secrets[i], v_step, v_offsets, a.algorithm, a.digits);
+                v_behind := v_behind OR a.last_accepted_step > v_step + v_window;
+                IF cardinality(v_found) > 0 THEN
+                    v_fresh := v_step + v_found[cardinality(v_found)];
+                    IF v_fresh > a.last_accepted_step THEN
+                        v_accepted := v_accepted || i;
+                        v_steps := v_steps || v_fresh;
+                    ELSE
+                        v_replayed := coalesce(v_replayed, i);
+                    END IF;
+                END IF;
+            END LOOP;
+            IF cardinality(v_accepted) > 0 THEN
+                v.outcome := 'accepted';
+                v.authenticator := (v_authenticators[v_accepted[1]]).label;
+            ELSE
+                v.clock_is_behind := v_behind;
+                IF v_replayed IS NOT NULL THEN
+                    a := v_authenticators[v_replayed];
+                    v_step := v_now / a.period + a.drift;
+                    v.outcome := 'replayed';
+                    v.authenticator := a.label;
+                    v.wait := least((greatest(a.last_accepted_step, v_step) + 1 - a.drift) * a.period - v_now,
+                        (v_window + 1) * a.period);
+                END IF;
+            END IF;
+        END IF;
+
+        IF v.outcome = 'rejected' OR u.status NOT IN ('active', 'exempt') THEN
+            v := ('rejected', '', 0, 0, 0, v.clock_is_behind, 0, false);
+            IF p_code IS NOT NULL THEN
+                -- _look_beyond_the_window(): one authenticator at a time, in turn with the failures
+                v_looked_at := u.failures % cardinality(v_authenticators) + 1;
+                a := v_authenticators[v_looked_at];
+                v_found := totp.matching_offsets(p_code, v_secrets[v_looked_at], v_now / a.period + a.drift,
+                    totp.clock_offsets(a.period), a.algorithm, a.digits);
+                v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
+                IF abs(v_offset) > v_window AND u.status IN ('active', 'exempt') THEN
+                    v.authenticator := a.label;
+                    v.clock_offset := v_offset;
+                    UPDATE totp.authenticators x SET clock_offset = v_offset, clock_sightings =
+                        CASE WHEN x.clock_sightings > 0 AND abs(v_offset - x.clock_offset) <= 2
+                        THEN x.clock_sightings + 1 ELSE 1 END
+                    WHERE x.id = a.id;
+                END IF;
+                u.guesses_until := v_now + v_debt + v_interval;
+            END IF;
+            -- _count_failure()
+            u.failures := u.failures + 1;
+            u.untold := u.untold + 1;
+            v.wait := totp.throttle_wait(u.failures, p.throttle_after, p.throttle_base, p.throttle_max);
+            u.throttled_until := CASE WHEN v.wait > 0 THEN v_now + v.wait ELSE 0 END;
+            u.updated_at := v_now;
+        ELSIF v.outcome <> 'replayed' THEN
+            v.failed_before := u.untold;
+            IF u.failures > 0 OR u.throttled_until <> 0 THEN
+                u.failures := 0;
+                u.throttled_until := 0;
+                u.updated_at := v_now;
+            END IF;
+            IF v.outcome = 'recovery_used' THEN
+                DELETE FROM totp.recovery_codes r WHERE r.user_name = p_user AND r.digest = p_digest;
+                v.recovery_codes_left := (SELECT count(*) FROM totp.recovery_codes r WHERE r.user_name = p_user);
+            END IF;
+            -- All of them: one secret under two labels must not make one code good twice.
+            FOR i IN 1 .. cardinality(v_accepted) LOOP
+                UPDATE totp.authenticators x SET last_accepted_step = v_steps[i], last_used_at = v_now,
+                    clock_offset = 0, clock_sightings = 0
+                WHERE x.id = (v_authenticators[v_accepted[i]]).id;
+            END LOOP;
+        END IF;
+    END IF;
+
+    IF v_known THEN
+        UPDATE totp.users x SET failures = u.failures, untold = u.untold, throttled_until = u.throttled_until,
+            guesses_until = u.guesses_until, updated_at = u.updated_at, last_request = p_request, last_verdict = v
+        WHERE x.name = p_user;
+    ELSE
+        UPDATE totp.decoys x SET failures = u.failures, throttled_until = u.throttled_until,
+            guesses_until = u.guesses_until, last_request = p_request, last_verdict = v
+        WHERE x.bucket = v_bucket;
+    END IF;
+    INSERT INTO totp.events (host, user_name, event, service, rhost, authenticator, wait, authenticator_id, step)
+    VALUES (p_host, left(p_user, 255), v.outcome, coalesce(left(p_service, 255), ''), coalesce(left(p_rhost, 255), ''),
+        v.authenticator, v.wait,
+        CASE WHEN v.outcome = 'accepted' THEN (v_authenticators[v_accepted[1]]).id END,
+        CASE WHEN v.outcome = 'accepted' THEN v_steps[1] END);
+    RETURN v;
+END $$;
+
+-- Judge one answer: what it changes is committed before the verdict is told. The caller's own rights:
+-- a procedure with those of another cannot commit. outcome "hash first": p_digest is needed.
+CREATE PROCEDURE totp.verify(
+    p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
+    p_is_decoy boolean, p_window int, p_service text, p_rhost text,
+    OUT outcome text, OUT authenticator text, OUT wait int, OUT recovery_codes_left int, OUT failed_before int,
+    OUT clock_is_behind boolean, OUT clock_offset int, OUT budget_spent boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+    COMMIT;  -- which fails inside a transaction
+    SELECT * INTO outcome, authenticator, wait, recovery_codes_left, failed_before, clock_is_behind, clock_offset, budget_spent
+    FROM totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost);
+    COMMIT;
+END $$;
