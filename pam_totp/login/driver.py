@@ -104,6 +104,7 @@ class BlockingDriver:
         """
         known = self._ask_store(lambda store: store.admission(name))
         record = known.decoy if is_decoy else known.record
+        policy = known.policy or policy
         if record is not None and verifier.standing(record, known.at, policy, answer.kind):
             return lambda: answer
         salt = record.recovery_salt if record is not None else None
@@ -115,10 +116,19 @@ class BlockingDriver:
         return hashed
 
     def verify(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+        self,
+        name: str,
+        answer: Answer,
+        policy: Policy,
+        *,
+        is_decoy: bool,
+        account: Account | None,
+        source: Source,
     ) -> Verdict | None:
         return self._ask_store(
-            lambda store: store.verify(name, answer, policy, is_decoy=is_decoy, account=account)
+            lambda store: store.verify(
+                name, answer, policy, is_decoy=is_decoy, account=account, source=source
+            )
         )
 
     def have_told(self, name: str, count: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.users import Account, Authenticator, UserRecord
+    from ..core.verifier import Policy
     from ..system.config import Config
     from .conversation import Conversation
     from .steps import Flow, Request
@@ -29,8 +30,15 @@ NO_RIGHT_CODE = "no right code was given"
 OVERTAKEN = "somebody changed the enrollment in the meantime"
 
 
-def reason_not_to_offer(request: Request, conversation: Conversation, *, key: bool) -> Flow[str]:
-    """Say why nobody may enroll in this login; "" where they may. ``key``: sshd accepted one."""
+def reason_not_to_offer(
+    request: Request, conversation: Conversation, *, key: bool, is_allowed: bool
+) -> Flow[str]:
+    """Say why nobody may enroll in this login; "" where they may.
+
+    ``key``: sshd accepted one. ``is_allowed``: by the policy of the store.
+    """
+    if not is_allowed:
+        return "the policy of the fleet does not allow it; see: totpctl fleet policy"
     if not conversation.shows_messages:
         return "messages are not shown"
     if not request.password_given:
@@ -52,6 +60,7 @@ class FirstLogin:
         user: str,
         before: UserRecord | None,
         settings: Config,
+        policy: Policy,
         log: Callable[..., Flow[None]],
         account: Account | None,
     ) -> None:
@@ -59,6 +68,7 @@ class FirstLogin:
         self._user = user
         self._before = before
         self._settings = settings
+        self._policy = policy
         self._log = log
         self._account = account
 
@@ -116,8 +126,7 @@ class FirstLogin:
                 yield from self._log(verifier.MALFORMED, reason=messages.PASSWORD_TYPED_AGAIN)
                 continue
             answer = verifier.classify(reply.text, frozenset((new.digits,)))
-            policy = self._settings.policy()
-            verdict, judged = enrollment.judge_first_code(new, answer, reply.at, policy)
+            verdict, judged = enrollment.judge_first_code(new, answer, reply.at, self._policy)
             if verdict.outcome == verifier.ACCEPTED:
                 return judged
             yield from self._log(verdict.outcome, reason="enrollment")

@@ -121,6 +121,7 @@ class _Login:
         "_debug",
         "_is_decoy",
         "_periods",
+        "_policy",
         "_request",
         "_settings",
         "_source",
@@ -141,6 +142,7 @@ class _Login:
         self._settings = settings
         self._source = source
         self._debug = debug
+        self._policy = settings.policy()
         self._account: Account | None = None
         # Of the record that answers are compared with, as the login began.
         self._is_decoy = True
@@ -183,7 +185,10 @@ class _Login:
             from . import first_login  # with what no other login loads
 
             obstacle = yield from first_login.reason_not_to_offer(
-                self._request, self._conversation, key=_came_with_a_key(self._request)
+                self._request,
+                self._conversation,
+                key=_came_with_a_key(self._request),
+                is_allowed=known.may_enroll,
             )
             may_enroll = obstacle == ""
             detail = "enrollment was " + (f"not offered: {obstacle}" if obstacle else "offered")
@@ -195,8 +200,11 @@ class _Login:
         return (yield from self._enroll(known.record)) if may_enroll else None
 
     def _prepare_to_ask(self, known: Known, record: UserRecord | None) -> None:
+        if known.policy is not None:  # of all hosts: one of them may only be stricter
+            window = min(known.policy.window, self._policy.window)
+            self._policy = known.policy._replace(window=window)
         compared = record or known.decoy
-        self._standing = verifier.standing(compared, known.at, self._settings.policy())
+        self._standing = verifier.standing(compared, known.at, self._policy)
         if record is not None:
             self._is_decoy, self._status = False, record.status
             self._periods = tuple((a.label, a.period) for a in record.authenticators)
@@ -257,6 +265,7 @@ class _Login:
             self._source.user,
             record,
             self._settings,
+            self._policy,
             self._log,
             self._account,
         )
@@ -310,7 +319,7 @@ class _Login:
         """
         if answer.kind in verifier.NO_CODES:
             return verifier.Verdict(answer.kind)
-        name, policy = self._source.user, self._settings.policy()
+        name, policy = self._source.user, self._policy
         while True:
             hashed = answer
             if answer.kind == verifier.RECOVERY_CODE:
@@ -318,7 +327,13 @@ class _Login:
                     Driver.hash_answer, name, answer, policy, is_decoy=is_decoy
                 )
             verdict = yield from need(
-                Driver.verify, name, hashed, policy, is_decoy=is_decoy, account=self._account
+                Driver.verify,
+                name,
+                hashed,
+                policy,
+                is_decoy=is_decoy,
+                account=self._account,
+                source=self._source,
             )
             if verdict is not None:
                 return verdict

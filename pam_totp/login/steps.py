@@ -202,7 +202,14 @@ class Driver(Protocol):
         ...
 
     def verify(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+        self,
+        name: str,
+        answer: Answer,
+        policy: Policy,
+        *,
+        is_decoy: bool,
+        account: Account | None,
+        source: Source,
     ) -> Verdict | None:
         """Judge an answer: LoginStore.verify(). The verdict is durable; None: hash it first."""
         ...

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..core.enrollment import Enrollment
     from ..core.users import Account, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
+    from ..system.audit import Source
 
     class LoginStore(Protocol):
         """What a login asks. Every method raises errors.Unavailable where the store is no use.
@@ -39,12 +40,15 @@ if TYPE_CHECKING:
             *,
             is_decoy: bool,
             account: Account | None,
+            source: Source,
         ) -> Verdict | None:
             """Judge ``answer`` with verifier.verify(); what it changes is durable on return.
 
             ``is_decoy``: go through the motions, with the same work, on the decoy of ``name``. An
             accepted answer binds a record of unknown uid to ``account``. None: ``answer`` is a
             recovery code without a digest, which is looked at now; nothing was changed.
+
+            ``source``: where the answer comes from, for an engine that keeps events itself.
             """
 
         def enroll_first(
@@ -83,10 +87,16 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """What a store knows of a name at unix time ``at``, without secrets."""
+    """What a store knows of a name at unix time ``at``, without secrets.
+
+    ``policy``: of an engine that has one for all of its hosts, which counts in place of the
+    configuration's. ``may_enroll``: whether that lets anybody enroll at a login.
+    """
 
     record: UserRecord | None
     rules: tuple[GroupRule, ...]  # of all groups, by name
     decoy: UserRecord  # which stands in where there is no record
     at: int
     is_offline: bool = False  # told by a host on its own: see admission.admit_offline()
+    policy: Policy | None = None
+    may_enroll: bool = True

@@ -3,6 +3,7 @@
 errors.py         the exception tree
 config.py         pam_totp.conf and PAM arguments -> Config
 config_values.py  what each key of it may hold
+postgresql_url.py  where the database of a fleet is
 config_descriptions.py  what each key means, for the pages; no login loads it
 audit.py          one line an event, to LOG_AUTHPRIV
 trusted_files.py  which files may be trusted, and why not

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.verifier import Policy
 from . import trusted_files
-from .config_values import DENY, IN_FILE_ONLY, PARSERS, SKIP, boolean
+from .config_values import DENY, IN_FILE_ONLY, PARSERS, POSTGRESQL, SKIP, boolean
 from .errors import Unavailable
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/etc/security/pam_totp.conf"
 MAX_FILE_BYTES = 64 * 1024
+FLEET_PREFIX = f"{POSTGRESQL}:"
 _PASSED = 1  # an end of time that is over: 1970
 
 
@@ -29,6 +30,10 @@ class Config(NamedTuple):
 
     store: str = "/var/lib/pam_totp/store.db"
     sealing_key: str = "/etc/security/pam_totp.key"
+    local_store: str = "/var/lib/pam_totp/store.db"
+    fleet_host: str = "/etc/security/pam_totp.fleet"
+    fleet_admin: str = "/etc/security/pam_totp.fleet-admin"
+    offline: str = DENY
     issuer: str = ""
     prompt: str = "Verification code: "
     echo: bool = False
@@ -43,6 +48,11 @@ class Config(NamedTuple):
     exempt_groups: tuple[str, ...] = ()
     quiet: bool = False
     unprivileged: bool = False
+
+    @property
+    def is_fleet(self) -> bool:
+        """Tell whether the store is PostgreSQL, and shared by many hosts."""
+        return self.store.startswith(FLEET_PREFIX)
 
     def policy(self) -> Policy:
         return Policy(
@@ -169,6 +179,11 @@ def _apply(
         if key == "unenrolled_until":  # its default would let people in for ever
             values[key] = _PASSED
             problems.append(f"{where}: {key} must be {error}; it counts as passed")
+            return
+        if key == "store" and value.startswith(FLEET_PREFIX):
+            # In the default store are the local accounts: everybody else would seem unenrolled.
+            values[key] = value
+            problems.append(f"{where}: {key} must be {error}; accounts of the fleet are denied")
             return
         default = Config._field_defaults[key]
         values[key] = default

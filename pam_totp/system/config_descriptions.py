@@ -11,12 +11,38 @@ from .config_values import RANGES
 # Key: what it may be, and what it means.
 KEYS = {
     "store": (
-        "absolute path in ASCII, with or without `sqlite:` in front",
-        "The store.",
+        "absolute path in ASCII, with or without `sqlite:` in front; or"
+        " `postgresql://HOST[:PORT],.../DATABASE`",
+        "The store: a file of this host, or the PostgreSQL database of a fleet of hosts. Of several"
+        " servers, the one that can write is used. No user and no password is allowed here: they"
+        " are in `fleet_host`. `postgresql:///DATABASE?socket=/FOLDER` names a socket on this"
+        " host.",
     ),
     "sealing_key": (
         "absolute path in ASCII",
-        "The key that seals the secrets in the store.",
+        "The key that seals the secrets in the store. In a fleet: those in `local_store`, and what"
+        " `offline = cache` keeps.",
+    ),
+    "local_store": (
+        "absolute path in ASCII",
+        "Used only where `store` is PostgreSQL. Users in this store are judged by it alone, and the"
+        " database is not asked: they can log in while it is away. If there is no such file, nobody"
+        " is judged here. If it is there but cannot be used, only users of the fleet who enter a"
+        " code can log in.",
+    ),
+    "fleet_host": (
+        "absolute path in ASCII",
+        "What this host proves to the database who it is with; written when it joins the fleet.",
+    ),
+    "fleet_admin": (
+        "absolute path in ASCII",
+        "What `totpctl` proves to the database who the administrator is with. No login reads it.",
+    ),
+    "offline": (
+        "`deny`, `cache`",
+        "What happens to users of the fleet while no server of the database can be reached. `deny`:"
+        " they are denied. `cache`: codes of the next hours are kept on this host, if the policy of"
+        " the fleet allows it.",
     ),
     "issuer": (
         "printable text, at most 128 characters",

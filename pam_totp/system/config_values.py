@@ -15,17 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DENY, SKIP, ENROLL = "deny", "skip", "enroll"
-STORE_SCHEMES = ("sqlite",)
+CACHE = "cache"
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+STORE_SCHEMES = (SQLITE, POSTGRESQL)
 
 
 def split_store_url(url: str) -> tuple[str, str]:
-    """Split ``sqlite:/path`` into scheme and path; a bare path is SQLite's. Raises ValueError."""
-    scheme, separator, path = url.partition(":")
+    """Split the URL of a store into its scheme and the rest. Raises ValueError.
+
+    The rest is a path in ``sqlite:/path``; so is a URL without a scheme, which is SQLite's. Of
+    PostgreSQL, postgresql_url.parse() knows more.
+    """
+    scheme, separator, rest = url.partition(":")
     if not separator or scheme.startswith("/"):
-        scheme, path = "sqlite", url
+        scheme, rest = SQLITE, url
     if scheme not in STORE_SCHEMES:
-        raise ValueError(f"one of {', '.join(STORE_SCHEMES)}, then ':' and an absolute path")
-    return scheme, _absolute_path(path)
+        raise ValueError(f"one of {', '.join(STORE_SCHEMES)}, then ':'")
+    return scheme, _absolute_path(rest) if scheme == SQLITE else rest
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -54,7 +60,17 @@ def _absolute_path(value: str) -> str:
 
 
 def _store(value: str) -> str:
-    split_store_url(value)
+    scheme, _ = split_store_url(value)
+    if scheme == POSTGRESQL:
+        from . import postgresql_url  # few hosts have one
+
+        postgresql_url.parse(value)
+    return value
+
+
+def _offline(value: str) -> str:
+    if value not in (DENY, CACHE):
+        raise ValueError("deny or cache")
     return value
 
 
@@ -99,6 +115,10 @@ RANGES = {
 PARSERS: dict[str, Callable[[str], object]] = {
     "store": _store,
     "sealing_key": _absolute_path,
+    "local_store": _absolute_path,
+    "fleet_host": _absolute_path,
+    "fleet_admin": _absolute_path,
+    "offline": _offline,
     "issuer": _text,
     "prompt": _text,
     "echo": boolean,

@@ -13,6 +13,7 @@ from pam_totp.core.admission import REQUIRED, GroupRule
 from pam_totp.core.enrollment import Enrollment
 from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED, Account, UserRecord
 from pam_totp.core.verifier import Answer, Policy
+from pam_totp.system.audit import Source
 from tests.contract.backend import Backend
 from tests.contract.sample_records import (
     NOW,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pam_totp.store import Store
 
 ACCOUNT = Account(1000, is_local=True)
+SOURCE = Source("sshd:auth", "alice", "198.51.100.7")
 ENROLLMENT = Enrollment(phone(), bytes(16), frozenset((bytes(32), b"\1" * 32)), ACCOUNT)
 RULE = GroupRule("staff", REQUIRED)
 WRONG = Answer(verifier.CODE, "nobody")
@@ -60,7 +62,7 @@ def judged(
     is_decoy: bool = False,
     account: Account | None = ACCOUNT,
 ) -> Verdict | None:
-    return store.verify(name, answer, Policy(), is_decoy=is_decoy, account=account)
+    return store.verify(name, answer, Policy(), is_decoy=is_decoy, account=account, source=SOURCE)
 
 
 class AnswersLogins:

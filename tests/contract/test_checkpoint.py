@@ -147,8 +147,8 @@ def test_batches_take_no_new_block_and_no_longer_log(
             log_in(opened, database.CHECKPOINT_PAGES - 2)
             with opened.batch():
                 for name in PEOPLE[number::APART]:
-                    opened.verify(name, WRONG, POLICY, is_decoy=False, account=None)
-                    opened.verify(name, code(), POLICY, is_decoy=False, account=ENROLLMENT.account)
+                    judged(opened, WRONG, name, account=None)
+                    judged(opened, code(), name, account=ENROLLMENT.account)
             assert database.CHECKPOINT_PAGES - 2 + 1.7 * LARGE_BATCH < state(opened)[0]
             # Before the next commit, which cuts a log that has grown.
             assert before == [(os.stat(path).st_size, os.stat(path).st_blocks) for path in files]

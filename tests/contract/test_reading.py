@@ -18,7 +18,7 @@ from pam_totp.store.sqlite import schema
 from pam_totp.store.sqlite.opening import open_database
 from pam_totp.store.sqlite.store import SQLiteStore
 from pam_totp.system.errors import SchemaTooNew, SealingError, StoreCorrupt
-from tests.contract.questions import WRONG, code, judged, ready
+from tests.contract.questions import SOURCE, WRONG, code, judged, ready
 from tests.contract.sample_records import NOW, phone
 from tests.support.place import Place
 
@@ -148,6 +148,7 @@ def test_a_locked_user_costs_one_read(traced: Traced, kind: str) -> None:
             Policy(max_failures=1),
             is_decoy=kind == "unknown",
             account=None,
+            source=SOURCE,
         )
     assert verdict is not None
     assert verifier.LOCKED == verdict.outcome

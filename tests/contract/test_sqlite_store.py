@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pam_totp.core.users import UserRecord
-from pam_totp.core.verifier import Policy
 from pam_totp.store.sqlite import reading, reserve
 from pam_totp.store.sqlite.database import Database
 from pam_totp.system.errors import StoreUnavailable
 from tests.contract.backend import Backend
-from tests.contract.questions import ENROLLMENT, WRONG
+from tests.contract.questions import ENROLLMENT, WRONG, judged
 from tests.contract.sample_records import full_record
 from tests.contract.store_contract import StoreContract
 from tests.support.place import Place
@@ -116,7 +115,7 @@ class TestSQLiteStore(StoreContract):
                 with store.batch():
                     assert store.enroll_first("alice", ENROLLMENT, store.load("alice"))
                     for name in ("bob", "carol"):
-                        store.verify(name, WRONG, Policy(), is_decoy=True, account=None)
+                        judged(store, WRONG, name, is_decoy=True, account=None)
                 backend.save(UserRecord("alice"))
             found = [s.split()[0] for s in touched if "last_write" in s or s == "COMMIT"]
         assert ["UPDATE", "COMMIT"] * 2 == found

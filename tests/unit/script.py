@@ -49,6 +49,8 @@ class Script:
         turn: Turn = Turn(),  # noqa: B008
         told: Told = Told(is_shown=True),  # noqa: B008
         proves_password: bool = True,
+        policy: Policy | None = None,
+        may_enroll: bool = True,
         broken: Mapping[int, BaseException] | None = None,
     ) -> None:
         self.record = record
@@ -63,6 +65,8 @@ class Script:
         self._turn = turn
         self._told = told
         self._proves_password = proves_password
+        self._policy = policy
+        self._may_enroll = may_enroll
         self._broken = broken or {}
         self._decoy = UserRecord(
             "decoy",
@@ -143,7 +147,14 @@ class Script:
         return self._told
 
     def look_up_user(self, name: str) -> Known:
-        return Known(self.record, self._rules, self._decoy, NOW)
+        return Known(
+            self.record,
+            self._rules,
+            self._decoy,
+            NOW,
+            policy=self._policy,
+            may_enroll=self._may_enroll,
+        )
 
     def confirm_absence(self) -> None: ...
 
@@ -152,7 +163,14 @@ class Script:
         return answer._replace(salt=record and record.recovery_salt, digest=DIGEST)
 
     def verify(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+        self,
+        name: str,
+        answer: Answer,
+        policy: Policy,
+        *,
+        is_decoy: bool,
+        account: Account | None,
+        source: Source,
     ) -> Verdict | None:
         record = self._decoy if is_decoy else self.record
         assert record is not None

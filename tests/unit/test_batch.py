@@ -13,6 +13,7 @@ from pam_totp.login.steps import Step
 from pam_totp.service import batch
 from pam_totp.service.kept import in_use
 from pam_totp.store.sqlite.database import Database
+from pam_totp.system.audit import Source
 from pam_totp.system.errors import StoreBusy, StoreCorrupt, StoreUnavailable
 from tests.contract.raw import connect
 from tests.support.place import Place, code_now, wrong_code
@@ -104,7 +105,7 @@ def test_a_store_where_others_are_is_asked_no_question_for_each(error: BaseExcep
 
 
 def answer_of(name: str, text: str) -> tuple[str, Step]:
-    options = {"is_decoy": False, "account": None}
+    options = {"is_decoy": False, "account": None, "source": Source("sshd:auth")}
     return name, Step("verify", (name, Answer(CODE, text), POLICY), options)
 
 

@@ -101,6 +101,7 @@ def test_whoever_writes_the_arguments_cannot_admit_programs_without_root(argumen
         ("sqlite:/srv/x.db", ("sqlite", "/srv/x.db")),
         ("/srv/a:b", ("sqlite", "/srv/a:b")),
         ("sqlite:/srv/a:b", ("sqlite", "/srv/a:b")),
+        ("postgresql://db1,db2/totp", ("postgresql", "//db1,db2/totp")),
     ],
 )
 def test_a_store_is_named_by_a_path_or_a_scheme_and_a_path(

@@ -24,6 +24,7 @@ from pam_totp.login.flow import (
     PAM_SUCCESS,
 )
 from pam_totp.login.steps import Told, Turn
+from pam_totp.system.audit import Source
 from pam_totp.system.errors import (
     ConversationFailed,
     LoginAborted,
@@ -315,8 +316,8 @@ def test_nobody_gets_in_before_the_store_has_kept_it(
     accepted: list[bool] = []
     verify, enroll_first = script.verify, script.enroll_first
 
-    def watched(*arguments: Any, is_decoy: bool, account: Any) -> Verdict:
-        verdict = verify(*arguments, is_decoy=is_decoy, account=account)
+    def watched(*arguments: Any, is_decoy: bool, **who: Any) -> Verdict:
+        verdict = verify(*arguments, is_decoy=is_decoy, **who)
         assert verdict is not None
         accepted.append(flow._PAM_CODES[verdict.outcome] == PAM_SUCCESS and not is_decoy)
         return verdict
@@ -419,4 +420,28 @@ def test_an_answer_is_judged_for_the_account_that_came() -> None:
     script = Script(code())
     script.log_in()
     (step,) = [step for step in script.steps if step.name == "verify"]
-    assert {"is_decoy": False, "account": Account(1000, is_local=True)} == step.options
+    source = Source("sshd:auth", "alice", rhost=REQUEST.rhost, tty=REQUEST.tty)
+    account = Account(1000, is_local=True)
+    assert {"is_decoy": False, "account": account, "source": source} == step.options
+
+
+FLEET_POLICY = Policy(window=2, throttle_after=1, max_failures=50)
+
+
+@pytest.mark.parametrize(("window", "expected"), [(1, 1), (3, 2)])
+def test_the_policy_of_the_store_counts_and_a_host_is_stricter_at_most(
+    window: int, expected: int
+) -> None:
+    settings = {"window": window, "throttle_after": 9}
+    script = Script(code(), policy=FLEET_POLICY, settings=settings)
+    assert PAM_SUCCESS == script.log_in()
+    (step,) = [step for step in script.steps if step.name == "verify"]
+    assert FLEET_POLICY._replace(window=expected) == step.arguments[2]
+
+
+def test_where_the_store_allows_no_first_login_nobody_is_shown_a_secret() -> None:
+    settings = {"unenrolled": "enroll"}
+    request = REQUEST._replace(password_given=True)
+    script = Script(*[WRONG] * 3, record=None, settings=settings, request=request, may_enroll=False)
+    assert PAM_AUTH_ERR == script.log_in()
+    assert "issue_authenticator" not in script.names

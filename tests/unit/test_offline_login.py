@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from pam_totp.core import otp, verifier
 from pam_totp.core.admission import ENROLL, EXEMPT, NO_CODES_KEPT, SKIP, GroupRule
-from pam_totp.core.users import Account, Authenticator, UserRecord
-from pam_totp.core.verifier import Answer, Policy, Verdict, verify
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.verifier import Verdict, verify
 from pam_totp.login import messages
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
 from pam_totp.store import Known
@@ -24,10 +25,8 @@ class Offline(Script):
     def look_up_user(self, name: str) -> Known:
         return super().look_up_user(name)._replace(is_offline=True)
 
-    def verify(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
-    ) -> Verdict | None:
-        verdict = super().verify(name, answer, policy, is_decoy=is_decoy, account=account)
+    def verify(self, *question: Any, **about: Any) -> Verdict | None:
+        verdict = super().verify(*question, **about)
         return verdict and verdict._replace(is_offline=True)
 
     def fields_of(self, event: str) -> dict[str, object]:

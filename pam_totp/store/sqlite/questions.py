@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...core.enrollment import Enrollment
     from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
+    from ...system.audit import Source
 
 
 class Questions(SealedDatabase):
@@ -39,7 +40,14 @@ class Questions(SealedDatabase):
             return Known(found.record, rules, found.decoy, int(time.time()))
 
     def verify(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, account: Account | None
+        self,
+        name: str,
+        answer: Answer,
+        policy: Policy,
+        *,
+        is_decoy: bool,
+        account: Account | None,
+        source: Source,  # noqa: ARG002  # the log has its events
     ) -> Verdict | None:
         opened: Transaction | DecoyTransaction
         if is_decoy:
