@@ -11,5 +11,6 @@ sql/hosts.sql           what every host function begins with; decoys; what hosts
 sql/verify.sql          the critical section, as core/verifier.py has it
 sql/login.sql           the other questions of a login; how a host joins
 sql/administration.sql  administrators' functions: whatever needs the data key
+sql/offline.sql         what a host is given for an outage, and what it reports after one
 sql/rights.sql          rights, and what the help desk may change
 """

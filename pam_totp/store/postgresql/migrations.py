@@ -24,6 +24,7 @@ MIGRATIONS = (
         "verify.sql",
         "login.sql",
         "administration.sql",
+        "offline.sql",
         "rights.sql",
     ),
 )
@@ -82,5 +83,5 @@ def _version(connection: psycopg.Connection[Any]) -> int:
     return int.from_bytes(row[0], "big")
 
 
-def _run(connection: psycopg.Connection, name: str) -> None:
+def _run(connection: psycopg.Connection[Any], name: str) -> None:
     connection.execute((_SQL / name).read_bytes())

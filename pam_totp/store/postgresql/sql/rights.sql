@@ -32,10 +32,13 @@ GRANT EXECUTE ON FUNCTION
     totp.admission(text, bytea, text),
     totp.enroll_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
     totp.have_told(text, bytea, text, int),
-    totp.join(text, bytea, bytea)
+    totp.join(text, bytea, bytea),
+    totp.give_codes(text, bytea, text[]),
+    totp.merge_offline(text, bytea, jsonb)
     TO totp_host;
 GRANT EXECUTE ON PROCEDURE
-    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text)
+    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
+    totp.codes_ahead(text, bytea, text[])
     TO totp_host;
 
 GRANT EXECUTE ON FUNCTION
@@ -55,6 +58,7 @@ GRANT SELECT ON totp.recovery_codes TO totp_helpdesk;
 GRANT UPDATE ON totp.users TO totp_helpdesk;
 
 GRANT SELECT ON totp.events TO totp_admin, totp_auditor;
+GRANT SELECT ON totp.kits TO totp_admin;
 
 GRANT EXECUTE ON FUNCTION totp.schema_version(), totp.unix_time()
     TO totp_host, totp_admin, totp_helpdesk, totp_auditor;

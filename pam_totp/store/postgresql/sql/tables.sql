@@ -107,7 +107,7 @@ CREATE TABLE totp.decoys (
 ) WITH (fillfactor = 60);
 INSERT INTO totp.decoys (bucket) SELECT pg_catalog.generate_series(0, 65535);
 
--- authenticator_id and step: whose code of which step was accepted.
+-- authenticator_id and step: whose code of which step was accepted. offline: as a host reported later.
 CREATE TABLE totp.events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -119,5 +119,6 @@ CREATE TABLE totp.events (
     authenticator text NOT NULL DEFAULT '',
     wait int NOT NULL DEFAULT 0,
     authenticator_id text COLLATE "C",
-    step bigint
+    step bigint,
+    offline boolean NOT NULL DEFAULT false
 );

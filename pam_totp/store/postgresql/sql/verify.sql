@@ -209,6 +209,9 @@ BEGIN
         v.authenticator, v.wait,
         CASE WHEN v.outcome = 'accepted' THEN (v_authenticators[v_accepted[1]]).id END,
         CASE WHEN v.outcome = 'accepted' THEN v_steps[1] END);
+    IF v.outcome = 'accepted' AND p.offline_hours > 0 THEN
+        PERFORM totp.note_accepted(p_host, p_user, v_now);
+    END IF;
     RETURN v;
 END $$;
 
