@@ -5,10 +5,11 @@ CREATE FUNCTION totp.data_key(p_host text, p_host_key bytea, OUT o_key bytea, OU
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_wrapped bytea;
+    v_bound bytea := totp.field('data key') || totp.field(p_host);
 BEGIN
     SELECT h.wrapped_key, h.groups || '*'::text INTO v_wrapped, o_groups
     FROM totp.hosts h WHERE h.name = p_host AND h.joined_at IS NOT NULL;
-    o_key := totp.unseal(v_wrapped, p_host_key, totp.field('data key') || totp.field(p_host));
+    o_key := totp.unseal(v_wrapped, p_host_key, v_bound);
     IF o_key IS NULL THEN
         RAISE EXCEPTION 'this host has not joined' USING ERRCODE = 'TP001';
     END IF;
@@ -32,7 +33,7 @@ BEGIN
 END $$;
 
 -- p_what: bucket, salt or secret. 32 bytes that nobody can tell from random ones.
-CREATE FUNCTION totp.decoy(p_what text, p_user text, p_decoy_key bytea) RETURNS bytea IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION totp.decoy(p_what text, p_user text, p_decoy_key bytea) RETURNS bytea STABLE PARALLEL SAFE
 RETURN totp_crypto.hmac(totp.field(p_what) || totp.field(p_user), p_decoy_key, 'sha256');
 
 CREATE FUNCTION totp.decoy_bucket(p_hash bytea) RETURNS int IMMUTABLE PARALLEL SAFE

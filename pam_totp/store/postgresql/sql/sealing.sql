@@ -1,14 +1,15 @@
 -- Sealing: AES-256-CBC, then HMAC-SHA-256 over all of it and what it is bound to. Envelope: version 2,
--- key id (4 bytes), IV (16), ciphertext, MAC (32). Functions of one expression are parsed here, once,
--- and cost a caller no call.
+-- key id (4 bytes), IV (16), ciphertext, MAC (32). Functions of one expression are parsed here, once, and
+-- become part of a caller's expression, where what it hands over is a variable.
 
--- One field, with its length: no two lists of fields are the same bytes.
-CREATE FUNCTION totp.field(p_text text) RETURNS bytea IMMUTABLE PARALLEL SAFE
+-- One field, with its length: no two lists of fields are the same bytes. Stable, as convert_to is: else
+-- it would not become a part.
+CREATE FUNCTION totp.field(p_text text) RETURNS bytea STABLE PARALLEL SAFE
 RETURN int4send(octet_length(convert_to(p_text, 'UTF8'))) || convert_to(p_text, 'UTF8');
 
 -- What a secret is bound to: a row copied onto another user, or weakened, does not open.
 CREATE FUNCTION totp.secret_binding(p_user text, p_id text, p_algorithm text, p_digits int, p_period int)
-RETURNS bytea IMMUTABLE PARALLEL SAFE
+RETURNS bytea STABLE PARALLEL SAFE
 RETURN totp.field(p_user) || totp.field(p_id) || totp.field(p_algorithm) || int4send(p_digits) || int4send(p_period);
 
 CREATE FUNCTION totp.key_id(p_key bytea) RETURNS bytea IMMUTABLE PARALLEL SAFE

@@ -11,6 +11,16 @@ CREATE TYPE totp.verdict AS (
     budget_spent boolean
 );
 
+-- What columns may hold. Domains, for their checks cost nothing where another column is written.
+CREATE DOMAIN totp.name AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
+CREATE DOMAIN totp.status AS text CHECK (VALUE IN ('active', 'suspended', 'exempt', 'must_enroll'));
+CREATE DOMAIN totp.rule AS text CHECK (VALUE IN ('exempt', 'required'));
+CREATE DOMAIN totp.algorithm AS text CHECK (VALUE IN ('SHA1', 'SHA256', 'SHA512'));
+CREATE DOMAIN totp.digits AS int CHECK (VALUE IN (6, 8));
+CREATE DOMAIN totp.period AS int CHECK (VALUE BETWEEN 1 AND 86400);
+CREATE DOMAIN totp.salt AS bytea CHECK (octet_length(VALUE) = 16);
+CREATE DOMAIN totp.digest AS bytea CHECK (octet_length(VALUE) = 32);
+
 -- schema_version; key_id; data_key, sealed under the administrator's key; decoy_key, under the data key.
 CREATE TABLE totp.meta (
     key text COLLATE "C" PRIMARY KEY,
@@ -35,7 +45,7 @@ INSERT INTO totp.policy DEFAULT VALUES;
 -- wrapped_key: the data key, sealed under the host's key, or until joined_at under the one-time key of
 -- its token; sealed_key: that key, sealed under the data key. groups: whose members may log in there.
 CREATE TABLE totp.hosts (
-    name text COLLATE "C" PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 255),
+    name totp.name PRIMARY KEY,
     groups text[] COLLATE "C" NOT NULL,
     wrapped_key bytea NOT NULL,
     sealed_key bytea NOT NULL,
@@ -49,14 +59,14 @@ CREATE TABLE totp.hosts (
 -- groups: of hosts; * is all of them. last_request, last_verdict: what was answered last, for the
 -- host that lost the answer.
 CREATE TABLE totp.users (
-    name text COLLATE "C" PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 255),
-    status text NOT NULL CHECK (status IN ('active', 'suspended', 'exempt', 'must_enroll')),
+    name totp.name PRIMARY KEY,
+    status totp.status NOT NULL,
     exempt_until bigint NOT NULL DEFAULT 0,
-    failures int NOT NULL DEFAULT 0 CHECK (failures >= 0),
-    untold int NOT NULL DEFAULT 0 CHECK (untold >= 0),
+    failures int NOT NULL DEFAULT 0,
+    untold int NOT NULL DEFAULT 0,
     throttled_until bigint NOT NULL DEFAULT 0,
     guesses_until bigint NOT NULL DEFAULT 0,
-    recovery_salt bytea,
+    recovery_salt totp.salt,
     uid bigint,
     bound_at bigint NOT NULL DEFAULT 0,
     groups text[] COLLATE "C" NOT NULL DEFAULT '{*}',
@@ -68,11 +78,11 @@ CREATE TABLE totp.users (
 
 CREATE TABLE totp.authenticators (
     id text COLLATE "C" PRIMARY KEY,
-    user_name text COLLATE "C" NOT NULL REFERENCES totp.users (name) ON DELETE CASCADE,
-    label text COLLATE "C" NOT NULL CHECK (octet_length(label) BETWEEN 1 AND 255),
-    algorithm text NOT NULL CHECK (algorithm IN ('SHA1', 'SHA256', 'SHA512')),
-    digits int NOT NULL CHECK (digits IN (6, 8)),
-    period int NOT NULL CHECK (period BETWEEN 1 AND 86400),
+    user_name totp.name NOT NULL REFERENCES totp.users (name) ON DELETE CASCADE,
+    label totp.name NOT NULL,
+    algorithm totp.algorithm NOT NULL,
+    digits totp.digits NOT NULL,
+    period totp.period NOT NULL,
     drift int NOT NULL DEFAULT 0,
     last_accepted_step bigint NOT NULL DEFAULT -1,
     sealed_secret bytea NOT NULL,
@@ -84,14 +94,14 @@ CREATE TABLE totp.authenticators (
 ) WITH (fillfactor = 60);
 
 CREATE TABLE totp.recovery_codes (
-    user_name text COLLATE "C" NOT NULL REFERENCES totp.users (name) ON DELETE CASCADE,
-    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    user_name totp.name NOT NULL REFERENCES totp.users (name) ON DELETE CASCADE,
+    digest totp.digest NOT NULL,
     PRIMARY KEY (user_name, digest)
 );
 
 CREATE TABLE totp.group_rules (
-    name text COLLATE "C" PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 255),
-    rule text NOT NULL CHECK (rule IN ('exempt', 'required')),
+    name totp.name PRIMARY KEY,
+    rule totp.rule NOT NULL,
     until bigint NOT NULL DEFAULT 0
 );
 

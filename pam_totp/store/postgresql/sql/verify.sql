@@ -8,8 +8,10 @@ CREATE FUNCTION totp.judge(
 RETURNS totp.verdict LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint;
+    v_asking record;
     v_key bytea;
     v_groups text[];
+    v_bound bytea;
     p totp.policy;
     u totp.users;
     a totp.authenticators;
@@ -40,7 +42,9 @@ BEGIN
     IF octet_length(p_request) IS DISTINCT FROM 16 OR p_user IS NULL THEN
         RAISE EXCEPTION 'a request has 16 bytes and a user' USING ERRCODE = '22023';
     END IF;
-    SELECT k.o_key, k.o_groups INTO v_key, v_groups FROM totp.data_key(p_host, p_host_key) k;
+    v_asking := totp.data_key(p_host, p_host_key);
+    v_key := v_asking.o_key;
+    v_groups := v_asking.o_groups;
     SELECT * INTO p FROM totp.policy;
     PERFORM totp.commit_durably(p.require_standby);
     v_window := greatest(least(p_window, p.code_window), 0);  -- null: the fleet's own
@@ -109,12 +113,12 @@ BEGIN
             FOR i IN 1 .. cardinality(v_authenticators) LOOP
                 a := v_authenticators[i];
                 IF v_known THEN
-                    v_secret := totp.unseal(a.sealed_secret, v_key,
-                        totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period));
+                    v_bound := totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period);
+                    v_secret := totp.unseal(a.sealed_secret, v_key, v_bound);
                     IF v_secret IS NULL THEN  -- the key was rotated since we read it
-                        SELECT k.o_key INTO v_key FROM totp.data_key(p_host, p_host_key) k;
-                        v_secret := totp.unseal(a.sealed_secret, v_key,
-                            totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period));
+                        v_asking := totp.data_key(p_host, p_host_key);
+                        v_key := v_asking.o_key;
+                        v_secret := totp.unseal(a.sealed_secret, v_key, v_bound);
                     END IF;
                     IF v_secret IS NULL THEN
                         RAISE EXCEPTION 'a sealed secret does not open' USING ERRCODE = 'TP003';
@@ -223,9 +227,18 @@ CREATE PROCEDURE totp.verify(
     OUT outcome text, OUT authenticator text, OUT wait int, OUT recovery_codes_left int, OUT failed_before int,
     OUT clock_is_behind boolean, OUT clock_offset int, OUT budget_spent boolean)
 LANGUAGE plpgsql AS $$
+DECLARE
+    v totp.verdict;
 BEGIN
     COMMIT;  -- which fails inside a transaction
-    SELECT * INTO outcome, authenticator, wait, recovery_codes_left, failed_before, clock_is_behind, clock_offset, budget_spent
-    FROM totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost);
+    v := totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost);
     COMMIT;
+    outcome := v.outcome;
+    authenticator := v.authenticator;
+    wait := v.wait;
+    recovery_codes_left := v.recovery_codes_left;
+    failed_before := v.failed_before;
+    clock_is_behind := v.clock_is_behind;
+    clock_offset := v.clock_offset;
+    budget_spent := v.budget_spent;
 END $$;
