@@ -63,7 +63,7 @@ BEGIN
         SELECT 'suspended', x.failures, x.throttled_until, x.guesses_until, x.last_request, x.last_verdict
         INTO u.status, u.failures, u.throttled_until, u.guesses_until, u.last_request, u.last_verdict
         FROM totp.decoys x WHERE x.bucket = v_bucket FOR NO KEY UPDATE;
-        a.label := ''; a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.last_accepted_step := -1;
+        a.label := 'decoy'; a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.last_accepted_step := -1;
         v_authenticators := ARRAY[a];
         v_secrets := ARRAY[substring(totp.decoy('secret', p_user, v_secret) FOR 20)];
         u.recovery_salt := substring(totp.decoy('salt', p_user, v_secret) FOR 16);
