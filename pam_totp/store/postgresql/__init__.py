@@ -1,5 +1,12 @@
 """PostgreSQL as the store of many hosts: the database itself judges, and no host sees a secret.
 
+host_store.py   a login's questions, as a host asks them
+answers.py      what the database answers, checked
+client.py       connections to the server that writes, and asking again, by a deadline
+connection.py   one session with one server, in which nothing waits beyond a deadline
+name_lookup.py  a server's addresses, by a deadline
+environment.py  libpq beside an environment that is somebody else's
+failures.py     what a failure means: ask again, go offline, or give up
 migrations.py  makes and updates the schema, from the files in sql/
 
 sql/roles.sql           the cluster's roles

@@ -1,0 +1,150 @@
+"""HostStore: a login's questions, as a host asks them of the fleet's database.
+
+Each is one call of a function that does it all; hosts touch no table: see sql/rights.sql.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from ...core import verifier
+from .answers import known_of, record_as_told, verdict_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from ...core.enrollment import Enrollment
+    from ...core.users import Account, UserRecord
+    from ...core.verifier import Answer, Policy, Verdict
+    from ...system.audit import Source
+    from ..questions import Known
+    from .client import Client
+    from .connection import Value
+
+PATIENCE = 12.0  # seconds for one question; a login has more than one
+_REQUEST_BYTES = 16
+
+
+class HostStore:
+    """See questions.LoginStore. ``patience``: seconds that are left for what is asked of it."""
+
+    def __init__(self, client: Client, patience: float = PATIENCE) -> None:
+        self._client = client
+        self._deadline = time.monotonic() + min(patience, PATIENCE)
+        self._host: tuple[Value, ...] = (client.identity.host, client.identity.key)
+
+    def admission(self, name: str) -> Known:
+        in_store, is_odd = _name_in_store(name)
+        (told,) = self._client.call("admission", (*self._host, in_store), deadline=self._deadline)
+        known = known_of(name, told)
+        return known._replace(record=None) if is_odd else known
+
+    def verify(
+        self,
+        name: str,
+        answer: Answer,
+        policy: Policy,
+        *,
+        is_decoy: bool,
+        account: Account | None,  # noqa: ARG002  # uids differ between hosts
+        source: Source,
+    ) -> Verdict | None:
+        """Asked again after a lost answer, the database gives the same verdict."""
+        in_store, is_odd = _name_in_store(name)
+        is_decoy = is_decoy or is_odd
+        is_code = answer.kind == verifier.CODE
+        row = self._client.call_procedure(
+            "verify",
+            (
+                *self._host,
+                os.urandom(_REQUEST_BYTES),
+                in_store,
+                answer.code if is_code else None,
+                answer.salt if answer.digest else None,
+                answer.digest or None,
+                is_decoy,
+                policy.window,
+                source.module,
+                _printable(source.rhost),
+            ),
+            results=len(verifier.Verdict._fields) - 1,  # is_offline is the host's own
+            deadline=self._deadline,
+        )
+        return verdict_of(row, answer, is_decoy=is_decoy)
+
+    def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
+        in_store, is_odd = _name_in_store(name)
+        if is_odd:
+            return False
+        new = enrollment.authenticator
+        (is_kept,) = self._client.call(
+            "enroll_first",
+            (
+                *self._host,
+                os.urandom(_REQUEST_BYTES),
+                in_store,
+                None if before is None else record_as_told(before),
+                new.label,
+                new.algorithm,
+                new.digits,
+                new.period,
+                new.secret,
+                new.last_accepted_step,
+                enrollment.salt,
+                sorted(enrollment.digests),
+            ),
+            deadline=self._deadline,
+        )
+        return is_kept is True
+
+    def have_told(self, name: str, count: int) -> None:
+        """Not repeated: a second time would take ``count`` away twice."""
+        in_store, is_odd = _name_in_store(name)
+        if not is_odd:
+            self._client.call(
+                "have_told",
+                (*self._host, in_store, count),
+                deadline=self._deadline,
+                repeatable=False,
+            )
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Each question is durable by itself: the database has a commit of its own for each."""
+        return nullcontext()
+
+    def checkpoint(self) -> None:
+        """Leave that to the server."""
+
+    def confirm_absence(self) -> None:
+        """Nothing to do: PostgreSQL reads no damaged page as an empty one."""
+
+    def close(self) -> None:
+        """Leave the connections to the client."""
+
+    def __enter__(self) -> HostStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _name_in_store(name: str) -> tuple[str, bool]:
+    """Return what to ask for, and whether no store can hold ``name``: PostgreSQL's text is UTF-8.
+
+    Such a name is asked for in an escaped form, as a decoy: with the same work, and in no case
+    with the record of another.
+    """
+    printable = _printable(name)
+    return printable, printable != name
+
+
+def _printable(text: str) -> str:
+    is_text = "\0" not in text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        is_text = False
+    return text if is_text else text.encode("unicode_escape").decode("ascii")
