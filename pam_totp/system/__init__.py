@@ -7,7 +7,7 @@ postgresql_url.py  where the database of a fleet is
 config_descriptions.py  what each key means, for the pages; no login loads it
 audit.py          one line an event, to LOG_AUTHPRIV
 trusted_files.py  which files may be trusted, and why not
-fleet_file.py     who a host or an administrator is to the fleet
+fleet_file.py     the identity of a host, or of an administrator, in the fleet
 marks.py          whether files are still those that were read
 atomic_files.py   a file is there whole, and on the disk, or not at all
 lock_file.py      one process at a time makes or replaces key and store

@@ -1,4 +1,4 @@
-"""Who a host, or an administrator, is to the fleet: a file for root alone.
+"""The identity of a host, or of an administrator, in the fleet: a file for root alone.
 
 ``key = value`` lines and ``#`` comments, as in pam_totp.conf, but the file holds secrets: it is
 refused unless root alone can read it.

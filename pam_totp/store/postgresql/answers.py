@@ -93,7 +93,12 @@ def _known_of(name: str, told: Any) -> Known:
         _integer(told["at"]),
         policy=Policy(
             _count(policy["code_window"]),
-            *(_positive(policy[field]) for field in Policy._fields[1:]),
+            throttle_after=_positive(policy["throttle_after"]),
+            throttle_base=_positive(policy["throttle_base"]),
+            throttle_max=_positive(policy["throttle_max"]),
+            max_failures=_positive(policy["max_failures"]),
+            slow_guesses=_positive(policy["slow_guesses"]),
+            slow_period=_positive(policy["slow_period"]),
         ),
         may_enroll=_boolean(told["first_enrollment"]),
     )

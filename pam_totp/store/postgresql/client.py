@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...system import postgresql_url
 from ...system.errors import StoreBusy, StoreCorrupt, StoreRefused, Unavailable
 from . import failures
-from .connection import DatabaseConnection, Place
+from .connection import DatabaseConnection, ServerAddress
 from .failures import CallFailed
 from .name_lookup import addresses_of
 
@@ -130,7 +130,7 @@ class Client:
                 self._keep(connection)
             else:
                 connection.close()
-                self._avoid(connection.place)
+                self._avoid(connection.server[:2])
             raise
         except ValueError as error:  # text that is none, in JSON or in UTF-8
             connection.close()
@@ -156,7 +156,7 @@ class Client:
                 return self._connect_to(server, limit)
             except CallFailed as failure:
                 failed.append(failure)
-                self._avoid(Place(*server, ""))
+                self._avoid(server)
         raise failures.worst(failed)
 
     def _connect_to(self, server: tuple[str, int], deadline: float) -> DatabaseConnection:
@@ -168,12 +168,12 @@ class Client:
             raise failure.at(f"{host}:{port}") from None
         for number, address in enumerate(addresses):
             share = (deadline - time.monotonic()) / (len(addresses) - number)
-            place = Place(host, port, address)
+            where = ServerAddress(host, port, address)
             limit = _within(share, deadline)
             try:
-                return DatabaseConnection(place, self._address.database, self.identity, limit)
+                return DatabaseConnection(where, self._address.database, self.identity, limit)
             except CallFailed as failure:
-                failed.append(failure.at(str(place)))
+                failed.append(failure.at(str(where)))
         raise failures.worst(failed)
 
     def _kept_connection(self) -> DatabaseConnection | None:
@@ -193,13 +193,12 @@ class Client:
                 return
         connection.close()
 
-    def _avoid(self, place: Place) -> None:
-        """Let that server be the last one to be tried, and use no connection to it any more."""
-        server = (place.host, place.port)
+    def _avoid(self, server: tuple[str, int]) -> None:
+        """Let ``server`` be the last one to be tried, and use no connection to it any more."""
         with self._lock:
             self._order.remove(server)
             self._order.append(server)
-            gone = [one for one in self._idle if (one.place.host, one.place.port) == server]
+            gone = [one for one in self._idle if one.server[:2] == server]
             self._idle = [one for one in self._idle if one not in gone]
         for connection in gone:
             connection.close()

@@ -46,7 +46,7 @@ _BOOL, _BYTEA, _JSONB = 16, 17, 3802
 _INTEGERS = (20, 21, 23)
 
 
-class Place(NamedTuple):
+class ServerAddress(NamedTuple):
     """Where one server listens. ``host``: the name that its certificate has to have.
 
     ``address``: of that name; "" where ``host`` is the folder of a Unix socket.
@@ -69,12 +69,14 @@ class DatabaseConnection:
     ``used_at``: when it last answered.
     """
 
-    def __init__(self, place: Place, database: str, identity: Identity, deadline: float) -> None:
-        self.place = place
+    def __init__(
+        self, server: ServerAddress, database: str, identity: Identity, deadline: float
+    ) -> None:
+        self.server = server
         self.used_at = 0.0
         self._warnings = 0
         self._pq = load_pq()
-        parameters = _parameters(place, database, identity)
+        parameters = _parameters(server, database, identity)
         with OWN_ENVIRONMENT:
             self._libpq = self._pq.PGconn.connect_start(_conninfo(parameters))
             try:
@@ -218,10 +220,10 @@ def _wait(descriptor: int, events: int, deadline: float) -> bool:
     return bool(poller.poll(left * 1000))
 
 
-def _parameters(place: Place, database: str, identity: Identity) -> dict[str, str]:
+def _parameters(server: ServerAddress, database: str, identity: Identity) -> dict[str, str]:
     parameters = {
-        "host": place.host,
-        "port": str(place.port),
+        "host": server.host,
+        "port": str(server.port),
         "dbname": database,
         "user": identity.user,
         "password": identity.password,
@@ -235,14 +237,14 @@ def _parameters(place: Place, database: str, identity: Identity) -> dict[str, st
         "sslcrl": _NOWHERE,
         **_KEEPALIVE,
     }
-    if not place.address:
-        return parameters | {"sslmode": "disable", "requirepeer": _owner(place.host)}
+    if not server.address:
+        return parameters | {"sslmode": "disable", "requirepeer": _owner(server.host)}
     _check(identity.ca)
     for path in (identity.certificate, identity.private_key):
         if path:
             _check(path)
     tls = {"sslmode": "verify-full", "sslrootcert": identity.ca}
-    return parameters | tls | {"hostaddr": place.address}
+    return parameters | tls | {"hostaddr": server.address}
 
 
 def _check(path: str) -> None:
