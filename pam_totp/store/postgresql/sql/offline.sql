@@ -2,8 +2,9 @@
 -- after that. A host may have been taken over: it is believed only what a kit could hold.
 
 -- accepted_at: when a code of theirs was last accepted on that host, to the hour. fetched_at, until: from
--- when to when the last codes that were given out are good. counted_at: until when the wrong codes there
--- are counted. Not bound to users: what a removed one did by a kit is reported after that.
+-- when to when the last codes that were given out are good. wrong: how many reported wrong codes were
+-- counted since that login, the last ones at counted_at. Not bound to users: what a removed one did by a
+-- kit is reported after that.
 CREATE TABLE totp.kits (
     host text COLLATE "C" NOT NULL REFERENCES totp.hosts (name) ON DELETE CASCADE,
     user_name text COLLATE "C" NOT NULL,
@@ -11,6 +12,7 @@ CREATE TABLE totp.kits (
     fetched_at bigint NOT NULL DEFAULT 0,
     until bigint NOT NULL DEFAULT 0,
     counted_at bigint NOT NULL DEFAULT 0,
+    wrong int NOT NULL DEFAULT 0,
     PRIMARY KEY (host, user_name)
 );
 
@@ -25,8 +27,8 @@ CREATE FUNCTION totp.kit_seconds() RETURNS int IMMUTABLE PARALLEL SAFE RETURN 7 
 CREATE FUNCTION totp.note_accepted(p_host text, p_user text, p_now bigint) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO totp.kits (host, user_name, accepted_at) VALUES (p_host, p_user, p_now)
-    ON CONFLICT (host, user_name) DO UPDATE SET accepted_at = excluded.accepted_at
-    WHERE kits.accepted_at < excluded.accepted_at - 3600;
+    ON CONFLICT (host, user_name) DO UPDATE SET accepted_at = excluded.accepted_at, wrong = 0
+    WHERE kits.accepted_at < excluded.accepted_at - 3600 OR kits.wrong > 0;
 END $$;
 
 -- The numbers of which the codes of these steps are the last digits, 4 bytes each.
@@ -110,19 +112,20 @@ RETURN CASE WHEN jsonb_typeof(p_value) = 'number' THEN
     CASE WHEN p_value::numeric BETWEEN 0 AND 1e15 THEN trunc(p_value::numeric)::bigint END
 END;
 
--- How many wrong codes in a row the throttle lets through in so many seconds.
-CREATE FUNCTION totp.guesses_within(p_seconds bigint, p_policy totp.policy) RETURNS int
+-- How many wrong codes the throttle lets through in so many seconds, after p_before of them.
+CREATE FUNCTION totp.guesses_within(p_seconds bigint, p_before int, p_policy totp.policy) RETURNS int
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     v_left bigint := p_seconds;
-    v_count int := 0;
+    v_count int := p_before;
 BEGIN
-    WHILE v_left >= 0 AND v_count < (p_policy).max_failures LOOP
-        v_count := v_count + 1;
+    WHILE v_count < (p_policy).max_failures LOOP
         v_left := v_left - totp.throttle_wait(
             v_count, (p_policy).throttle_after, (p_policy).throttle_base, (p_policy).throttle_max);
+        EXIT WHEN v_left < 0 OR v_left IS NULL;
+        v_count := v_count + 1;
     END LOOP;
-    RETURN v_count;
+    RETURN v_count - p_before;
 END $$;
 
 -- Take the report of a host: one entry an answer, with a number; those that are known already, up to
@@ -185,7 +188,7 @@ BEGIN
         v_in_a_row := 0;
         v_wrong := 0;
         v_refused := 0;
-        v_allowed := least(totp.guesses_within(least(v_now, k.until) - k.counted_at, p), p.slow_guesses);
+        v_allowed := coalesce(totp.guesses_within(least(v_now, k.until) - k.counted_at, k.wrong, p), 0);
         FOR v_entry IN SELECT e FROM jsonb_array_elements(v_entries) AS e WHERE e ->> 'user' = v_name LOOP
             v_at := greatest(least(coalesce(totp.whole(v_entry -> 'at'), v_now), v_now), k.fetched_at);
             v_event := NULL;
@@ -266,7 +269,7 @@ BEGIN
                     WHEN x.guesses_until - v_now BETWEEN 0 AND p.slow_period THEN x.guesses_until - v_now ELSE 0 END)),
                 updated_at = v_now
             WHERE x.name = v_name;
-            UPDATE totp.kits x SET counted_at = v_now WHERE x.host = p_host AND x.user_name = v_name;
+            UPDATE totp.kits x SET counted_at = v_now, wrong = x.wrong + v_wrong WHERE x.host = p_host AND x.user_name = v_name;
         END IF;
     END LOOP;
     UPDATE totp.hosts h SET merged_seq = v_last WHERE h.name = p_host;
