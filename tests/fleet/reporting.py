@@ -63,7 +63,7 @@ def enroll(database: Database, user: str, secret: bytes = SECRET, **columns: obj
     new_id = os.urandom(16).hex()
     database.execute(
         "INSERT INTO totp.authenticators (id, user_name, label, algorithm, digits, period, "
-        "sealed_secret) SELECT %(id)s, %(user)s, 'phone', 'SHA1', 6, 30, "
+        "sealed_secret) SELECT %(id)s::text, %(user)s::text, 'phone', 'SHA1', 6, 30, "
         "totp.seal_secret(%(key)s, %(secret)s, %(user)s, %(id)s, 'SHA1', 6, 30)",
         {"id": new_id, "user": user, "key": ADMIN_KEY, "secret": secret},  # type: ignore[arg-type]
     )

@@ -29,7 +29,8 @@ BEGIN
         'rules', coalesce((SELECT jsonb_agg(jsonb_build_array(g.name, g.rule, g.until) ORDER BY g.name)
             FROM totp.group_rules g), '[]'),
         'policy', to_jsonb(v_policy) - '{only_row,require_standby,offline_hours,first_enrollment}'::text[],
-        'offline_hours', v_policy.offline_hours);
+        'offline_hours', v_policy.offline_hours,
+        'first_enrollment', v_policy.first_enrollment);
 END $$;
 
 -- Keep a first enrollment: false, and nothing is kept, where the record is not p_before any more.
