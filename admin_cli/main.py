@@ -70,6 +70,9 @@ COMMANDS = {
     "selftest": ListedCommand(
         "setup.selftest", "Try logins through libpam, with a temporary store."
     ),
+    "fleet": ListedCommand(
+        "fleet.group.fleet", "Let many hosts share one store, in a PostgreSQL database."
+    ),
 }
 
 

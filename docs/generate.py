@@ -29,7 +29,16 @@ import click  # noqa: E402
 from admin_cli.main import totpctl  # noqa: E402
 from pam_totp.system import config, config_descriptions  # noqa: E402
 
-COMMANDS = dict(sorted(totpctl.commands.items()))
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command below ``group`` with the words that run it, by name."""
+    for name, command in sorted(group.commands.items()):
+        yield prefix + name, command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
+
+
+COMMANDS = dict(_commands(totpctl))
 _MARKED = re.compile(
     r"(?P<open><!-- |\.\\\" )generated: (?P<name>[^\n]+?)(?P<close> -->|)\n"
     r".*?(?P<end>^(?:<!-- |\.\\\" )/generated)",
@@ -60,9 +69,12 @@ def options(command: click.Command) -> list[Option]:
 
 def usage(name: str) -> str:
     """Return a command with its arguments: ``enable SERVICE...``."""
-    words = [name]
-    for argument in COMMANDS[name].params:
-        if isinstance(argument, click.Argument):
+    command = COMMANDS[name]
+    words = [name, "COMMAND"] if isinstance(command, click.Group) else [name]
+    for argument in command.params:
+        if isinstance(argument, click.Argument) and argument.metavar:
+            words.append(argument.metavar)
+        elif isinstance(argument, click.Argument):
             word = str(argument.name).upper() + ("..." if argument.nargs == -1 else "")
             words.append(word if argument.required else f"[{word}]")
     return " ".join(words)

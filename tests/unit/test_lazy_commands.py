@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from admin_cli.commands import logins
+from admin_cli.commands.fleet import group
 from admin_cli.enable import trial_record
-from admin_cli.main import COMMANDS, DEFAULT_CONFIG, totpctl
+from admin_cli.main import COMMANDS, DEFAULT_CONFIG
+from docs import generate
 from pam_totp.system import config
 from tests.support.place import ROOT
 from tests.unit.test_imports import expected_modules, folder_of_nacl, interpreter_version, run
 
 LIST = ROOT / "tests" / "vectors" / "command_modules.txt"
 # Slow to import, and of no use before a command runs.
-HEAVY = {"email", "http", "nacl", "pyotp", "segno", "ssl"}
+HEAVY = {"email", "http", "nacl", "psycopg", "pyotp", "segno", "ssl"}
 # What reads, changes and judges the machine, and what of Python that is made of.
 OF_THE_MACHINE = {"_hashlib", "ctypes", "difflib", "json", "pathlib", "shutil", "signal", "socket"}
 OF_THE_MACHINE |= {"sqlite3", "subprocess", "tempfile", "urllib"}
@@ -42,11 +44,14 @@ def loaded(shell: str, *arguments: str) -> tuple[str, list[str]]:
     return printed, modules.split()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+IN_GROUPS = {f"fleet {name}": listed for name, listed in group.COMMANDS.items()}
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *IN_GROUPS])
 def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> None:
-    command = totpctl.commands[name]
-    assert name == command.name
-    assert COMMANDS[name].summary == command.get_short_help_str(limit=1000)
+    command = generate.COMMANDS[name]
+    assert name.split()[-1] == command.name
+    assert (COMMANDS | IN_GROUPS)[name].summary == command.get_short_help_str(limit=1000)
 
 
 def test_the_default_configuration_is_that_of_a_login() -> None:
@@ -83,8 +88,8 @@ def test_help_loads_no_command() -> None:
     assert [] == [name for name in modules if name.startswith("admin_cli.commands")]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *IN_GROUPS])
 def test_tab_at_an_option_loads_nothing_heavy(name: str) -> None:
-    printed, modules = loaded("zsh", name, "--")
+    printed, modules = loaded("zsh", *name.split(), "--")
     assert "--help" in printed
     assert set() == (HEAVY | OF_THE_MACHINE) & set(modules)

@@ -1,0 +1,222 @@
+"""What init and migrate do."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pam_totp.store.postgresql import address, migrations
+from pam_totp.system import fleet_file, trusted_files
+from pam_totp.system.fleet_file import Identity
+
+from ... import output
+from ...errors import CommandFailed
+from ...host import files
+from ...session import Session
+from . import access
+from .connecting import connected
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+HOST_ROLE = "totp_login"
+_PASSWORD_BYTES = 24
+# So that no parameter of a statement, which may be a key or a code, ever stands in the log of the
+# database. Only a superuser may change these, and so nobody can take them back.
+_QUIET = {
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_min_error_statement": "panic",
+    "log_statement": "none",
+    "client_min_messages": "error",
+    "debug_print_parse": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
+}
+
+
+class Plan(NamedTuple):
+    """What init was asked for. ``role`` makes everything; ``administrator`` is a role to make."""
+
+    url: str
+    role: str
+    socket: str  # folder; "": by TCP
+    ca: str  # path; "": the one of this machine
+    administrator: str
+
+
+def init(session: Session, plan: Plan) -> None:
+    """Make roles, schema and keys, each once. Raises CommandFailed, Unavailable.
+
+    The administrator's identity is on the disk before the database knows its key: what was
+    interrupted is finished with the same one.
+    """
+    path = session.config.fleet_admin
+    try:
+        address.parse(plan.url)
+    except ValueError as error:
+        raise CommandFailed(
+            f"{plan.url}: {error}", "as in: postgresql://db.example/pam_totp"
+        ) from None
+    known = _known(path)
+    if known is not None and known.store != plan.url:
+        raise CommandFailed(
+            f"{path} is of the fleet {known.store or 'of pam_totp.conf'}",
+            "name another file as fleet_admin in pam_totp.conf, or move this one away",
+        )
+    ca = os.path.join(os.path.dirname(path), os.path.basename(fleet_file.DEFAULT_CA))
+    _keep_ca(plan.ca, ca)
+    with connected(plan.url, _superuser(plan.role, plan.socket, ca), socket=plan.socket) as opened:
+        found = _refuse_others(opened, plan, known)
+        if not found:
+            identity = known or Identity(
+                key=os.urandom(fleet_file.KEY_BYTES),
+                user=plan.administrator,
+                password=secrets.token_urlsafe(_PASSWORD_BYTES),
+                ca=ca,
+                store=plan.url,
+                host_user=HOST_ROLE,
+                host_password=secrets.token_urlsafe(_PASSWORD_BYTES),
+            )
+            files.write_for_root(path, fleet_file.content(identity))
+            _make(opened, identity)
+    reached = access.read(session)
+    with reached.administration() as fleet:
+        fleet.policy()
+    if found:
+        output.message(f"{plan.url} is this machine's fleet already; nothing was changed")
+        return
+    session.log("fleet_made", "", store=plan.url)
+    output.message(f"made a fleet in {plan.url}")
+    output.message(f"its administrator's identity is in {path}: back it up, and keep it secret;")
+    output.message("with it and the database, every secret can be read; without it, none")
+    output.message("next, for each host: totpctl fleet add HOST")
+
+
+def migrate(session: Session, role: str, socket: str) -> None:
+    """Apply the migrations that are missing."""
+    reached = access.read(session)
+    superuser = _superuser(role, socket, reached.identity.ca)
+    with connected(reached.url, superuser, socket=socket) as opened:
+        before = migrations.version(opened)
+        if not before:
+            raise CommandFailed(
+                f"there is no fleet in {reached.url}", f"run: totpctl fleet init {reached.url}"
+            )
+        migrations.prepare(opened)
+        migrations.migrate(opened)
+        after = migrations.version(opened)
+    if before == after:
+        output.message(f"the schema is of this release already: {after}")
+        return
+    session.log("fleet_migrated", "", version=after)
+    output.message(f"the schema is now {after}; it was {before}")
+
+
+def _known(path: str) -> Identity | None:
+    try:
+        return fleet_file.read(path)
+    except FileNotFoundError:
+        return None
+
+
+def _keep_ca(given: str, path: str) -> None:
+    """Copy the CA's certificate to where identities name it."""
+    if not given:
+        if not os.path.lexists(path):
+            raise CommandFailed(
+                f"there is no certificate {path} to check the database server's by",
+                "name the CA's certificate: --ca FILE",
+            )
+        return
+    content = trusted_files.read_trusted(given, access.MAX_CA_BYTES)
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise CommandFailed(f"{given}: holds no certificate in PEM form", "check --ca")
+    files.write_for_root(path, content)
+
+
+def _superuser(role: str, socket: str, ca: str) -> Identity:
+    """Return who prepares the database. Its password is asked for; a Unix socket needs none."""
+    if socket:
+        return Identity(user=role, ca=ca)
+    if sys.stdin.isatty():
+        password = getpass.getpass(f"Password of the database role {role}: ", sys.stderr)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    return Identity(user=role, password=password, ca=ca)
+
+
+def _refuse_others(opened: Connection[Any], plan: Plan, known: Identity | None) -> bool:
+    """Return whether the fleet is there already. Raises CommandFailed for what is not empty."""
+    if _one(opened, "SELECT to_regnamespace('totp') IS NOT NULL"):
+        version = migrations.version(opened)
+        if version and _one(opened, "SELECT EXISTS (SELECT FROM totp.meta WHERE key = 'data_key')"):
+            if known is None:
+                raise CommandFailed(
+                    f"{plan.url} holds a fleet already, and this machine has no identity for it",
+                    "copy the administrator's identity and the CA's certificate from the machine "
+                    "where it was made",
+                )
+            return True
+        return False
+    others = _one(
+        opened,
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
+    )
+    if others:
+        raise CommandFailed(
+            f"{plan.url} is not empty: it has {others} tables, indexes or views of something else",
+            "create a database for the fleet alone: createdb --encoding=UTF8 pam_totp",
+        )
+    taken = _one(
+        opened,
+        "SELECT string_agg(rolname, ', ') FROM pg_roles WHERE rolname IN (%s, %s)",
+        HOST_ROLE,
+        plan.administrator,
+    )
+    if taken and known is None:
+        raise CommandFailed(
+            f"the database server has these roles already: {taken}",
+            "a server has one fleet; if they are left from one that is gone: dropuser ROLE",
+        )
+    return False
+
+
+def _make(opened: Connection[Any], identity: Identity) -> None:
+    with opened.transaction():
+        migrations.prepare(opened)
+        migrations.migrate(opened)
+        if not _one(
+            opened, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", identity.user
+        ):
+            _run(opened, "CREATE ROLE {} LOGIN IN ROLE totp_admin", identity.user)
+        for role, password in (
+            (identity.user, identity.password),
+            (identity.host_user, identity.host_password),
+        ):
+            digest = opened.pgconn.encrypt_password(
+                password.encode(), role.encode(), b"scram-sha-256"
+            ).decode()
+            _run(opened, "ALTER ROLE {} PASSWORD {}", role, digest)
+            for setting, value in _QUIET.items():
+                _run(opened, f"ALTER ROLE {{}} SET {setting} = {{}}", role, value)
+        opened.execute("SET LOCAL ROLE totp_owner")
+        opened.execute(
+            "SELECT totp.found(%s, %s)", (identity.key, os.urandom(fleet_file.KEY_BYTES))
+        )
+
+
+def _run(opened: Connection[Any], statement: Any, role: str, *values: str) -> None:
+    """Run a statement that takes no parameters: a role's name, and literals, are quoted into it."""
+    from psycopg import sql
+
+    opened.execute(sql.SQL(statement).format(sql.Identifier(role), *map(sql.Literal, values)))
+
+
+def _one(opened: Connection[Any], statement: Any, *parameters: object) -> Any:
+    row = opened.execute(statement, parameters or None).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,72 @@
+"""init, migrate: their options. What they do is loaded when they run."""
+
+from __future__ import annotations
+
+import click
+
+from ...session import Session, pass_session
+
+as_option = click.option(
+    "--as",
+    "role",
+    default="postgres",
+    show_default=True,
+    metavar="ROLE",
+    help="Database role to connect as; its password is asked for.",
+)
+socket_option = click.option(
+    "--socket",
+    type=click.Path(),
+    help="Connect through the Unix socket in this folder, as the account named like the role.",
+)
+
+
+@click.command()
+@click.argument("url")
+@as_option
+@socket_option
+@click.option(
+    "--ca",
+    type=click.Path(),
+    help="Certificate of the CA that signed the database server's certificate.",
+)
+@click.option(
+    "--administrator",
+    default="totp_administrator",
+    show_default=True,
+    metavar="ROLE",
+    help="Database role to make for administrators.",
+)
+@pass_session
+def init(
+    session: Session,
+    url: str,
+    role: str,
+    socket: str | None,
+    ca: str | None,
+    administrator: str,
+) -> None:
+    """Make a fleet in the empty database at URL.
+
+    Creates roles, tables and keys in one transaction, and writes the administrator's identity on
+    this machine, for root alone. Refuses a database that holds anything else. An interrupted run is
+    finished by the next one.
+    """
+    from . import foundation
+
+    plan = foundation.Plan(url, role, socket or "", ca or "", administrator)
+    foundation.init(session, plan)
+
+
+@click.command()
+@as_option
+@socket_option
+@pass_session
+def migrate(session: Session, role: str, socket: str | None) -> None:
+    """Bring the fleet's database to the schema of this release.
+
+    Applies what is missing in one transaction. Logins wait for it. Update the hosts afterwards.
+    """
+    from . import foundation
+
+    foundation.migrate(session, role, socket or "")

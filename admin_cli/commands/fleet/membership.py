@@ -1,0 +1,184 @@
+"""What join does: identity, CA and configuration are written, proven, and undone if they fail."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pam_totp import store
+from pam_totp.core.verifier import CODE, REJECTED, Answer
+from pam_totp.store import sealing
+from pam_totp.system import atomic_files, config, fleet_file
+from pam_totp.system.config import Config
+from pam_totp.system.config_values import split_store_url
+from pam_totp.system.errors import StoreRefused
+from pam_totp.system.fleet_file import Identity
+
+from ... import output
+from ...errors import CommandFailed
+from ...host import files, fleet_units, services, settings_file
+from ...session import Session
+from . import token as tokens
+from .connecting import connected
+from .token import Token
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_HOW_TO_GET_ONE = "on an administrator's machine run: totpctl fleet add HOST"
+
+
+def join(session: Session, file: TextIO, *, yes: bool) -> None:
+    """Make this machine a host of the fleet, or change nothing. Raises CommandFailed, Unavailable.
+
+    The database is asked for this host's membership only once its key is on the disk, and the
+    configuration names the new store only once that has been proven.
+    """
+    token = _read(file)
+    settings = session.config
+    _refuse_a_member(settings, yes=yes)
+    ca = os.path.join(os.path.dirname(settings.fleet_host), os.path.basename(fleet_file.DEFAULT_CA))
+    identity = Identity(
+        host=token.host,
+        key=os.urandom(fleet_file.KEY_BYTES),
+        user=token.user,
+        password=token.password,
+        certificate=token.certificate,
+        private_key=token.private_key,
+        ca=ca,
+    )
+    joined = settings._replace(store=token.url, local_store=_local_store(settings))
+    with _undone_if_it_fails(ca, settings.fleet_host, session.config_path):
+        files.write_for_root(ca, token.ca.encode())
+        files.write_for_root(settings.fleet_host, fleet_file.content(identity))
+        _become_a_member(token, identity)
+        prove(joined)
+        _write_settings(session.config_path, joined)
+        prove(config.load(session.config_path).config)
+    if session.config_path == config.DEFAULT_PATH:
+        fleet_units.open_network()
+    session.log("joined", "", host=token.host, store=token.url)
+    _say_what_holds(token, joined)
+
+
+def prove(settings: Config) -> None:
+    """Ask the fleet as a login does. Raises Unavailable, or CommandFailed for a wrong answer.
+
+    Nobody has the name: it is answered by a decoy. And a wrong key must open nothing.
+    """
+    name = f"nobody.{os.urandom(8).hex()}"
+    with store.open_for_login(settings) as opened:
+        known = opened.admission(name)
+        answer = Answer(CODE, "000000")
+        policy = known.policy or settings.policy()
+        verdict = opened.verify(name, answer, policy, is_decoy=True, account=None)
+    if known.record is not None or verdict is None or verdict.outcome != REJECTED:
+        raise CommandFailed(
+            "the database does not answer as it should", "on an administrator's machine run: doctor"
+        )
+    identity = fleet_file.read(settings.fleet_host)
+    wrong = bytes(byte ^ 255 for byte in identity.key)
+    with connected(settings.store, identity, refused=("", "")) as connection:
+        try:
+            connection.execute("SELECT totp.admission(%s, %s, %s)", (identity.host, wrong, name))
+        except Exception as error:
+            if getattr(error, "sqlstate", "") != "TP001":
+                raise
+            return
+    raise CommandFailed(
+        "the database answers a host with a wrong key",
+        "restore its functions: totpctl fleet migrate",
+    )
+
+
+def _read(file: TextIO) -> Token:
+    text = file.read(tokens.MAX_CHARACTERS).strip()
+    try:
+        return tokens.decode(text)
+    except ValueError as error:
+        raise CommandFailed(f"what was read {error}", _HOW_TO_GET_ONE) from None
+
+
+def _refuse_a_member(settings: Config, *, yes: bool) -> None:
+    try:
+        known = fleet_file.read(settings.fleet_host)
+    except FileNotFoundError:
+        return
+    output.confirm(f"This machine is in a fleet already, as {known.host}. Join again?", yes=yes)
+
+
+def _local_store(settings: Config) -> str:
+    """Return what stays local: the SQLite store that this machine had, where it had one."""
+    return settings.local_store if settings.is_fleet else split_store_url(settings.store)[1]
+
+
+@contextlib.contextmanager
+def _undone_if_it_fails(*paths: str) -> Iterator[None]:
+    """Restore the files at ``paths`` where what is done inside fails or is interrupted."""
+    before = {path: files.read(path) for path in paths}
+    modes = {path: os.stat(path).st_mode & 0o777 for path, kept in before.items() if kept}
+    try:
+        yield
+    except BaseException as error:
+        for path, content in reversed(before.items()):
+            if content is None:
+                atomic_files.remove(path)
+            else:
+                files.replace(path, content)
+                os.chmod(path, modes[path])
+        error.add_note("this machine logs in as before: what was written is removed again")
+        raise
+
+
+def _become_a_member(token: Token, identity: Identity) -> None:
+    """Let the database replace the one-time key of the token by the one that was made here."""
+    refused = StoreRefused(
+        token.url, "this token was used, is older than an hour, or was replaced", _HOW_TO_GET_ONE
+    )
+    with connected(token.url, identity, refused=refused) as connection:
+        connection.execute(
+            "SELECT totp.join(%s, %s, %s)", (token.host, token.one_time_key, identity.key)
+        )
+
+
+def _write_settings(path: str, joined: Config) -> None:
+    text = files.text_of(files.read(path) or b"")
+    text = settings_file.with_setting(text, "store", joined.store)
+    if joined.local_store != Config().local_store:
+        text = settings_file.with_setting(text, "local_store", joined.local_store)
+    files.replace(path, files.bytes_of(text))
+
+
+def _say_what_holds(token: Token, joined: Config) -> None:
+    output.message(f"this machine is in the fleet, as {token.host}")
+    output.message(f"codes are checked by {token.url}")
+    for service in services.read_services().values():
+        for line in service.lines:
+            given = services.arguments_of(line)
+            if any(key == "store" for key, _ in given.settings):
+                output.warning(
+                    f"{line.file}, line {line.number} has a store= of its own, and keeps using it"
+                )
+    local = _local_people(joined)
+    if local is None:
+        output.message(
+            "nobody is local: without the database, every login that needs a code is denied"
+        )
+        output.message("hint: enroll an account for that: totpctl enroll --local root")
+        return
+    names = ", ".join(local) or "nobody"
+    output.message(f"still judged here alone, by {joined.local_store}: {names}")
+    if local:
+        output.message("to move them into the fleet: totpctl fleet import (docs/howto/fleet.md)")
+    output.message("what services ask for a code has not changed: totpctl status")
+
+
+def _local_people(joined: Config) -> list[str] | None:
+    """Return who is in the local store; None where there is none."""
+    if store.is_missing(joined.local_store):
+        return None
+    sealer = sealing.read_sealer(joined.sealing_key)
+    with store.open_store(joined.local_store, sealer, administers=True) as opened:
+        return [record.name for record in opened.records()]

@@ -1,0 +1,112 @@
+"""policy: what holds for every login of the fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import click
+
+from ... import output
+from ...session import Session, pass_session
+from ..arguments import json_option
+
+
+class Setting(NamedTuple):
+    """``low`` and ``high``: which numbers it can be; 0 and 1 of a yes-or-no setting.
+
+    ``weakens``: tells whether the second value is weaker than the first.
+    """
+
+    low: int
+    high: int
+    weakens: Callable[[int, int], bool]
+    meaning: str
+    is_boolean: bool = False
+
+
+def _more(before: int, after: int) -> bool:
+    return after > before
+
+
+def _less(before: int, after: int) -> bool:
+    return after < before
+
+
+def _never(_before: int, _after: int) -> bool:
+    return False
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "code_window": Setting(0, 10, _more, "time steps before and after the current one that count"),
+    "throttle_after": Setting(1, 100, _more, "wrong codes in a row before the first wait"),
+    "throttle_base": Setting(1, 3600, _less, "seconds of the first wait; each further one doubles"),
+    "throttle_max": Setting(1, 86400, _less, "seconds of the longest wait"),
+    "max_failures": Setting(1, 100, _more, "wrong codes in a row that lock"),
+    "slow_guesses": Setting(1, 1000, _more, "wrong codes in slow_period, right ones in between"),
+    "slow_period": Setting(3600, 31536000, _less, "seconds in which they are forgiven"),
+    "require_standby": Setting(
+        0, 1, _less, "deny where no standby confirms what was accepted", is_boolean=True
+    ),
+    "offline_hours": Setting(
+        0, 72, _more, "hours that a host may answer for without the database; 0: none"
+    ),
+    "first_enrollment": Setting(
+        0, 1, _more, "let people enroll at their first login on a host", is_boolean=True
+    ),
+}
+
+
+@click.command()
+@click.argument("setting", nargs=-1, metavar="[KEY=VALUE]...")
+@json_option
+@pass_session
+def policy(session: Session, setting: tuple[str, ...], as_json: bool) -> None:
+    """Show the fleet's policy, or change it.
+
+    It counts on every host in place of the same keys in pam_totp.conf, from the next code on. A
+    host may only narrow the window. What weakens it is said.
+    """
+    wanted = dict(map(_parsed, setting))
+    from . import access
+
+    with access.read(session).administration() as fleet:
+        before = fleet.policy()
+        after = before | wanted
+        if after["throttle_max"] < after["throttle_base"]:
+            raise click.UsageError("throttle_max is below throttle_base")
+        changed = {key: value for key, value in wanted.items() if value != before[key]}
+        if changed:
+            fleet.change_policy(changed)
+    for key, value in changed.items():
+        session.log("policy_changed", "", key=key, value=_in_words(key, value))
+        output.message(f"{key}: {_in_words(key, before[key])} became {_in_words(key, value)}")
+        if SETTINGS[key].weakens(before[key], value):
+            output.warning(f"this is weaker than before: {SETTINGS[key].meaning}")
+    if as_json:
+        output.result_json(
+            {key: bool(v) if SETTINGS[key].is_boolean else v for key, v in after.items()}
+        )
+    elif not setting:
+        rows = [(k, _in_words(k, v), SETTINGS[k].meaning) for k, v in after.items()]
+        output.result_table(("KEY", "VALUE", "MEANING"), rows)
+    elif not changed:
+        output.message("this changes nothing")
+
+
+def _parsed(text: str) -> tuple[str, int]:
+    key, separator, value = text.partition("=")
+    if key not in SETTINGS or not separator:
+        raise click.UsageError(f"{text}: not KEY=VALUE with a KEY of: {', '.join(SETTINGS)}")
+    setting = SETTINGS[key]
+    if setting.is_boolean:
+        if value not in ("yes", "no"):
+            raise click.UsageError(f"{key} must be yes or no")
+        return key, int(value == "yes")
+    if not (value.isascii() and value.isdigit() and setting.low <= int(value[:9]) <= setting.high):
+        raise click.UsageError(f"{key} must be a whole number from {setting.low} to {setting.high}")
+    return key, int(value)
+
+
+def _in_words(key: str, value: int) -> str:
+    return ("no", "yes")[value] if SETTINGS[key].is_boolean else str(value)

@@ -1,0 +1,1 @@
+"""What refresh does."""
