@@ -48,6 +48,7 @@ NOT_ENROLLED = "not enrolled"
 DEADLINE_PASSED = "not enrolled in time"
 OTHER_ACCOUNT = "enrolled under another uid"
 UNKNOWN_GROUP = "not enrolled, and a required group cannot be looked up"
+LOCAL_STORE_UNKNOWN = "not asked for a code, but local_store cannot be used"
 NO_CODES_KEPT = "the store cannot be reached, and this host keeps no codes of this user"
 
 
@@ -144,6 +145,14 @@ def admit(
     if perhaps and (unenrolled.kind == SKIP or (unenrolled.kind == DENY and of_groups is not None)):
         return Admission(DENY, UNKNOWN_GROUP, group=perhaps.name)
     return unenrolled
+
+
+def admit_uncertain(admitted: Admission) -> Admission:
+    """Say what happens where a store that comes first may hold the account, and cannot be asked.
+
+    It may suspend it, so nobody gets in without a code. With one, administrators can repair it.
+    """
+    return admitted if admitted.kind == ASK else Admission(DENY, LOCAL_STORE_UNKNOWN)
 
 
 def admit_offline(record: UserRecord | None) -> Admission:

@@ -6,6 +6,7 @@ conversation.py  prompts and messages: where something can be said at all
 first_login.py   enrollment during a login: what is shown, asked and kept
 messages.py      what a person reads at the prompt
 driver.py        performs the steps on this machine, each at once
+fleet.py         who of them the database of a fleet is asked for, and for how long
 in_process.py    a driver for pam_python; that of pam_totp.so is in service/
 hashing.py       one recovery code is hashed at a time
 identity.py      accounts: what the directory says of a name

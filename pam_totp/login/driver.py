@@ -27,28 +27,42 @@ if TYPE_CHECKING:
     from ..core.enrollment import Enrollment
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
-    from ..store import Known, Store
+    from ..store import Known, LoginStore, Store
     from ..system.audit import Source
-    from ..system.config import Arguments, Loaded
-
+    from ..system.config import Arguments, Config, Loaded
+    from .fleet import Fleet, Lend
 
 Result = TypeVar("Result")
 
 
 class BlockingDriver:
-    """See steps.Driver."""
+    """See steps.Driver. ``_settings`` name a store of this machine, also where there is a fleet."""
 
-    __slots__ = ("_settings",)
+    __slots__ = ("_fleet", "_settings")
 
     def __init__(self) -> None:
         self._settings = config.Config()
+        self._fleet: Fleet | None = None
 
     # Configuration, log and directory
 
     def read_config(self, arguments: Arguments) -> Loaded:
         loaded = config.load(arguments.path, arguments.settings)
-        self._settings = loaded.config
+        self._use(loaded.config)
         return loaded
+
+    def _use(self, settings: Config) -> None:
+        self._settings = settings.of_this_machine()
+        if settings.is_fleet:
+            from . import fleet  # with the client of PostgreSQL
+
+            self._fleet = fleet.Fleet(settings.store, self._lend_by(settings))
+
+    def _lend_by(self, settings: Config) -> Lend:
+        """Return what lends the client of the database that ``settings`` name."""
+        from . import fleet
+
+        return lambda: fleet.connected(settings)
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None:
         audit.record(event, source, **fields)
@@ -77,8 +91,14 @@ class BlockingDriver:
     # The store
 
     def look_up_user(self, name: str) -> Known:
+        if self._fleet is None:
+            return self._look_up_here(name)
+        known = self._fleet.look_up_here(name, self._look_up_here)
+        return self._fleet.look_up(name) if known is None else known
+
+    def _look_up_here(self, name: str) -> Known:
         try:
-            return self._ask_store(lambda store: store.admission(name))
+            return self._ask_here(lambda store: store.admission(name))
         except Unavailable as error:
             # StoreMissing lets exempt groups in: never because of a store that is back by now.
             missing = is_missing(self._settings.store)
@@ -88,7 +108,12 @@ class BlockingDriver:
             raise
 
     def confirm_absence(self) -> None:
-        self._ask_store(lambda store: store.confirm_absence())
+        """Check all of this machine's store, the only one that can lose somebody unnoticed.
+
+        On a connection of its own: it takes time, and nobody else is to wait for it.
+        """
+        if self._fleet is None or not is_missing(self._settings.store):
+            self._ask_alone(lambda store: store.confirm_absence())
 
     def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
         """Hash a recovery code before the transaction: nobody should wait there for Argon2id."""
@@ -176,8 +201,18 @@ class BlockingDriver:
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
         return self._ask_store(lambda store: store.enroll_first(name, enrollment, before))
 
-    def _ask_store(self, question: Callable[[Store], Result]) -> Result:
-        """Return the answer of a store that is opened for this question alone."""
+    def _ask_store(self, question: Callable[[LoginStore], Result]) -> Result:
+        """Return the answer of the store that judges this login."""
+        if self._fleet is not None and self._fleet.is_asked:
+            return self._fleet.ask(question)
+        return self._ask_here(question)
+
+    def _ask_here(self, question: Callable[[Store], Result]) -> Result:
+        """Return the answer of this machine's store."""
+        return self._ask_alone(question)
+
+    def _ask_alone(self, question: Callable[[Store], Result]) -> Result:
+        """Return the answer of this machine's store, opened for this question alone."""
         with Uninterrupted(), self._open() as store:
             return question(store)
 

@@ -163,7 +163,7 @@ class _Login:
         """Return a PAM code where none has to be asked for; None: ask."""
         entry = yield from need(Driver.look_up_account, self._source.user)
         if entry is None:
-            known = yield from need(Driver.look_up_user, self._source.user)
+            known = yield from self._look_up_user()
             self._prepare_to_ask(known, None)
             yield from self._log("unenrolled")
             return None
@@ -214,7 +214,7 @@ class _Login:
     def _admit(self, entry: AccountEntry) -> Flow[tuple[Admission, Known | None]]:
         """Say what happens to this account. Nobody is let in by what damage may have taken away."""
         try:
-            known = yield from need(Driver.look_up_user, entry.name)
+            known = yield from self._look_up_user()
         except StoreMissing:
             # Without any store nobody is required: whom the configuration exempts gets in.
             exempt = (yield from self._groups(entry, ())).member_of
@@ -227,9 +227,17 @@ class _Login:
         admitted = admission.admit(
             known.record, known.rules, groups, self._settings, known.at, entry.account
         )
+        if known.problem:
+            admitted = admission.admit_uncertain(admitted)
         if admitted.by_absence and admitted.kind == admission.SKIP:
             yield from need(Driver.confirm_absence)
         return admitted, known
+
+    def _look_up_user(self) -> Flow[Known]:
+        known: Known = yield from need(Driver.look_up_user, self._source.user)
+        if known.problem:
+            yield from self._log("error", reason=known.problem, hint="run: totpctl doctor")
+        return known
 
     def _groups(
         self, entry: AccountEntry, rules: tuple[GroupRule, ...], now: int = 0

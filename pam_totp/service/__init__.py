@@ -14,6 +14,7 @@ server.py          the life of the service; looks on whether a disk holds the lo
 loop.py            one thread that drives all logins, in rounds, and waits for none of them
 batch.py           judges the answers that came together in one transaction
 kept.py            configurations, keys and stores that stay open, and when they are trusted
+kept_fleet.py      the connections to a fleet's database, and the helpers who ask it
 kept_driver.py     performs the steps of one login with what is kept
 local_accounts.py  which accounts need no directory
 helpers.py         threads for what may take long, so many and no more

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..store import Store
     from ..store.sealing import Sealer
     from ..system.config import Arguments, Config, Loaded
+    from .kept_fleet import KeptFleet
 
 LINGER_SECONDS = 60.0  # without a login; then a store is closed
 # After the last write of a store: then a log that has grown is merged, before a login has to wait
@@ -294,6 +295,7 @@ class Kept:
         self._round = 1
         self._configurations: dict[object, KeptConfiguration] = {}
         self._stores: dict[tuple[str, str], KeptStore] = {}
+        self._fleets: dict[tuple[str, str], KeptFleet] = {}
 
     def look_again(self) -> None:
         """Begin a round: what is asked from now on is looked at again, once."""
@@ -319,6 +321,16 @@ class Kept:
             found = self._stores[key] = KeptStore(settings)
         return found
 
+    def fleet(self, settings: Config) -> KeptFleet:
+        """Return the fleet whose database is the store of ``settings``."""
+        key = (settings.store, settings.fleet_host)
+        found = self._fleets.get(key)
+        if found is None:
+            from .kept_fleet import KeptFleet  # with the client of PostgreSQL
+
+            found = self._fleets[key] = KeptFleet(settings)
+        return found
+
     def ask(self, settings: Config, question: Callable[[Store], Result]) -> Result:
         """Return what the store of ``settings`` answers. Raises Unavailable."""
         return self.store(settings).ask(question, self._round)
@@ -337,12 +349,15 @@ class Kept:
         return self.store(settings).is_current(self._round)
 
     def open_stores(self) -> tuple[str, ...]:
-        """Return the paths of the stores that are open."""
-        return tuple(store.path for store in list(self._stores.values()) if store.is_open)
+        """Return the paths of the stores that are open, and the URLs of databases."""
+        paths = tuple(store.path for store in list(self._stores.values()) if store.is_open)
+        urls = tuple(fleet.url for fleet in list(self._fleets.values()) if fleet.is_open)
+        return paths + urls
 
     def next_quiet_work(self) -> float | None:
         """Return when tidy() has something to do; None: never, until somebody logs in."""
         times = [store.next_tidying for store in list(self._stores.values())]
+        times += [fleet.next_tidying for fleet in list(self._fleets.values())]
         return min((time for time in times if time is not None), default=None)
 
     def tidy(self, now: float) -> None:
@@ -353,6 +368,10 @@ class Kept:
         for key, store in list(self._stores.items()):
             if not store.is_open and not store.in_use:  # another thread may be in it
                 del self._stores[key]
+        for fleet in list(self._fleets.values()):
+            due = fleet.next_tidying
+            if due is not None and due <= now:
+                fleet.tidy(now)
         for store in self._stores.values():
             due = store.next_tidying
             if due is not None and due <= now:
@@ -363,7 +382,10 @@ class Kept:
         for store in list(self._stores.values()):
             if not store.in_use:
                 store.close()
+        for fleet in self._fleets.values():
+            fleet.close()
         self._stores.clear()
+        self._fleets.clear()
 
 
 def _content_of(path: str) -> tuple[int, int] | None:

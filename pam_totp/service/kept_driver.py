@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.admission import Groups
+    from ..login.fleet import Lend
     from ..store import Known, Store
-    from ..system.config import Arguments, Loaded
+    from ..system.config import Arguments, Config, Loaded
     from . import wire
     from .kept import KeptStore
+    from .kept_fleet import KeptFleet
     from .prompts import Place
     from .worker import Peer
 
@@ -39,6 +41,10 @@ Result = TypeVar("Result")
 
 class Elsewhere(Exception):
     """It is not to be had here and at once: a helper has to ask others."""
+
+
+class OfTheFleet(Elsewhere):
+    """The database of the fleet has to be asked."""
 
 
 class Shared:
@@ -53,7 +59,7 @@ class Shared:
 class KeptDriver(BlockingDriver):
     """See steps.Driver. ``asked``: the request, without what its peer may not say."""
 
-    __slots__ = ("_arguments", "_place", "_shared", "_where")
+    __slots__ = ("_arguments", "_kept_fleet", "_place", "_shared", "_where")
 
     def __init__(self, shared: Shared, asked: wire.RequestPacket) -> None:
         super().__init__()
@@ -61,6 +67,7 @@ class KeptDriver(BlockingDriver):
         self._where: tuple[bytes | None, ...] = (asked.rhost, asked.ruser, asked.tty)
         self._arguments = asked.arguments
         self._place: Place | None = None
+        self._kept_fleet: KeptFleet | None = None
 
     # Before the login
 
@@ -76,7 +83,7 @@ class KeptDriver(BlockingDriver):
         given = config.parse_arguments(arguments)
         configuration = kept.configuration(given)
         try:
-            settings = kept.read(given).config
+            settings = kept.read(given).config.of_this_machine()
             kept.store(settings).check_that_it_answers()
             is_known = kept.is_current(settings)
         except InUse:
@@ -94,8 +101,12 @@ class KeptDriver(BlockingDriver):
 
     def read_config(self, arguments: Arguments) -> Loaded:
         loaded = self._shared.kept.read(arguments)
-        self._settings = loaded.config
+        self._use(loaded.config)
         return loaded
+
+    def _lend_by(self, settings: Config) -> Lend:
+        self._kept_fleet = self._shared.kept.fleet(settings)
+        return self._kept_fleet.lend
 
     def look_up_local_account(self, user: str) -> AccountEntry | None:
         """Look up an account that this machine's files name. Raises Elsewhere for another one."""
@@ -128,16 +139,32 @@ class KeptDriver(BlockingDriver):
         if place is not None:
             self._shared.prompts.leave(place)
 
-    def look_up_user(self, name: str) -> Known:
+    def look_up_user_here(self, name: str) -> Known:
+        """Look ``name`` up in this machine's store. Raises OfTheFleet where it does not judge."""
         self.store().check_that_it_answers()  # or why it does not is looked for on that disk
-        return super().look_up_user(name)
+        if self._fleet is None:
+            return self._look_up_here(name)
+        known = self._fleet.look_up_here(name, self._look_up_here)
+        if known is None:
+            raise OfTheFleet
+        return known
 
-    def confirm_absence(self) -> None:
-        """A check of the whole store: on a connection of its own, for nobody is to wait for it."""
-        super()._ask_store(lambda store: store.confirm_absence())
+    def look_up_user(self, name: str) -> Known:
+        """Look up whom this machine's store does not judge: a helper waits for the answer."""
+        assert self._fleet is not None
+        return self._fleet.look_up(name)
+
+    def fleet_to_ask(self) -> KeptFleet | None:
+        """Return the fleet whose database judges this login; None: this machine does."""
+        return self._kept_fleet if self._fleet is not None and self._fleet.is_asked else None
+
+    def hand_over(self, has_waited: float) -> None:
+        """Let the patience for the database begin: see Fleet.hand_over()."""
+        assert self._fleet is not None
+        self._fleet.hand_over(has_waited)
 
     def store(self) -> KeptStore:
         return self._shared.kept.store(self._settings)
 
-    def _ask_store(self, question: Callable[[Store], Result]) -> Result:
+    def _ask_here(self, question: Callable[[Store], Result]) -> Result:
         return self._shared.kept.ask(self._settings, question)

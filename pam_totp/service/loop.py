@@ -10,6 +10,7 @@ What a step needs decides where it is performed:
 - at once, but with somebody ready to take over, if it may touch the disk: while a disk hangs, the
   thread that leads is held up in it, and the next one leads on (service/server.py);
 - by a helper, if it may take long: a directory, a first enrollment, Argon2id;
+- by a helper of that fleet, if the database of a fleet has to answer;
 - by the person, who is waited for with the selector;
 - together with those of others, if it is a critical section of the store.
 """
@@ -53,7 +54,7 @@ from .crowd import Crowd
 from .deadlines import Deadlines
 from .helpers import Helpers
 from .kept import InUse, in_use
-from .kept_driver import Elsewhere, KeptDriver, Shared
+from .kept_driver import Elsewhere, KeptDriver, OfTheFleet, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ ON_THE_DISK = {
     "check_files": "check_files",
     "read_config": "read_config",
     "look_up_account": "look_up_local_account",
-    "look_up_user": "look_up_user",
+    "look_up_user": "look_up_user_here",
     "look_up_groups": "look_up_local_groups",
 }
 BY_A_HELPER = frozenset(("admit", "confirm_absence", "judge_stack", "issue_authenticator"))
@@ -91,6 +92,7 @@ BY_THE_PERSON = frozenset(("ask", "tell"))
 USES_UP = frozenset(("verify", "enroll_first"))
 TOGETHER = frozenset(("verify", "have_told", "enroll_first"))
 IN_TURN = {"hash_answer": "prepare_answer", "hash_codes": "prepare_codes"}
+PREPARED = {preparing: hashing for hashing, preparing in IN_TURN.items()}
 
 
 class Replaced(BaseException):
@@ -181,7 +183,8 @@ class Loop:
         self._inbox: deque[tuple[Login, Callable[..., object], bytes]] = deque()
         self._done: deque[tuple[Login, Step, object, BaseException | None]] = deque()
         self._later: list[tuple[float, Login, Step]] = []
-        self._to_hash: deque[tuple[float, Login, Step]] = deque()
+        # With what hashes, where that is known already.
+        self._to_hash: deque[tuple[float, Login, Step, Callable[[], object] | None]] = deque()
         self._critical: deque[tuple[Login, Step]] = deque()
         self._again: deque[tuple[Login, Step]] = deque()
 
@@ -555,13 +558,17 @@ class Loop:
         if name in TOGETHER:
             if name in USES_UP and self._is_gone(login):
                 return None, LoginAborted("conversation", GONE)
+            if driver.fleet_to_ask() is not None:
+                return self._ask_fleet(login, step)
             self._critical.append((login, step))
             return None
         if name in AT_ONCE:
             return _outcome_of(lambda: steps.perform(step, driver))
         if name in IN_TURN:
+            if driver.fleet_to_ask() is not None:
+                return self._ask_fleet(login, step._replace(name=IN_TURN[name]))
             self._ignore(login)
-            self._to_hash.append((time.monotonic(), login, step))
+            self._to_hash.append((time.monotonic(), login, step, None))
             return None
         assert name in BY_A_HELPER
         helpers = self._directory if name == "admit" else self._helpers
@@ -621,6 +628,17 @@ class Loop:
             return self._turn_away(login, problem)
         return None
 
+    def _ask_fleet(self, login: Login, step: Step) -> Outcome | None:
+        """Have a helper of the fleet ask the database; deny early where none is left."""
+        driver = login.driver
+        assert driver is not None
+        kept = driver.fleet_to_ask()
+        assert kept is not None
+        if kept.is_stuck():
+            return None, kept.too_slow()
+        driver.hand_over(login.has_waited)
+        return self._have_done(kept.helpers, login, step, lambda: steps.perform(step, driver))
+
     def _turn_away(self, login: Login, problem: Unavailable) -> Outcome | None:
         """Have a module of root start a worker of its own, where it has heard nothing so far."""
         if login.has_spoken:
@@ -635,6 +653,11 @@ class Loop:
 
     def _go_on(self, login: Login, step: Step, value: object, error: BaseException | None) -> None:
         """Go on with what came of ``step`` meanwhile."""
+        if step.name in PREPARED and error is None:  # by a helper of a fleet
+            of_login = step._replace(name=PREPARED[step.name])
+            work = cast("Callable[[], object]", value)
+            self._to_hash.append((time.monotonic(), login, of_login, work))
+            return
         outcome = self._unless_busy(login, step, value, error)
         if outcome is not None:
             self._advance(login, *outcome)
@@ -645,6 +668,8 @@ class Loop:
         self, login: Login, step: Step, value: object, error: BaseException | None
     ) -> Outcome | None:
         """Return what came of ``step``; None: it is tried again, or by a helper."""
+        if isinstance(error, OfTheFleet):
+            return self._ask_fleet(login, step)
         if isinstance(error, Elsewhere):
             work = functools.partial(steps.perform, step, login.driver)
             return self._have_done(self._directory, login, step, work)
@@ -683,22 +708,26 @@ class Loop:
 
     def _hash_next(self) -> None:
         while self._to_hash and not self._is_hashing:
-            since, login, step = self._to_hash.popleft()
+            since, login, step, work = self._to_hash.popleft()
             if time.monotonic() - since > hashing.PATIENCE:
                 self._go_on(login, step, None, hashing.too_many())
             else:
-                self._hash(login, step)
+                self._hash(login, step, work)
 
-    def _hash(self, login: Login, step: Step) -> None:
-        """Have a helper hash, if it is still worth it: that is known only now."""
-        prepare = step._replace(name=IN_TURN[step.name])
-        work, error = self._away(
-            lambda: steps.perform(prepare, login.driver),
-            lambda *_: self._done.append((login, step, None, in_use("store"))),
-        )
-        if error is not None:
-            self._go_on(login, step, None, error)
-            return
+    def _hash(self, login: Login, step: Step, work: object) -> None:
+        """Have a helper hash, if it is still worth it: that is known only now.
+
+        A fleet was asked before: nobody else's turn is to wait for its answer.
+        """
+        if work is None:
+            prepare = step._replace(name=IN_TURN[step.name])
+            work, error = self._away(
+                lambda: steps.perform(prepare, login.driver),
+                lambda *_: self._done.append((login, step, None, in_use("store"))),
+            )
+            if error is not None:
+                self._go_on(login, step, None, error)
+                return
 
         def hashed() -> object:
             try:

@@ -92,7 +92,9 @@ def check_files(arguments: Sequence[str]) -> None:
         _check_seen(given.path if given.path != config.DEFAULT_PATH else "/")
         settings = config.load(given.path, given.settings).config
         _check_seen(settings.sealing_key)
-        folder = os.path.dirname(config_values.split_store_url(settings.store)[1])
+        if settings.is_fleet:
+            _check_network(settings.store)
+        folder = os.path.dirname(config_values.split_store_url(settings.of_this_machine().store)[1])
         _check_seen(folder)
         is_shut_off = os.statvfs(folder).f_flag & os.ST_RDONLY
     except ShutOff:
@@ -112,6 +114,30 @@ def check_files(arguments: Sequence[str]) -> None:
             "was moved or replaced since this worker was started",
             "run: systemctl restart pam_totp.service",
         )
+
+
+def _check_network(url: str) -> None:
+    """Raise ShutOff where the database that ``url`` names cannot be reached from here."""
+    from ..system import postgresql_url  # few hosts have one
+
+    folder = postgresql_url.parse(url).socket
+    if folder:
+        if not os.path.lexists(folder):
+            raise ShutOff(
+                folder,
+                "is not there in the sandbox",
+                f"write BindReadOnlyPaths=-{folder} into a drop-in",
+            )
+        return
+    try:
+        _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM).close()
+    except OSError:  # RestrictAddressFamilies= of the unit
+        raise ShutOff(
+            "store",
+            "is a database, and the sandbox has no network",
+            "write a drop-in for pam_totp.service and one for pam_totp-worker@.service: [Service], "
+            "PrivateNetwork=no, IPAddressDeny=, RestrictAddressFamilies=AF_INET AF_INET6",
+        ) from None
 
 
 def _named_services() -> tuple[str, ...]:

@@ -90,7 +90,8 @@ class Known(NamedTuple):
     """What a store knows of a name at unix time ``at``, without secrets.
 
     ``policy``: of an engine that has one for all of its hosts, which counts in place of the
-    configuration's. ``may_enroll``: whether that lets anybody enroll at a login.
+    configuration's. ``may_enroll``: whether that lets anybody enroll at a login. ``problem``: why
+    another store, which comes first, could not say whether it holds the name.
     """
 
     record: UserRecord | None
@@ -100,3 +101,4 @@ class Known(NamedTuple):
     is_offline: bool = False  # told by a host on its own: see admission.admit_offline()
     policy: Policy | None = None
     may_enroll: bool = True
+    problem: str = ""

@@ -54,6 +54,10 @@ class Config(NamedTuple):
         """Tell whether the store is PostgreSQL, and shared by many hosts."""
         return self.store.startswith(FLEET_PREFIX)
 
+    def of_this_machine(self) -> Config:
+        """Return it with the store that this machine has for itself."""
+        return self._replace(store=self.local_store) if self.is_fleet else self
+
     def policy(self) -> Policy:
         return Policy(
             self.window,

@@ -1,0 +1,127 @@
+"""One login where the store is the database of a fleet: who is asked, and for how long.
+
+Local first: a name that ``local_store`` holds is judged there and nowhere else, so that the
+database need not answer for whoever has to repair it. Where that file is missing, nobody is local.
+Where it is of no use, nobody knows who is, and the database is asked; but then nobody gets in
+without a code, for the local store may hold somebody whom it suspends.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from ..store.postgresql.client import Client
+from ..store.postgresql.host_store import HostStore
+from ..system import fleet_file
+from ..system.errors import (
+    StoreBusy,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+    StoreUnreachable,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from ..store import Known, LoginStore
+    from ..system.config import Config
+    from ..system.fleet_file import Identity
+
+    # Lends a client for one question.
+    Lend = Callable[[], AbstractContextManager[Client]]
+
+PATIENCE = 20.0  # seconds of a login, for all that it asks; less than pam_totp.so waits
+
+Result = TypeVar("Result")
+
+
+class Fleet:
+    """What one login asks of the fleet. ``is_asked``: its name is not local."""
+
+    __slots__ = ("_has_waited", "_lend", "_problem", "_since", "_spent", "_url", "is_asked")
+
+    def __init__(self, url: str, lend: Lend) -> None:
+        self._url = url
+        self._lend = lend
+        self._problem = ""  # of the local store
+        self._since = 0.0  # when the question was handed to others; 0.0: it was not
+        self._spent = 0.0
+        self._has_waited = 0.0
+        self.is_asked = False
+
+    def look_up_here(self, name: str, look_up: Callable[[str], Known]) -> Known | None:
+        """Return what the local store knows of ``name``; None: the fleet has to be asked."""
+        try:
+            known = look_up(name)
+            if known.record is not None:
+                return known
+        except StoreBusy:
+            raise
+        except StoreMissing:
+            pass
+        except Unavailable as error:
+            self._problem = str(error)
+        except OSError as error:
+            self._problem = f"local_store: {error.strerror or type(error).__name__}"
+        self.is_asked = True
+        return None
+
+    def look_up(self, name: str) -> Known:
+        known = self.ask(lambda store: store.admission(name))
+        return known._replace(problem=self._problem)
+
+    def hand_over(self, has_waited: float) -> None:
+        """Begin to count: the next question waits for somebody who asks it.
+
+        ``has_waited``: seconds that this login has waited for other stores.
+        """
+        self._since = time.monotonic()
+        self._has_waited = has_waited
+
+    def ask(self, question: Callable[[LoginStore], Result]) -> Result:
+        """Return what the database answers, in what is left of the patience."""
+        now = time.monotonic()
+        since, self._since = self._since or now, 0.0
+        left = PATIENCE - self._has_waited - self._spent - (now - since)
+        try:
+            if left <= 0.0:
+                raise too_slow(self._url)
+            with self._lend() as client:
+                return question(HostStore(client, left))
+        except StoreBusy as error:  # for as long as it was asked: nobody is to ask once more
+            raise StoreUnavailable(error.subject, error.problem, error.hint) from error
+        finally:
+            self._spent += time.monotonic() - since
+
+
+def too_slow(url: str) -> StoreUnreachable:
+    return StoreUnreachable(
+        url,
+        "the database answers too slowly: as many logins as may wait for it",
+        "look at the network, and at the servers in store of pam_totp.conf",
+    )
+
+
+def identity(settings: Config) -> Identity:
+    """Return who this host is. Raises Unavailable."""
+    try:
+        return fleet_file.read(settings.fleet_host)
+    except FileNotFoundError:
+        raise StoreRefused(
+            settings.fleet_host, "is not there: this host has not joined the fleet", fleet_file.HINT
+        ) from None
+
+
+@contextmanager
+def connected(settings: Config) -> Iterator[Client]:
+    """Lend a client that is closed afterwards."""
+    client = Client(settings.store, identity(settings))
+    try:
+        yield client
+    finally:
+        client.close()
