@@ -103,7 +103,7 @@ class Client:
     def _ask(
         self, sql: str, arguments: Sequence[Value], deadline: float, *, repeatable: bool
     ) -> list[tuple[Any, ...]]:
-        pause = _PAUSE
+        pause, before = _PAUSE, None
         while True:
             length = pause * random.uniform(0.5, 1.5)  # noqa: S311
             try:
@@ -111,7 +111,10 @@ class Client:
             except CallFailed as failure:
                 is_final = not failure.may_pass or (failure.was_sent and not repeatable)
                 if is_final or time.monotonic() + length >= deadline:
+                    if before is not None and time.monotonic() >= deadline:
+                        failure = before  # the last attempt had no time to find out why
                     raise failure.kind("store", failure.problem, failure.hint) from None
+                before = failure
             time.sleep(length)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

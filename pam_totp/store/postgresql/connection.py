@@ -152,7 +152,7 @@ class DatabaseConnection:
         told = _SQLSTATE.search(text)
         if told:
             return failures.by_sqlstate(told[1], text)
-        if not was_reached:
+        if not was_reached and "requirepeer" not in text:
             return failures.unreachable(_last_part(text))
         return failures.by_text(_last_part(text))
 
