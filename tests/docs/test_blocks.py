@@ -12,13 +12,20 @@ from tests.support.place import ROOT
 
 TUTORIAL = "docs/tutorial/first-login.md"  # tests/booted/test_tutorial.py takes every block of it
 BLOCKS = all_blocks()
+# Others take every block of these, on several machines at once.
+ELSEWHERE = {
+    "docs/howto/fleet.md": "tests/e2e/test_fleet_page.py",
+    "docs/howto/fleet-pooler.md": "tests/e2e/test_fleet_page.py",
+}
 # These are looked at wherever they stand, by test_config_blocks.py and tests/unit.
 OF_EVERY_PAGE = {"hex", "log", "pam", "pam_totp.conf", "ssh_config", "cron", "ini", "yaml"}
 A_REASON = 2  # words, at the least
 
 
 def is_tried(block: Block) -> bool:
-    return block.kind in OF_EVERY_PAGE or block.page in STORIES or block.page == TUTORIAL
+    return (
+        block.kind in OF_EVERY_PAGE or block.page in STORIES or block.page in (TUTORIAL, *ELSEWHERE)
+    )
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
