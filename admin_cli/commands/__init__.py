@@ -17,4 +17,5 @@ outcome.py      what applies after a command that failed
 status.py       status: what is on, and for whom
 overview.py     what status shows, as one document
 doctor.py       doctor
+fleet/          fleet: many hosts, one store in a database
 """

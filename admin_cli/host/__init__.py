@@ -7,6 +7,8 @@ accounts.py        who has a shell, a password, keys
 directory.py       people and groups, by files and a directory that may hang
 birth.py           when a file was made
 sudoers.py         whom sudo lets become root
+fleet_units.py     the network that a fleet's host needs, let into the sandbox
+settings_file.py   pam_totp.conf as text: one key of it set
 files.py           replace a file of /etc, and keep the original
 services.py        the PAM services, and what each does about codes
 pam_file.py        the code in a PAM file, put in after the password step

@@ -4,8 +4,13 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.fleet.machines import FleetMachine, drop, url_of
+from tests.support.logs import LogSocket
+from tests.support.postgres import Cluster
 
 
 @pytest.fixture
@@ -21,3 +26,32 @@ def nothing_left() -> Iterator[None]:
     while here()[0] > before[0] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert before == here()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A database server that knows nothing of a fleet: its roles are the server's, too."""
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def empty(server: Cluster) -> Iterator[str]:
+    """The URL of an empty database."""
+    with server.connect() as connection:
+        connection.execute("CREATE DATABASE fleet_of_a_test")
+    yield url_of(server, "fleet_of_a_test")
+    drop(server, "fleet_of_a_test")
+
+
+@pytest.fixture
+def admin(tmp_path: Path, log: LogSocket) -> FleetMachine:
+    """An administrator's machine, before there is a fleet."""
+    return FleetMachine(tmp_path / "admin", log.path)
+
+
+@pytest.fixture
+def web(tmp_path: Path, log: LogSocket) -> FleetMachine:
+    """A machine that may become a host."""
+    return FleetMachine(tmp_path / "web", log.path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_CA_BYTES = 64 * 1024
 
 
-class Access(NamedTuple):
+class Reached(NamedTuple):
     """``ca``: the certificates that the database's is checked by, in PEM."""
 
     url: str
@@ -36,7 +36,7 @@ class Access(NamedTuple):
             yield Administration(connection, self.identity.key)
 
 
-def read(session: Session) -> Access:
+def read(session: Session) -> Reached:
     """Return what this machine knows of its fleet. Raises CommandFailed where it is no
     administrator's.
     """
@@ -53,14 +53,14 @@ def read(session: Session) -> Access:
             f"{path} has no key: it is that of a help desk, or of an auditor",
             "run this on an administrator's machine",
         )
-    url = fleet_url(session) or identity.store
+    url = identity.store or fleet_url(session)  # hosts may go through a pooler
     if not url:
         raise CommandFailed(
             f"neither {session.config_path} nor {path} says where the fleet's database is",
             f"put this line into {path}: store = postgresql://SERVER/DATABASE",
         )
     ca = trusted_files.read_trusted(identity.ca, MAX_CA_BYTES).decode("ascii", "replace")
-    return Access(url, identity, ca)
+    return Reached(url, identity, ca)
 
 
 def fleet_url(session: Session) -> str:

@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pam_totp.store.postgresql import address
+from pam_totp.system import postgresql_url
 from pam_totp.system.errors import SealingError, StoreRefused, StoreUnreachable, Unavailable
 from pam_totp.system.fleet_file import Identity
 
@@ -23,7 +23,8 @@ _SETTINGS = (
     ("statement_timeout", f"{_STATEMENT_SECONDS}s"),
     ("synchronous_commit", "on"),
 )
-_NO_SUCH_KEY = "TP001"
+NO_SUCH_KEY = "TP001"
+_NO_FILE = "/dev/null/none"  # in place of those in the home of root
 # What a server that cannot be logged in to says, and the command or step that fixes it.
 _REFUSALS = (
     ("password authentication failed", "the password may have been changed: see the identity file"),
@@ -52,9 +53,11 @@ def connected(
 
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]  # libpq reads them
-    place = address.parse(url)
+    place = postgresql_url.parse(url)
+    way: dict[str, Any]
     if socket or place.socket:
-        way = {"host": socket or place.socket, "sslmode": "disable"}
+        port = place.servers[0][1] if place.servers else postgresql_url.DEFAULT_PORT
+        way = {"host": socket or place.socket, "port": str(port), "sslmode": "disable"}
     else:
         way = {
             "host": ",".join(host for host, _ in place.servers),
@@ -68,9 +71,9 @@ def connected(
                 dbname=place.database,
                 user=identity.user,
                 password=identity.password or None,
-                passfile="/dev/null",
-                sslcert=identity.certificate or "/dev/null/none",
-                sslkey=identity.private_key or "/dev/null/none",
+                passfile=_NO_FILE,
+                sslcert=identity.certificate or _NO_FILE,
+                sslkey=identity.private_key or _NO_FILE,
                 gssencmode="disable",
                 target_session_attrs="read-write",
                 connect_timeout=CONNECT_SECONDS,
@@ -86,7 +89,7 @@ def connected(
         with connection:
             yield connection
     except psycopg.Error as error:
-        if refused is not None and error.sqlstate == _NO_SUCH_KEY:
+        if refused is not None and error.sqlstate == NO_SUCH_KEY:
             raise refused from None
         raise _failed(url, error) from None
 
@@ -120,7 +123,7 @@ def _failed(url: str, error: Error) -> Unavailable:
     """Return what to raise for a statement that failed: no value of it is in its words."""
     diagnosis = error.diag
     problem = diagnosis.message_primary or "the connection broke; what was asked may have been done"
-    if diagnosis.sqlstate == _NO_SUCH_KEY:
+    if diagnosis.sqlstate == NO_SUCH_KEY:
         hint = "restore the identity file of this administrator from a backup"
         return StoreRefused(url, "the administrator's key does not open this fleet", hint)
     if diagnosis.sqlstate == "TP003":

@@ -8,8 +8,8 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pam_totp.store.postgresql import address, migrations
-from pam_totp.system import fleet_file, trusted_files
+from pam_totp.store.postgresql import migrations
+from pam_totp.system import fleet_file, postgresql_url
 from pam_totp.system.fleet_file import Identity
 
 from ... import output
@@ -38,7 +38,11 @@ _QUIET = {
 }
 
 
-class Plan(NamedTuple):
+# A call that a host has given up ends soon; hosts wait 12 seconds for one answer.
+_BOUNDED = {"statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s"}
+
+
+class Founding(NamedTuple):
     """What init was asked for. ``role`` makes everything; ``administrator`` is a role to make."""
 
     url: str
@@ -48,7 +52,7 @@ class Plan(NamedTuple):
     administrator: str
 
 
-def init(session: Session, plan: Plan) -> None:
+def init(session: Session, plan: Founding) -> None:
     """Make roles, schema and keys, each once. Raises CommandFailed, Unavailable.
 
     The administrator's identity is on the disk before the database knows its key: what was
@@ -56,7 +60,7 @@ def init(session: Session, plan: Plan) -> None:
     """
     path = session.config.fleet_admin
     try:
-        address.parse(plan.url)
+        postgresql_url.parse(plan.url)
     except ValueError as error:
         raise CommandFailed(
             f"{plan.url}: {error}", "as in: postgresql://db.example/pam_totp"
@@ -112,7 +116,7 @@ def migrate(session: Session, role: str, socket: str) -> None:
     if before == after:
         output.message(f"the schema is of this release already: {after}")
         return
-    session.log("fleet_migrated", "", version=after)
+    session.log("fleet_migrated", "", detail=f"schema {after}")
     output.message(f"the schema is now {after}; it was {before}")
 
 
@@ -132,7 +136,8 @@ def _keep_ca(given: str, path: str) -> None:
                 "name the CA's certificate: --ca FILE",
             )
         return
-    content = trusted_files.read_trusted(given, access.MAX_CA_BYTES)
+    with open(given, "rb") as file:  # whoever names it vouches for it
+        content = file.read(access.MAX_CA_BYTES)
     if b"-----BEGIN CERTIFICATE-----" not in content:
         raise CommandFailed(f"{given}: holds no certificate in PEM form", "check --ca")
     files.write_for_root(path, content)
@@ -149,7 +154,7 @@ def _superuser(role: str, socket: str, ca: str) -> Identity:
     return Identity(user=role, password=password, ca=ca)
 
 
-def _refuse_others(opened: Connection[Any], plan: Plan, known: Identity | None) -> bool:
+def _refuse_others(opened: Connection[Any], plan: Founding, known: Identity | None) -> bool:
     """Return whether the fleet is there already. Raises CommandFailed for what is not empty."""
     if _one(opened, "SELECT to_regnamespace('totp') IS NOT NULL"):
         version = migrations.version(opened)
@@ -190,24 +195,23 @@ def _make(opened: Connection[Any], identity: Identity) -> None:
     with opened.transaction():
         migrations.prepare(opened)
         migrations.migrate(opened)
+        opened.execute("SET LOCAL ROLE NONE")  # each of them was totp_owner, until the end of this
         if not _one(
             opened, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", identity.user
         ):
             _run(opened, "CREATE ROLE {} LOGIN IN ROLE totp_admin", identity.user)
-        for role, password in (
-            (identity.user, identity.password),
-            (identity.host_user, identity.host_password),
+        for role, password, settings in (
+            (identity.user, identity.password, _QUIET),
+            (identity.host_user, identity.host_password, _QUIET | _BOUNDED),
         ):
             digest = opened.pgconn.encrypt_password(
                 password.encode(), role.encode(), b"scram-sha-256"
             ).decode()
             _run(opened, "ALTER ROLE {} PASSWORD {}", role, digest)
-            for setting, value in _QUIET.items():
+            for setting, value in settings.items():
                 _run(opened, f"ALTER ROLE {{}} SET {setting} = {{}}", role, value)
         opened.execute("SET LOCAL ROLE totp_owner")
-        opened.execute(
-            "SELECT totp.found(%s, %s)", (identity.key, os.urandom(fleet_file.KEY_BYTES))
-        )
+        opened.execute("SELECT totp.make_keys(%s)", (identity.key,))
 
 
 def _run(opened: Connection[Any], statement: Any, role: str, *values: str) -> None:

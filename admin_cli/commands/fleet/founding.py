@@ -54,7 +54,7 @@ def init(
     """
     from . import foundation
 
-    plan = foundation.Plan(url, role, socket or "", ca or "", administrator)
+    plan = foundation.Founding(url, role, socket or "", ca or "", administrator)
     foundation.init(session, plan)
 
 

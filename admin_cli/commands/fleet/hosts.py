@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import click
+
+from pam_totp.system import postgresql_url
 
 from ... import output
 from ...errors import CommandFailed
@@ -15,6 +18,14 @@ JOIN_SECONDS = 3600  # for as long a token is good
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 EVERYWHERE = "*"  # users.groups: on every host
+
+
+class Way(NamedTuple):
+    """How a host reaches the database; "": as the administrator does, with a password."""
+
+    url: str = ""
+    certificate: str = ""
+    private_key: str = ""
 
 
 def host_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -49,6 +60,7 @@ def group_names(
     help="Client certificate on HOST, to log in to the database with in place of a password.",
 )
 @click.option("--private-key", metavar="PATH", help="Private key of that certificate, on HOST.")
+@click.option("--url", help="Where HOST reaches the database, if elsewhere: at a pooler.")
 @yes_option
 @pass_session
 def add(
@@ -57,6 +69,7 @@ def add(
     groups: tuple[str, ...],
     certificate: str | None,
     private_key: str | None,
+    url: str | None,
     yes: bool,
 ) -> None:
     """Print the line with which HOST joins the fleet.
@@ -66,9 +79,13 @@ def add(
     """
     if bool(certificate) != bool(private_key):
         raise click.UsageError("--certificate and --private-key belong together")
-    token = invite(
-        session, host, groups, certificate=certificate or "", private_key=private_key or "", yes=yes
-    )
+    if url:
+        try:
+            postgresql_url.parse(url)
+        except ValueError as error:
+            raise click.UsageError(f"--url must be {error}") from None
+    way = Way(url or "", certificate or "", private_key or "")
+    token = invite(session, host, groups, way, yes=yes)
     output.result(f"printf %s '{token}' | totpctl fleet join -")
     output.message(
         f"run this line on {host} as root, within an hour; or, where you reach it by ssh: "
@@ -80,10 +97,9 @@ def invite(
     session: Session,
     host: str,
     groups: tuple[str, ...],
+    way: Way,
     *,
-    certificate: str = "",
-    private_key: str = "",
-    yes: bool = False,
+    yes: bool,
 ) -> str:
     """Let ``host`` join, and return the token for that. A host that is known keeps its groups."""
     from . import access, token
@@ -92,20 +108,21 @@ def invite(
     with reached.administration() as fleet:
         known = {known.name: known for known in fleet.hosts()}
         if host in known:
-            output.confirm(f"{host} is in the fleet already. Let it join again?", yes=yes)
+            question = f"{host} is in the fleet already. Deny its logins until it joins again?"
+            output.confirm(question, yes=yes)
             groups = groups or known[host].groups
         one_time_key = fleet.add_host(host, groups, JOIN_SECONDS)
-    session.log("host_added", "", host=host, groups=",".join(groups))
+    session.log("host_added", "", host=host, group=",".join(groups))
     identity = reached.identity
     return token.encode(
         token.Token(
-            url=reached.url,
+            url=way.url or reached.url,
             host=host,
             one_time_key=one_time_key,
             user=identity.host_user,
-            password="" if certificate else identity.host_password,
-            certificate=certificate,
-            private_key=private_key,
+            password="" if way.certificate else identity.host_password,
+            certificate=way.certificate,
+            private_key=way.private_key,
             ca=reached.ca,
         )
     )

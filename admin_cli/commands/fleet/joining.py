@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 import click
 
 from ...session import Session, pass_session
 from ..arguments import yes_option
 
+MAX_CHARACTERS = 64 * 1024
+
 
 @click.command()
-@click.argument("token", type=click.File())
+@click.argument("token", type=click.File("rb"))
 @yes_option
 @pass_session
-def join(session: Session, token: click.File, yes: bool) -> None:
+def join(session: Session, token: BinaryIO, yes: bool) -> None:
     """Let the fleet judge the codes of this machine.
 
     TOKEN is a file, or - for standard input, with what "totpctl fleet add" printed on an
@@ -22,4 +26,4 @@ def join(session: Session, token: click.File, yes: bool) -> None:
     """
     from . import membership
 
-    membership.join(session, token, yes=yes)  # type: ignore[arg-type]
+    membership.join(session, token.read(MAX_CHARACTERS), yes=yes)

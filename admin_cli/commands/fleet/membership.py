@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pam_totp import store
-from pam_totp.core.verifier import CODE, REJECTED, Answer
+from pam_totp.core.verifier import CODE, LOCKED, REJECTED, THROTTLED, Answer, Policy
 from pam_totp.store import sealing
+from pam_totp.store.postgresql.client import Client
+from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.system import atomic_files, config, fleet_file
+from pam_totp.system.audit import Source
 from pam_totp.system.config import Config
 from pam_totp.system.config_values import split_store_url
 from pam_totp.system.errors import StoreRefused
@@ -24,19 +26,17 @@ from . import token as tokens
 from .connecting import connected
 from .token import Token
 
-if TYPE_CHECKING:
-    from typing import TextIO
-
+_OF_A_DECOY = (REJECTED, THROTTLED, LOCKED)  # strangers may have used up its guesses
 _HOW_TO_GET_ONE = "on an administrator's machine run: totpctl fleet add HOST"
 
 
-def join(session: Session, file: TextIO, *, yes: bool) -> None:
+def join(session: Session, text: bytes, *, yes: bool) -> None:
     """Make this machine a host of the fleet, or change nothing. Raises CommandFailed, Unavailable.
 
     The database is asked for this host's membership only once its key is on the disk, and the
     configuration names the new store only once that has been proven.
     """
-    token = _read(file)
+    token = _decoded(text)
     settings = session.config
     _refuse_a_member(settings, yes=yes)
     ca = os.path.join(os.path.dirname(settings.fleet_host), os.path.basename(fleet_file.DEFAULT_CA))
@@ -54,49 +54,50 @@ def join(session: Session, file: TextIO, *, yes: bool) -> None:
         files.write_for_root(ca, token.ca.encode())
         files.write_for_root(settings.fleet_host, fleet_file.content(identity))
         _become_a_member(token, identity)
-        prove(joined)
+        prove(token.url, identity)
         _write_settings(session.config_path, joined)
-        prove(config.load(session.config_path).config)
+        prove(config.load(session.config_path).config.store, fleet_file.read(settings.fleet_host))
     if session.config_path == config.DEFAULT_PATH:
         fleet_units.open_network()
     session.log("joined", "", host=token.host, store=token.url)
     _say_what_holds(token, joined)
 
 
-def prove(settings: Config) -> None:
+def prove(url: str, identity: Identity) -> None:
     """Ask the fleet as a login does. Raises Unavailable, or CommandFailed for a wrong answer.
 
-    Nobody has the name: it is answered by a decoy. And a wrong key must open nothing.
+    Nobody has the name: a decoy answers for it. And another key must open nothing.
     """
     name = f"nobody.{os.urandom(8).hex()}"
-    with store.open_for_login(settings) as opened:
-        known = opened.admission(name)
-        answer = Answer(CODE, "000000")
-        policy = known.policy or settings.policy()
-        verdict = opened.verify(name, answer, policy, is_decoy=True, account=None)
-    if known.record is not None or verdict is None or verdict.outcome != REJECTED:
-        raise CommandFailed(
-            "the database does not answer as it should", "on an administrator's machine run: doctor"
+    with contextlib.closing(Client(url, identity)) as client:
+        asked = HostStore(client)
+        known = asked.admission(name)
+        verdict = asked.verify(
+            name,
+            Answer(CODE, "000000"),
+            known.policy or Policy(),
+            is_decoy=True,
+            account=None,
+            source=Source("totpctl"),
         )
-    identity = fleet_file.read(settings.fleet_host)
-    wrong = bytes(byte ^ 255 for byte in identity.key)
-    with connected(settings.store, identity, refused=("", "")) as connection:
+    if known.record is not None or verdict is None or verdict.outcome not in _OF_A_DECOY:
+        raise CommandFailed(
+            f"{url} does not answer as a fleet does", "restore its functions from a backup"
+        )
+    another = identity._replace(key=bytes(byte ^ 255 for byte in identity.key))
+    with contextlib.closing(Client(url, another)) as client:
         try:
-            connection.execute("SELECT totp.admission(%s, %s, %s)", (identity.host, wrong, name))
-        except Exception as error:
-            if getattr(error, "sqlstate", "") != "TP001":
-                raise
+            HostStore(client).admission(name)
+        except StoreRefused:
             return
     raise CommandFailed(
-        "the database answers a host with a wrong key",
-        "restore its functions: totpctl fleet migrate",
+        f"{url} answers a host with a wrong key", "restore its functions from a backup"
     )
 
 
-def _read(file: TextIO) -> Token:
-    text = file.read(tokens.MAX_CHARACTERS).strip()
+def _decoded(text: bytes) -> Token:
     try:
-        return tokens.decode(text)
+        return tokens.decode(text.strip())
     except ValueError as error:
         raise CommandFailed(f"what was read {error}", _HOW_TO_GET_ONE) from None
 
@@ -134,13 +135,15 @@ def _undone_if_it_fails(*paths: str) -> Iterator[None]:
 
 def _become_a_member(token: Token, identity: Identity) -> None:
     """Let the database replace the one-time key of the token by the one that was made here."""
-    refused = StoreRefused(
-        token.url, "this token was used, is older than an hour, or was replaced", _HOW_TO_GET_ONE
-    )
-    with connected(token.url, identity, refused=refused) as connection:
+    with connected(token.url, identity, refused=_refused(token.url)) as connection:
         connection.execute(
             "SELECT totp.join(%s, %s, %s)", (token.host, token.one_time_key, identity.key)
         )
+
+
+def _refused(url: str) -> StoreRefused:
+    problem = "this token was used, has expired, or was replaced by a newer one"
+    return StoreRefused(url, problem, _HOW_TO_GET_ONE)
 
 
 def _write_settings(path: str, joined: Config) -> None:
@@ -166,7 +169,7 @@ def _say_what_holds(token: Token, joined: Config) -> None:
         output.message(
             "nobody is local: without the database, every login that needs a code is denied"
         )
-        output.message("hint: enroll an account for that: totpctl enroll --local root")
+        output.message("hint: enroll one in the local store: docs/howto/fleet.md says how")
         return
     names = ", ".join(local) or "nobody"
     output.message(f"still judged here alone, by {joined.local_store}: {names}")

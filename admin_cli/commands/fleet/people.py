@@ -40,7 +40,7 @@ def allow(session: Session, user: str, groups: tuple[str, ...], everywhere: bool
         if not fleet.allow(name, groups or (EVERYWHERE,)):
             raise NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
     where = "every host" if everywhere else "hosts in " + ", ".join(groups)
-    session.log("allowed", name, groups="*" if everywhere else ",".join(groups))
+    session.log("allowed", name, group="*" if everywhere else ",".join(groups))
     output.message(f"{name} can log in with a code on {where}")
 
 

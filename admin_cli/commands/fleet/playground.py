@@ -7,7 +7,6 @@ the demo lie in it as well. The machine logs in as before, and removing it is de
 from __future__ import annotations
 
 import glob
-import io
 import os
 import pwd
 import shutil
@@ -82,7 +81,7 @@ def remove(*, yes: bool) -> None:
     if config.load().config.store == URL:
         raise CommandFailed(
             f"{config.DEFAULT_PATH} names the demo as this machine's store",
-            f"put back what it was before; by default: store = {config.Config().store}",
+            f"restore what it was before; by default: store = {config.Config().store}",
         )
     output.confirm(f"Delete {FOLDER}, with everybody who was enrolled in the demo?", yes=yes)
     _take_away()
@@ -132,18 +131,18 @@ def _make_fleet() -> None:
     os.mkdir(f"{FOLDER}/store", 0o700)
     session = Session(CONFIG)
     create(session)
-    plan = foundation.Plan(URL, ACCOUNT, _SOCKETS, _CA, "totp_administrator")
+    plan = foundation.Founding(URL, ACCOUNT, _SOCKETS, _CA, "totp_administrator")
     foundation.init(session, plan)
     name = os.uname().nodename
-    token = hosts.invite(session, name, ("demo",))
-    membership.join(session, io.StringIO(token), yes=True)
+    token = hosts.invite(session, name, ("demo",), hosts.Way(), yes=True)
+    membership.join(session, token.encode(), yes=True)
 
 
 def _say_how_to_use_it() -> None:
     output.message(f"the demo runs: {URL}, all of it in {FOLDER}")
     output.message("logins of this machine are as before; try it with:")
     for words in ("enroll USER", "verify USER", "fleet list"):
-        output.message(f"    totpctl --config {CONFIG} {words}")
+        output.message(" ".join(("   ", "totpctl", "--config", CONFIG, words)))
     output.message("and take it away with: totpctl fleet demo --remove")
 
 

@@ -12,7 +12,7 @@ from ...session import Session, pass_session
 from ..arguments import json_option
 
 
-class Setting(NamedTuple):
+class PolicySetting(NamedTuple):
     """``low`` and ``high``: which numbers it can be; 0 and 1 of a yes-or-no setting.
 
     ``weakens``: tells whether the second value is weaker than the first.
@@ -37,21 +37,21 @@ def _never(_before: int, _after: int) -> bool:
     return False
 
 
-SETTINGS: Mapping[str, Setting] = {
-    "code_window": Setting(0, 10, _more, "time steps before and after the current one that count"),
-    "throttle_after": Setting(1, 100, _more, "wrong codes in a row before the first wait"),
-    "throttle_base": Setting(1, 3600, _less, "seconds of the first wait; each further one doubles"),
-    "throttle_max": Setting(1, 86400, _less, "seconds of the longest wait"),
-    "max_failures": Setting(1, 100, _more, "wrong codes in a row that lock"),
-    "slow_guesses": Setting(1, 1000, _more, "wrong codes in slow_period, right ones in between"),
-    "slow_period": Setting(3600, 31536000, _less, "seconds in which they are forgiven"),
-    "require_standby": Setting(
+SETTINGS: Mapping[str, PolicySetting] = {
+    "code_window": PolicySetting(0, 10, _more, "time steps around the current one that count"),
+    "throttle_after": PolicySetting(1, 100, _more, "wrong codes in a row before the first wait"),
+    "throttle_base": PolicySetting(1, 3600, _less, "seconds of the first wait, which then doubles"),
+    "throttle_max": PolicySetting(1, 86400, _less, "seconds of the longest wait"),
+    "max_failures": PolicySetting(1, 100, _more, "wrong codes in a row that lock"),
+    "slow_guesses": PolicySetting(1, 1000, _more, "wrong codes in slow_period, in a row or not"),
+    "slow_period": PolicySetting(3600, 31536000, _less, "seconds in which they are forgiven"),
+    "require_standby": PolicySetting(
         0, 1, _less, "deny where no standby confirms what was accepted", is_boolean=True
     ),
-    "offline_hours": Setting(
+    "offline_hours": PolicySetting(
         0, 72, _more, "hours that a host may answer for without the database; 0: none"
     ),
-    "first_enrollment": Setting(
+    "first_enrollment": PolicySetting(
         0, 1, _more, "let people enroll at their first login on a host", is_boolean=True
     ),
 }
@@ -79,7 +79,7 @@ def policy(session: Session, setting: tuple[str, ...], as_json: bool) -> None:
         if changed:
             fleet.change_policy(changed)
     for key, value in changed.items():
-        session.log("policy_changed", "", key=key, value=_in_words(key, value))
+        session.log("policy_changed", "", detail=f"{key}={_in_words(key, value)}")
         output.message(f"{key}: {_in_words(key, before[key])} became {_in_words(key, value)}")
         if SETTINGS[key].weakens(before[key], value):
             output.warning(f"this is weaker than before: {SETTINGS[key].meaning}")

@@ -12,7 +12,6 @@ import json
 import re
 from typing import NamedTuple
 
-MAX_CHARACTERS = 64 * 1024
 _PEM = re.compile(
     r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----", flags=re.S
 )
@@ -47,7 +46,7 @@ def encode(token: Token) -> str:
     return base64.urlsafe_b64encode(b"\0".join([told, b"".join(certificates)])).decode()
 
 
-def decode(text: str) -> Token:
+def decode(text: bytes) -> Token:
     """Return what ``text`` says. Raises ValueError for what encode() has not made."""
     try:
         told, _, certificates = base64.b64decode(text, b"-_", validate=True).partition(b"\0")
@@ -58,7 +57,7 @@ def decode(text: str) -> Token:
         token = Token(**fields)
     except (binascii.Error, IndexError, TypeError, ValueError):
         raise ValueError("is no token of totpctl fleet add, or not all of one") from None
-    if not all(isinstance(value, str) for value in token._replace(one_time_key="")):
+    if not all(isinstance(value, str) for value in fields.values() if value is not token[2]):
         raise ValueError("is no token of totpctl fleet add, or not all of one")
     return token
 

@@ -1,4 +1,4 @@
-"""rotate-key, prune, after-restore, refresh: what keeps a fleet in order."""
+"""rotate-key, prune, after-restore: what keeps a fleet in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rotate_key(session: Session, yes: bool) -> None:
         output.confirm("Reseal every secret of the fleet with a new data key?", yes=yes)
         secrets = fleet.rotate_key(os.urandom(_KEY_BYTES))
         hosts = len(fleet.hosts())
-    session.log("key_rotated", "", secrets=secrets, hosts=hosts)
+    session.log("key_rotated", "", count=secrets)
     output.message(f"{secrets} secrets are sealed with a new data key, wrapped for {hosts} hosts")
     output.message("dumps made before can be opened only with keys that were good then")
 
@@ -37,7 +37,7 @@ def rotate_key(session: Session, yes: bool) -> None:
 @click.option(
     "--older-than",
     "days",
-    type=click.IntRange(1, 36500),
+    type=click.IntRange(30, 36500),
     required=True,
     metavar="DAYS",
     help="Delete events that are older than this.",
@@ -56,7 +56,7 @@ def prune(session: Session, days: int, yes: bool) -> None:
         if count:
             output.confirm(f"Delete {count} events that are older than {days} days?", yes=yes)
             count = fleet.prune(days)
-            session.log("events_pruned", "", count=count, days=days)
+            session.log("events_pruned", "", count=count)
     output.message(f"{count} events deleted")
 
 
@@ -79,7 +79,7 @@ def after_restore(session: Session, void_recovery_codes: bool, yes: bool) -> Non
         output.confirm("Make every code void that apps have shown so far?", yes=yes)
         restored = fleet.after_restore(void_recovery_codes=void_recovery_codes)
         hosts = [host.name for host in fleet.hosts()]
-    session.log("restored", "", authenticators=restored.authenticators)
+    session.log("restored", "", count=restored.authenticators)
     output.message(f"{restored.authenticators} authenticators: no code shown so far is good again")
     if void_recovery_codes:
         output.message(f"the recovery codes of {len(restored.with_recovery_codes)} people are void")
@@ -93,16 +93,3 @@ def after_restore(session: Session, void_recovery_codes: bool, yes: bool) -> Non
     output.message(
         "suspensions, resets and counts of wrong codes are those of the dump: totpctl list"
     )
-
-
-@click.command()
-@pass_session
-def refresh(session: Session) -> None:
-    """Renew what this host keeps for an outage.
-
-    With "offline = cache", codes of the next hours of people who logged in here, where the fleet's
-    policy allows it. A login renews them as well.
-    """
-    from . import renewal
-
-    renewal.refresh(session)

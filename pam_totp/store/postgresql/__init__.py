@@ -7,7 +7,9 @@ connection.py   one session with one server, in which nothing waits beyond a dea
 name_lookup.py  a server's addresses, by a deadline
 environment.py  libpq beside an environment that is somebody else's
 failures.py     what a failure means: ask again, go offline, or give up
-migrations.py  makes and updates the schema, from the files in sql/
+migrations.py   makes and updates the schema, from the files in sql/
+administration.py  what administrators do beyond people's records
+importing.py    records of another store become the fleet's
 
 sql/roles.sql           the cluster's roles
 sql/database.sql        what a superuser prepares: schemas, pgcrypto, and what nobody else may do
@@ -15,7 +17,7 @@ sql/tables.sql          the tables
 sql/sealing.sql         authenticated encryption of secrets and keys
 sql/codes.sql           codes, steps and waits, as core/ has them
 sql/hosts.sql           what every host function begins with; decoys; what hosts are told
-sql/verify.sql          the critical section, as core/verifier.py has it
+sql/verify.sql          the critical section, as the verifier of core/ has it
 sql/login.sql           the other questions of a login; how a host joins
 sql/administration.sql  administrators' functions: whatever needs the data key
 sql/offline.sql         what a host is given for an outage, and what it reports after one

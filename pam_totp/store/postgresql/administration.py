@@ -145,18 +145,14 @@ class Administration:
 
     def events_older_than(self, days: int) -> int:
         ((count,),) = self._rows(
-            "SELECT count(*) FROM totp.events WHERE at < now() - %s * interval '1 day'", days
+            "SELECT count(*) FROM totp.events WHERE at < now() - make_interval(days => %s)", days
         )
         return int(count)
 
     def prune(self, days: int) -> int:
         """Delete events that are older than ``days``; return how many there were."""
         with self._connection.transaction():
-            ((count,),) = self._rows(
-                "WITH gone AS (DELETE FROM totp.events WHERE at < now() - %s * interval '1 day' "
-                "RETURNING 1) SELECT count(*) FROM gone",
-                days,
-            )
+            ((count,),) = self._rows("SELECT totp.prune(%s)", days)
             self._note("events_pruned")
         return int(count)
 
@@ -179,9 +175,9 @@ class Administration:
     def _note(self, event: LiteralString, *, host: str = "", user: str = "") -> None:
         """Leave an event of an administrator, in the transaction of what it tells."""
         self._rows(
-            "INSERT INTO totp.events (host, user_name, event, service) "
-            "VALUES (%s, %s, %s, 'totpctl')",
-            host, user, event,
+            "INSERT INTO totp.events (host, user_name, event, service, rhost) "
+            "VALUES (%s, %s, %s, 'totpctl', session_user || '@' || %s)",
+            host, user, event, os.uname().nodename,
         )  # fmt: skip
 
     def _rows(self, statement: Any, *parameters: object) -> list[tuple[Any, ...]]:

@@ -79,7 +79,9 @@ def sort(
         "LEFT JOIN totp.authenticators a ON a.user_name = u.name GROUP BY u.name, u.status"
     ):
         known[name] = (status, frozenset(ids))
-    new, there, conflicts = [], [], []
+    new: list[UserRecord] = []
+    there: list[UserRecord] = []
+    conflicts: list[UserRecord] = []
     for record in records:
         if record.name not in known:
             new.append(record)

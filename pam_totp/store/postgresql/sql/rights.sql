@@ -58,6 +58,7 @@ GRANT SELECT ON totp.recovery_codes TO totp_helpdesk;
 GRANT UPDATE ON totp.users TO totp_helpdesk;
 
 GRANT SELECT ON totp.events TO totp_admin, totp_auditor;
+GRANT INSERT (host, user_name, event, service, rhost) ON totp.events TO totp_admin;
 GRANT SELECT ON totp.kits TO totp_admin;
 
 GRANT EXECUTE ON FUNCTION totp.schema_version(), totp.unix_time()

@@ -1,1 +1,0 @@
-"""What refresh does."""
