@@ -23,7 +23,7 @@ class Reporter:
         database.execute(
             "SELECT totp.add_host(%s, %s, %s, %s, 60)", (ADMIN_KEY, name, ONE_TIME_KEY, groups)
         )
-        database.execute("SELECT totp.join(%s, %s, %s)", (name, ONE_TIME_KEY, self.key))
+        database.execute("CALL totp.join(%s, %s, %s)", (name, ONE_TIME_KEY, self.key))
 
     def verify(self, user: str, code: str) -> str:
         """Return the outcome."""
@@ -43,7 +43,7 @@ class Reporter:
         return told
 
     def report(self, *entries: object) -> int:
-        rows = self._call("SELECT totp.merge_offline(%s, %s, %s)", json.dumps(entries))
+        rows = self._call("CALL totp.merge_offline(%s, %s, %s, NULL)", json.dumps(entries))
         return int(rows[0][0])
 
     def _call(self, statement: str, *more: object) -> list[tuple[Any, ...]]:

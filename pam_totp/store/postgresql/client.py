@@ -56,18 +56,18 @@ class Client:
         self._trouble: Unavailable | None = None  # why nobody was answered since somebody was
 
     def call(
-        self, function: str, arguments: Sequence[Value], *, deadline: float, repeatable: bool = True
+        self,
+        procedure: str,
+        arguments: Sequence[Value],
+        *,
+        results: int = 1,
+        deadline: float,
+        repeatable: bool = True,
     ) -> tuple[Any, ...]:
-        """Return the one row that ``function`` of schema totp answers: see ask()."""
-        sql = f"SELECT * FROM totp.{function}({_places(arguments)})"
-        return _only(function, self.ask(sql, arguments, deadline=deadline, repeatable=repeatable))
-
-    def call_procedure(
-        self, procedure: str, arguments: Sequence[Value], results: int, *, deadline: float
-    ) -> tuple[Any, ...]:
-        """Return the ``results`` of a ``procedure``, which ends its own transaction: see ask()."""
+        """Return the ``results`` of a ``procedure`` of schema totp: see ask()."""
         sql = f"CALL totp.{procedure}({_places(arguments)}{', NULL' * results})"
-        return _only(procedure, self.ask(sql, arguments, deadline=deadline))
+        rows = self.ask(sql, arguments, deadline=deadline, repeatable=repeatable)
+        return _only(procedure, rows) if results else ()
 
     def ask(
         self, sql: str, arguments: Sequence[Value], *, deadline: float, repeatable: bool = True

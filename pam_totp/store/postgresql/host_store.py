@@ -56,7 +56,7 @@ class HostStore:
         in_store, is_odd = _name_in_store(name)
         is_decoy = is_decoy or is_odd
         is_code = answer.kind == verifier.CODE
-        row = self._client.call_procedure(
+        row = self._client.call(
             "verify",
             (
                 *self._host,
@@ -107,6 +107,7 @@ class HostStore:
             self._client.call(
                 "have_told",
                 (*self._host, in_store, count),
+                results=0,
                 deadline=self._deadline,
                 repeatable=False,
             )

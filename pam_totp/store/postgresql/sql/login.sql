@@ -1,7 +1,8 @@
--- The other questions of a login, and how a host joins.
+-- The other questions of a login, and how a host joins. Procedures, as what hosts ask has keys, codes and
+-- secrets for arguments: a CALL has no plan, which debug_print_plan would print with their values.
 
-CREATE FUNCTION totp.admission(p_host text, p_host_key bytea, p_user text) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+CREATE PROCEDURE totp.admission(p_host text, p_host_key bytea, p_user text, OUT told jsonb)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
     v_key bytea;
@@ -22,7 +23,7 @@ BEGIN
         UPDATE totp.hosts h SET last_seen_at = v_now WHERE h.name = (
             SELECT x.name FROM totp.hosts x WHERE x.name = p_host FOR NO KEY UPDATE SKIP LOCKED);
     END IF;
-    RETURN jsonb_build_object(
+    told := jsonb_build_object(
         'at', v_now,
         'record', totp.told(p_user, v_groups),
         'decoy', v_decoy,
@@ -34,10 +35,11 @@ BEGIN
 END $$;
 
 -- Keep a first enrollment: false, and nothing is kept, where the record is not p_before any more.
-CREATE FUNCTION totp.enroll_first(
+CREATE PROCEDURE totp.enroll_first(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_before jsonb, p_label text, p_algorithm text,
-    p_digits int, p_period int, p_secret bytea, p_last_accepted_step bigint, p_salt bytea, p_digests bytea[])
-RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+    p_digits int, p_period int, p_secret bytea, p_last_accepted_step bigint, p_salt bytea, p_digests bytea[],
+    OUT is_kept boolean)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
     v_key bytea;
@@ -64,11 +66,13 @@ BEGIN
         SELECT * INTO u FROM totp.users x WHERE x.name = p_user AND x.groups && v_groups FOR NO KEY UPDATE;
         IF u.last_request = p_request THEN  -- asked again: see totp.judge
             UPDATE totp.users x SET last_request = p_request WHERE x.name = p_user;
-            RETURN true;
+            is_kept := true;
+            RETURN;
         END IF;
         IF p_before IS NULL OR totp.told(p_user, v_groups) IS DISTINCT FROM p_before
             OR jsonb_array_length(p_before -> 'authenticators') > 0 THEN
-            RETURN false;
+            is_kept := false;
+            RETURN;
         END IF;
     END IF;
     INSERT INTO totp.authenticators
@@ -85,11 +89,11 @@ BEGIN
         last_request = p_request
     WHERE x.name = p_user;
     PERFORM totp.note(p_host, p_user, 'enrolled', NULL, NULL);
-    RETURN true;
+    is_kept := true;
 END $$;
 
-CREATE FUNCTION totp.have_told(p_host text, p_host_key bytea, p_user text, p_count int) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+CREATE PROCEDURE totp.have_told(p_host text, p_host_key bytea, p_user text, p_count int)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     v_groups text[];
 BEGIN
@@ -99,8 +103,8 @@ BEGIN
 END $$;
 
 -- Replace the one-time key of a token by one that the host made. TP001: used, too late, another key.
-CREATE FUNCTION totp.join(p_host text, p_one_time_key bytea, p_new_key bytea) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+CREATE PROCEDURE totp.join(p_host text, p_one_time_key bytea, p_new_key bytea)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     v_key bytea;
     v_require_standby boolean;

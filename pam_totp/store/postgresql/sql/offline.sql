@@ -102,6 +102,7 @@ CREATE PROCEDURE totp.codes_ahead(p_host text, p_host_key bytea, p_users text[],
 LANGUAGE plpgsql AS $$
 BEGIN
     COMMIT;  -- which fails inside a transaction
+    SET LOCAL debug_print_plan = off;  -- as in totp.verify
     told := totp.give_codes(p_host, p_host_key, p_users);
     COMMIT;
 END $$;
@@ -135,8 +136,8 @@ END $$;
 -- A host can lie. Whatever it says: only people are touched whose codes it was given; no last accepted
 -- step goes back, and none goes further ahead than a code may be entered early; no count goes back; of
 -- wrong codes no more count than the throttle lets through since the last ones, nor do they lock.
-CREATE FUNCTION totp.merge_offline(p_host text, p_host_key bytea, p_entries jsonb) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+CREATE PROCEDURE totp.merge_offline(p_host text, p_host_key bytea, p_entries jsonb, OUT merged bigint)
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
     v_groups text[];
@@ -177,7 +178,8 @@ BEGIN
             AND jsonb_typeof(e -> 'user') = 'string'
         ORDER BY totp.whole(e -> 'number') LIMIT 1000) AS entries;
     IF v_last IS NULL THEN
-        RETURN v_done;
+        merged := v_done;
+        RETURN;
     END IF;
     v_interval := p.slow_period / p.slow_guesses;
 
@@ -273,5 +275,5 @@ BEGIN
         END IF;
     END LOOP;
     UPDATE totp.hosts h SET merged_seq = v_last WHERE h.name = p_host;
-    RETURN v_last;
+    merged := v_last;
 END $$;

@@ -14,20 +14,20 @@ BEGIN
         SELECT f.oid::regprocedure FROM pg_catalog.pg_proc f
         WHERE f.pronamespace = 'totp'::regnamespace AND f.prosecdef
     LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET client_min_messages = error', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET debug_print_parse = off', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET debug_print_rewritten = off', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET debug_print_plan = off', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET transform_null_equals = off', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET plpgsql.extra_errors = none', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET plpgsql.extra_warnings = none', v_function);
-        EXECUTE format('ALTER FUNCTION %s SET plpgsql.print_strict_params = off', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET search_path = pg_catalog, pg_temp', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET client_min_messages = error', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET debug_print_parse = off', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET debug_print_rewritten = off', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET debug_print_plan = off', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET standard_conforming_strings = on', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET transform_null_equals = off', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET plpgsql.extra_errors = none', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET plpgsql.extra_warnings = none', v_function);
+        EXECUTE format('ALTER ROUTINE %s SET plpgsql.print_strict_params = off', v_function);
     END LOOP;
 END $$;
 
-GRANT EXECUTE ON FUNCTION
+GRANT EXECUTE ON ROUTINE
     totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
     totp.admission(text, bytea, text),
     totp.enroll_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
@@ -36,7 +36,7 @@ GRANT EXECUTE ON FUNCTION
     totp.give_codes(text, bytea, text[]),
     totp.merge_offline(text, bytea, jsonb)
     TO totp_host;
-GRANT EXECUTE ON PROCEDURE
+GRANT EXECUTE ON ROUTINE
     totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
     totp.codes_ahead(text, bytea, text[])
     TO totp_host;

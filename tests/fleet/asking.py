@@ -1,0 +1,116 @@
+"""A host's and an administrator's side of the SQL, in as few words as tests allow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.verifier import CODE, Answer, Verdict
+from tests.fleet.reporting import Reporter
+from tests.support.postgres import ADMIN_KEY, Database
+
+_VERIFY = f"CALL totp.verify({', '.join(['%s'] * 11 + ['NULL'] * 8)})"
+_OWN = (
+    "id, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at, "
+    "clock_offset, clock_sightings"
+)
+
+
+class Host:
+    """A host that has joined. ``connection`` is one of totp_login."""
+
+    def __init__(self, database: Database, name: str = "w", groups: str = "{*}") -> None:
+        self.name = name
+        self.key = Reporter(database, name, groups=groups).key
+        self.connection = database.connect("totp_login")
+
+    def verify(
+        self,
+        user: str,
+        answer: Answer | str,
+        *,
+        window: int | None = None,
+        is_decoy: bool = False,
+        request: bytes | None = None,
+        connection: psycopg.Connection[Any] | None = None,
+    ) -> Verdict:
+        """Have ``answer`` judged; a text is a code."""
+        if isinstance(answer, str):
+            answer = Answer(CODE, answer)
+        code = answer.code if answer.kind == CODE else None
+        arguments = (
+            *(self.name, self.key, request or os.urandom(16), user, code),
+            *(answer.salt, answer.digest or None, is_decoy, window, "sshd", "192.0.2.1"),
+        )
+        row = (connection or self.connection).execute(_VERIFY, arguments).fetchone()
+        assert row is not None
+        return Verdict(*row)
+
+    def ask(self, procedure: str, *arguments: Any) -> Any:
+        """Call another procedure of hosts, and return its one result."""
+        marks = "%s, " * (2 + len(arguments))
+        row = self.connection.execute(
+            f"CALL totp.{procedure}({marks}NULL)", (self.name, self.key, *arguments)
+        ).fetchone()
+        assert row is not None
+        return row[0]
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -> None:
+    """Write ``records``, with their secrets, as a superuser."""
+    for record in records:
+        connection.execute(
+            "INSERT INTO totp.users (name, status, failures, throttled_until, recovery_salt, "
+            "created_at, updated_at, exempt_until, uid, bound_at, untold, guesses_until) "
+            f"VALUES ({', '.join(['%s'] * 12)})",
+            (
+                *record[:4],
+                record.recovery_salt,
+                *record[record._fields.index("created_at") :],
+            ),
+        )
+        for a in record.authenticators:
+            connection.execute(
+                f"INSERT INTO totp.authenticators (user_name, sealed_secret, {_OWN}) VALUES (%s, "
+                "totp.seal_secret(%s, %s, %s, %s, %s, %s, %s), "
+                f"{', '.join(['%s'] * 11)})",
+                (
+                    *(record.name, ADMIN_KEY, a.secret, record.name),
+                    *(a.id, a.algorithm, a.digits, a.period),
+                    *a._replace(secret=b"")[:2],
+                    *a[a._fields.index("algorithm") :],
+                ),
+            )
+        for digest in record.recovery_digests:
+            connection.execute(
+                "INSERT INTO totp.recovery_codes VALUES (%s, %s)", (record.name, digest)
+            )
+
+
+def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
+    """Return what the tables hold of ``name``, without secrets."""
+    row = connection.execute(
+        "SELECT name, status, failures, throttled_until, recovery_salt, created_at, updated_at, "
+        "exempt_until, uid, bound_at, untold, guesses_until FROM totp.users WHERE name = %s",
+        (name,),
+    ).fetchone()
+    assert row is not None
+    digests = connection.execute(
+        "SELECT digest FROM totp.recovery_codes WHERE user_name = %s", (name,)
+    ).fetchall()
+    held = connection.execute(
+        f"SELECT {_OWN} FROM totp.authenticators WHERE user_name = %s ORDER BY label", (name,)
+    ).fetchall()
+    return UserRecord(
+        *row[:5],
+        frozenset(digest for (digest,) in digests),
+        tuple(Authenticator(*a[:2], None, *a[2:]) for a in held),
+        *row[5:],
+    )

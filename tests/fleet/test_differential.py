@@ -1,0 +1,268 @@
+"""The database's verdicts and rows are those of core/verifier.py, which is the specification."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pam_totp.core import clock_skew, otp, verifier
+from pam_totp.core.users import STATUSES, SUSPENDED, Authenticator, UserRecord
+from pam_totp.core.verifier import CODE, RECOVERY_CODE, Answer, Policy, Verdict
+from tests.fleet.asking import Host, insert, stored
+from tests.support.place import ROOT
+from tests.support.postgres import Database
+
+RECORDS = 1700  # for each seed
+WITH_ONE_POLICY = 50
+SEEDS = (6238, 4226, int.from_bytes(os.urandom(4)))
+SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
+
+
+@pytest.fixture
+def host(database: Database) -> Iterator[Host]:
+    """A host whose clock, and that of the database, is the setting test.now of its session."""
+    host = Host(database)
+    database.execute(
+        "CREATE OR REPLACE FUNCTION totp.unix_time() RETURNS bigint VOLATILE "
+        "RETURN current_setting('test.now')::bigint"
+    )
+    yield host
+    host.close()
+
+
+def set_policy(connection: psycopg.Connection, policy: Policy) -> None:
+    connection.execute(
+        "UPDATE totp.policy SET code_window = %s, throttle_after = %s, throttle_base = %s, "
+        "throttle_max = %s, max_failures = %s, slow_guesses = %s, slow_period = %s",
+        policy,
+    )
+
+
+def set_clock(host: Host, now: int) -> None:
+    host.connection.execute("SELECT set_config('test.now', %s::text, false)", (now,))
+
+
+def random_policy(chance: random.Random) -> Policy:
+    return Policy(
+        window=chance.choice([0, 1, 1, 2]),
+        throttle_after=chance.choice([1, 3, 5]),
+        throttle_base=chance.choice([1, 30]),
+        throttle_max=chance.choice([30, 900]),
+        max_failures=chance.choice([10, 100]),
+        slow_guesses=chance.choice([1, 7, 100]),
+        slow_period=chance.choice([86_400, 2_592_000]),
+    )
+
+
+def random_authenticator(
+    chance: random.Random, name: str, number: int, now: int, secret: bytes | None
+) -> Authenticator:
+    algorithm = chance.choice(["SHA1", "SHA1", "SHA256", "SHA512"])
+    made = Authenticator(
+        id=f"{name}-{number}",
+        label=chance.choice(["phone", "Zoë", "a b", "B", "~"]) + str(number),
+        secret=secret or chance.randbytes(SECRET_BYTES[algorithm]),
+        algorithm=algorithm,
+        digits=chance.choice([6, 6, 8]),
+        period=chance.choice([30, 30, 60, 7]),
+        drift=chance.choice([0, 0, 0, -1, 2]),
+        created_at=now - 10**6,
+        last_used_at=chance.choice([None, now - 1000]),
+        clock_offset=chance.choice([0, 0, 3, -4, 120]),
+        clock_sightings=chance.choice([0, 0, 1, 5]),
+    )
+    ahead = chance.choice([None, -3, -1, 0, 1, 2, 50])
+    if ahead is None:
+        return made
+    return made._replace(last_accepted_step=made.current_step(now) + ahead)
+
+
+def random_record(chance: random.Random, name: str, now: int, policy: Policy) -> UserRecord:
+    authenticators: list[Authenticator] = []
+    for number in range(chance.choice([1, 1, 1, 2, 3])):
+        same = authenticators[0].secret if authenticators and chance.random() < 0.3 else None
+        authenticators.append(random_authenticator(chance, name, number, now, same))
+    digests = frozenset(chance.randbytes(32) for _ in range(chance.choice([0, 2, 10])))
+    return UserRecord(
+        name,
+        status=chance.choice(["active"] * 4 + list(STATUSES)),
+        failures=chance.choice([0, 0, 0, 0, 1, 2, 3, 4, 9, 99]),
+        throttled_until=chance.choice([0, 0, now - 5, now, now + 10, now + 10**6]),
+        recovery_salt=chance.randbytes(16) if digests else None,
+        recovery_digests=digests,
+        authenticators=tuple(sorted(authenticators, key=lambda a: a.label)),
+        created_at=now - 10**7,
+        updated_at=now - 10**5,
+        exempt_until=chance.choice([0, now - 1, now + 1000]),
+        untold=chance.choice([0, 0, 3]),
+        guesses_until=chance.choice(
+            [0, 0, now - 9, now + 100, now + policy.slow_period, now + policy.slow_period + 1]
+        ),
+    )
+
+
+def random_answer(chance: random.Random, record: UserRecord, now: int) -> Answer:
+    kind = chance.random()
+    if kind < 0.2:
+        known = sorted(record.recovery_digests)
+        digest = chance.choice(known) if known and chance.random() < 0.7 else chance.randbytes(32)
+        salt = record.recovery_salt if chance.random() < 0.9 else chance.randbytes(16)
+        return Answer(RECOVERY_CODE, "X" * 16, salt, digest)
+    if kind < 0.3:
+        return Answer(CODE, chance.choice(["000000", "00000000", f"{chance.randrange(10**6):06}"]))
+    chosen = chance.choice(record.authenticators)
+    assert chosen.secret is not None
+    ahead = chance.choice([-3, -2, -1, 0, 0, 0, 0, 1, 2, 19, -20, 120, -119, 240, 61, 3000])
+    step = chosen.current_step(now) + ahead
+    return Answer(CODE, otp.hotp(chosen.secret, step, chosen.algorithm, chosen.digits))
+
+
+def without_secrets(record: UserRecord) -> UserRecord:
+    held = tuple(a._replace(secret=None) for a in record.authenticators)
+    return record._replace(authenticators=held)
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=["first", "second", "random"])
+def test_verdicts_and_rows_are_those_of_the_verifier(
+    seed: int, database: Database, host: Host
+) -> None:
+    chance = random.Random(seed)
+    outcomes: Counter[str] = Counter()
+    with database.connect() as owner:
+        for group in range(RECORDS // WITH_ONE_POLICY):
+            policy, base = random_policy(chance), 1_800_000_000 + chance.randrange(10**7)
+            set_policy(owner, policy)
+            expected = [
+                random_record(chance, f"Zoë {group} {number}", base, policy)
+                for number in range(WITH_ONE_POLICY)
+            ]
+            with owner.transaction():
+                insert(owner, expected)
+            for number, record in enumerate(expected):
+                now = base
+                for _ in range(chance.choice([1, 1, 2, 3])):
+                    window = chance.choice([None, None, 0, 9])
+                    narrower = policy.window if window is None else min(policy.window, window)
+                    narrowed = policy._replace(window=narrower)
+                    answer = random_answer(chance, record, now)
+                    verdict, after = verifier.verify(record, answer, now, narrowed)
+                    set_clock(host, now)
+                    told = host.verify(record.name, answer, window=window)
+                    assert verdict == told, (seed, record, answer, now, narrowed)
+                    outcomes[verdict.outcome] += 1
+                    outcomes["offset"] += verdict.clock_offset != 0
+                    outcomes["behind"] += verdict.clock_is_behind
+                    outcomes["budget"] += verdict.budget_spent
+                    record = after
+                    now += chance.choice([0, 1, 30, 60, -40])
+                expected[number] = record
+            for record in expected:
+                assert without_secrets(record) == stored(owner, record.name), (seed, policy)
+    kinds = "accepted recovery_used rejected replayed throttled locked offset behind budget"
+    assert set(kinds.split()) == {kind for kind, count in outcomes.items() if count > 5}
+    assert outcomes.total() > RECORDS
+
+
+def test_decoys_are_throttled_as_the_verifier_would_and_accept_nothing(
+    database: Database, host: Host
+) -> None:
+    chance = random.Random(1)
+    with database.connect() as owner:
+        for number in range(60):
+            policy, now = random_policy(chance), 1_800_000_000
+            set_policy(owner, policy)
+            name = f"nobody {number}"
+            record = UserRecord(
+                name, status=SUSPENDED, authenticators=(Authenticator("", "", b""),)
+            )
+            enrolled = number % 3
+            if enrolled:  # 1: without an authenticator; 2: denied before the prompt
+                of_user = random_record(chance, name, now, policy)
+                held = () if enrolled == 1 else of_user.authenticators
+                insert(owner, [of_user._replace(authenticators=held)])
+            for _ in range(8):
+                answer = Answer(CODE, f"{chance.randrange(10**6):06}")
+                if chance.random() < 0.3:
+                    answer = Answer(RECOVERY_CODE, "X" * 16, bytes(16), bytes(32))
+                verdict, record = verifier.verify(record, answer, now, policy)
+                set_clock(host, now)
+                assert verdict == host.verify(name, answer, is_decoy=enrolled == 2), (
+                    number,
+                    policy,
+                )
+                now += chance.choice([0, 1, 40])
+            if enrolled:
+                assert without_secrets(of_user._replace(authenticators=held)) == stored(owner, name)
+        count = owner.execute("SELECT count(*) FROM totp.decoys WHERE failures > 0").fetchone()
+        assert (60,) == count
+
+
+def test_a_recovery_code_is_hashed_only_where_it_will_be_looked_at(
+    database: Database, host: Host
+) -> None:
+    not_hashed = Answer(RECOVERY_CODE, "X" * 16)
+    now = 1_800_000_000
+    authenticator = Authenticator("a", "phone", bytes(20))
+    alice = UserRecord(  # whose slow budget is spent, by wrong codes alone
+        "alice", authenticators=(authenticator,), guesses_until=now + Policy().slow_period
+    )
+    eve = UserRecord(
+        "eve", failures=9, throttled_until=now + 3, authenticators=(authenticator._replace(id="e"),)
+    )
+    with database.connect() as owner:
+        insert(owner, [alice, eve])
+        set_clock(host, now)
+        assert Verdict("hash first") == host.verify("alice", not_hashed)
+        assert Verdict("hash first") == host.verify("nobody", not_hashed)
+        assert without_secrets(alice) == stored(owner, "alice")
+        assert Verdict("throttled", wait=3) == host.verify("eve", not_hashed)
+        told = owner.execute("SELECT user_name, event FROM totp.events ORDER BY id").fetchall()
+        assert [("", "joined"), ("eve", "throttled")] == told
+
+
+def test_codes_are_those_of_the_rfcs(database: Database) -> None:
+    """RFC 4226 appendix D, RFC 6238 appendix B."""
+    hotp, totp = (
+        json.loads((ROOT / "tests/vectors" / name).read_text("utf-8"))
+        for name in ("rfc4226_appendix_d.json", "rfc6238_appendix_b.json")
+    )
+    cases = [(hotp["secret_hex"], n, "SHA1", 6, code) for n, code in enumerate(hotp["codes"])]
+    for vector in totp["vectors"]:
+        step = vector["time"] // totp["period"]
+        cases.append((vector["secret_hex"], step, vector["algorithm"], 8, vector["code"]))
+    for secret, *parameters, code in cases:
+        found = database.execute(
+            "SELECT totp.otp(%s, %s, %s, %s)", (bytes.fromhex(secret), *parameters)
+        )
+        assert [(code,)] == found
+    assert 28 == len(cases)
+
+
+def test_offsets_of_clocks_are_those_of_the_core(database: Database) -> None:
+    for period in (1, 7, 30, 60, 3600, 86_400):
+        found = database.execute("SELECT totp.clock_offsets(%s)", (period,))
+        assert [(sorted(clock_skew.offsets(period)),)] == found
+
+
+def test_waits_are_those_of_the_core(database: Database) -> None:
+    cases = list(itertools.product((0, 1, 4, 5, 6, 9, 36, 37, 38, 100), (1, 5), (1, 30), (30, 900)))
+    waits = [
+        verifier.throttle_wait(
+            failures, Policy(throttle_after=after, throttle_base=base, throttle_max=longest)
+        )
+        for failures, after, base, longest in cases
+    ]
+    columns = [list(column) for column in zip(*cases, strict=True)]
+    found = database.execute(
+        "SELECT totp.throttle_wait(f, a, b, m) FROM unnest(%s::int[], %s::int[], %s::int[], "
+        "%s::int[]) AS x (f, a, b, m)",
+        columns,
+    )
+    assert waits == [wait for (wait,) in found]
