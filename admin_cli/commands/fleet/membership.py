@@ -137,7 +137,7 @@ def _become_a_member(token: Token, identity: Identity) -> None:
     """Let the database replace the one-time key of the token by the one that was made here."""
     with connected(token.url, identity, refused=_refused(token.url)) as connection:
         connection.execute(
-            "SELECT totp.join(%s, %s, %s)", (token.host, token.one_time_key, identity.key)
+            "CALL totp.join(%s, %s, %s)", (token.host, token.one_time_key, identity.key)
         )
 
 
