@@ -16,12 +16,12 @@ from tests.support.postgres import Cluster
 DATABASE = "fleet_of_these_tests"
 ANSWERS_ANY_KEY = """
 CREATE TABLE totp.told (answer jsonb);
-CREATE FUNCTION totp.admission(text, bytea, text) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER
-AS $$ BEGIN
-    INSERT INTO totp.told VALUES (totp.real_admission($1, $2, $3));
-    RETURN (SELECT answer FROM totp.told LIMIT 1);
+CREATE PROCEDURE totp.admission(text, bytea, text, OUT told jsonb)
+LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+    CALL totp.real_admission($1, $2, $3, told);
+    INSERT INTO totp.told VALUES (told);
 EXCEPTION WHEN SQLSTATE 'TP001' THEN
-    RETURN (SELECT answer FROM totp.told LIMIT 1);
+    told := (SELECT answer FROM totp.told LIMIT 1);
 END $$
 """
 COMMENTED = """# a comment
@@ -135,15 +135,15 @@ def test_a_database_that_answers_a_wrong_key_is_not_joined(
     token = admin.token("web6")
     before = files(web)
     with server.connect(database=DATABASE) as connection:
-        connection.execute("ALTER FUNCTION totp.admission RENAME TO real_admission")
+        connection.execute("ALTER ROUTINE totp.admission RENAME TO real_admission")
         connection.execute(ANSWERS_ANY_KEY)
-        connection.execute("GRANT EXECUTE ON FUNCTION totp.admission TO totp_host")
+        connection.execute("GRANT EXECUTE ON ROUTINE totp.admission TO totp_host")
     try:
         result = web.fleet("join", "-", answers=token)
     finally:
         with server.connect(database=DATABASE) as connection:
-            connection.execute("DROP FUNCTION totp.admission; DROP TABLE totp.told")
-            connection.execute("ALTER FUNCTION totp.real_admission RENAME TO admission")
+            connection.execute("DROP ROUTINE totp.admission; DROP TABLE totp.told")
+            connection.execute("ALTER ROUTINE totp.real_admission RENAME TO admission")
     assert 1 == result.code
     assert "answers a host with a wrong key" in result.err
     assert before == files(web)
