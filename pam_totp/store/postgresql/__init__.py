@@ -7,6 +7,10 @@ connection.py   one session with one server, in which nothing waits beyond a dea
 name_lookup.py  a server's addresses, by a deadline
 environment.py  libpq beside an environment that is somebody else's
 failures.py     what a failure means: ask again, go offline, or give up
+offline.py      a store that its host may stand in for while no server can be reached
+kept_kit.py     the kit of this host, opened when it is needed, and who is to be in it
+kit.py          the kit: a SQLite store of the codes of the next hours, and what is to be reported
+codes_ahead.py  those codes, in place of secrets
 migrations.py   makes and updates the schema, from the files in sql/
 administration.py  what administrators do beyond people's records
 importing.py    records of another store become the fleet's

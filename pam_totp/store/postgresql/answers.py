@@ -15,6 +15,8 @@ from ...core.users import STATUSES, Authenticator, UserRecord
 from ...core.verifier import Policy, Verdict
 from ...system.errors import StoreCorrupt
 from ..questions import Known
+from . import codes_ahead
+from .codes_ahead import Fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,6 +54,11 @@ def verdict_of(row: tuple[Any, ...], answer: Answer, *, is_decoy: bool) -> Verdi
     return _checked(lambda: _verdict_of(row, answer, is_decoy=is_decoy))
 
 
+def fetched_of(told: Any) -> Fetched:
+    """Return what codes_ahead() has ``told``. Raises StoreCorrupt."""
+    return _checked(lambda: _fetched_of(told))
+
+
 def record_as_told(record: UserRecord) -> dict[str, Any]:
     """Return ``record`` as admission() tells it, for the database to compare."""
     salt = record.recovery_salt
@@ -78,7 +85,6 @@ def _checked(convert: Callable[[], Result]) -> Result:
 
 def _known_of(name: str, told: Any) -> Known:
     decoy = told["decoy"]
-    policy = told["policy"]
     record = None if told["record"] is None else _record_of(name, told["record"])
     return Known(
         record,
@@ -91,16 +97,20 @@ def _known_of(name: str, told: Any) -> Known:
             recovery_salt=_salt(decoy["recovery_salt"]),
         ),
         _integer(told["at"]),
-        policy=Policy(
-            _count(policy["code_window"]),
-            throttle_after=_positive(policy["throttle_after"]),
-            throttle_base=_positive(policy["throttle_base"]),
-            throttle_max=_positive(policy["throttle_max"]),
-            max_failures=_positive(policy["max_failures"]),
-            slow_guesses=_positive(policy["slow_guesses"]),
-            slow_period=_positive(policy["slow_period"]),
-        ),
+        policy=_policy_of(told["policy"]),
         may_enroll=_boolean(told["first_enrollment"]),
+    )
+
+
+def _policy_of(told: dict[str, Any]) -> Policy:
+    return Policy(
+        _count(told["code_window"]),
+        throttle_after=_positive(told["throttle_after"]),
+        throttle_base=_positive(told["throttle_base"]),
+        throttle_max=_positive(told["throttle_max"]),
+        max_failures=_positive(told["max_failures"]),
+        slow_guesses=_positive(told["slow_guesses"]),
+        slow_period=_positive(told["slow_period"]),
     )
 
 
@@ -137,6 +147,38 @@ def _authenticator_of(told: dict[str, Any]) -> Authenticator:
         last_used_at=None if used is None else _integer(used),
         clock_offset=_integer(told["clock_offset"]),
         clock_sightings=_integer(told["clock_sightings"]),
+    )
+
+
+def _fetched_of(told: dict[str, Any]) -> Fetched:
+    return Fetched(
+        _integer(told["at"]),
+        _count(told["hours"]),
+        _count(told["last_merged"]),
+        _policy_of(told["policy"]),
+        tuple(_kept_record_of(one) for one in told["users"]),
+    )
+
+
+def _kept_record_of(told: dict[str, Any]) -> UserRecord:
+    return UserRecord(
+        _text(told["user"]),
+        failures=_count(told["failures"]),
+        throttled_until=_integer(told["throttled_until"]),
+        guesses_until=_integer(told["guesses_until"]),
+        authenticators=tuple(
+            Authenticator(
+                _text(one["id"]),
+                _text(one["label"]),
+                codes_ahead.run(_count(one["first_step"]), bytes.fromhex(_text(one["codes"]))),
+                algorithm=_one_of(ALGORITHMS, one["algorithm"]),
+                digits=_one_of(DIGITS, one["digits"]),
+                period=_positive(one["period"]),
+                drift=_integer(one["drift"]),
+                last_accepted_step=_integer(one["last_accepted_step"]),
+            )
+            for one in told["authenticators"]
+        ),
     )
 
 

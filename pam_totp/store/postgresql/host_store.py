@@ -5,16 +5,19 @@ Each is one call of a function that does it all; hosts touch no table: see sql/r
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ...core import verifier
-from .answers import known_of, record_as_told, verdict_of
+from .answers import fetched_of, known_of, record_as_told, verdict_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from contextlib import AbstractContextManager
+    from typing import Any
 
     from ...core.enrollment import Enrollment
     from ...core.users import Account, UserRecord
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from ...system.audit import Source
     from ..questions import Known
     from .client import Client
+    from .codes_ahead import Fetched
     from .connection import Value
 
 PATIENCE = 12.0  # seconds for one question; a login has more than one
@@ -121,6 +125,21 @@ class HostStore:
 
     def confirm_absence(self) -> None:
         """Nothing to do: PostgreSQL reads no damaged page as an empty one."""
+
+    # What a host asks for itself: see offline.FleetStore
+
+    def codes_ahead(self, names: Collection[str]) -> Fetched:
+        (told,) = self._client.call(
+            "codes_ahead", (*self._host, sorted(names)), deadline=self._deadline
+        )
+        return fetched_of(told)
+
+    def report(self, entries: list[dict[str, Any]]) -> int:
+        """Asked again after a lost answer, the database takes each entry once."""
+        (last,) = self._client.call(
+            "merge_offline", (*self._host, json.dumps(entries)), deadline=self._deadline
+        )
+        return int(last)
 
     def close(self) -> None:
         """Leave the connections to the client."""

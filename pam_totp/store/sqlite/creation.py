@@ -17,11 +17,16 @@ from .database import SUFFIXES, Database
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_NOCOW_FL = 0x80086601, 0x40086602, 0x00800000
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..sealing import Sealer
 
 
-def create_database(path: str, sealer: Sealer) -> bool:
-    """Create folder (0700) and file (0600); a crash leaves a whole store or none."""
+def create_database(path: str, sealer: Sealer, more: Iterable[str] = ()) -> bool:
+    """Create folder (0700) and file (0600); a crash leaves a whole store or none.
+
+    ``more``: statements for what else is in the file.
+    """
     folder = os.path.dirname(path)
     _make_folder(folder)
     trusted_files.check_folder(folder)
@@ -36,7 +41,7 @@ def create_database(path: str, sealer: Sealer) -> bool:
         for suffix in ("", *SUFFIXES):
             atomic_files.remove(unfinished + suffix)
         _make_empty_file(unfinished)
-        _fill(unfinished, sealer)
+        _fill(unfinished, sealer, more)
         atomic_files.rename(unfinished, path)
     return True
 
@@ -99,7 +104,7 @@ def _is_void(log: str) -> bool:
     return not lasting_files.has_content(log)
 
 
-def _fill(path: str, sealer: Sealer) -> None:
+def _fill(path: str, sealer: Sealer, more: Iterable[str]) -> None:
     database = Database(path, lasting=False)
     try:
         database.migrate()
@@ -108,6 +113,8 @@ def _fill(path: str, sealer: Sealer) -> None:
             "('sealing_key_id', ?), ('decoy_key', ?), ('last_write', x'')",
             (sealer.key_id, sealer.seal(os.urandom(KEY_BYTES), *DECOY_KEY)),
         )
+        for statement in more:
+            database.execute(statement)
         database.execute("PRAGMA journal_mode = WAL")
     finally:
         database.close()
