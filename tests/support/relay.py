@@ -119,10 +119,14 @@ class _Wire:
         self._has_ended.set()
 
     def run(self) -> None:
+        server = socket.socket()
         try:
-            server = socket.create_connection(("127.0.0.1", self._relay.target))
+            server.connect(
+                ("127.0.0.1", self._relay.target)
+            )  # without getaddrinfo(), which tests fake
         except OSError:
             self._client.close()
+            server.close()
             return
         others = {self._client: server, server: self._client}
         for end in others:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 8
 _KEPT = 60.0  # seconds without a question after which a connection is not used any more
 _CONNECTING = 4.0  # at most, for one address: name, TCP, TLS, login
-_ANSWERING = 4.0  # at most, where another server or a new connection may be quicker
+_ANSWERING = 4.0  # at most, before another connection, or another server, is tried
 _LOOK = "look at the log of the server"
 _SCHEMA = "compare releases of pam_totp; then run: totpctl fleet migrate"
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -107,7 +107,7 @@ class Client:
         while True:
             length = pause * random.uniform(0.5, 1.5)  # noqa: S311
             try:
-                return self._try(sql, arguments, deadline)
+                return self._try(sql, arguments, deadline, repeatable=repeatable)
             except CallFailed as failure:
                 is_final = not failure.may_pass or (failure.was_sent and not repeatable)
                 if is_final or time.monotonic() + length >= deadline:
@@ -118,14 +118,11 @@ class Client:
             time.sleep(length)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _try(self, sql: str, arguments: Sequence[Value], deadline: float) -> list[tuple[Any, ...]]:
-        connection = self._kept_connection()
-        if connection is None:
-            connection = self._connect(deadline)
-            alone = len(self._order) == 1
-            limit = deadline if alone else _within(_ANSWERING, deadline)
-        else:
-            limit = _within(_ANSWERING, deadline)
+    def _try(
+        self, sql: str, arguments: Sequence[Value], deadline: float, *, repeatable: bool
+    ) -> list[tuple[Any, ...]]:
+        connection = self._kept_connection() or self._connect(deadline)
+        limit = _within(_ANSWERING, deadline) if repeatable else deadline
         try:
             rows, is_durable = connection.execute(sql, arguments, limit)
         except CallFailed as failure:

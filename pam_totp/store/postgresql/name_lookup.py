@@ -53,7 +53,8 @@ def addresses_of(host: str, deadline: float) -> tuple[str, ...]:
             except RuntimeError:
                 raise unreachable("there is no thread left to look up its address") from None
             _running[host] = lookup
-    in_time = lookup.is_done.wait(max(deadline - time.monotonic(), 0))
+    left = max(deadline - time.monotonic(), 0)
+    in_time = lookup.is_done.wait(left / 2 if host in _latest else left)
     if in_time and lookup.addresses:
         _latest[host] = lookup.addresses
     if host in _latest:
