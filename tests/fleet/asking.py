@@ -114,3 +114,9 @@ def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
         tuple(Authenticator(*a[:2], None, *a[2:]) for a in held),
         *row[5:],
     )
+
+
+def without_secrets(record: UserRecord) -> UserRecord:
+    """Return ``record`` as stored() does."""
+    held = tuple(a._replace(secret=None) for a in record.authenticators)
+    return record._replace(authenticators=held)

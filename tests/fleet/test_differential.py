@@ -15,7 +15,7 @@ import pytest
 from pam_totp.core import clock_skew, otp, verifier
 from pam_totp.core.users import STATUSES, SUSPENDED, Authenticator, UserRecord
 from pam_totp.core.verifier import CODE, RECOVERY_CODE, Answer, Policy, Verdict
-from tests.fleet.asking import Host, insert, stored
+from tests.fleet.asking import Host, insert, stored, without_secrets
 from tests.support.place import ROOT
 from tests.support.postgres import Database
 
@@ -122,11 +122,6 @@ def random_answer(chance: random.Random, record: UserRecord, now: int) -> Answer
     ahead = chance.choice([-3, -2, -1, 0, 0, 0, 0, 1, 2, 19, -20, 120, -119, 240, 61, 3000])
     step = chosen.current_step(now) + ahead
     return Answer(CODE, otp.hotp(chosen.secret, step, chosen.algorithm, chosen.digits))
-
-
-def without_secrets(record: UserRecord) -> UserRecord:
-    held = tuple(a._replace(secret=None) for a in record.authenticators)
-    return record._replace(authenticators=held)
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=["first", "second", "random"])
