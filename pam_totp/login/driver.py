@@ -59,10 +59,18 @@ class BlockingDriver:
             self._fleet = fleet.Fleet(settings.store, self._lend_by(settings))
 
     def _lend_by(self, settings: Config) -> Lend:
-        """Return what lends the client of the database that ``settings`` name."""
+        """Return what lends a way to the database that ``settings`` name."""
         from . import fleet
 
-        return lambda: fleet.connected(settings)
+        return fleet.lending(settings)
+
+    def refresh_kit(self) -> None:
+        """Fetch codes for an outage, where that is due: once nobody waits for this login.
+
+        Raises Unavailable.
+        """
+        if self._fleet is not None:
+            self._fleet.refresh()
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None:
         audit.record(event, source, **fields)

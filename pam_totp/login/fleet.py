@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..store.postgresql.client import Client
 from ..store.postgresql.host_store import HostStore
+from ..store.postgresql.kept_kit import KeptKit
+from ..store.postgresql.offline import OfflineStore
 from ..system import fleet_file
 from ..system.errors import (
     StoreBusy,
@@ -32,12 +34,19 @@ if TYPE_CHECKING:
     from ..system.config import Config
     from ..system.fleet_file import Identity
 
-    # Lends a client for one question.
-    Lend = Callable[[], AbstractContextManager[Client]]
+    # Lends what one question takes.
+    Lend = Callable[[], AbstractContextManager["Lent"]]
 
 PATIENCE = 20.0  # seconds of a login, for all that it asks; less than pam_totp.so waits
 
 Result = TypeVar("Result")
+
+
+class Lent(NamedTuple):
+    """The way to the database, and what this host keeps for when there is none."""
+
+    client: Client
+    kit: KeptKit
 
 
 class Fleet:
@@ -83,16 +92,32 @@ class Fleet:
         self._since = time.monotonic()
         self._has_waited = has_waited
 
+    def give_up(self) -> None:
+        """Wait for the database no longer: what is asked from now on, this host alone answers."""
+        self._spent = PATIENCE
+
+    def refresh(self) -> None:
+        """Fetch codes for an outage where that is due: once this login is over.
+
+        Raises Unavailable.
+        """
+        with self._lend() as lent:
+            if lent.kit.next_refresh is not None:
+                OfflineStore(HostStore(lent.client), lent.kit).refresh()
+
     def ask(self, question: Callable[[LoginStore], Result]) -> Result:
-        """Return what the database answers, in what is left of the patience."""
+        """Return what the database answers, in what is left of the patience.
+
+        Or this host in its place, where it cannot be reached: see OfflineStore.
+        """
         now = time.monotonic()
         since, self._since = self._since or now, 0.0
         left = PATIENCE - self._has_waited - self._spent - (now - since)
         try:
-            if left <= 0.0:
-                raise too_slow(self._url)
-            with self._lend() as client:
-                return question(HostStore(client, left))
+            with self._lend() as lent:
+                trouble = too_slow(self._url) if left <= 0.0 else None
+                host = HostStore(lent.client, lent.kit.patience(max(left, 0.0)))
+                return question(OfflineStore(host, lent.kit, trouble=trouble))
         except StoreBusy as error:  # for as long as it was asked: nobody is to ask once more
             raise StoreUnavailable(error.subject, error.problem, error.hint) from error
         finally:
@@ -117,11 +142,18 @@ def identity(settings: Config) -> Identity:
         ) from None
 
 
+def lending(settings: Config) -> Lend:
+    """Return what lends a client of its own for each question, and remembers who was accepted."""
+    kit = KeptKit.of(settings)
+    return lambda: _connected(settings, kit)
+
+
 @contextmanager
-def connected(settings: Config) -> Iterator[Client]:
-    """Lend a client that is closed afterwards."""
+def _connected(settings: Config, kit: KeptKit) -> Iterator[Lent]:
+    """Lend a client, and ``kit``; both are closed afterwards."""
     client = Client(settings.store, identity(settings))
     try:
-        yield client
+        yield Lent(client, kit)
     finally:
+        kit.close()
         client.close()

@@ -295,7 +295,7 @@ class Kept:
         self._round = 1
         self._configurations: dict[object, KeptConfiguration] = {}
         self._stores: dict[tuple[str, str], KeptStore] = {}
-        self._fleets: dict[tuple[str, str], KeptFleet] = {}
+        self._fleets: dict[tuple[str, ...], KeptFleet] = {}
 
     def look_again(self) -> None:
         """Begin a round: what is asked from now on is looked at again, once."""
@@ -323,7 +323,8 @@ class Kept:
 
     def fleet(self, settings: Config) -> KeptFleet:
         """Return the fleet whose database is the store of ``settings``."""
-        key = (settings.store, settings.fleet_host)
+        kit = (settings.local_store, settings.sealing_key, settings.offline)
+        key = (settings.store, settings.fleet_host, *kit)
         found = self._fleets.get(key)
         if found is None:
             from .kept_fleet import KeptFleet  # with the client of PostgreSQL

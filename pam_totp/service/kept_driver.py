@@ -163,6 +163,11 @@ class KeptDriver(BlockingDriver):
         assert self._fleet is not None
         self._fleet.hand_over(has_waited)
 
+    def give_up_on_fleet(self) -> None:
+        """Have this host answer alone: see Fleet.give_up()."""
+        assert self._fleet is not None
+        self._fleet.give_up()
+
     def store(self) -> KeptStore:
         return self._shared.kept.store(self._settings)
 

@@ -13,9 +13,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..login import fleet
+from ..login.fleet import Lent
 from ..store.postgresql.client import MAX_CONNECTIONS, Client
+from ..store.postgresql.host_store import HostStore
+from ..store.postgresql.kept_kit import KeptKit
+from ..store.postgresql.offline import OfflineStore
 from ..system import trusted_files
+from ..system.errors import Unavailable
 from ..system.marks import Marks
+from . import worker
 from .helpers import Helpers
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ class KeptFleet:
         self.url = settings.store
         self._settings = settings
         self.helpers = Helpers("fleet", MAX_CONNECTIONS)
+        self.kit = KeptKit.of(settings)
         self._lock = threading.Lock()  # of what follows
         self._client: Client | None = None
         self._proof: tuple[Identity, tuple[bytes, ...]] | None = None  # what the client rests on
@@ -56,23 +63,33 @@ class KeptFleet:
         return fleet.too_slow(self.url)
 
     @contextmanager
-    def lend(self) -> Iterator[Client]:
-        """Lend the client; one that has had its day is closed once its questions are answered."""
+    def lend(self) -> Iterator[Lent]:
+        """Lend the client, and the kit.
+
+        A client that has had its day is closed once its questions are answered.
+        """
         self._used_at = time.monotonic()
         with self._lock:
             client = self._current()
         try:
-            yield client
+            yield Lent(client, self.kit)
         finally:
             self._used_at = time.monotonic()
 
     @property
     def next_tidying(self) -> float | None:
-        """When the connections have been idle for long enough; None: there are none."""
-        return self._used_at + LINGER_SECONDS if self.is_open else None
+        """When the connections have been idle for long enough, or the kit is to be renewed."""
+        times = (self._used_at + LINGER_SECONDS if self.is_open else None, self.kit.next_refresh)
+        return min((time for time in times if time is not None), default=None)
 
     def tidy(self, now: float) -> None:
-        """Close the connections if they are idle at ``now``; later, if a helper is in the way."""
+        """Close the connections if they are idle at ``now``; later, if a helper is in the way.
+
+        A kit that is to be renewed is left to a helper.
+        """
+        renewal = self.kit.next_refresh
+        if renewal is not None and renewal <= now and self.kit.begin_refresh():
+            self.helpers.do(self._renew_kit)
         if now - self._used_at >= LINGER_SECONDS and not self.close():
             self._used_at = now
 
@@ -85,6 +102,13 @@ class KeptFleet:
             return True
         finally:
             self._lock.release()
+
+    def _renew_kit(self) -> None:
+        try:
+            with self.lend() as lent:
+                OfflineStore(HostStore(lent.client), lent.kit).refresh(at_once=True)
+        except (Unavailable, OSError) as error:
+            worker.log_not_renewed(error)
 
     def _current(self) -> Client:
         if self._client is not None and self._marks is not None and self._marks.hold():
@@ -111,6 +135,7 @@ class KeptFleet:
         client, self._client, self._proof = self._client, None, None
         if client is not None:
             client.close()
+            self.kit.close()
 
 
 def _files_of(identity: Identity) -> list[str]:

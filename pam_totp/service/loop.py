@@ -629,15 +629,22 @@ class Loop:
         return None
 
     def _ask_fleet(self, login: Login, step: Step) -> Outcome | None:
-        """Have a helper of the fleet ask the database; deny early where none is left."""
+        """Have a helper of the fleet ask the database.
+
+        Where none is left, this host answers alone, by another helper, or denies early.
+        """
         driver = login.driver
         assert driver is not None
         kept = driver.fleet_to_ask()
         assert kept is not None
+        helpers = kept.helpers
         if kept.is_stuck():
-            return None, kept.too_slow()
+            if not kept.kit.may_answer:
+                return None, kept.too_slow()
+            driver.give_up_on_fleet()
+            helpers = self._helpers
         driver.hand_over(login.has_waited)
-        return self._have_done(kept.helpers, login, step, lambda: steps.perform(step, driver))
+        return self._have_done(helpers, login, step, lambda: steps.perform(step, driver))
 
     def _turn_away(self, login: Login, problem: Unavailable) -> Outcome | None:
         """Have a module of root start a worker of its own, where it has heard nothing so far."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..login import flow, identity
 from ..system import audit, config, embedding
-from ..system.errors import PamTotpError
+from ..system.errors import PamTotpError, Unavailable
 from . import sandbox, wire
 from .connection import Connection, request_of, texts_of
+
+if TYPE_CHECKING:
+    from ..login.driver import BlockingDriver
 
 REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
@@ -95,13 +98,30 @@ def _receive(
 def _answer(connection: _socket.socket, peer: Peer, asked: wire.RequestPacket) -> None:
     """Go through the login, and send its result: PAM_SERVICE_ERR for whatever nobody foresaw."""
     code, service = flow.PAM_SERVICE_ERR, "?"
+    driver = Connection(connection)
     try:
         request = request_of(asked)
         service = request.service
-        code = code_of(flow.authenticate(request, Connection(connection)))
+        code = code_of(flow.authenticate(request, driver))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed
         embedding.report(service, error)
     send_result(connection, peer, code)
+    if code == flow.PAM_SUCCESS:
+        connection.close()
+        refresh_kit(driver)
+
+
+def refresh_kit(driver: BlockingDriver) -> None:
+    """Renew what this host keeps for an outage of its fleet; nobody waits for that."""
+    try:
+        driver.refresh_kit()
+    except (Unavailable, OSError) as error:
+        log_not_renewed(error)
+
+
+def log_not_renewed(error: Unavailable | OSError) -> None:
+    hint = error.hint if isinstance(error, Unavailable) else "look at: dmesg; df"
+    log_error(f"the codes for an outage could not be renewed: {error}", hint=hint)
 
 
 def code_of(found: object) -> int:

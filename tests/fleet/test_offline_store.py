@@ -293,6 +293,33 @@ def test_a_refresh_in_vain_is_not_repeated_at_once(tmp_path: Path) -> None:
     assert [] == list(host.folder.iterdir())
 
 
+def test_after_an_outage_was_met_the_next_questions_wait_for_less(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not for ever: a database that is slow is waited for again after a minute."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert 12.0 == host.kit.patience(12.0)
+    host.store.admission("alice")
+    assert (2.0, 1.0) == (host.kit.patience(12.0), host.kit.patience(1.0))
+    now += 59.0
+    host.store.admission("alice")
+    now += 2.0
+    assert 12.0 == host.kit.patience(12.0)
+    host.store.admission("alice")
+    host.fleet.trouble = None
+    host.store.admission("alice")
+    assert 12.0 == host.kit.patience(12.0)
+
+
+def test_a_fleet_that_need_not_be_asked_is_not(host: Host) -> None:
+    host.fleet.trouble = None
+    host.fleet.asked.clear()
+    alone = OfflineStore(host.fleet, host.kit, trouble=UNREACHABLE)
+    assert alone.admission("alice").is_offline
+    assert [] == host.fleet.asked
+
+
 def test_a_refresh_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "USERS_AT_ONCE", 2)
     names = [f"user{number}" for number in range(5)]

@@ -208,7 +208,9 @@ def test_time_in_a_queue_and_for_other_stores_counts(
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(fleet.time, "monotonic", lambda: now)
-    one = fleet.Fleet(URL, lambda: nullcontext(engine))  # type: ignore[arg-type]
+    kit = KeptKit("/nowhere/offline.db", "/nowhere/key", may_answer=False)
+    lent = fleet.Lent(engine, kit)  # type: ignore[arg-type]
+    one = fleet.Fleet(URL, lambda: nullcontext(lent))
     one.hand_over(has_waited=3.0)
     now += 4.0
     one.look_up("bob")

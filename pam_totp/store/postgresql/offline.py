@@ -51,11 +51,15 @@ class OfflineStore:
     """See LoginStore. ``fleet`` is asked first, always; it is closed with this one, ``kit`` is not.
 
     Where no answers may come from the kit, what it has to report is reported all the same.
+    ``trouble``: why ``fleet`` is not even asked.
     """
 
-    def __init__(self, fleet: FleetStore, kit: KeptKit) -> None:
+    def __init__(
+        self, fleet: FleetStore, kit: KeptKit, *, trouble: StoreUnreachable | None = None
+    ) -> None:
         self._fleet = fleet
         self._kit = kit
+        self._trouble = trouble
 
     # LoginStore
 
@@ -135,7 +139,7 @@ class OfflineStore:
         """
         for name in names:
             self._kit.note_accepted(name)
-        if not self._kit.begin_refresh(at_once=at_once):
+        if not (self._kit.begin_refresh() or at_once):
             return
         while entries := self._entries():
             self._report(entries)
@@ -172,17 +176,24 @@ class OfflineStore:
         ``by_kit`` None: no kit knows that.
         """
         try:
+            if self._trouble is not None:
+                raise self._trouble
             while entries := self._entries_if_it_works():
                 self._report(entries)
-            return question()
-        except StoreUnreachable:
+            answer = question()
+        except StoreUnreachable as error:
             if by_kit is None or not self._kit.may_answer:
                 raise
-            try:
-                return self._kit.ask(by_kit)
-            except StoreMissing:
-                pass
-            raise
+            unreachable = error
+        else:
+            self._kit.note_reached()
+            return answer
+        try:
+            answer = self._kit.ask(by_kit)
+        except StoreMissing:
+            raise unreachable from None
+        self._kit.note_unreachable()
+        return answer
 
     def _report(self, entries: list[dict[str, Any]]) -> None:
         """Report what was judged here. Raises StoreUnreachable or StoreRefused."""
