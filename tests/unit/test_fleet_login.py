@@ -10,6 +10,7 @@ import pytest
 from pam_totp.core.admission import LOCAL_STORE_UNKNOWN
 from pam_totp.core.users import EXEMPT, SUSPENDED, UserRecord
 from pam_totp.login import fleet, messages
+from pam_totp.store.postgresql.kept_kit import KeptKit
 from pam_totp.system.errors import StoreRefused, StoreUnreachable
 from tests.support.logs import fields
 from tests.support.place import Place, code_now, wrong_code
