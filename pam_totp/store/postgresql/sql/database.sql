@@ -9,6 +9,9 @@ BEGIN
     EXECUTE pg_catalog.format(
         'GRANT CONNECT ON DATABASE %I TO totp_owner, totp_admin, totp_helpdesk, totp_auditor, totp_host',
         pg_catalog.current_database());
+    -- Where slow statements are logged, so are codes and keys, which they are given.
+    EXECUTE pg_catalog.format(
+        'ALTER DATABASE %I SET log_parameter_max_length = 0', pg_catalog.current_database());
 END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 CREATE SCHEMA IF NOT EXISTS totp AUTHORIZATION totp_owner;
