@@ -180,9 +180,10 @@ class Cluster:
         name = f"totp_{next(self._numbers)}"
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-            with self.connect(database=name) as inside:
-                migrations.prepare(inside)  # a copy has not the rights of the database itself
-            yield Database(self, name)
+        with self.connect(database=name) as inside:
+            migrations.prepare(inside)  # a copy has not the rights of the database itself
+        yield Database(self, name)
+        with self.connect() as connection:  # another: the server may have been restarted
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _make_template(self) -> None:

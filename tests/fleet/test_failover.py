@@ -1,0 +1,192 @@
+"""Restarts, killed sessions, and a primary that is lost: no code is accepted twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pam_totp.core import verifier
+from pam_totp.core.verifier import Verdict
+from pam_totp.store.postgresql.client import Client
+from pam_totp.system.errors import StoreRefused, StoreUnavailable, StoreUnreachable
+from tests.fleet.hosts import identity_of, url_of, verify
+from tests.fleet.reporting import code_of, enroll
+from tests.support import thorough
+from tests.support.postgres import Cluster, Database
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+NOW = 1_800_000_000
+STEP = NOW // 30
+CHAOS_SECONDS = 30 if thorough.NIGHTLY else 8
+PEOPLE, THREADS = 20, 8
+WAITING = "FROM pg_stat_activity WHERE usename = 'totp_login' AND wait_event = 'SyncRep'"
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A server that a test may stop and kill."""
+    own = Cluster()
+    yield own
+    own.remove()
+
+
+def set_up(database: Database, *users: str) -> None:
+    database.stop_clock(NOW)
+    database.execute("UPDATE totp.policy SET throttle_after = 1000, slow_guesses = 100000")
+    for user in users:
+        enroll(database, user)
+
+
+def test_no_restart_and_no_killed_session_makes_a_code_good_twice(
+    own_cluster: Cluster, tmp_path: Path
+) -> None:
+    """Several ask for the same codes at the same time, and no session lives long."""
+    people = [f"user{number}" for number in range(PEOPLE)]
+    accepted: Counter[tuple[str, int]] = Counter()
+    denied: list[StoreUnavailable] = []
+    steps = [STEP]
+    over = time.monotonic() + CHAOS_SECONDS
+
+    def log_in(seed: int) -> None:
+        chosen = random.Random(seed)
+        while time.monotonic() < over:
+            user, step = chosen.choice(people), steps[-1]
+            try:
+                outcome = verify(client, code_of(step), user, patience=12).outcome
+            except StoreUnavailable as error:
+                denied.append(error)
+                continue
+            if outcome == verifier.ACCEPTED:
+                accepted[user, step] += 1
+
+    with own_cluster.database() as database:
+        set_up(database, *people)
+        client = Client(url_of(database), identity_of(database, tmp_path))
+        with ThreadPoolExecutor(THREADS) as threads:
+            logins = [threads.submit(log_in, seed) for seed in range(THREADS)]
+            restarts = disturb(database, steps, over)
+        for login in logins:
+            login.result()
+        set_clock(database, steps)
+        assert verifier.ACCEPTED == verify(client, code_of(steps[-1]), people[0]).outcome
+        client.close()
+    assert restarts > 1
+    assert len(accepted) > 2 * PEOPLE
+    assert {1} == set(accepted.values())
+    assert {StoreUnreachable} >= {type(error) for error in denied}
+
+
+def disturb(database: Database, steps: list[int], over: float) -> int:
+    """Kill sessions, move the clock, restart the server; return how often that was."""
+    chosen, restarts = random.Random(1), 0
+    while time.monotonic() < over - 2:
+        for _ in range(4):
+            time.sleep(chosen.uniform(0.05, 0.2))
+            database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE usename = 'totp_login' AND random() < 0.5"
+            )
+            set_clock(database, steps)
+        database.cluster.stop(chosen.choice(("INT", "QUIT")))
+        database.cluster.start()
+        restarts += 1
+    return restarts
+
+
+def set_clock(database: Database, steps: list[int]) -> None:
+    """Let the next codes be good."""
+    database.stop_clock((steps[-1] + 1) * 30)
+    steps.append(steps[-1] + 1)
+
+
+def test_a_code_is_accepted_once_however_the_primary_is_lost(
+    own_cluster: Cluster, tmp_path: Path
+) -> None:
+    """With a synchronous standby: what it does not have, nobody was told.
+
+    The standby stands still, a wait for it is cancelled, and then the primary is gone for good.
+    """
+    with own_cluster.database() as database:
+        set_up(database, "alice", "bob", "carol")
+        identity = identity_of(database, tmp_path)
+        with standby_of(own_cluster) as standby:
+            database.execute("UPDATE totp.policy SET require_standby = true")
+            client = Client(url_of(database, standby.port, own_cluster.port), identity)
+            assert verifier.ACCEPTED == verify(client, code_of(STEP)).outcome
+            receiver = receiver_of(standby)
+            os.kill(receiver, signal.SIGSTOP)
+            with pytest.raises(StoreUnreachable):
+                verify(client, code_of(STEP), "bob", patience=1)
+            with ThreadPoolExecutor(1) as threads:
+                login = threads.submit(verify, client, code_of(STEP), "carol", patience=2)
+                assert 1 < cancel_waits(database, login)
+            assert StoreUnavailable is type(login.exception())
+            own_cluster.stop("QUIT")
+            os.kill(receiver, signal.SIGKILL)  # with what it has not read
+            standby.stop("QUIT")
+            standby.start()
+            standby.promote()
+            with pytest.raises(StoreRefused, match="standby"):
+                verify(client, code_of(STEP), "bob")
+            promoted = Database(standby, database.name)
+            promoted.execute("UPDATE totp.policy SET require_standby = false")
+            for user in ("bob", "carol"):
+                assert verifier.ACCEPTED == verify(client, code_of(STEP), user).outcome
+                assert verifier.REPLAYED == verify(client, code_of(STEP), user).outcome
+            assert verifier.REPLAYED == verify(client, code_of(STEP)).outcome
+            client.close()
+        own_cluster.configure({"synchronous_standby_names": ""})
+        own_cluster.start()
+
+
+@contextmanager
+def standby_of(primary: Cluster) -> Iterator[Cluster]:
+    """Give a synchronous standby."""
+    standby = Cluster(primary=primary)
+    try:
+        primary.configure({"synchronous_standby_names": "*"})
+        primary.signal("HUP")
+        with primary.connect() as connection:
+            until(
+                lambda: (
+                    [("sync",)]
+                    == connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
+                )
+            )
+        yield standby
+    finally:
+        standby.remove()
+
+
+def receiver_of(standby: Cluster) -> int:
+    with standby.connect() as connection:
+        row = connection.execute("SELECT pid FROM pg_stat_wal_receiver").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def cancel_waits(database: Database, login: Future[Verdict]) -> int:
+    """Cancel every wait for the standby until ``login`` has ended; return how many there were."""
+    count = 0
+    while not login.done():
+        rows = database.execute(f"SELECT pg_cancel_backend(pid) {WAITING}")
+        count += len(rows)
+        time.sleep(0.05)
+    return count
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
