@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pexpect
 
 from tests.support.booted import Booted
+from tests.support.machine import Machine
 from tests.support.place import code_now
 
 PERIOD = 30  # seconds
@@ -21,7 +22,8 @@ _FIRST_WORDS = "unset HISTFILE; PAGER=cat; export PAGER; PS1='<<status $?>>' PS2
 _QUESTIONS = {
     r"\[y/N\]: $": "yes",
     r"(?:Code shown by the app|Verification code|Code): $": "code",
-    r"[Pp]assword(?: for \w+)?: $": "password",
+    r"[Pp]assword(?: for \w+| for user \"\w+\"| of the database role \w+)?: $": "password",
+    r"Enter it again: $": "password",
     r"Press Enter once [^:]*: $": "",
     r"\(yes/no/\[fingerprint\]\)\? $": "yes",
     r"\w+@\w+:[~/]\S*\$ $": "prompt",  # of a shell that has just begun, on another machine
@@ -67,7 +69,7 @@ class Shell:
     The terminal is one of the machine around it: so comes who enters a container with nsenter.
     """
 
-    def __init__(self, machine: Booted, app: App, *argv: str) -> None:
+    def __init__(self, machine: Booted | Machine, app: App, *argv: str) -> None:
         self._app = app
         self.transcript = ""
         self._terminal = machine.spawn(*argv)

@@ -75,7 +75,7 @@ class Playing:
         self._shown, command = "", ""
         for line in _with_days(block.text).splitlines():
             command += f"{line}\n"
-            ended = shell.type(_without_network(line))
+            ended = shell.type(without_network(line))
             if ended is None:
                 continue
             stated = _STATED.search(line)
@@ -96,7 +96,7 @@ class Playing:
     def _find(self, block: Block) -> None:
         shown = self._run(block) if block.shown_by else self._shown
         for line in block.text.splitlines():
-            pattern = _with_other_numbers(line.strip())
+            pattern = with_other_numbers(line.strip())
             assert re.search(pattern, shown), f"{block}: {line}\nis not in\n{shown}"
 
     def _compare(self, block: Block) -> None:
@@ -170,13 +170,13 @@ def _with_days(text: str) -> str:
     return text
 
 
-def _with_other_numbers(line: str) -> str:
+def with_other_numbers(line: str) -> str:
     """Return a pattern for ``line``: other numbers will do, and ``…`` stands for anything."""
     parts = [re.sub(r"\d+", r"\\d+", re.escape(part)) for part in line.split("…")]
     return ".*".join(parts).replace(r"\ ", r"\s+")
 
 
-def _without_network(line: str) -> str:
+def without_network(line: str) -> str:
     """The machine has no way out: what apt is to install is there already, or this fails."""
     if line.startswith("apt-get update"):
         return "true"

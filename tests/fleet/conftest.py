@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.machines import FleetMachine, drop, url_of
+from tests.fleet.machines import DATABASE, FleetMachine, drop, url_of
 from tests.support.logs import LogSocket
 from tests.support.postgres import Cluster
 
@@ -45,9 +45,28 @@ def empty(server: Cluster) -> Iterator[str]:
     drop(server, "fleet_of_a_test")
 
 
+@pytest.fixture(scope="module")
+def founded(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of an administrator's machine, with a fleet."""
+    folder = tmp_path_factory.mktemp("admin")
+    with server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    log = LogSocket(folder / "log")
+    FleetMachine(folder / "machine", log.path).found(server, url_of(server, DATABASE))
+    log.close()
+    yield folder / "machine"
+    drop(server, DATABASE)
+
+
 @pytest.fixture
-def admin(tmp_path: Path, log: LogSocket) -> FleetMachine:
-    """An administrator's machine, before there is a fleet."""
+def admin(founded: Path, log: LogSocket) -> FleetMachine:
+    """The machine of an administrator of that fleet."""
+    return FleetMachine(founded, log.path)
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, log: LogSocket) -> FleetMachine:
+    """A machine of an administrator to be, before there is a fleet."""
     return FleetMachine(tmp_path / "admin", log.path)
 
 

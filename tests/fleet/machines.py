@@ -9,6 +9,7 @@ from tests.cli.command import Result, Totpctl
 from tests.support.place import Place
 from tests.support.postgres import Cluster
 
+DATABASE = "fleet_of_these_tests"
 ROLES = ("totp_administrator", "totp_login", "totp_host", "totp_admin", "totp_helpdesk",
          "totp_auditor", "totp_owner")  # fmt: skip
 

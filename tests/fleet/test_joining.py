@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pam_totp.system import fleet_file
-from tests.fleet.machines import FleetMachine, drop, url_of
+from tests.fleet.machines import DATABASE, FleetMachine
 from tests.support.logs import LogSocket
 from tests.support.postgres import Cluster
 
-DATABASE = "fleet_of_these_tests"
 ANSWERS_ANY_KEY = """
 CREATE TABLE totp.told (answer jsonb);
 CREATE PROCEDURE totp.admission(text, bytea, text, OUT told jsonb)
@@ -29,24 +27,6 @@ COMMENTED = """# a comment
 store = {store}
 window = 0  # not taken, but kept
 """
-
-
-@pytest.fixture(scope="module")
-def founded(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an administrator's machine, with a fleet."""
-    folder = tmp_path_factory.mktemp("admin")
-    with server.connect() as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}")
-    log = LogSocket(folder / "log")
-    FleetMachine(folder / "machine", log.path).found(server, url_of(server, DATABASE))
-    log.close()
-    yield folder / "machine"
-    drop(server, DATABASE)
-
-
-@pytest.fixture
-def admin(founded: Path, log: LogSocket) -> FleetMachine:
-    return FleetMachine(founded, log.path)
 
 
 def files(machine: FleetMachine) -> dict[str, bytes]:

@@ -44,12 +44,12 @@ SETTINGS: Mapping[str, PolicySetting] = {
     "throttle_max": PolicySetting(1, 86400, _less, "seconds of the longest wait"),
     "max_failures": PolicySetting(1, 100, _more, "wrong codes in a row that lock"),
     "slow_guesses": PolicySetting(1, 1000, _more, "wrong codes in slow_period, in a row or not"),
-    "slow_period": PolicySetting(3600, 31536000, _less, "seconds in which they are forgiven"),
+    "slow_period": PolicySetting(86400, 31536000, _less, "seconds in which they are forgiven"),
     "require_standby": PolicySetting(
         0, 1, _less, "deny where no standby confirms what was accepted", is_boolean=True
     ),
     "offline_hours": PolicySetting(
-        0, 72, _more, "hours that a host may answer for without the database; 0: none"
+        0, 168, _more, "hours that a host may answer for without the database; 0: none"
     ),
     "first_enrollment": PolicySetting(
         0, 1, _more, "let people enroll at their first login on a host", is_boolean=True
@@ -67,7 +67,7 @@ def policy(session: Session, setting: tuple[str, ...], as_json: bool) -> None:
     It counts on every host in place of the same keys in pam_totp.conf, from the next code on. A
     host may only narrow the window. What weakens it is said.
     """
-    wanted = dict(map(_parsed, setting))
+    wanted = dict(map(parsed, setting))
     from . import access
 
     with access.read(session).administration() as fleet:
@@ -94,7 +94,8 @@ def policy(session: Session, setting: tuple[str, ...], as_json: bool) -> None:
         output.message("this changes nothing")
 
 
-def _parsed(text: str) -> tuple[str, int]:
+def parsed(text: str) -> tuple[str, int]:
+    """Return the key of KEY=VALUE, and its value as a number. Raises UsageError."""
     key, separator, value = text.partition("=")
     if key not in SETTINGS or not separator:
         raise click.UsageError(f"{text}: not KEY=VALUE with a KEY of: {', '.join(SETTINGS)}")
