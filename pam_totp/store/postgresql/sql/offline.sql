@@ -102,7 +102,6 @@ CREATE PROCEDURE totp.codes_ahead(p_host text, p_host_key bytea, p_users text[],
 LANGUAGE plpgsql AS $$
 BEGIN
     COMMIT;  -- which fails inside a transaction
-    SET LOCAL debug_print_plan = off;  -- as in totp.verify
     told := totp.give_codes(p_host, p_host_key, p_users);
     COMMIT;
 END $$;

@@ -231,7 +231,6 @@ DECLARE
     v totp.verdict;
 BEGIN
     COMMIT;  -- which fails inside a transaction
-    SET LOCAL debug_print_plan = off;  -- the plan of the next line has the values in it
     v := totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost);
     COMMIT;
     outcome := v.outcome;
