@@ -88,7 +88,7 @@ def _known_of(name: str, told: Any) -> Known:
     record = None if told["record"] is None else _record_of(name, told["record"])
     return Known(
         record,
-        tuple(_rule_of(*rule) for rule in told["rules"]),
+        tuple(_rule_of(*rule) for rule in _list(told["rules"])),
         UserRecord(
             name,
             failures=_count(decoy["failures"]),
@@ -120,7 +120,7 @@ def _record_of(name: str, told: dict[str, Any]) -> UserRecord:
         name,
         status=_one_of(STATUSES, told["status"]),
         recovery_salt=None if salt is None else _salt(salt),
-        authenticators=tuple(_authenticator_of(one) for one in told["authenticators"]),
+        authenticators=tuple(_authenticator_of(one) for one in _list(told["authenticators"])),
         failures=_count(told["failures"]),
         untold=_count(told["untold"]),
         throttled_until=_integer(told["throttled_until"]),
@@ -235,6 +235,12 @@ def _positive(value: object) -> int:
 
 def _boolean(value: object) -> bool:
     if type(value) is not bool:
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if type(value) is not list:
         raise TypeError
     return value
 
