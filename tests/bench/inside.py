@@ -13,7 +13,7 @@ from typing import Any
 from pam_totp.service import program
 from tests.support.native import build_module
 
-from . import load, logins, peers, transactions
+from . import distance, load, logins, peers, transactions
 from .memory import private_kib
 from .people import FOLDER, add_people, read_the_log
 from .rounds import rounds
@@ -66,6 +66,7 @@ def main() -> None:
     load.many_logins(served)
     report["pending"] = load.pending(served, service.pid)
     stop_service(service)
+    report["distance"] = distance.distance()
     json.dump(report, sys.stdout)
 
 

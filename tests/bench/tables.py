@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import added
+from .distance import DISTANCE, STATEMENTS
 from .load import COUNTS, MANY, PENDING
 from .peers import GOOGLE, SERVICE
 from .transactions import CROWD, LONE_PAUSE, SCALES
@@ -24,6 +25,7 @@ def show(report: Report) -> None:
     _memory(report)
     _pending(report)
     _throughput(report)
+    _distance(report)
 
 
 def median_ms(times: Sequence[float]) -> float:
@@ -151,3 +153,10 @@ def _throughput(report: Report) -> None:
     ]
     headings = ("what", "a second", "to a file that grows")
     print_table("Verifications a second, and what the disk does", headings, rows)
+
+
+def _distance(report: Report) -> None:
+    times = {name: median_ms(found) for name, found in report["distance"]["times"].items()}
+    rows = [(name, f"{ms:.1f} ms", f"{ms / times[STATEMENTS]:.2f}") for name, ms in times.items()]
+    title = f"A login over PostgreSQL, {DISTANCE * 1000:g} ms away"
+    print_table(title, ("by", "median", f"to {STATEMENTS}"), rows)

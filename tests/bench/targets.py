@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from .distance import QUESTIONS, STATEMENTS
 from .load import COUNTS, MANY, PENDING
 from .peers import GOOGLE, PAM_PYTHON, SERVICE, SPAWNED
 from .tables import Report, added_to_ssh, interval_of_added, median_ms, print_table, ratio
@@ -11,6 +12,7 @@ from .transactions import CROWD, LONE_PAUSE, SCALES
 
 MAX_IN_SSHD = 100  # KiB more than google-authenticator
 MAX_OF_SERVICE = 12 * 1024  # KiB
+MAX_LATE = 0.5  # s
 MAX_WAITING = 4  # KiB, for each login that waits
 LEAST_OF_SYNCS = {1: 0.45, 8: 1.0, 64: 1.5}  # verifications to blocks, by clients
 
@@ -23,6 +25,7 @@ def show(report: Report) -> None:
             *_load(report),
             *_memory(report),
             *_other_ways(report),
+            *_fleet(report),
         )
     ]
     print_table("Targets", ("what", "measured", "target", ""), rows)
@@ -85,6 +88,25 @@ def _other_ways(report: Report) -> list[Row]:
     return [
         _at_most("a worker each, to pam_python: ssh", added[SPAWNED], added[PAM_PYTHON], 1),
         _at_most("a worker each, to pam_python: loop", loop[SPAWNED], loop[PAM_PYTHON], 1),
+    ]
+
+
+def _fleet(report: Report) -> list[Row]:
+    times = {name: median_ms(found) for name, found in report["distance"]["times"].items()}
+    late = report["distance"]["late"]
+    return [
+        _at_most(
+            "a login over PostgreSQL, to single statements",
+            times[QUESTIONS],
+            times[STATEMENTS],
+            0.25,
+        ),
+        (
+            "denied by a black hole, after the patience",
+            f"{late:+.2f} s",
+            f"<= {MAX_LATE} s",
+            late <= MAX_LATE,
+        ),
     ]
 
 
