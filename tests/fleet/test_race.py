@@ -147,3 +147,42 @@ def enrolled(database: Database) -> str:
             name = f"new {number}"
             insert(admin, [UserRecord(name, authenticators=(Authenticator(name, "p", SECRET),))])
     return "enrolled"
+
+
+def test_a_key_that_is_rotated_while_a_login_waits_for_its_row_is_read_again(
+    database: Database, hosts: list[Host]
+) -> None:
+    with database.connect() as owner, ThreadPoolExecutor(1) as thread:
+        insert(owner, [UserRecord("alice", authenticators=(Authenticator("a", "phone", SECRET),))])
+        with owner.transaction():
+            owner.execute("SELECT FROM totp.users FOR UPDATE")
+            verdict = thread.submit(hosts[0].verify, "alice", otp.hotp(SECRET, NOW // 30))
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while database.execute(waiting) != [(1,)]:
+                assert not verdict.done()
+            rotated(database)
+        assert "accepted" == verdict.result(30).outcome
+
+
+def test_the_key_is_not_rotated_between_the_sealing_of_something_and_its_commit(
+    database: Database, hosts: list[Host]
+) -> None:
+    database.execute("UPDATE totp.policy SET first_enrollment = true")
+    token = bytes(32)
+    database.execute("SELECT totp.add_host(%s, 'new', %s, '{}', 60)", (ADMIN_KEY, token))
+    host = hosts[0]
+    sealing = {
+        "SELECT totp.seal_secret(%s, '', 'alice', 'a', 'SHA1', 6, 30)": (ADMIN_KEY,),
+        "SELECT totp.add_host(%s, 'newer', %s, '{}', 60)": (ADMIN_KEY, token),
+        "CALL totp.join('new', %s, %s)": (token, token),
+        "CALL totp.enroll_first(%s, %s, %s, 'eve', NULL, 'phone', 'SHA1', 6, 30, %s, 1, %s, "
+        "'{}', NULL)": (host.name, host.key, bytes(16), SECRET, bytes(16)),
+    }
+    with database.connect() as rotating, database.connect() as owner:
+        rotating.execute("SET lock_timeout = 50")
+        for statement, values in sealing.items():
+            with owner.transaction(force_rollback=True):
+                owner.execute(statement, values)
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    rotating.execute("SELECT totp.rotate(%s, %s)", (ADMIN_KEY, bytes(32)))
+        rotating.execute("SELECT totp.rotate(%s, %s)", (ADMIN_KEY, bytes(32)))
