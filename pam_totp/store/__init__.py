@@ -2,8 +2,9 @@
 
 It has two faces. A login asks it three questions (LoginStore), each of which an engine can answer
 in one step. To an administrator it hands out records (users.UserRecord), and takes them back inside
-a transaction (Store); what changed between the two is written. Every backend inherits
-tests/contract.
+a transaction (RecordStore); what changed between the two is written. A store on this machine has
+both (Store). Of a fleet, hosts have the first, and machines of administrators the second. Every
+backend inherits tests/contract.
 
     questions.py  what a login asks, and what it is told
     sealing.py    authenticated encryption of secrets at rest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..core.users import UserRecord
+    from ..core.verifier import Policy
     from ..system.config import Config
     from .questions import LoginStore as LoginStore
     from .sealing import Sealer
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     class Transaction(Protocol):
         """One user's critical section, a context manager.
 
-        Entering it waits for every other transaction on the store; leaving it makes the saved
-        record durable before it returns, and leaving it by an exception writes nothing.
+        Entering it waits for every other transaction on that user, or on the store; leaving it
+        makes the saved record durable before it returns, and by an exception writes nothing.
         """
 
         @property
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
             self, kind: type[BaseException] | None, error: BaseException | None, _: object, /
         ) -> None: ...
 
-    class Store(LoginStore, Protocol):
-        """Both faces; a context manager."""
+    class RecordStore(Protocol):
+        """What an administrator asks; a context manager."""
 
         def load(self, name: str) -> UserRecord | None:
             """Return a snapshot without secrets, or None."""
@@ -59,6 +61,33 @@ if TYPE_CHECKING:
 
         def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
             """Open the critical section of ``name``; without secrets where ``unseal`` is False."""
+
+        def policy(self) -> Policy | None:
+            """Return the store's own policy; None where the configuration's counts."""
+
+        def check_key(self) -> None:
+            """Raise Unavailable where no new secret can be sealed, for want of a key."""
+
+        def group_rules(self) -> tuple[GroupRule, ...]:
+            """Return the rules for groups, by name."""
+
+        def save_group_rule(self, rule: GroupRule) -> None:
+            """Make ``rule`` the one of its group; durable when it returns."""
+
+        def remove_group_rule(self, name: str) -> None:
+            """Take away the rule of the group ``name``, if there is one; durable as well."""
+
+        def check(self) -> list[str]:
+            """Return what is wrong with the store as a whole, in words; [] when all is well."""
+
+        def close(self) -> None: ...
+
+        def __enter__(self) -> RecordStore: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Store(LoginStore, RecordStore, Protocol):
+        """Both faces, of a store on this machine's disk."""
 
         def decoy_transaction(self, name: str) -> Transaction:
             """The same work on the decoy of ``name``: it counts failures and never accepts."""
@@ -72,29 +101,13 @@ if TYPE_CHECKING:
             Processes that have it open continue if the key file holds both keys meanwhile.
             """
 
-        def group_rules(self) -> tuple[GroupRule, ...]:
-            """Return the rules for groups, by name."""
-
-        def save_group_rule(self, rule: GroupRule) -> None:
-            """Make ``rule`` the one of its group; durable when it returns."""
-
-        def remove_group_rule(self, name: str) -> None:
-            """Take away the rule of the group ``name``, if there is one; durable as well."""
-
         def is_current(self) -> bool:
             """Tell whether this still is the store that its URL leads to, as this release knows it.
 
             Where it lies is checked as when it was opened. Raises Unavailable.
             """
 
-        def check(self) -> list[str]:
-            """Return what is wrong with the store as a whole, in words; [] when all is well."""
-
-        def close(self) -> None: ...
-
         def __enter__(self) -> Store: ...
-
-        def __exit__(self, *_: object) -> None: ...
 
 
 def open_store(
@@ -123,11 +136,21 @@ def open_store(
     return SQLiteStore.over(database, sealer)
 
 
-def open_for_administrator(settings: Config) -> Store:
+def open_for_administrator(settings: Config) -> RecordStore:
     """Open the store that ``settings`` name, with their key. Raises Unavailable."""
+    if settings.is_fleet:
+        from .postgresql.admin_store import open_admin_store
+
+        return open_admin_store(settings.store, settings.fleet_admin)
+    return open_on_disk(settings)
+
+
+def open_on_disk(settings: Config) -> Store:
+    """Open the store on this machine's disk: in a fleet, that of the local accounts."""
     from . import sealing  # with libsodium, which not every command needs
 
-    return open_store(settings.store, sealing.read_sealer(settings.sealing_key), administers=True)
+    sealer = sealing.read_sealer(settings.sealing_key)
+    return open_store(settings.of_this_machine().store, sealer, administers=True)
 
 
 def create_store(url: str, sealer: Sealer) -> bool:

@@ -13,7 +13,7 @@ from pam_totp.core import verifier
 from pam_totp.core.users import UserRecord
 from pam_totp.core.verifier import Answer
 from pam_totp.system.errors import SealingError, StoreUnavailable
-from tests.contract.backend import Backend
+from tests.contract.backend import BackendOnDisk
 from tests.contract.questions import ENROLLMENT, WRONG, code, judged, ready
 from tests.contract.sample_records import NOW, phone
 
@@ -25,14 +25,14 @@ RECOVERY_CODE = Answer(verifier.RECOVERY_CODE, "0" * 16, bytes(16), bytes(32))
 PEOPLE = ("alice", "bob", "carol", "dave")
 
 
-def save_people(backend: Backend) -> None:
+def save_people(backend: BackendOnDisk) -> None:
     """Save PEOPLE, whose phones all show code(), and whose recovery code is RECOVERY_CODE."""
     for name in PEOPLE:
         own = phone(f"id of {name}")._replace(last_accepted_step=-1)
         backend.save(ready()._replace(name=name, authenticators=(own,), untold=3))
 
 
-def everything(backend: Backend) -> list[object]:
+def everything(backend: BackendOnDisk) -> list[object]:
     """Return what the store holds of people, and of the decoy of mallory."""
     with backend.open() as store:
         return [*store.records(), store.admission("mallory").decoy]
@@ -72,7 +72,7 @@ def fail_by_damage(store: Store) -> None:
     judged(store, code(), "bob")
 
 
-def damage_bob(backend: Backend) -> None:
+def damage_bob(backend: BackendOnDisk) -> None:
     backend.tamper("UPDATE authenticators SET period = 31 WHERE \"user\" = 'bob'")
 
 
@@ -89,7 +89,7 @@ class KeepsBatches:
 
     # Kept
 
-    def test_what_a_batch_was_asked_is_kept_when_it_is_left(self, backend: Backend) -> None:
+    def test_what_a_batch_was_asked_is_kept_when_it_is_left(self, backend: BackendOnDisk) -> None:
         save_people(backend)
         before = everything(backend)
         with backend.open() as store:
@@ -113,7 +113,7 @@ class KeepsBatches:
             assert verifier.REPLAYED == outcome(judged(store, code(), "alice"))
             assert [] == store.check()
 
-    def test_a_question_reads_what_the_earlier_ones_changed(self, backend: Backend) -> None:
+    def test_a_question_reads_what_the_earlier_ones_changed(self, backend: BackendOnDisk) -> None:
         save_people(backend)
         with backend.open() as store, store.batch():
             outcomes = [outcome(judged(store, code(), "alice")) for _ in range(3)]
@@ -134,7 +134,9 @@ class KeepsBatches:
             assert store.admission("erin").record is not None
             store.confirm_absence()
 
-    def test_one_batch_follows_the_other_and_questions_on_their_own(self, backend: Backend) -> None:
+    def test_one_batch_follows_the_other_and_questions_on_their_own(
+        self, backend: BackendOnDisk
+    ) -> None:
         save_people(backend)
         with backend.open() as store:
             for number in range(3):
@@ -146,12 +148,12 @@ class KeepsBatches:
             with store.batch():
                 pass
 
-    def failures(self, backend: Backend) -> int:
+    def failures(self, backend: BackendOnDisk) -> int:
         record = backend.load("alice")
         assert record is not None
         return record.failures
 
-    def test_nobody_else_writes_before_a_batch_is_left(self, backend: Backend) -> None:
+    def test_nobody_else_writes_before_a_batch_is_left(self, backend: BackendOnDisk) -> None:
         save_people(backend)
         outcomes: list[str] = []
 
@@ -171,7 +173,9 @@ class KeepsBatches:
 
     # Not kept
 
-    def test_a_batch_that_is_left_by_an_exception_keeps_nothing(self, backend: Backend) -> None:
+    def test_a_batch_that_is_left_by_an_exception_keeps_nothing(
+        self, backend: BackendOnDisk
+    ) -> None:
         save_people(backend)
         before = everything(backend)
         with backend.open() as store:
@@ -192,7 +196,7 @@ class KeepsBatches:
         [(fail_by_damage, SealingError), (fail_by_what_cannot_be_kept, ValueError)],
     )
     def test_a_question_that_fails_leaves_nothing_of_its_batch(
-        self, backend: Backend, fail: Callable[[Store], None], kind: type[Exception]
+        self, backend: BackendOnDisk, fail: Callable[[Store], None], kind: type[Exception]
     ) -> None:
         save_people(backend)
         damage_bob(backend)
@@ -213,7 +217,7 @@ class KeepsBatches:
         [(fail_by_damage, SealingError), (fail_by_what_cannot_be_kept, ValueError)],
     )
     def test_a_failure_that_was_caught_inside_a_batch_is_not_forgotten(
-        self, backend: Backend, fail: Callable[[Store], None], kind: type[Exception]
+        self, backend: BackendOnDisk, fail: Callable[[Store], None], kind: type[Exception]
     ) -> None:
         save_people(backend)
         damage_bob(backend)
@@ -237,7 +241,7 @@ class KeepsBatches:
             assert before == everything(backend)
             assert verifier.ACCEPTED == outcome(judged(store, code(), "alice"))
 
-    def test_a_commit_that_fails_is_told_and_keeps_nothing(self, backend: Backend) -> None:
+    def test_a_commit_that_fails_is_told_and_keeps_nothing(self, backend: BackendOnDisk) -> None:
         save_people(backend)
         before = everything(backend)
         with backend.open() as store:
@@ -248,7 +252,7 @@ class KeepsBatches:
                 ask_everything(store)
         assert before != everything(backend)
 
-    def test_a_batch_holds_no_other(self, backend: Backend) -> None:
+    def test_a_batch_holds_no_other(self, backend: BackendOnDisk) -> None:
         save_people(backend)
         before = everything(backend)
         with backend.open() as store:

@@ -11,7 +11,7 @@ import pytest
 
 from pam_totp.core.users import UserRecord
 from pam_totp.system.errors import StoreBusy, StoreUnavailable
-from tests.contract.backend import Backend
+from tests.contract.backend import BackendOnDisk
 from tests.contract.questions import ENROLLMENT, WRONG, judged, ready
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ WRITING: dict[str, Callable[[Store], object]] = {
 class TellsOfOthers:
     @pytest.mark.parametrize("question", WRITING)
     def test_without_patience_another_writer_is_told_of_at_once(
-        self, backend: Backend, question: str
+        self, backend: BackendOnDisk, question: str
     ) -> None:
         backend.save(ready()._replace(untold=1))
         with backend.open(patience=0) as store, backend.open() as other:
@@ -55,7 +55,9 @@ class TellsOfOthers:
         assert backend.load("bob") is None
         assert backend.load("carol") is not None
 
-    def test_as_long_as_patience_lasts_another_writer_is_waited_for(self, backend: Backend) -> None:
+    def test_as_long_as_patience_lasts_another_writer_is_waited_for(
+        self, backend: BackendOnDisk
+    ) -> None:
         backend.save(ready())
         with backend.open() as other:
             transaction = other.transaction("carol")
@@ -74,11 +76,11 @@ class TellsOfOthers:
         assert record is not None
         assert 1 == record.failures
 
-    def _judge(self, backend: Backend) -> None:
+    def _judge(self, backend: BackendOnDisk) -> None:
         with backend.open(patience=30) as store:
             judged(store, WRONG)
 
-    def test_who_only_reads_waits_for_no_writer(self, backend: Backend) -> None:
+    def test_who_only_reads_waits_for_no_writer(self, backend: BackendOnDisk) -> None:
         backend.save(ready()._replace(failures=2))
         with backend.open(patience=0) as store, backend.open() as other:
             with other.transaction("alice") as transaction:

@@ -15,6 +15,7 @@ for _part in (
     "transactions",
     "damage",
     "decoys",
+    "decoy_records",
     "questions",
     "batches",
     "busy",

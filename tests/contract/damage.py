@@ -14,7 +14,7 @@ class FindsDamage:
     def test_a_row_moved_to_another_user_is_found_and_does_not_open(self, backend: Backend) -> None:
         backend.save(full_record())
         backend.save(UserRecord("bob"))
-        backend.tamper("UPDATE authenticators SET \"user\" = 'bob' WHERE label = 'phone'")
+        backend.tamper(f"UPDATE authenticators SET {backend.owner} = 'bob' WHERE label = 'phone'")
         with backend.open() as store:
             (problem,) = store.check()
             assert problem.startswith("bob: ")
@@ -53,7 +53,7 @@ class FindsDamage:
     def test_every_user_in_trouble_is_named(self, backend: Backend) -> None:
         for name in ("alice", "bob", "carol"):
             backend.save(UserRecord(name, authenticators=(phone(f"id of {name}"),)))
-        backend.tamper("UPDATE authenticators SET period = 31 WHERE \"user\" <> 'bob'")
+        backend.tamper(f"UPDATE authenticators SET period = 31 WHERE {backend.owner} <> 'bob'")
         with backend.open() as store:
             assert ["alice", "carol"] == [problem.split(":")[0] for problem in store.check()]
 

@@ -13,11 +13,11 @@ from tests.contract.backend import Backend
 from tests.contract.sample_records import NOW, ODD_NAMES, full_record
 
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from tests.contract.backend import BothFaces
 
 
 class KeepsGroupRules:
-    def test_a_new_store_has_no_rule_for_any_group(self, store: Store) -> None:
+    def test_a_new_store_has_no_rule_for_any_group(self, store: BothFaces) -> None:
         assert () == store.group_rules()
 
     def test_rules_come_back_ordered_by_name_over_another_connection(
@@ -36,7 +36,7 @@ class KeepsGroupRules:
             assert [] == store.check()
             assert [] == list(store.records())
 
-    def test_a_group_has_one_rule_the_last_that_was_saved(self, store: Store) -> None:
+    def test_a_group_has_one_rule_the_last_that_was_saved(self, store: BothFaces) -> None:
         for rule in (GroupRule("staff", EXEMPT, NOW), GroupRule("staff", REQUIRED)):
             store.save_group_rule(rule)
             assert (rule,) == store.group_rules()
@@ -51,7 +51,7 @@ class KeepsGroupRules:
                 assert name not in [rule.name for rule in store.group_rules()]
         assert 0 == backend.count("group_rules")
 
-    def test_removing_a_rule_that_no_group_has_changes_nothing(self, store: Store) -> None:
+    def test_removing_a_rule_that_no_group_has_changes_nothing(self, store: BothFaces) -> None:
         store.save_group_rule(GroupRule("staff", REQUIRED))
         store.remove_group_rule("Staff")
         assert (GroupRule("staff", REQUIRED),) == store.group_rules()

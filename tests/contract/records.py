@@ -21,13 +21,13 @@ from tests.contract.sample_records import (
 )
 
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from tests.contract.backend import BothFaces
 
 
 class KeepsRecords:
     # Round trips
 
-    def test_a_new_store_knows_nobody(self, store: Store) -> None:
+    def test_a_new_store_knows_nobody(self, store: BothFaces) -> None:
         assert [] == list(store.records())
         assert store.load("alice") is None
         with store.transaction("alice") as transaction:
@@ -75,7 +75,7 @@ class KeepsRecords:
         with backend.open() as store:
             assert [] == store.check()
 
-    def test_a_transaction_shows_what_it_has_saved(self, store: Store) -> None:
+    def test_a_transaction_shows_what_it_has_saved(self, store: BothFaces) -> None:
         with store.transaction("alice") as transaction:
             transaction.save(full_record())
             assert full_record() == transaction.record

@@ -14,8 +14,6 @@ import pytest
 
 from pam_totp.system.errors import Unavailable
 from tests.contract.backend import Backend
-from tests.contract.batches import KeepsBatches
-from tests.contract.busy import TellsOfOthers
 from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys
 from tests.contract.group_rules import KeepsGroupRules
@@ -24,14 +22,12 @@ from tests.contract.records import KeepsRecords
 from tests.contract.transactions import KeepsTransactions
 
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from tests.contract.backend import BothFaces
 
 
 @pytest.mark.filterwarnings("error")
 class StoreContract(
     AnswersLogins,
-    KeepsBatches,
-    TellsOfOthers,
     KeepsRecords,
     KeepsGroupRules,
     KeepsTransactions,
@@ -43,7 +39,7 @@ class StoreContract(
         raise NotImplementedError("a backend's tests give their own")
 
     @pytest.fixture
-    def store(self, backend: Backend) -> Iterator[Store]:
+    def store(self, backend: Backend) -> Iterator[BothFaces]:
         with backend.open() as opened:
             yield opened
 

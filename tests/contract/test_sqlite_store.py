@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,9 +15,12 @@ from pam_totp.core.users import UserRecord
 from pam_totp.store.sqlite import reading, reserve
 from pam_totp.store.sqlite.database import Database
 from pam_totp.system.errors import StoreUnavailable
-from tests.contract.backend import Backend
-from tests.contract.questions import ENROLLMENT, WRONG, judged
-from tests.contract.sample_records import full_record
+from tests.contract.backend import BackendOnDisk
+from tests.contract.batches import KeepsBatches
+from tests.contract.busy import TellsOfOthers
+from tests.contract.decoy_records import HandsOutDecoys
+from tests.contract.questions import ACCOUNT, ENROLLMENT, WRONG, code, judged, ready
+from tests.contract.sample_records import NOW, full_record
 from tests.contract.store_contract import StoreContract
 from tests.support.place import Place
 
@@ -24,7 +28,9 @@ if TYPE_CHECKING:
     from pam_totp.store import Store
 
 
-class SQLiteBackend(Backend):
+class SQLiteBackend(BackendOnDisk):
+    owner = '"user"'
+
     def __init__(self, place: Place) -> None:
         self.path = place.store_path
         self.open_place = place.open
@@ -58,7 +64,13 @@ class SQLiteBackend(Backend):
         return int(rows)
 
 
-class TestSQLiteStore(StoreContract):
+class TestSQLiteStore(StoreContract, KeepsBatches, TellsOfOthers, HandsOutDecoys):
+    """The contract, and what no engine does that judges each answer itself.
+
+    There, answers are not made durable together; rows are locked and not the store; nobody sees
+    a decoy; and a fleet's accounts have another uid on each machine, so that none is noted.
+    """
+
     @pytest.fixture
     def place(self, place_in_use: Place) -> Place:
         return place_in_use
@@ -66,6 +78,17 @@ class TestSQLiteStore(StoreContract):
     @pytest.fixture
     def backend(self, place: Place) -> SQLiteBackend:
         return SQLiteBackend(place)
+
+    def test_an_accepted_code_notes_the_uid_of_the_account(
+        self, backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(time, "time", lambda: NOW + 0.9)
+        backend.save(ready())
+        with backend.open() as store:
+            judged(store, code())
+        record = backend.load("alice")
+        assert record is not None
+        assert ACCOUNT.uid == record.uid
 
     def test_decoys_never_take_more_rows_than_there_are_buckets(
         self, backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch

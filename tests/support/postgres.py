@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 
 from pam_totp.store.postgresql import migrations
+from pam_totp.system import postgresql_url
 
 ADMIN_KEY = bytes(range(32))
 PASSWORD = "password of a test"  # of every login role made here
@@ -86,6 +87,9 @@ class Cluster:
             self._make_certificates(primary)
             self.configure(_SETTINGS | dict(settings or {}))
             (self.data / "pg_hba.conf").write_text(_HBA)
+            if self.port != postgresql_url.DEFAULT_PORT:  # which a URL with a socket means
+                name = self.folder / ".s.PGSQL"
+                os.symlink(f"{name}.{self.port}", f"{name}.{postgresql_url.DEFAULT_PORT}")
             self.start()
         except BaseException:
             self.remove()
@@ -253,6 +257,16 @@ class Database:
         with self.connect(user) as connection:
             cursor = connection.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    def empty(self) -> None:
+        """Forget all that a test has put in: sooner done than a new database is made."""
+        with self.connect() as connection:
+            connection.execute(
+                "TRUNCATE totp.users, totp.authenticators, totp.recovery_codes, totp.group_rules;"
+                "UPDATE totp.decoys SET failures = DEFAULT, throttled_until = DEFAULT,"
+                " guesses_until = DEFAULT, last_request = DEFAULT, last_verdict = DEFAULT"
+                " WHERE last_request IS NOT NULL"
+            )
 
     def stop_clock(self, now: int) -> None:
         """From now on it is ``now`` for the database, a unix time in seconds."""

@@ -12,6 +12,10 @@ kept_kit.py     the kit of this host, opened when it is needed, and who is to be
 kit.py          the kit: a SQLite store of the codes of the next hours, and what is to be reported
 codes_ahead.py  those codes, in place of secrets
 migrations.py   makes and updates the schema, from the files in sql/
+admin_store.py  AdminStore, which hands out records to administrators
+admin_connection.py  an administrator's connection: transactions, statements and errors
+transactions.py  the critical section of one user
+rows.py         how records are read, and from which columns
 administration.py  what administrators do beyond people's records
 importing.py    records of another store become the fleet's
 

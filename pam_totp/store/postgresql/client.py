@@ -121,7 +121,7 @@ class Client:
     def _try(
         self, sql: str, arguments: Sequence[Value], deadline: float, *, repeatable: bool
     ) -> list[tuple[Any, ...]]:
-        connection = self._kept_connection() or self._connect(deadline)
+        connection = self._kept_connection() or self.connect(deadline)
         limit = _within(_ANSWERING, deadline) if repeatable else deadline
         try:
             rows, is_durable = connection.execute(sql, arguments, limit)
@@ -145,8 +145,11 @@ class Client:
 
     # Connections
 
-    def _connect(self, deadline: float) -> DatabaseConnection:
-        """Return one to the first server that lets us in and writes."""
+    def connect(self, deadline: float) -> DatabaseConnection:
+        """Return one to the first server that lets us in and writes; the caller closes it.
+
+        Raises CallFailed, or Unavailable.
+        """
         failed: list[CallFailed] = []
         servers = list(self._order)
         for number, server in enumerate(servers):

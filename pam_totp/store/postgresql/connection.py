@@ -90,9 +90,11 @@ class DatabaseConnection:
         self.used_at = time.monotonic()
 
     def execute(
-        self, sql: str, values: Sequence[Value], deadline: float
+        self, sql: str, values: Sequence[Value], deadline: float, *, in_transaction: bool = False
     ) -> tuple[list[tuple[Any, ...]], bool]:
         """Run one statement, in one round trip; return its rows, and whether it is done for good.
+
+        ``in_transaction``: the caller's is open after it, and nothing is done before its end.
 
         It is not where the server gave a warning: a commit that no longer waits for a standby is
         one. It has been committed only when the server is ready for the next statement.
@@ -113,7 +115,9 @@ class DatabaseConnection:
         for result in results:
             if result.status not in (self._pq.ExecStatus.TUPLES_OK, self._pq.ExecStatus.COMMAND_OK):
                 raise self._failed(result)
-        if not results or self._libpq.transaction_status != self._pq.TransactionStatus.IDLE:
+        status = self._pq.TransactionStatus
+        expected = status.INTRANS if in_transaction else status.IDLE
+        if not results or self._libpq.transaction_status != expected:
             raise _sent(failures.unreachable("the connection was cut"))
         self.used_at = time.monotonic()
         return _rows(results[0]), self._warnings == 0

@@ -86,7 +86,7 @@ class CallFailed(Exception):
     """A connection or a statement failed. ``kind``: what to raise where that is the end of it.
 
     ``may_pass``: asking again may help. ``was_sent``: the server may have done it all the same.
-    ``is_usable``: the connection can go on.
+    ``is_usable``: the connection can go on. ``sqlstate``: where the server has said it.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class CallFailed(Exception):
         self.may_pass = may_pass
         self.was_sent = False
         self.is_usable = False
+        self.sqlstate = ""
 
     def at(self, server: str) -> CallFailed:
         """Say which server it was."""
@@ -144,13 +145,17 @@ def by_sqlstate(sqlstate: str, text: str = "") -> CallFailed:
             if sqlstate == "08P01":
                 kind = next((_POOLER[word] for word in _POOLER if word in text), kind)
             problem = f"the server fails with SQLSTATE {sqlstate}"
-            return CallFailed(kind, problem, may_pass=kind is not StoreRefused)
+            failure = CallFailed(kind, problem, may_pass=kind is not StoreRefused)
+            failure.sqlstate = sqlstate
+            return failure
     code = sqlstate if sqlstate in _WORDS else sqlstate[:2]
     problem = _WORDS.get(code, "it refuses")
     if not sqlstate.startswith("TP"):
         problem += f" (SQLSTATE {sqlstate})"
     kind = SealingError if sqlstate == "TP003" else StoreRefused
-    return CallFailed(kind, problem, _HINTS.get(code, _LOOK), may_pass=False)
+    failure = CallFailed(kind, problem, _HINTS.get(code, _LOOK), may_pass=False)
+    failure.sqlstate = sqlstate
+    return failure
 
 
 def by_text(text: str) -> CallFailed:

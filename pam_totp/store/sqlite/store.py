@@ -56,6 +56,12 @@ class SQLiteStore(Questions):
             if record is not None:  # removed since
                 yield record
 
+    def policy(self) -> None:
+        """The configuration's counts."""
+
+    def check_key(self) -> None:
+        """It has one: without, it does not open."""
+
     def reseal(self, sealer: Sealer) -> int:
         from .resealing import reseal  # no login needs it
 

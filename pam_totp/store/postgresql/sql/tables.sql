@@ -12,7 +12,7 @@ CREATE TYPE totp.verdict AS (
 );
 
 -- What columns may hold. Domains, for their checks cost nothing where another column is written.
-CREATE DOMAIN totp.name AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
+CREATE DOMAIN totp.name AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1 AND 1024);
 CREATE DOMAIN totp.status AS text CHECK (VALUE IN ('active', 'suspended', 'exempt', 'must_enroll'));
 CREATE DOMAIN totp.rule AS text CHECK (VALUE IN ('exempt', 'required'));
 CREATE DOMAIN totp.algorithm AS text CHECK (VALUE IN ('SHA1', 'SHA256', 'SHA512'));

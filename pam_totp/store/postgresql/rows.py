@@ -1,0 +1,80 @@
+"""Which columns a record has, and how records are read: with the secrets that a key opens."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ...core import users
+from ...core.users import Authenticator, UserRecord
+from ...system.errors import SealingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .admin_connection import AdminConnection
+
+# Columns are named like the fields; created_at is written once.
+_ELSEWHERE = ("name", "recovery_digests", "authenticators")
+USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
+AUTHENTICATOR_COLUMNS = users.Authenticator._fields
+BINDING = ("id", "algorithm", "digits", "period")  # with the user: what a secret is bound to
+
+_OPENED = (
+    "totp.open_secret($1, a.sealed_secret, a.user_name, a.id, a.algorithm, a.digits, a.period)"
+)
+_NO_SECRET = "NULL"
+_AUTHENTICATOR_AT = 2 + len(USER_COLUMNS)
+
+
+def read(
+    connection: AdminConnection,
+    name: str | None = None,
+    key: bytes | None = None,
+    *,
+    in_transaction: bool = False,
+) -> Iterator[UserRecord]:
+    """Yield the records by name, or only that of ``name``; with secrets that ``key`` opens.
+
+    One statement, and so one moment. Raises SealingError where a secret does not open.
+    """
+    values = [value for value in (key, name) if value is not None]
+    secret = _NO_SECRET if key is None else _OPENED
+    columns = ", ".join(
+        secret if column == "secret" else f"a.{column}" for column in AUTHENTICATOR_COLUMNS
+    )
+    rows = connection.execute(
+        f"SELECT u.name, {', '.join(f'u.{column}' for column in USER_COLUMNS)}, "
+        "(SELECT string_agg(encode(r.digest, 'hex'), ' ')"
+        " FROM totp.recovery_codes r WHERE r.user_name = u.name), "
+        f"{columns} "
+        "FROM totp.users u LEFT JOIN totp.authenticators a ON a.user_name = u.name "
+        + ("" if name is None else f"WHERE u.name = ${len(values)} ")
+        + "ORDER BY u.name, a.label",
+        values,
+        in_transaction=in_transaction,
+    )
+    for _, of_one in groupby(rows, key=lambda row: row[0]):
+        yield _record(list(of_one), unseal=key is not None)
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a text can stand in a row: UTF-8 without a zero byte."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _record(rows: list[tuple[Any, ...]], *, unseal: bool) -> UserRecord:
+    name, *columns = rows[0][: _AUTHENTICATOR_AT - 1]
+    found = [Authenticator(*row[_AUTHENTICATOR_AT:]) for row in rows]
+    authenticators = tuple(a for a in found if a.id is not None)  # none: of a left join
+    if unseal and any(a.secret is None for a in authenticators):
+        raise SealingError(name, DOES_NOT_OPEN, f"run: totpctl reset {name}")
+    digests = frozenset(map(bytes.fromhex, (rows[0][_AUTHENTICATOR_AT - 1] or "").split()))
+    record = UserRecord(name, recovery_digests=digests, authenticators=authenticators)
+    return record._replace(**dict(zip(USER_COLUMNS, columns, strict=True)))
+
+
+DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does not open"

@@ -1,0 +1,251 @@
+"""The store contract over PostgreSQL: an administrator's face, and a host's, of one database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from pam_totp.core import verifier
+from pam_totp.core.users import SUSPENDED, UserRecord
+from pam_totp.store.postgresql.admin_store import AdminStore, open_admin_store
+from pam_totp.store.postgresql.client import Client
+from pam_totp.store.postgresql.host_store import HostStore
+from pam_totp.store.postgresql.migrations import MIGRATIONS
+from pam_totp.system import fleet_file
+from pam_totp.system.errors import SchemaTooNew, StoreBusy, StoreRefused
+from tests.contract.backend import Backend
+from tests.contract.questions import ENROLLMENT, WRONG, judged, ready
+from tests.contract.sample_records import NOW, full_record, without_secrets
+from tests.contract.store_contract import StoreContract
+from tests.support import fleet
+from tests.support.postgres import Cluster, Database
+
+if TYPE_CHECKING:
+    from tests.contract.backend import BothFaces
+
+
+class FleetStore:
+    """What a login asks of a host, and what an administrator does on another machine."""
+
+    def __init__(self, administrator: AdminStore, client: Client) -> None:
+        self._client = client
+        host = HostStore(client)
+        self.load = administrator.load
+        self.records = administrator.records
+        self.transaction = administrator.transaction
+        self.check_key = administrator.check_key
+        self.group_rules = administrator.group_rules
+        self.save_group_rule = administrator.save_group_rule
+        self.remove_group_rule = administrator.remove_group_rule
+        self.check = administrator.check
+        self.admission = host.admission
+        self.verify = host.verify
+        self.enroll_first = host.enroll_first
+        self.have_told = host.have_told
+        self.batch = host.batch
+        self.checkpoint = host.checkpoint
+        self.confirm_absence = host.confirm_absence
+        self._administrator = administrator
+
+    def close(self) -> None:
+        self._administrator.close()
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class PostgreSQLBackend(Backend):
+    owner = "user_name"
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.url = fleet.socket_url(database)
+        database.stop_clock(NOW)
+        database.execute("UPDATE totp.policy SET first_enrollment = true")
+        self.admin_path = str(fleet.admin_file(database, folder))
+        self.identity = fleet_file.read(str(fleet.host_file(database, folder)))
+
+    def open(self, *, patience: float | None = None) -> BothFaces:
+        administrator = open_admin_store(self.url, self.admin_path, patience=patience)
+        return FleetStore(administrator, Client(self.url, self.identity))
+
+    def as_kept(self, record: UserRecord) -> UserRecord:
+        """The database chooses ids, and notes no uid: accounts have another one on each host."""
+        named = (a._replace(id=a.label) for a in record.authenticators)
+        return record._replace(authenticators=tuple(named), uid=None, bound_at=0)
+
+    def as_told(self, record: UserRecord) -> UserRecord:
+        """Hosts are told of no digest either."""
+        return self.as_kept(without_secrets(record))._replace(recovery_digests=frozenset())
+
+    def tamper(self, statement: str) -> None:
+        with self.database.connect() as connection:
+            connection.execute("SET search_path = totp")
+            connection.execute("SET session_replication_role = replica")  # no check of foreign keys
+            assert 1 <= connection.execute(statement.encode()).rowcount
+
+    def count(self, table: str) -> int:
+        ((rows,),) = self.database.execute(f"SELECT count(*) FROM totp.{table}")
+        return int(rows)
+
+
+@pytest.fixture(scope="class")
+def fresh_backend(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgreSQLBackend]:
+    """One for all tests of a class."""
+    with cluster.database() as database:
+        yield PostgreSQLBackend(database, tmp_path_factory.mktemp("fleet"))
+
+
+class TestPostgreSQLStore(StoreContract):
+    @pytest.fixture
+    def backend(self, fresh_backend: PostgreSQLBackend) -> Iterator[PostgreSQLBackend]:
+        yield fresh_backend
+        fresh_backend.database.empty()
+
+    def test_a_login_waits_for_a_transaction_on_its_user_and_for_no_other(
+        self, backend: PostgreSQLBackend
+    ) -> None:
+        backend.save(ready())
+        outcomes: list[str] = []
+
+        def log_in(name: str) -> None:
+            with backend.open() as store:
+                verdict = judged(store, WRONG, name)
+            assert verdict is not None
+            outcomes.append(f"{name} {verdict.outcome}")
+
+        with backend.open() as store:
+            other = threading.Thread(target=log_in, args=("alice",))
+            with store.transaction("alice") as transaction:
+                assert transaction.record is not None
+                other.start()
+                log_in("bob")
+                other.join(0.2)
+                assert [f"bob {verifier.REJECTED}"] == outcomes
+                transaction.save(transaction.record._replace(failures=100))
+            other.join(60)
+        assert f"alice {verifier.LOCKED}" == outcomes[-1]
+
+    def test_nobody_enrolls_at_a_login_whom_an_administrator_is_adding(
+        self, backend: PostgreSQLBackend
+    ) -> None:
+        kept: list[bool] = []
+
+        def enroll() -> None:
+            with backend.open() as store:
+                kept.append(store.enroll_first("alice", ENROLLMENT, None))
+
+        with backend.open() as store:
+            other = threading.Thread(target=enroll)
+            with store.transaction("alice") as transaction:
+                assert transaction.record is None
+                other.start()
+                other.join(0.2)
+                assert [] == kept
+                transaction.save(UserRecord("alice", SUSPENDED))
+            other.join(60)
+        assert [False] == kept
+        assert UserRecord("alice", SUSPENDED) == backend.load("alice")
+
+    def test_a_user_who_was_not_added_after_all_is_unknown_as_before(
+        self, backend: PostgreSQLBackend
+    ) -> None:
+        with backend.open() as store:
+            with store.transaction("alice"):
+                pass
+            with suppress(ZeroDivisionError), store.transaction("alice") as transaction:
+                transaction.save(UserRecord("alice"))
+                raise ZeroDivisionError
+            assert store.enroll_first("alice", ENROLLMENT, None)
+
+    def test_who_waits_for_a_user_for_too_long_is_told_so(self, backend: PostgreSQLBackend) -> None:
+        backend.save(ready())
+        with (
+            backend.open() as other,
+            other.transaction("alice"),
+            backend.open(patience=0) as store,
+        ):
+            with pytest.raises(StoreBusy, match="locked by another process"):
+                store.transaction("alice").__enter__()
+            with store.transaction("bob") as transaction:  # the connection is as good as before
+                transaction.save(UserRecord("bob"))
+        assert backend.load("bob") is not None
+
+    def test_only_what_has_changed_is_written(self, backend: PostgreSQLBackend) -> None:
+        """What logins do meanwhile is locked out; what is for others to change is not touched."""
+        backend.save(full_record())
+        groups = "UPDATE totp.users SET groups = '{web}' RETURNING groups"
+        backend.database.execute(groups)
+        before = backend.database.execute("SELECT id, xmin::text FROM totp.authenticators")
+        with backend.open() as store, store.transaction("alice", unseal=False) as transaction:
+            assert transaction.record is not None
+            transaction.save(transaction.record.suspended().changed_at(NOW))
+        after = backend.database.execute("SELECT id, xmin::text FROM totp.authenticators")
+        assert before == after
+        assert [(["web"],)] == backend.database.execute("SELECT groups FROM totp.users")
+
+    def test_a_help_desk_unlocks_suspends_and_resumes_and_nothing_else(
+        self, backend: PostgreSQLBackend, tmp_path: Path
+    ) -> None:
+        ahead = ready().authenticators[0]._replace(last_accepted_step=NOW)
+        backend.save(ready()._replace(failures=100, authenticators=(ahead,)))
+        path = fleet.admin_file(backend.database, tmp_path, user="test_helpdesk", key=b"")
+        with open_admin_store(backend.url, str(path)) as store:
+            assert [] == store.check()
+            assert ["alice"] == [record.name for record in store.records()]
+            for change in (
+                lambda record: record.unlocked(NOW, 1),
+                UserRecord.suspended,
+                UserRecord.resumed,
+            ):
+                with store.transaction("alice", unseal=False) as transaction:
+                    assert transaction.record is not None
+                    transaction.save(change(transaction.record))
+            for change in (
+                lambda record: record._replace(recovery_digests=frozenset((b"\1" * 32,))),
+                lambda record: record.exempted(0),
+                lambda record: None,
+            ):
+                transaction = store.transaction("alice", unseal=False)
+                with transaction, pytest.raises(StoreRefused, match="does not have the rights"):
+                    transaction.save(change(transaction.record))
+            with store.transaction("trent", unseal=False) as transaction:
+                assert transaction.record is None
+            for ask in (store.check_key, lambda: store.transaction("alice")):
+                with pytest.raises(StoreRefused, match="holds no key"):
+                    ask()
+        record = backend.load("alice")
+        assert record is not None
+        (phone,) = record.authenticators
+        step = NOW // 30 + 1
+        assert (0, "active", step) == (record.failures, record.status, phone.last_accepted_step)
+
+    def test_another_fleet_s_key_opens_nothing(
+        self, backend: PostgreSQLBackend, tmp_path: Path
+    ) -> None:
+        backend.save(ready())
+        path = fleet.admin_file(backend.database, tmp_path, key=bytes(32))
+        with open_admin_store(backend.url, str(path)) as store:
+            for ask in (store.check, lambda: store.transaction("alice").__enter__()):
+                with pytest.raises(StoreRefused, match="the key of this fleet"):
+                    ask()
+
+    def test_the_schema_of_another_release_is_refused(self, backend: PostgreSQLBackend) -> None:
+        update = "UPDATE totp.meta SET value = int4send(%s) WHERE key = 'schema_version'"
+        for version, kind in ((0, StoreRefused), (99, SchemaTooNew)):
+            backend.database.execute(update, (version,))
+            with pytest.raises(kind):
+                backend.open()
+        backend.database.execute(update, (len(MIGRATIONS),))
+        backend.open().close()
