@@ -7,6 +7,7 @@ Folders are layers: a file imports from its own folder and from those above it i
     verbs.py     groups of commands, each loaded when it is used
     host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units
     session.py   configuration, key and store of one run
+    recorded.py  everybody who may log in on this machine, as its stores know them
     policy.py    what holds at a login, in words
     selftest.py  the installed chain, tried through libpam
     access/      who can get in without totpctl's help

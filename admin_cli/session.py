@@ -19,7 +19,8 @@ from .host import directory
 
 # What a command needs once it runs is imported there: at Tab its options are all that is asked for.
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from pam_totp.core.verifier import Policy
+    from pam_totp.store import RecordStore, Store
 
 _NO_LOGIN = 2**32 - 1  # what the kernel says where nobody logged in
 
@@ -30,6 +31,8 @@ class Session:
     def __init__(self, config_path: str) -> None:
         self.config_path = config_path
         self._loaded: config.Loaded | None = None
+        self._is_local = False
+        self._policy: Policy | None = None
 
     @property
     def config(self) -> config.Config:
@@ -51,32 +54,95 @@ class Session:
         """The name an app shows above the code: from the configuration, or this host's."""
         return self.config.issuer or os.uname().nodename
 
-    def open_store(self) -> Store:
+    def use_store_on_disk(self) -> None:
+        """From now on, work on this machine's own store: in a fleet, that of its local accounts."""
+        self._is_local = True
+
+    def open_store(self) -> RecordStore:
+        """Open where people are: a store of this machine, or the fleet's database."""
         from pam_totp import store
 
-        return store.open_for_administrator(self.config)
+        if self._is_local:
+            return self.open_on_disk()
+        opened = store.open_for_administrator(self.config)
+        try:
+            self._policy = opened.policy()
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
-    def load(self, user: str) -> UserRecord:
-        """Return the record of an enrolled user. Raises NoSuchUser."""
+    @property
+    def _is_of_fleet(self) -> bool:
+        return self.config.is_fleet and not self._is_local
+
+    @property
+    def policy(self) -> Policy:
+        """What counts at a login: of the store that was opened last, or of the configuration."""
+        return self._policy or self.config.policy()
+
+    def open_on_disk(self) -> Store:
+        """Open the store of this machine: in a fleet, that of its local accounts."""
+        from pam_totp import store
+
+        return store.open_on_disk(self.config)
+
+    def load(self, user: str, *, to_enroll: bool = False) -> UserRecord:
+        """Return the record of an enrolled user. Raises NoSuchUser.
+
+        ``to_enroll``: raises Unavailable where no new secret can be sealed from here.
+        """
         name = known_name(user)
         with self.open_store() as opened:
+            if to_enroll:
+                opened.check_key()
             record = opened.load(name)
         return self.enrolled(record, name)
 
-    @staticmethod
-    def enrolled(record: UserRecord | None, name: str) -> UserRecord:
+    def enrolled(self, record: UserRecord | None, name: str) -> UserRecord:
         if record is None:
-            account_name(name)  # a mistyped name is not to be enrolled
+            self.person(name)  # a mistyped name is not to be enrolled
             raise NoSuchUser(f"{name} is not enrolled", f"run: totpctl enroll {name}")
         return record
 
-    @staticmethod
-    def same_account(record: UserRecord, name: str) -> UserRecord:
+    def person(self, user: str) -> str:
+        """Return the canonical name of a user who may have no record yet: see account_name().
+
+        The people of a fleet need no account on the machine of their administrator.
+        """
+        if not self._is_of_fleet or directory.person(user) is not None:
+            return account_name(user)
+        output.warning(f"there is no user {user} on this machine")
+        return user
+
+    def account_of(self, name: str) -> Account | None:
+        """Return what ties a record to the account ``name``; None where nothing does.
+
+        There is no such account; or it is of a fleet, and has another uid on each host.
+        """
+        entry = None if self._is_of_fleet else directory.person(name)
+        if entry is None:
+            return None
+        from pam_totp.login import identity
+
+        return identity.account(entry)
+
+    def bound(self, record: UserRecord, *, again: bool = False) -> UserRecord:
+        """Return ``record`` as one of the account that has its name now, if there is one.
+
+        ``again``: bind it as of now, even if the uid is the same.
+        """
+        account = self.account_of(record.name)
+        if account is None:
+            return record
+        return record.bound_to(account, now(), force=again)
+
+    def same_account(self, record: UserRecord, name: str) -> UserRecord:
         """Return ``record``. Raises CommandFailed where it grants another account something.
 
         Whatever is added to such a record would be added to what the old account left.
         """
-        account = account_of(name)
+        account = self.account_of(name)
         if account is None or not record.is_of_another_account(account):
             return record
         raise CommandFailed(
@@ -113,27 +179,6 @@ def known_name(user: str) -> str:
     """Like account_name, but an account that is not known may still have its record."""
     entry = directory.person(user)
     return user if entry is None else entry.pw_name
-
-
-def account_of(name: str) -> Account | None:
-    """Return what ties a record to the account ``name``; None if there is no such account."""
-    entry = directory.person(name)
-    if entry is None:
-        return None
-    from pam_totp.login import identity
-
-    return identity.account(entry)
-
-
-def bound(record: UserRecord, *, again: bool = False) -> UserRecord:
-    """Return ``record`` as one of the account that has its name now, if there is one.
-
-    ``again``: bind it as of now, even if the uid is the same.
-    """
-    account = account_of(record.name)
-    if account is None:
-        return record
-    return record.bound_to(account, now(), force=again)
 
 
 def now() -> int:

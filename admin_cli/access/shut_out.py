@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pam_totp.system.errors import PamTotpError
 
-from .. import session
+from .. import recorded, session
 from ..host import accounts, directory, sudoers
 from ..host.accounts import NO
 from ..host.sshd.access import Access
@@ -81,9 +81,9 @@ def shut_out(
 
 def look(opened: session.Session, notes: list[str]) -> Machine:
     """Return what is known of everybody; ``notes`` gets what is not."""
-    with opened.open_store() as store:
-        records = {record.name: record for record in store.records()}
-        policy = LoginRules(records, store.group_rules(), opened.config, session.now())
+    known = recorded.read(opened.config)
+    records = {record.name: record for record in known.records}
+    policy = LoginRules(records, known.group_rules, known.settings(opened.config), session.now())
     sudo = sudoers.Sudo()
     try:
         sudo = sudoers.sudo_of(sudoers.read())

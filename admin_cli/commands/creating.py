@@ -19,7 +19,8 @@ from ..session import Session
 def init(session: Session) -> None:
     """Create what is missing, check all of it, and say so. Raises CommandFailed."""
     key_path = session.config.sealing_key
-    _, store_path = split_store_url(session.config.store)
+    url = session.config.of_this_machine().store
+    _, store_path = split_store_url(url)
     _refuse_an_unmounted_disk(store_path)
     for folder in (os.path.dirname(key_path), os.path.dirname(os.path.dirname(store_path))):
         if not os.path.isdir(folder):
@@ -27,13 +28,13 @@ def init(session: Session) -> None:
     if _create_key(key_path, store_path):
         output.message(f"created the sealing key {key_path}: back it up together with the store")
     sealer = sealing.read_sealer(key_path)
-    if store.create_store(session.config.store, sealer):
+    if store.create_store(url, sealer):
         output.message(f"created the store {store_path}")
-    with session.open_store() as opened:
+    with session.open_on_disk() as opened:
         problems = opened.check()
     if problems:
         raise CheckSaysNo("; ".join(problems), "restore the store from a backup")
-    shortage = store_room.restore(session.open_store, store_path)
+    shortage = store_room.restore(session.open_on_disk, store_path)
     if shortage:
         problem = store_room.problem(shortage, store_path)
         hint = store_room.hint(shortage, store_path)

@@ -79,7 +79,9 @@ def _say_what_holds(rule: GroupRule, before: GroupRule | None) -> None:
         output.message(f"the group {rule.name} is no longer {before.rule}")
 
 
-def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove: bool) -> None:
+def _warn(
+    session: Session, opened: store.RecordStore, name: str, kind: str, *, remove: bool
+) -> None:
     """Tell what else counts for the members: exempt_groups, other groups, their own status."""
     configured = name in session.config.exempt_groups
     if kind == admission.REQUIRED and not remove:
@@ -103,7 +105,7 @@ def _warn(session: Session, opened: store.Store, name: str, kind: str, *, remove
         output.warning(f"there is no group {name} on this machine")
 
 
-def _members_with_an_exemption(opened: store.Store, group: str) -> Iterator[str]:
+def _members_with_an_exemption(opened: store.RecordStore, group: str) -> Iterator[str]:
     for record in opened.records():
         entry = directory.person(record.name)
         if entry and record.is_exempt(now()) and _is_member(entry, group):

@@ -92,7 +92,7 @@ def _people(facts: Facts) -> dict[str, Any] | None:
         by_kind = {name: facts.admission(name) for name in facts.people if name not in enrolled}
     except CannotTell:
         return None
-    most = facts.config.max_failures
+    most = facts.login_policy.max_failures
     status_of = {record.name: record.status for record in records}
     unenrolled = [name for name, admitted in by_kind.items() if not _is_exempt(admitted)]
     exempt = [record.name for record in records if record.is_exempt(facts.now)]

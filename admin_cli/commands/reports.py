@@ -11,12 +11,13 @@ from pam_totp.core.users import Authenticator, UserRecord
 from .. import output, policy
 from ..errors import CheckSaysNo
 from ..session import Session, now, pass_session
-from .arguments import json_option, user_argument
+from .arguments import json_option, local_option, user_argument
 from .enrollment import clocks
 
 
 @click.command("list")
 @json_option
+@local_option
 @pass_session
 def list_users(session: Session, as_json: bool) -> None:
     """List everyone who has a record, and the rules for groups."""
@@ -56,6 +57,7 @@ def _list_group_rules(rules: tuple[GroupRule, ...]) -> None:
 @click.command()
 @user_argument
 @json_option
+@local_option
 @pass_session
 def show(session: Session, user: str, as_json: bool) -> None:
     """Show the state of USER."""
@@ -76,7 +78,7 @@ def show(session: Session, user: str, as_json: bool) -> None:
         if a.clock_sightings:
             off = clock_skew.in_words(a.label, a.clock_offset, a.period)
             output.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
-        if a.clock_is_behind(now(), session.config.window):
+        if a.clock_is_behind(now(), session.policy.window):
             output.warning(
                 f"the last accepted code of {a.label} lies in the future: was the clock set back?"
             )
@@ -86,6 +88,7 @@ def show(session: Session, user: str, as_json: bool) -> None:
 @click.command()
 @user_argument
 @json_option
+@local_option
 @pass_session
 def verify(session: Session, user: str, as_json: bool) -> None:
     """Check a code or recovery code of USER without using it up.
@@ -102,7 +105,7 @@ def verify(session: Session, user: str, as_json: bool) -> None:
     if given.kind == verifier.RECOVERY_CODE:
         finding = _check_recovery_code(record, given.code)
     elif given.kind == verifier.CODE:
-        finding = _check_code(record, given.code, session.config.window)
+        finding = _check_code(record, given.code, session.policy.window)
     else:
         finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
     _warn_of_state(session, record)
@@ -118,7 +121,7 @@ def _warn_of_state(session: Session, record: UserRecord) -> None:
     """Say what denies this user a login whatever the code is."""
     if record.status not in (users.ACTIVE, users.EXEMPT):
         output.warning(f"{record.name} is {record.status}: no code lets them in")
-    elif record.failures >= session.config.max_failures or record.throttled_until > now():
+    elif record.failures >= session.policy.max_failures or record.throttled_until > now():
         output.warning(f"{record.name} is {_state(session, record)}: see totpctl unlock")
 
 
@@ -169,12 +172,12 @@ def _authenticator(authenticator: Authenticator) -> dict[str, object]:
 
 
 def _details(session: Session, record: UserRecord) -> dict[str, object]:
-    window = session.config.window
+    window = session.policy.window
     return {
         **_summary(record),
         "wrong_codes_not_told": record.untold,
-        "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.config.policy()),
-        "locked": record.failures >= session.config.max_failures,
+        "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.policy),
+        "locked": record.failures >= session.policy.max_failures,
         "created_at": output.iso_time(record.created_at),
         "updated_at": output.iso_time(record.updated_at),
         "authenticators": [
@@ -192,7 +195,7 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
 
 
 def _of_the_month(session: Session, record: UserRecord) -> str:
-    rules = session.config.policy()
+    rules = session.policy
     spent = verifier.guesses_spent(record, now(), rules)
     days = rules.slow_period // 86_400
     return f", {spent} of {rules.slow_guesses} in {days} days" if spent else ""
@@ -204,7 +207,7 @@ def _exempt_until(record: UserRecord) -> int:
 
 def _state(session: Session, record: UserRecord) -> str:
     status = policy.status_in_words(record)
-    if record.failures >= session.config.max_failures:
+    if record.failures >= session.policy.max_failures:
         return f"{status}, locked"
     wait = record.throttled_until - now()
     if wait > 0:

@@ -14,8 +14,9 @@ from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, Authenti
 from .. import output, policy
 from ..completion import candidates
 from ..errors import CommandFailed
-from ..session import Session, account_name, bound, known_name, now, pass_session
+from ..session import Session, known_name, now, pass_session
 from . import group_rules
+from .arguments import local_option
 
 Change = Callable[[UserRecord | None, str], UserRecord | None]
 
@@ -46,6 +47,7 @@ def _until(_context: click.Context, _parameter: click.Parameter, value: str | No
 @users_argument
 @group_option
 @click.option("--remove", is_flag=True, help="Remove the rule.")
+@local_option
 @pass_session
 def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], remove: bool) -> None:
     """Make USERs, or the members of a group, use a code.
@@ -72,6 +74,7 @@ def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], re
     help="Last day of the exemption, in UTC (default: no end).",
 )
 @click.option("--remove", is_flag=True, help="Remove the rule.")
+@local_option
 @pass_session
 def exempt(
     session: Session, user: tuple[str, ...], groups: tuple[str, ...], until: int, remove: bool
@@ -89,7 +92,7 @@ def exempt(
         record = session.same_account(record or UserRecord(name, created_at=now()), name)
         record = _not_suspended(record)
         exempt = record.exempted(until)
-        return record if exempt == record else bound(exempt)
+        return record if exempt == record else session.bound(exempt)
 
     for name in _change_people(session, user, _no_longer_exempt if remove else exempted):
         session.log("exempted", name, reason=reason)
@@ -110,7 +113,7 @@ def _change_people(session: Session, users: Sequence[str], change: Change) -> It
     if not users:
         return
     with session.open_store() as opened:
-        names = list(dict.fromkeys(_person(opened, user) for user in users))
+        names = list(dict.fromkeys(_person(session, opened, user) for user in users))
         for name in names:
             change(opened.load(name), name)
         rules = opened.group_rules()
@@ -125,10 +128,10 @@ def _change_people(session: Session, users: Sequence[str], change: Change) -> It
             _say_what_holds(session, name, before, after, rules)
 
 
-def _person(opened: store.Store, user: str) -> str:
+def _person(session: Session, opened: store.RecordStore, user: str) -> str:
     """Return the canonical name of an account, or of a record whose account is gone."""
     name = known_name(user)
-    return name if opened.load(name) is not None else account_name(user)
+    return name if opened.load(name) is not None else session.person(user)
 
 
 def _required(record: UserRecord | None, name: str) -> UserRecord:

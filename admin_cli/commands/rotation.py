@@ -59,7 +59,7 @@ def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
     files.replace(path, before.key_file() + added)  # again, too: who knows whether it was durable
     try:
         (new,) = sealing.read_sealer(path).others  # what can be read there is what seals
-        with session.open_store() as store:
+        with session.open_on_disk() as store:
             count = store.reseal(new)
         files.replace(path, new.key_file())
     except (PamTotpError, OSError):
@@ -72,7 +72,7 @@ def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
 
 
 def _refuse_damage(session: Session) -> None:
-    with session.open_store() as store:
+    with session.open_on_disk() as store:
         problems = store.check()
     if problems:
         raise CommandFailed(
@@ -109,7 +109,7 @@ def _refuse_other_users(settings: Config, config_path: str) -> None:
 
 
 def _store_path(settings: Config) -> str:
-    return split_store_url(settings.store)[1]
+    return split_store_url(settings.of_this_machine().store)[1]
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -12,12 +12,13 @@ from pam_totp.core.users import UserRecord
 from .. import output
 from ..completion import candidates
 from ..errors import CommandFailed
-from ..session import Session, account_name, account_of, bound, known_name, now, pass_session
-from .arguments import user_argument, yes_option
+from ..session import Session, account_name, known_name, now, pass_session
+from .arguments import local_option, user_argument, yes_option
 
 
 @click.command()
 @user_argument
+@local_option
 @pass_session
 def unlock(session: Session, user: str) -> None:
     """Forget USER's wrong codes, so that codes count again.
@@ -31,7 +32,7 @@ def unlock(session: Session, user: str) -> None:
             fixed.append(f"{record.failures} wrong codes forgotten")
         elif record.guesses_until > now():
             fixed.append("wrong codes of the last weeks forgotten")
-        window = session.config.window
+        window = session.policy.window
         for authenticator in record.authenticators:
             if authenticator.clock_is_behind(now(), window):
                 fixed.append(f"the last accepted code of {authenticator.label} is no longer ahead")
@@ -44,6 +45,7 @@ def unlock(session: Session, user: str) -> None:
 
 @click.command()
 @user_argument
+@local_option
 @pass_session
 def suspend(session: Session, user: str) -> None:
     """Deny USER every login that needs a code, until resumed."""
@@ -54,6 +56,7 @@ def suspend(session: Session, user: str) -> None:
 
 @click.command()
 @click.argument("user", shell_complete=candidates.suspended)
+@local_option
 @pass_session
 def resume(session: Session, user: str) -> None:
     """Let a suspended USER log in again.
@@ -77,6 +80,7 @@ def resume(session: Session, user: str) -> None:
 @click.command()
 @click.argument("user", nargs=-1, required=True, shell_complete=candidates.enrolled)
 @yes_option
+@local_option
 @pass_session
 def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
     """Tie the enrollments of USERs to their accounts of today.
@@ -86,14 +90,14 @@ def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
     """
     names = [account_name(given) for given in user]
     for name in names:
-        record, account = session.load(name), account_of(name)
+        record, account = session.load(name), session.account_of(name)
         if account is None or record.uid == account.uid:
             continue
         was = "an unknown uid" if record.uid is None else f"uid {record.uid}"
         output.message(f"{name} was enrolled as {was}; the account has uid {account.uid} now")
     output.confirm(f"Do {', '.join(names)} belong to the people who enrolled?", yes=yes)
     for name in names:
-        _change(session, name, lambda record: bound(record, again=True))
+        _change(session, name, lambda record: session.bound(record, again=True))
         session.log("rebound", name)
         output.message(f"{name} keeps the enrollment")
 

@@ -28,9 +28,13 @@ def groups() -> list[str]:
 
 
 def people(config_path: str) -> list[Person] | None:
-    """Return everyone with a record; None where the store cannot be read."""
+    """Return everyone with a record; None where the store cannot be read.
+
+    Nor is a fleet's: what is typed at a prompt does not wait for a network.
+    """
     try:
-        return stored.people(config.load(config_path).config.store)
+        settings = config.load(config_path).config
+        return None if settings.is_fleet else stored.people(settings.store)
     except (PamTotpError, OSError, sqlite3.Error):
         return None
 

@@ -122,7 +122,7 @@ def clock_hardware(facts: Facts) -> Iterator[Found]:
 def last_step(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         for authenticator in record.authenticators:
-            if authenticator.clock_is_behind(facts.now, facts.config.window):
+            if authenticator.clock_is_behind(facts.now, facts.login_policy.window):
                 yield (
                     f"the last accepted code of {record.name}, {authenticator.label}, "
                     "lies in the future",

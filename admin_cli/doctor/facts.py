@@ -17,6 +17,7 @@ from pam_totp import store
 from pam_totp.core import admission
 from pam_totp.core.admission import Admission, GroupRule
 from pam_totp.core.users import UserRecord
+from pam_totp.core.verifier import Policy
 from pam_totp.stack.pam_lines import Line
 from pam_totp.stack.pam_stack import Judgement
 from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
@@ -26,7 +27,7 @@ from pam_totp.system.config import Config
 from pam_totp.system.config_values import split_store_url
 from pam_totp.system.errors import PamTotpError, Unavailable
 
-from .. import policy
+from .. import policy, recorded
 from ..access import becoming_root
 from ..access.becoming_root import Judge, LoginRules, Machine, Plan
 from ..enable import enabled
@@ -35,6 +36,7 @@ from ..host import accounts, programs, sshd, sudoers, units
 from ..host.services import LOGINS, PamService, read_service, read_services
 from ..host.sshd import process as sshd_process
 from ..host.units import Properties
+from ..recorded import Recorded
 from ..session import Session
 from . import store_room
 
@@ -77,31 +79,43 @@ class Facts:
 
     @property
     def store_path(self) -> str:
-        return split_store_url(self.config.store)[1]
+        """Where the store of this machine lies."""
+        return split_store_url(self.config.of_this_machine().store)[1]
 
-    def open_store(self) -> store.Store:
-        return store.open_for_administrator(self.config)
+    def open_on_disk(self) -> store.Store:
+        """Open the store of this machine. In a fleet it is that of its local accounts."""
+        return store.open_on_disk(self.config)
 
-    def usable_store(self) -> store.Store:
+    def usable_on_disk(self) -> store.Store:
+        """Open it; CannotTell also where a fleet's machine has none: then nobody is local."""
         with _cannot_tell_on(Unavailable):
-            return self.open_store()
+            return self.open_on_disk()
 
     @cached_property
     def shortage(self) -> Shortage | None:
         """The room for logins that the store still lacks after it was opened."""
         with _cannot_tell_on(OSError):
-            return store_room.restore(self.usable_store, self.store_path)
+            return store_room.restore(self.usable_on_disk, self.store_path)
 
     @cached_property
+    def recorded(self) -> Recorded:
+        """Everybody who may log in here, as the stores know them."""
+        with _cannot_tell_on(Unavailable):
+            return recorded.read(self.config)
+
+    @property
     def records(self) -> tuple[UserRecord, ...]:
-        """Everyone in the store, without secrets."""
-        with _cannot_tell_on(Unavailable), self.usable_store() as opened:
-            return tuple(opened.records())
+        """Everyone in the stores, without secrets."""
+        return self.recorded.records
 
-    @cached_property
+    @property
     def group_rules(self) -> tuple[GroupRule, ...]:
-        with _cannot_tell_on(Unavailable), self.usable_store() as opened:
-            return opened.group_rules()
+        return self.recorded.group_rules
+
+    @property
+    def login_policy(self) -> Policy:
+        """How strict logins are: as the configuration says, or the fleet."""
+        return self.recorded.policy
 
     @cached_property
     def _records_by_name(self) -> dict[str, UserRecord]:
@@ -161,7 +175,8 @@ class Facts:
             sudo = sudoers.Sudo()
         named = (user for rule in sudo.rules for user in rule.users if user[:1] not in "%#+")
         entries = accounts.everybody(("root", *records, *named))
-        policy = LoginRules(records, self.group_rules, self.config, self.now)
+        settings = self.recorded.settings(self.config)
+        policy = LoginRules(records, self.group_rules, settings, self.now)
         return Machine(entries, accounts.read_shadow(), sudo, policy)
 
     def judge(self, machine: Machine | None = None) -> Judge:

@@ -107,7 +107,7 @@ def enrollment_at_login(facts: Facts) -> Iterator[Found]:
 @check("locked", WRONG, "someone may be guessing their codes; they are denied until unlocked")
 def locked(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
-        if record.authenticators and record.failures >= facts.config.max_failures:
+        if record.authenticators and record.failures >= facts.login_policy.max_failures:
             yield (
                 f"{record.name} is locked after {record.failures} wrong codes",
                 (f"find out who that was; then run: totpctl unlock {record.name}"),
@@ -120,7 +120,7 @@ def locked(facts: Facts) -> Iterator[Found]:
     "someone may be guessing their codes; only a recovery code works until unlocked",
 )
 def guesses_spent(facts: Facts) -> Iterator[Found]:
-    rules = facts.config.policy()
+    rules = facts.login_policy
     for record in facts.records:
         standing = verifier.standing(record, facts.now, rules)
         if record.authenticators and standing is not None and standing.budget_spent:
@@ -143,6 +143,8 @@ def suspended(facts: Facts) -> Iterator[Found]:
 
 @check("recovery-codes", NOTE, "without phone and recovery codes, they need an administrator")
 def recovery_codes(facts: Facts) -> Iterator[Found]:
+    if not facts.recorded.is_whole:
+        return  # a host is not told of them
     for left in range(recovery.FEW_LEFT + 1):
         names = [
             record.name

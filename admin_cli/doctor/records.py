@@ -19,7 +19,7 @@ _INHERITED = "a new account of the same name would be asked for the old phone"
 
 @check("gone-accounts", NOTE, _INHERITED)
 def gone_accounts(facts: Facts) -> Iterator[Found]:
-    for record in facts.records:
+    for record in facts.recorded.local:
         if directory.person(record.name) is None and not directory.problem():
             yield (
                 f"there is a record of {record.name}, but no such account",
@@ -89,7 +89,7 @@ def unbound(facts: Facts) -> Iterator[Found]:
 
 
 def _with_accounts(facts: Facts) -> Iterator[tuple[UserRecord, pwd.struct_passwd, Account]]:
-    for record in facts.records:
+    for record in facts.recorded.local:
         entry = directory.person(record.name)
         if entry is not None:
             yield record, entry, identity.account(entry)

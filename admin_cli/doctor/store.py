@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pam_totp.stack.pam_ways import NATIVE_MODULE
+from pam_totp.store import is_missing, open_for_administrator
 from pam_totp.system import config, disks, trusted_files
 from pam_totp.system.errors import InsecureFile, Unavailable
 
+from .. import recorded
 from ..enable import enabled
 from ..host import files
 from . import store_room
@@ -96,19 +98,32 @@ def key_mode(facts: Facts) -> Iterator[Found]:
 
 @check("store", WRONG, "without key and store, every login that needs a code is denied")
 def store(facts: Facts) -> Iterator[Found]:
-    try:
-        facts.open_store().close()
-    except Unavailable as error:
-        yield str(error), error.hint
+    """Find a store that cannot be used: this machine's, or the fleet's as a host needs it."""
+    settings = facts.config
+    ways: list[Callable[[], object]] = []
+    if not settings.is_fleet or not is_missing(settings.local_store):
+        ways.append(lambda: facts.open_on_disk().close())
+    if settings.is_fleet and (facts.any_asks or os.path.lexists(settings.fleet_host)):
+        ways.append(lambda: recorded.ask_as_host(settings))
+    if settings.is_fleet and recorded.administers(settings):
+        ways.append(lambda: open_for_administrator(settings).close())
+    for try_it in ways:
+        try:
+            try_it()
+        except Unavailable as error:
+            yield str(error), error.hint
 
 
 @check("store-damage", WRONG, "a damaged store denies users, or forgets which codes were used")
 def store_damage(facts: Facts) -> Iterator[Found]:
-    with facts.usable_store() as opened:
-        for problem in opened.check():
-            name = problem.partition(": ")[0]  # of a user, or the path of the store
-            failing = "totpctl reset USER" if name.startswith("/") else f"totpctl reset {name}"
-            yield problem, f"restore key and store from one backup; failing that: {failing}"
+    try:
+        problems = recorded.problems(facts.config)
+    except Unavailable:
+        return  # see store
+    for problem in problems:
+        name = problem.partition(": ")[0]  # of a user, or the path of the store
+        failing = "totpctl reset USER" if name.startswith("/") else f"totpctl reset {name}"
+        yield problem, f"restore key and store from one backup; failing that: {failing}"
 
 
 @check("store-write", WRONG, f"{_COMMIT}: while that fails, every code is refused")
@@ -118,7 +133,7 @@ def store_write(facts: Facts) -> Iterator[Found]:
     Finds a read-only or immutable file, a lock that is held for too long, and tables that are gone.
     """
     try:
-        with facts.usable_store() as opened, opened.decoy_transaction("") as decoy:
+        with facts.usable_on_disk() as opened, opened.decoy_transaction("") as decoy:
             assert decoy.record is not None
             decoy.save(decoy.record._replace(failures=decoy.record.failures + 1))
             raise _RollBack

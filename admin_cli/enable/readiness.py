@@ -8,7 +8,7 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.system import config
 from pam_totp.system.reinstalling import reinstall_hint
 
-from .. import output, selftest
+from .. import output, recorded, selftest
 from ..access import becoming_root, shut_out
 from ..access.becoming_root import Standing
 from ..errors import CheckSaysNo, CommandFailed
@@ -30,8 +30,7 @@ def check(
     the self-test out: it would make files.
     """
     _check_configuration(session)
-    with session.open_store() as store:
-        problems = store.check()
+    problems = recorded.problems(session.config)
     if problems:
         raise CommandFailed("; ".join(problems), "restore the store from a backup")
     if selftest.default_module() != NATIVE_MODULE:

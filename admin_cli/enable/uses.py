@@ -12,6 +12,7 @@ from pam_totp.core import recovery
 from pam_totp.core.hashes import sha256
 from pam_totp.core.users import UserRecord
 
+from .. import recorded
 from ..session import Session
 
 MOST_SETS = 5_000  # the record of a trial is small; with more of them no recovery code is counted
@@ -43,8 +44,7 @@ def somebody_used_a_code(
 
 
 def _records(session: Session) -> list[UserRecord]:
-    with session.open_store() as store:
-        return list(store.records())
+    return list(recorded.read(session.config).records)
 
 
 def _partly_used(records: Iterable[UserRecord]) -> dict[str, int]:

@@ -26,6 +26,7 @@ LAYERS = {
         "verbs",
         "host",
         "session",
+        "recorded",
         "policy",
         "selftest",
         "access",

@@ -13,8 +13,8 @@ from pam_totp.core.users import UserRecord
 from ... import output
 from ...completion import candidates
 from ...errors import CommandFailed, NoSuchUser
-from ...session import Session, account_name, account_of, bound, now, pass_session
-from ..arguments import json_option, user_argument, yes_option
+from ...session import Session, now, pass_session
+from ..arguments import json_option, local_option, user_argument, yes_option
 from . import handover, issuing
 
 PERIODS = (30, 60)
@@ -82,6 +82,7 @@ def authenticator_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--if-missing", is_flag=True, help="Do nothing if USER is already enrolled.")
 @no_confirm_option
 @json_option
+@local_option
 @pass_session
 def enroll(
     session: Session,
@@ -96,8 +97,9 @@ def enroll(
     Shows a QR code and the secret, and saves nothing until a code of the app has been entered.
     Existing recovery codes stay valid. A second device needs its own --label.
     """
-    name = account_name(user)
+    name = session.person(user)
     with session.open_store() as store:
+        store.check_key()
         record = store.load(name)
     if if_missing and record is not None and record.authenticators:
         output.message(f"{name} is already enrolled")
@@ -114,7 +116,7 @@ def enroll(
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = transaction.record or UserRecord(name, created_at=now())
-        record = bound(session.same_account(record, name))
+        record = session.bound(session.same_account(record, name))
         _refuse_known_label(record, name, new.label)
         record = record.with_authenticator(new, now())
         if record.recovery_digests:
@@ -139,6 +141,7 @@ def enroll(
 @no_confirm_option
 @yes_option
 @json_option
+@local_option
 @pass_session
 def reset(
     session: Session,
@@ -152,15 +155,15 @@ def reset(
 
     The old ones stay valid until a code of the new app has been confirmed.
     """
-    name = session.load(user).name
+    name = session.load(user, to_enroll=True).name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
     new = issuing.new_authenticator(wanted)
     new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
     codes, salt, digests = issuing.new_recovery_codes()
     with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
         record = session.enrolled(transaction.record, name)
-        record = _without_exemption_of_another(record).enrolled(new, salt, digests, now())
-        transaction.save(bound(record, again=True).changed_at(now()))
+        record = _without_exemption_of_another(session, record).enrolled(new, salt, digests, now())
+        transaction.save(session.bound(record, again=True).changed_at(now()))
     session.log("reset", name, authenticator=new.label)
     handover.show_result(session, name, new, codes, as_json=as_json)
     if record.status != users.ACTIVE:
@@ -171,6 +174,7 @@ def reset(
 @user_argument
 @click.option("--label", help="Remove this authenticator only.", shell_complete=candidates.labels)
 @yes_option
+@local_option
 @pass_session
 def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
     """Remove USER's enrollment, or one authenticator of it."""
@@ -205,6 +209,7 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
 @user_argument
 @yes_option
 @json_option
+@local_option
 @pass_session
 def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> None:
     """Issue new recovery codes to USER; the old ones are void."""
@@ -227,9 +232,9 @@ def recovery_codes(session: Session, user: str, yes: bool, as_json: bool) -> Non
             handover.show_recovery_codes(name, codes)
 
 
-def _without_exemption_of_another(record: UserRecord) -> UserRecord:
+def _without_exemption_of_another(session: Session, record: UserRecord) -> UserRecord:
     """Return ``record`` active, if it exempts an account of its name that is there no more."""
-    account = account_of(record.name)
+    account = session.account_of(record.name)
     if account is None or record.status != users.EXEMPT:
         return record
     return record.activated() if record.is_of_another_account(account) else record

@@ -33,7 +33,7 @@ def hand_over(
         answer = output.ask("Code shown by the app", "if nobody can answer, use --no-confirm")
         given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
-        verdict, judged = enrollment.judge_first_code(new, given, at, session.config.policy())
+        verdict, judged = enrollment.judge_first_code(new, given, at, session.policy)
         if verdict.outcome == verifier.ACCEPTED:
             return judged
         offset = clocks.nearest_offset(new, given.code, at)
