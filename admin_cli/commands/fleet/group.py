@@ -29,6 +29,7 @@ COMMANDS = {
     "after-restore": ListedCommand(
         "upkeep.after_restore", "Make a restored database safe to log in with."
     ),
+    "refresh": ListedCommand("upkeep.refresh", "Renew what this host keeps for an outage."),
     "demo": ListedCommand("demo.demo", "Start a fleet's database on this machine, to try it."),
 }
 

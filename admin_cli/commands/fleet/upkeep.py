@@ -1,4 +1,4 @@
-"""rotate-key, prune, after-restore: what keeps a fleet in order."""
+"""rotate-key, prune, after-restore, refresh: what keeps a fleet in order."""
 
 from __future__ import annotations
 
@@ -93,3 +93,17 @@ def after_restore(session: Session, void_recovery_codes: bool, yes: bool) -> Non
     output.message(
         "suspensions, resets and counts of wrong codes are those of the dump: totpctl list"
     )
+
+
+@click.command()
+@pass_session
+def refresh(session: Session) -> None:
+    """Renew what this host keeps for an outage.
+
+    With "offline = cache" and where the fleet's policy allows it: codes of the next hours of people
+    who logged in here. Reports what was decided in an outage first. Logins do the same by
+    themselves.
+    """
+    from . import renewal
+
+    renewal.refresh(session)

@@ -206,6 +206,13 @@ class Kit(SealedDatabase):
         )
         return [name for (name,) in rows]
 
+    def ends(self) -> list[int]:
+        """Return until when it has codes, for each user of whom it still has some."""
+        rows = self.database.execute(
+            "SELECT ends_at FROM kept WHERE ends_at > ?", (_now(self._state()),)
+        )
+        return [end for (end,) in rows]
+
     def keeps(self, name: str) -> bool:
         """Tell whether there are codes of ``name``, which may have ended."""
         return bool(self.database.execute("SELECT 1 FROM kept WHERE user = ?", (name,)))
