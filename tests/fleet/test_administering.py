@@ -1,7 +1,8 @@
-"""policy, allow, rotate-key, prune, after-restore: what administrators do to a fleet."""
+"""policy, allow, rotate-key, prune, after-restore, refresh: what administrators do to a fleet."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +11,17 @@ import click
 import pytest
 
 from admin_cli.commands.fleet import policy
+from pam_totp.core.verifier import ACCEPTED, CODE, Answer, Policy
 from pam_totp.store.postgresql import administration
-from pam_totp.system import fleet_file
+from pam_totp.store.postgresql.client import Client
+from pam_totp.store.postgresql.host_store import HostStore
+from pam_totp.store.postgresql.kept_kit import KeptKit
+from pam_totp.store.postgresql.offline import OfflineStore
+from pam_totp.system import config, fleet_file
+from pam_totp.system.audit import Source
 from tests.fleet.machines import DATABASE, FleetMachine
 from tests.support.logs import LogSocket
-from tests.support.place import SECRET
+from tests.support.place import SECRET, code_now
 from tests.support.postgres import Cluster
 
 AS_NEW = """
@@ -218,3 +225,36 @@ def test_a_step_that_lies_ahead_stays(admin: FleetMachine, server: Cluster) -> N
     asked(server, "UPDATE totp.authenticators SET last_accepted_step = %s", ahead)
     admin.done("after-restore", "--yes")
     assert [(ahead,)] == asked(server, "SELECT last_accepted_step FROM totp.authenticators")
+
+
+# An outage
+
+
+def test_a_host_renews_what_it_keeps_and_the_list_tells_of_it(
+    admin: FleetMachine, server: Cluster, web: FleetMachine
+) -> None:
+    assert "names no fleet as this machine's store" in web.fleet("refresh").err
+    web.done("join", "-", answers=admin.token("keeps", "--yes"))
+    assert "offline is not cache" in web.done("refresh").err
+    web.place.config_path.write_text(web.settings() + "offline = cache\n")
+    assert "this host keeps nothing yet" in web.done("refresh").err
+    admin.done("policy", "offline_hours=4")
+    enrol(server, admin, "alice")
+    client = Client(
+        fleet_file.read(str(admin.admin_path)).store, fleet_file.read(str(web.host_path))
+    )
+    kit = KeptKit.of(config.load(str(web.place.config_path)).config)
+    with contextlib.closing(client), contextlib.closing(kit):
+        asked_by = HostStore(client)
+        verdict = asked_by.verify(
+            "alice", Answer(CODE, code_now()), Policy(), is_decoy=False, account=None,
+            source=Source("sshd:auth"),
+        )  # fmt: skip
+        assert verdict is not None
+        assert ACCEPTED == verdict.outcome
+        OfflineStore(asked_by, kit).refresh(["alice"], at_once=True)
+    assert "codes of 1 people are kept, of all of them until 20" in web.done("refresh").err
+    (listed,) = (host for host in admin.done("list", "--json").json() if host["host"] == "keeps")
+    assert 1 == listed["offline_people"]
+    assert listed["offline_until"] is not None
+    assert "1 until 20" in admin.done("list").out

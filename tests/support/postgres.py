@@ -73,7 +73,7 @@ class Cluster:
         self._has_template = False
         try:
             shutil.chown(self.folder, self._owner)
-            self.port = _free_port()
+            self.port = free_port()
             if primary is None:
                 self._run(
                     "initdb", "--no-sync", "--auth=trust", "--username=postgres",
@@ -299,7 +299,7 @@ def _programs() -> Path:
     return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

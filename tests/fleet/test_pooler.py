@@ -1,0 +1,134 @@
+"""A thousand hosts behind pgbouncer, configured as docs/howto/fleet-pooler.md says."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pam_totp.core.verifier import ACCEPTED, CODE, REPLAYED, Answer, Policy
+from pam_totp.store.postgresql.client import Client
+from pam_totp.store.postgresql.host_store import HostStore
+from pam_totp.system import fleet_file
+from pam_totp.system.audit import Source
+from tests.docs.blocks import blocks_of
+from tests.fleet.machines import DATABASE, FleetMachine
+from tests.support.place import ROOT, SECRET, code_now
+from tests.support.postgres import Cluster, free_port
+
+HOSTS = 1000
+SERVER_CONNECTIONS = 5
+PAGE = ROOT / "docs" / "howto" / "fleet-pooler.md"
+_DIGEST = (
+    "SELECT '\"' || rolname || '\" \"' || rolpassword || '\"' FROM pg_authid WHERE rolname = %s"
+)
+
+
+@pytest.fixture(scope="module")
+def pooler(server: Cluster, founded: Path) -> Iterator[int]:
+    """Start pgbouncer in front of the fleet's database; give its port."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        configure(folder, server, port)
+        subprocess.run(["chown", "-R", "postgres", folder], check=True)
+        account = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+        command = [*account, "pgbouncer", folder / "pgbouncer.ini"]
+        with more_descriptors(), subprocess.Popen(command) as process:
+            yield port
+            process.kill()
+
+
+def configure(folder: Path, server: Cluster, port: int) -> None:
+    """Do what the page says, for the database of these tests."""
+    with server.connect() as connection:
+        row = connection.execute(_DIGEST, ("totp_login",)).fetchone()
+    assert row is not None
+    (folder / "userlist.txt").write_text(f"{row[0]}\n")
+    hba = server.data / "pg_hba.conf"
+    hba.write_text(f"local all totp_login scram-sha-256\n{hba.read_text()}")
+    server.signal("HUP")
+    for name in ("server.pem", "server.key"):
+        shutil.copy(server.folder / name, folder)
+    (block,) = (block for block in blocks_of(PAGE) if block.kind == "ini")
+    place = f"host={server.folder} port={server.port} dbname={DATABASE}"
+    text = block.text.replace("/etc/pgbouncer", str(folder)).replace("6432", str(port))
+    text = text.replace("host=/run/postgresql port=5432 dbname=pam_totp", place)
+    (folder / "pgbouncer.ini").write_text(text.replace("pam_totp =", f"{DATABASE} ="))
+
+
+@contextlib.contextmanager
+def more_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def connect(port: int, identity: fleet_file.Identity) -> psycopg.Connection:
+    return psycopg.connect(
+        host="localhost", port=port, dbname=DATABASE, user=identity.user,
+        password=identity.password, sslmode="verify-full", sslrootcert=identity.ca,
+        autocommit=True, prepare_threshold=None,
+    )  # fmt: skip
+
+
+@pytest.mark.root
+def test_a_thousand_idle_hosts_take_a_handful_of_connections(
+    server: Cluster, pooler: int, admin: FleetMachine, web: FleetMachine
+) -> None:
+    url = f"postgresql://localhost:{pooler}/{DATABASE}"
+    web.done("join", "-", answers=admin.token("pooled", "--yes", "--url", url))
+    assert f"store = {url}\n" in web.settings()
+    identity = fleet_file.read(str(web.host_path))
+    web.place.enrol("alice")
+    key = fleet_file.read(str(admin.admin_path)).key
+    with server.connect(database=DATABASE) as connection:
+        connection.execute("INSERT INTO totp.users (name, status) VALUES ('alice', 'active')")
+        connection.execute(
+            "INSERT INTO totp.authenticators (id, user_name, label, algorithm, digits, period, "
+            "sealed_secret) VALUES ('x', 'alice', 'phone', 'SHA1', 6, 30, "
+            "totp.seal_secret(%s, %s, 'alice', 'x', 'SHA1', 6, 30))",
+            (key, SECRET),
+        )
+
+    def ask(number: int) -> psycopg.Connection:
+        opened = connect(pooler, identity)
+        opened.execute(
+            "CALL totp.admission(%s, %s, %s, NULL)", (identity.host, identity.key, f"u{number}")
+        )
+        return opened
+
+    with more_descriptors(), contextlib.ExitStack() as stack:
+        with ThreadPoolExecutor(8) as threads:
+            for opened in threads.map(ask, range(HOSTS)):
+                stack.callback(opened.close)
+        with server.connect() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'totp_login'"
+            ).fetchone()
+        assert row is not None
+        assert 1 <= row[0] <= SERVER_CONNECTIONS
+        code = code_now()
+        assert [ACCEPTED, REPLAYED] == [log_in(url, identity, code) for _ in range(2)]
+
+
+def log_in(url: str, identity: fleet_file.Identity, code: str) -> str:
+    """Answer as alice at a host behind the pooler; return what came of it."""
+    with contextlib.closing(Client(url, identity)) as client:
+        asked = HostStore(client)
+        asked.admission("alice")
+        verdict = asked.verify(
+            "alice", Answer(CODE, code), Policy(), is_decoy=False, account=None,
+            source=Source("sshd:auth"),
+        )  # fmt: skip
+    assert verdict is not None
+    return verdict.outcome
