@@ -20,7 +20,7 @@ from pam_totp.system.errors import StoreUnreachable
 from tests.fleet.hosts import asking, identity_of, url_of, verify
 from tests.fleet.reporting import code_of, enroll
 from tests.support.postgres import Database
-from tests.support.relay import CUT, EAT_ANSWERS, SILENCE, Relay, unanswered_port
+from tests.support.relay import CUT, CUT_ANSWERS, EAT_ANSWERS, SILENCE, Relay, unanswered_port
 
 # Seconds are measured here, against a limit of half of one.
 pytestmark = [pytest.mark.serial, pytest.mark.usefixtures("nothing_left")]
@@ -89,7 +89,7 @@ def accepted(database: Database, user: str = "alice") -> int:
     return int(database.execute(sql, (user,))[0][0])
 
 
-@pytest.mark.parametrize("kind", [SILENCE, CUT, EAT_ANSWERS])
+@pytest.mark.parametrize("kind", [SILENCE, CUT, EAT_ANSWERS, CUT_ANSWERS])
 def test_a_fault_that_stays_is_denied_in_time_at_every_stage(
     client: Client, relay: Relay, database: Database, kind: str
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_fault_that_stays_is_denied_in_time_at_every_stage(
     at_every_stage(client, relay, database, run)
 
 
-@pytest.mark.parametrize("kind", [SILENCE, CUT, EAT_ANSWERS])
+@pytest.mark.parametrize("kind", [SILENCE, CUT, EAT_ANSWERS, CUT_ANSWERS])
 def test_a_fault_that_passes_costs_nobody_a_login_at_any_stage(
     client: Client, relay: Relay, database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_fault_that_passes_costs_nobody_a_login_at_any_stage(
     at_every_stage(client, relay, database, run)
 
 
-@pytest.mark.parametrize("kind", [SILENCE, CUT, EAT_ANSWERS])
+@pytest.mark.parametrize("kind", [SILENCE, CUT, EAT_ANSWERS, CUT_ANSWERS])
 def test_a_kept_connection_that_fails_is_replaced(
     client: Client, relay: Relay, database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

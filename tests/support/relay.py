@@ -14,14 +14,14 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-SILENCE, CUT, EAT_ANSWERS = "silence", "cut", "eat answers"
+SILENCE, CUT, EAT_ANSWERS, CUT_ANSWERS = "silence", "cut", "eat answers", "cut answers"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
 class Fault(NamedTuple):
     """What happens to the ``times`` next connections, after ``chunks`` from the server.
 
-    EAT_ANSWERS: what the client sends still arrives.
+    EAT_ANSWERS, CUT_ANSWERS: what the client sends still arrives.
     """
 
     kind: str
@@ -152,7 +152,7 @@ class _Wire:
             pass
         finally:
             for end in others:
-                if self.fault is not None and self.fault.kind == CUT:
+                if self.fault is not None and self.fault.kind in (CUT, CUT_ANSWERS):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 end.close()
 
@@ -160,7 +160,7 @@ class _Wire:
         """Count one chunk, and tell whether it arrives. Raises OSError where the wire is cut."""
         fault = self.fault
         if fault is not None and self.answered >= fault.chunks:
-            if fault.kind == CUT:
+            if fault.kind == CUT or (fault.kind == CUT_ANSWERS and of_server):
                 raise OSError
             if fault.kind == SILENCE or of_server:
                 return False

@@ -82,7 +82,7 @@ class KeptKit:
     def patience(self, left: float) -> float:
         """Return the seconds to wait for the database, of ``left``.
 
-        Few, for a minute after it could not be reached: each login would wait for that anew.
+        Few, for a minute after it could not be reached: each login would wait for that again.
         """
         with self._memory:
             is_away = bool(self._away_until) and time.monotonic() < self._away_until
