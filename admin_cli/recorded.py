@@ -7,6 +7,7 @@ account of the machine, then. Users in its local store are judged there, and are
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from pam_totp import store
@@ -73,9 +74,10 @@ def problems(settings: Config) -> list[str]:
 def ask_as_host(settings: Config, names: Iterable[str] = ("root",)) -> list[Known]:
     """Return what the database tells this host of ``names``. Raises Unavailable."""
     from pam_totp.login import fleet  # with the client of PostgreSQL
+    from pam_totp.store.postgresql.client import Client
     from pam_totp.store.postgresql.host_store import HostStore
 
-    with fleet.connected(settings) as client:
+    with closing(Client(settings.store, fleet.identity(settings))) as client:
         return [HostStore(client).admission(name) for name in names]
 
 

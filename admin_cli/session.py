@@ -73,7 +73,8 @@ class Session:
         return opened
 
     @property
-    def _is_of_fleet(self) -> bool:
+    def is_of_fleet(self) -> bool:
+        """Return whether the people of a fleet are worked on, and not this machine's own."""
         return self.config.is_fleet and not self._is_local
 
     @property
@@ -110,7 +111,7 @@ class Session:
 
         The people of a fleet need no account on the machine of their administrator.
         """
-        if not self._is_of_fleet or directory.person(user) is not None:
+        if not self.is_of_fleet or directory.person(user) is not None:
             return account_name(user)
         output.warning(f"there is no user {user} on this machine")
         return user
@@ -120,7 +121,7 @@ class Session:
 
         There is no such account; or it is of a fleet, and has another uid on each host.
         """
-        entry = None if self._is_of_fleet else directory.person(name)
+        entry = None if self.is_of_fleet else directory.person(name)
         if entry is None:
             return None
         from pam_totp.login import identity

@@ -88,6 +88,11 @@ def rebind(session: Session, user: tuple[str, ...], yes: bool) -> None:
     For people whose uid has changed. If an account was made again for somebody else, run
     "totpctl reset" or "totpctl remove" instead.
     """
+    if session.is_of_fleet:
+        raise CommandFailed(
+            "records of a fleet are bound to no uid: people have another one on each host",
+            "if an account was made for somebody else: totpctl reset USER",
+        )
     names = [account_name(given) for given in user]
     for name in names:
         record, account = session.load(name), session.account_of(name)

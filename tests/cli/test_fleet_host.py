@@ -1,0 +1,86 @@
+"""The commands for people on a host of a fleet, where nobody of the fleet is administered."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_cli import recorded
+from pam_totp.core.users import SUSPENDED, UserRecord
+from pam_totp.store.postgresql.admin_store import open_admin_store
+from pam_totp.system import config
+from pam_totp.system.errors import StoreRefused
+from tests.cli.command import Totpctl
+from tests.support import fleet
+from tests.support.place import Place
+from tests.support.postgres import Database
+
+COMMANDS = (
+    *("enroll alice --no-confirm", "reset alice --yes --no-confirm", "remove alice --yes"),
+    *("recovery-codes alice --yes", "list", "show alice", "verify alice", "unlock alice"),
+    *("suspend alice", "resume alice", "require alice", "exempt alice"),
+    *("require --group root", "exempt --group root --remove"),
+)
+
+
+@pytest.fixture
+def place(fleet_host: Place) -> Place:
+    return fleet_host
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_host_says_where_people_are_administered(totpctl: Totpctl, command: str) -> None:
+    result = totpctl(*command.split(), answers="123456\n")
+    assert 5 == result.code
+    assert "are administered elsewhere" in result.err
+    assert "hint: run it on a machine of an administrator" in result.err
+
+
+def test_a_host_has_accounts_of_its_own_with_local(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    totpctl.done("enroll", "--local", "alice", "--no-confirm", "--json")
+    assert ["alice"] == [one["user"] for one in totpctl.done("list", "--local", "--json").json()]
+    for command in (
+        "show alice",
+        "suspend alice",
+        "resume alice",
+        "unlock alice",
+        "rebind alice --yes",
+    ):
+        totpctl.done(*command.split(), "--local")
+    totpctl.done("reset", "alice", "--local", "--yes", "--no-confirm", "--json")
+    totpctl.done("recovery-codes", "alice", "--local", "--yes")
+    totpctl.done("require", "bob", "--local")
+    totpctl.done("exempt", "carol", "--local")
+    assert place.record("alice").uid is not None
+    totpctl.done("remove", "alice", "--local", "--yes")
+    assert [(0,)] == fleet_database.execute("SELECT count(*) FROM totp.users")
+
+
+def test_init_and_rotate_key_are_about_the_store_of_the_host(
+    totpctl: Totpctl, place: Place
+) -> None:
+    totpctl.done("enroll", "--local", "alice", "--no-confirm", "--json")
+    assert "key and store are OK" in totpctl.done("init").err
+    assert "1 secrets are sealed with the new key" in totpctl.done("rotate-key", "--yes").err
+
+
+def test_a_host_knows_the_people_of_the_fleet_who_have_an_account_on_it(
+    place: Place, fleet_database: Database
+) -> None:
+    with pytest.raises(StoreRefused, match="has not joined"):
+        recorded.read(config.load(str(place.config_path)).config)
+    fleet.host_file(fleet_database, place.folder)
+    path = fleet.admin_file(fleet_database, place.folder)
+    with open_admin_store(fleet.url(fleet_database), str(path)) as store:
+        for record in (UserRecord("root", SUSPENDED), UserRecord("trent", SUSPENDED)):
+            with store.transaction(record.name) as transaction:
+                transaction.save(record)
+    whole = recorded.read(config.load(str(place.config_path)).config)
+    assert (["root", "trent"], True) == ([one.name for one in whole.records], whole.is_whole)
+    path.unlink()
+    seen = recorded.read(config.load(str(place.config_path)).config)
+    assert (["root"], False) == ([one.name for one in seen.records], seen.is_whole)
+    place.enrol("root")
+    (root,) = recorded.read(config.load(str(place.config_path)).config).records
+    assert 1 == len(root.authenticators), "users in the local store are judged by it"

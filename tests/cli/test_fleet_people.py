@@ -1,0 +1,132 @@
+"""The commands for people on a machine of a fleet's administrator, and on that of a help desk."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_cli.completion import names
+from pam_totp.core.users import SUSPENDED, UserRecord
+from pam_totp.store.postgresql.admin_store import open_admin_store
+from tests.cli.command import Totpctl
+from tests.support import fleet
+from tests.support.place import Place
+from tests.support.postgres import Database
+
+
+@pytest.fixture
+def place(fleet_administrator: Place) -> Place:
+    return fleet_administrator
+
+
+def saved(place: Place, name: str, fleet_database: Database) -> UserRecord | None:
+    """Return what the database holds of a user."""
+    path = fleet.admin_file(fleet_database, place.folder)
+    with open_admin_store(fleet.url(fleet_database), str(path)) as store:
+        return store.load(name)
+
+
+def test_people_are_looked_after_as_where_the_store_is_a_file(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    document = totpctl.done("enroll", "alice", "--no-confirm", "--json").json()
+    assert 10 == len(document["recovery_codes"])
+    assert ["alice"] == [one["user"] for one in totpctl.done("list", "--json").json()]
+    assert "phone: SHA1" in totpctl.done("show", "alice").out
+    totpctl.done("verify", "alice", answers=document["recovery_codes"][0] + "\n")
+    totpctl.done("enroll", "alice", "--label", "tablet", "--no-confirm", "--json")
+    totpctl.done("remove", "alice", "--label", "tablet", "--yes")
+    totpctl.done("suspend", "alice")
+    record = saved(place, "alice", fleet_database)
+    assert record is not None
+    assert (SUSPENDED, None, 10) == (record.status, record.uid, len(record.recovery_digests))
+    totpctl.done("resume", "alice")
+    assert 10 == len(
+        totpctl.done("recovery-codes", "alice", "--yes", "--json").json()["recovery_codes"]
+    )
+    fresh = totpctl.done("reset", "alice", "--yes", "--no-confirm", "--json").json()
+    assert document["secret"] != fresh["secret"]
+    totpctl.done("exempt", "bob")
+    totpctl.done("require", "carol")
+    totpctl.done("exempt", "--group", "root")
+    statuses = {one["user"]: one["status"] for one in totpctl.done("list", "--json").json()}
+    assert {"alice": "active", "bob": "exempt", "carol": "must_enroll"} == statuses
+    totpctl.done("exempt", "--group", "root", "--remove")
+    totpctl.done("remove", "alice", "--yes")
+    assert saved(place, "alice", fleet_database) is None
+    with place.open() as local:
+        assert [] == list(local.records())
+
+
+def test_an_enrollment_is_confirmed_by_a_code_of_the_app(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    result = totpctl("enroll", "alice", answers="000000\n" * 3)
+    assert (1, None) == (result.code, saved(place, "alice", fleet_database))
+
+
+def test_the_fleet_s_policy_says_who_is_locked(totpctl: Totpctl, fleet_database: Database) -> None:
+    totpctl.done("enroll", "alice", "--no-confirm", "--json")
+    fleet_database.execute("UPDATE totp.users SET failures = 20")
+    assert not totpctl.done("show", "alice", "--json").json()["locked"]
+    fleet_database.execute("UPDATE totp.policy SET max_failures = 20")
+    assert totpctl.done("show", "alice", "--json").json()["locked"]
+    assert "20 wrong codes forgotten" in totpctl.done("unlock", "alice").err
+    assert not totpctl.done("show", "alice", "--json").json()["locked"]
+
+
+def test_a_user_without_an_account_here_is_enrolled_with_a_warning(totpctl: Totpctl) -> None:
+    """An account of the fleet is on its hosts; a mistyped name is told."""
+    result = totpctl.done("enroll", "trent", "--no-confirm", "--json")
+    assert "there is no user trent on this machine" in result.err
+    assert 3 == totpctl("show", "mallory").code
+
+
+def test_records_of_a_fleet_are_bound_to_no_uid(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    """The same person has another one on each host."""
+    totpctl.done("enroll", "alice", "--no-confirm", "--json")
+    fleet_database.execute("UPDATE totp.users SET uid = 12345")
+    totpctl.done("enroll", "alice", "--label", "tablet", "--no-confirm", "--json")
+    result = totpctl("rebind", "alice", "--yes")
+    assert 1 == result.code
+    assert "no uid" in result.err
+
+
+def test_the_environment_of_the_caller_changes_nothing(totpctl: Totpctl) -> None:
+    totpctl.done("enroll", "alice", "--no-confirm", "--json")
+    hostile = {
+        "PGHOST": "/nonexistent", "PGOPTIONS": "-c default_transaction_read_only=on",
+        "PGSERVICE": "nowhere", "PGSSLROOTCERT": "/nonexistent", "PGUSER": "postgres",
+        "PGTARGETSESSIONATTRS": "standby", "PGCLIENTENCODING": "LATIN1",
+    }  # fmt: skip
+    assert 0 == totpctl("suspend", "alice", **hostile).code
+
+
+def test_what_is_typed_at_a_prompt_waits_for_no_network(place: Place) -> None:
+    assert names.people(str(place.config_path)) is None
+
+
+def test_a_help_desk_unlocks_suspends_and_resumes_and_is_told_what_it_lacks(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    fleet.admin_file(fleet_database, place.folder)
+    totpctl.done("enroll", "alice", "--no-confirm", "--json")
+    fleet_database.execute("UPDATE totp.users SET failures = 100")
+    fleet.admin_file(fleet_database, place.folder, user="test_helpdesk", key=b"")
+    assert totpctl.done("show", "alice", "--json").json()["locked"]
+    for command in ("unlock alice", "suspend alice", "list", "resume alice"):
+        totpctl.done(*command.split())
+    for command in ("enroll bob", "reset alice --yes", "verify alice"):
+        result = totpctl(*command.split(), answers="123456\n")
+        assert (5, "") == (result.code, result.out)
+        assert "holds no key" in result.err
+    for command in (
+        "exempt alice",
+        "require bob",
+        "remove alice --yes",
+        "recovery-codes alice --yes",
+    ):
+        result = totpctl(*command.split())
+        assert (5, "") == (result.code, result.out)
+        assert "does not have the rights for this in the database" in result.err
