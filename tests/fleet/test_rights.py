@@ -173,6 +173,8 @@ FORBIDDEN_TO_HOSTS = [
     "SELECT lo_from_bytea(0, 'x')",
     "SELECT pg_cancel_backend(1)",
     "SELECT pg_terminate_backend(1)",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
     "SELECT pg_reload_conf()",
     "SELECT pg_promote()",
     "SELECT pg_create_physical_replication_slot('x')",

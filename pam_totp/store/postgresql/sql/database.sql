@@ -24,9 +24,21 @@ ALTER DEFAULT PRIVILEGES FOR ROLE totp_owner REVOKE EXECUTE ON FUNCTIONS FROM PU
 REVOKE ALL ON LANGUAGE plpgsql FROM PUBLIC;
 GRANT USAGE ON LANGUAGE plpgsql TO totp_owner;
 
--- One login serves all hosts, so that any of them could end the sessions of the others; and large
--- objects would be a place to write to for a role that owns no table.
+-- One login serves all hosts, so that any of them could end the sessions of the others, or hold a lock
+-- that the functions take; and large objects would be a place to write to for a role that owns no table.
 REVOKE EXECUTE ON FUNCTION
     pg_catalog.pg_cancel_backend(int), pg_catalog.pg_terminate_backend(int, bigint),
     pg_catalog.lo_creat(int), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)
     FROM PUBLIC;
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT f.oid::regprocedure FROM pg_catalog.pg_proc f
+        WHERE f.pronamespace = 'pg_catalog'::regnamespace AND f.proname ~ '^pg_(try_)?advisory_'
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+    END LOOP;
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_advisory_xact_lock(bigint) TO totp_owner;
+END $$;
