@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.core.admission import NO_CODES_KEPT
+from pam_totp.login.messages import OFFLINE
 from pam_totp.service.kept_fleet import MAX_CONNECTIONS
+from pam_totp.store.postgresql.kept_kit import KeptKit
 from pam_totp.system import fleet_file
+from pam_totp.system.errors import StoreMissing
 from tests.fleet.hosts import sessions
 from tests.fleet.members import Member
-from tests.fleet.reporting import enroll
+from tests.fleet.reporting import allow, enroll
 from tests.native import worker_side as side
+from tests.native.test_worker_login import spawned
 from tests.native.worker_side import EVERYBODY, IN_THE_FILE, Client, Outcome, Worker
 from tests.support.logs import fields
 from tests.support.place import Place, code_now, wrong_code
@@ -223,6 +228,75 @@ def test_once_the_server_is_back_the_next_login_is_as_any(
         assert side.PAM_AUTHINFO_UNAVAIL == answered(client, code_now()).code
     relay.heal()
     assert side.PAM_SUCCESS == host.log_in("alice", code_now()).code
+
+
+# While this host answers alone
+
+
+def kept_codes(host: Host) -> KeptKit:
+    """Return what the host keeps for an outage."""
+    path = host.place.store_path.with_name("offline.db")
+    return KeptKit(str(path), str(host.place.key_path), may_answer=True)
+
+
+def keeps(host: Host, user: str) -> bool:
+    kit = kept_codes(host)
+    try:
+        return kit.ask(lambda kit: kit.keeps(user))
+    except StoreMissing:
+        return False
+    finally:
+        kit.close()
+
+
+def cut_off(relay: Relay) -> None:
+    relay.fail_open(SILENCE)
+    relay.fail(SILENCE)
+
+
+def test_people_who_logged_in_before_log_in_during_an_outage_and_it_is_reported(
+    host: Host, other: Host, relay: Relay, database: Database
+) -> None:
+    allow(database, 4)
+    for user in ("alice", "bob"):
+        enroll(database, user)
+    host.member.configure(relay.port, offline="cache")
+    first, second = code_now(), code_now(+1)
+    assert side.PAM_SUCCESS == host.log_in("alice", first).code
+    side.wait_until(lambda: keeps(host, "alice"))
+    cut_off(relay)
+    accepted = host.log_in("alice", second)
+    assert (side.PAM_SUCCESS, OFFLINE) == (accepted.code, accepted.shown[-1])
+    assert side.PAM_AUTH_ERR == host.log_in("alice", second).code
+    assert side.PAM_AUTH_ERR == host.log_in("bob", first).code  # whose codes are not kept
+    lines = [fields(line) for line in host.worker.log.lines()][-5:]
+    assert ["accepted", "replayed", "unenrolled", "rejected"] == [
+        line["event"] for line in lines if line["event"] != "debug"
+    ][-4:]
+    assert NO_CODES_KEPT == lines[-2]["reason"]
+    assert "yes" == lines[-1]["offline"]
+
+    assert side.PAM_SUCCESS == other.log_in("alice", second).code  # once on each that is cut off
+    relay.heal()
+    assert side.PAM_SUCCESS == host.log_in("bob", first).code
+    events = database.execute(
+        "SELECT event, host, service FROM totp.events WHERE offline ORDER BY id"
+    )
+    assert [("accepted_twice", "a", "sshd")] == events
+
+
+def test_a_worker_for_one_login_renews_what_is_kept_when_that_is_over(
+    host: Host, relay: Relay, database: Database
+) -> None:
+    allow(database, 4)
+    enroll(database, "alice")
+    host.member.configure(relay.port, offline="cache")
+    asked = host.packet("alice", b"attempts=1")
+    first, status = spawned(host.worker, asked, code_now())
+    assert (side.PAM_SUCCESS, 0) == (first.code, status)
+    assert keeps(host, "alice")
+    cut_off(relay)
+    assert OFFLINE == spawned(host.worker, asked, code_now(+1))[0].shown[-1]
 
 
 # What a connection rests on
