@@ -78,7 +78,8 @@ class Client:
         was lost, changes nothing. Raises Unavailable.
         """
         if not self._slots.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise self._trouble or StoreBusy("store", "too many questions at once", _LOOK)
+            trouble = self._trouble or StoreBusy("store", "too many questions at once", _LOOK)
+            raise type(trouble)(*trouble.args)
         try:
             rows = self._ask(sql, arguments, deadline, repeatable=repeatable)
         except Unavailable as error:
