@@ -198,6 +198,16 @@ def test_a_login_that_the_database_has_seen_makes_reports_believed_again(outage:
     assert (5,) == outage.user("failures")
 
 
+def test_the_throttle_lets_as_many_guesses_through_as_the_threat_model_says(
+    outage: Outage,
+) -> None:
+    ((in_four_hours, in_a_day),) = outage.database.execute(
+        "SELECT totp.guesses_within(14400, 0, p), totp.guesses_within(86400, 0, p) "
+        "FROM totp.policy p"
+    )
+    assert (24, 100) == (in_four_hours, in_a_day)
+
+
 def test_after_the_end_of_a_kit_its_host_throttles_nobody(outage: Outage) -> None:
     host, _ = outage.hosts
     host.report(entry(1))
