@@ -8,6 +8,7 @@ from typing import Any
 
 from . import added
 from .distance import DISTANCE, STATEMENTS
+from .judging import UPDATES, VERIFICATIONS
 from .load import COUNTS, MANY, PENDING
 from .peers import GOOGLE, SERVICE
 from .transactions import CROWD, LONE_PAUSE, SCALES
@@ -26,6 +27,7 @@ def show(report: Report) -> None:
     _pending(report)
     _throughput(report)
     _distance(report)
+    _judging(report)
 
 
 def median_ms(times: Sequence[float]) -> float:
@@ -160,3 +162,15 @@ def _distance(report: Report) -> None:
     rows = [(name, f"{ms:.1f} ms", f"{ms / times[STATEMENTS]:.2f}") for name, ms in times.items()]
     title = f"A login over PostgreSQL, {DISTANCE * 1000:g} ms away"
     print_table(title, ("by", "median", f"to {STATEMENTS}"), rows)
+
+
+def _judging(report: Report) -> None:
+    rows = []
+    for clients, found in report["judging"].items():
+        rates = {name: statistics.median(each) for name, each in found.items()}
+        updates, verifications = rates[UPDATES], rates[VERIFICATIONS]
+        rows.append(
+            (clients, f"{updates:,.0f}", f"{verifications:,.0f}", f"{verifications / updates:.2f}")
+        )
+    headings = ("clients", f"{UPDATES} a second", f"{VERIFICATIONS} a second", "to those")
+    print_table("Verifications in PostgreSQL, beside pgbench", headings, rows)

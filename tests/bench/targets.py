@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from .distance import QUESTIONS, STATEMENTS
+from .judging import UPDATES, VERIFICATIONS
 from .load import COUNTS, MANY, PENDING
 from .peers import GOOGLE, PAM_PYTHON, SERVICE, SPAWNED
 from .tables import Report, added_to_ssh, interval_of_added, median_ms, print_table, ratio
@@ -14,6 +15,7 @@ MAX_IN_SSHD = 100  # KiB more than google-authenticator
 MAX_OF_SERVICE = 12 * 1024  # KiB
 MAX_LATE = 0.5  # s
 MAX_WAITING = 4  # KiB, for each login that waits
+LEAST_OF_UPDATES = {"1": 0.6, "8": 0.45, "64": 0.45}  # verifications to updates, by clients
 LEAST_OF_SYNCS = {1: 0.45, 8: 1.0, 64: 1.5}  # verifications to blocks, by clients
 
 
@@ -94,7 +96,20 @@ def _other_ways(report: Report) -> list[Row]:
 def _fleet(report: Report) -> list[Row]:
     times = {name: median_ms(found) for name, found in report["distance"]["times"].items()}
     late = report["distance"]["late"]
+    ratios = {
+        clients: statistics.median(found[VERIFICATIONS]) / statistics.median(found[UPDATES])
+        for clients, found in report["judging"].items()
+    }
     return [
+        *(
+            (
+                f"verifications in PostgreSQL, to pgbench's {UPDATES}, {clients} at once",
+                f"{found:.2f}",
+                f">= {LEAST_OF_UPDATES[clients]}",
+                found >= LEAST_OF_UPDATES[clients],
+            )
+            for clients, found in ratios.items()
+        ),
         _at_most(
             "a login over PostgreSQL, to single statements",
             times[QUESTIONS],

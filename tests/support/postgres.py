@@ -61,10 +61,17 @@ class Cluster:
     """A running server. ``port`` is the same on both; ``folder`` holds all of it."""
 
     def __init__(
-        self, settings: Mapping[str, str] | None = None, *, primary: Cluster | None = None
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        primary: Cluster | None = None,
+        parent: Path | None = None,
     ) -> None:
-        """``settings``: of postgresql.conf; with ``primary`` it is a standby of that."""
-        self.folder = Path(tempfile.mkdtemp(prefix="pam_totp-postgres."))
+        """``settings``: of postgresql.conf; with ``primary`` it is a standby of that.
+
+        ``parent``: where its folder comes to lie, instead of where temporary files do.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="pam_totp-postgres.", dir=parent))
         self.data = self.folder / "data"
         self.ca = self.folder / "ca.pem"
         self._guard: subprocess.Popen[bytes] | None = None
@@ -106,7 +113,7 @@ class Cluster:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         server = [
-            *self._as_owner(), f"{_programs()}/postgres", "-D", str(self.data),
+            *self._as_owner(), f"{programs()}/postgres", "-D", str(self.data),
             "-p", str(self.port), "-k", str(self.folder),
             "-c", f"ssl_cert_file={self.folder}/server.pem",
             "-c", f"ssl_key_file={self.folder}/server.key", "-c", f"ssl_ca_file={self.ca}",
@@ -221,7 +228,7 @@ class Cluster:
         return ["setpriv", f"--reuid={self._owner}", f"--regid={self._owner}", "--init-groups"]
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._as_owner(), f"{_programs()}/{program}", *arguments]
+        command = [*self._as_owner(), f"{programs()}/{program}", *arguments]
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -294,7 +301,7 @@ def _openssl(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Return the folder of the newest release that is installed."""
     return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
