@@ -125,8 +125,7 @@ class BlockingDriver:
 
     def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
         """Hash a recovery code before the transaction: nobody should wait there for Argon2id."""
-        with Uninterrupted(), HashingSlot():
-            return self.prepare_answer(name, answer, policy, is_decoy=is_decoy)()
+        return self._in_turn(lambda: self.prepare_answer(name, answer, policy, is_decoy=is_decoy))
 
     def prepare_answer(
         self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool
@@ -137,7 +136,6 @@ class BlockingDriver:
         """
         known = self._ask_store(lambda store: store.admission(name))
         record = known.decoy if is_decoy else known.record
-        policy = known.policy or policy
         if record is not None and verifier.standing(record, known.at, policy, answer.kind):
             return lambda: answer
         salt = record.recovery_salt if record is not None else None
@@ -193,8 +191,7 @@ class BlockingDriver:
     def hash_codes(
         self, name: str, codes: list[str], before: UserRecord | None
     ) -> tuple[bytes, frozenset[bytes]] | None:
-        with Uninterrupted(), HashingSlot():
-            return self.prepare_codes(name, codes, before)()
+        return self._in_turn(lambda: self.prepare_codes(name, codes, before))
 
     def prepare_codes(
         self, name: str, codes: list[str], before: UserRecord | None
@@ -208,6 +205,15 @@ class BlockingDriver:
 
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
         return self._ask_store(lambda store: store.enroll_first(name, enrollment, before))
+
+    def _in_turn(self, prepare: Callable[[], Callable[[], Result]]) -> Result:
+        """Prepare, and then hash, when the turn has come.
+
+        A fleet is asked before: nobody has to wait for a network that they cannot interrupt.
+        """
+        prepared = prepare() if self._fleet is not None and self._fleet.is_asked else None
+        with Uninterrupted(), HashingSlot():
+            return (prepared or prepare())()
 
     def _ask_store(self, question: Callable[[LoginStore], Result]) -> Result:
         """Return the answer of the store that judges this login."""

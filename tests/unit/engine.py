@@ -43,7 +43,9 @@ class Engine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.people: dict[str, UserRecord] = {}
         self.rules: tuple[GroupRule, ...] = ()
+        self.policy = Policy()
         self.asked: list[Question] = []
+        self.answered: list[Answer] = []  # what was to be judged
         self.problem: Exception | None = None  # what every question raises
         self.clients: list[fleet_file.Identity] = []  # who each of them was made for
         self.closed = 0
@@ -95,12 +97,13 @@ class _Store:
         record = self._engine.people.get(name)
         decoy = UserRecord(name, recovery_salt=bytes(16))
         now = int(time.time())
-        return Known(record, self._engine.rules, decoy, now, policy=Policy())
+        return Known(record, self._engine.rules, decoy, now, policy=self._engine.policy)
 
     def verify(
         self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, **_: Any
     ) -> Verdict | None:
         self._ask("verify")
+        self._engine.answered.append(answer)
         if is_decoy:
             return verifier.Verdict(verifier.REJECTED)
         verdict, self._engine.people[name] = verifier.verify(

@@ -9,9 +9,10 @@ import pytest
 
 from pam_totp.core.admission import LOCAL_STORE_UNKNOWN
 from pam_totp.core.users import EXEMPT, SUSPENDED, UserRecord
+from pam_totp.core.verifier import Policy
 from pam_totp.login import fleet, messages
 from pam_totp.store.postgresql.kept_kit import KeptKit
-from pam_totp.system.errors import StoreRefused, StoreUnreachable
+from pam_totp.system.errors import StoreBusy, StoreRefused, StoreUnreachable
 from tests.support.logs import fields
 from tests.support.place import Place, code_now, wrong_code
 from tests.unit.door import Door
@@ -140,6 +141,19 @@ def test_what_damage_took_from_the_local_store_lets_nobody_in(
     assert [str(door.place.store_path)] * (unenrolled == "skip") == checked
 
 
+def test_a_local_store_that_is_busy_is_no_reason_to_ask_the_fleet(
+    door: Door, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold the name: whoever waits for it finds out."""
+
+    def busy(*_: object) -> None:
+        raise StoreBusy("/store.db", "is locked")
+
+    monkeypatch.setattr("pam_totp.store.sqlite.store.SQLiteStore.admission", busy)
+    assert "PAM_AUTHINFO_UNAVAIL" == door.login(user="alice").result
+    assert [] == engine.asked
+
+
 # A fleet that cannot be used
 
 
@@ -183,6 +197,16 @@ def test_of_two_hosts_the_one_with_the_narrower_window_is_stricter(
     assert "PAM_AUTH_ERR" == door.login(*[code_now(-1)] * 3, user="bob").result
     join(door.place, window=5)
     assert "PAM_AUTH_ERR" == door.login(*[code_now(2)] * 3, user="bob").result
+
+
+def test_of_somebody_whom_the_policy_of_the_fleet_throttles_nothing_is_hashed(
+    door: Door, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does anybody wait for the database where no signal is heard."""
+    engine.policy = Policy(throttle_after=1)
+    engine.enroll("bob", failures=1, throttled_until=int(door.clock.now) + 30)
+    assert "PAM_MAXTRIES" == door.login("ABCD-EFGH-JKMN-PQRS", user="bob").result
+    assert [b""] == [answer.digest for answer in engine.answered]
 
 
 # Patience

@@ -14,6 +14,7 @@ from pam_totp.service.kept import Kept
 from pam_totp.service.kept_fleet import KeptFleet
 from pam_totp.store.postgresql.client import MAX_CONNECTIONS
 from pam_totp.system import config, fleet_file
+from pam_totp.system.errors import StoreBusy
 from tests.native import worker_side as side
 from tests.support.logs import LogSocket
 from tests.support.place import Place, code_now, wrong_code
@@ -136,6 +137,24 @@ def test_a_database_that_dies_in_the_middle_denies_and_uses_up_nothing_here(
     assert side.PAM_AUTHINFO_UNAVAIL == rounds.result_of(client).code
     engine.answers.set()
     assert ["error"] == log.events()
+
+
+def test_what_a_login_has_waited_for_disks_it_does_not_have_for_the_database(
+    rounds: Rounds, engine: Engine
+) -> None:
+    client = rounds.at_the_prompt("bob")
+    (login,) = rounds.loop._logins
+    login.has_waited = 7.0
+    client.send(side.answer(code_now()))
+    assert side.PAM_SUCCESS == rounds.result_of(client).code
+    assert engine.asked[-1].patience <= fleet.PATIENCE - 7.0
+
+
+def test_a_database_that_is_busy_is_asked_once(rounds: Rounds, engine: Engine) -> None:
+    """Its client has asked again for as long as there was patience."""
+    engine.problem = StoreBusy(URL, "deadlock")
+    assert side.PAM_AUTHINFO_UNAVAIL == rounds.result_of(rounds.come("bob")).code
+    assert ["admission"] == engine.names()
 
 
 def test_nothing_is_used_up_for_a_module_that_is_gone(rounds: Rounds, engine: Engine) -> None:
