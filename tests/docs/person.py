@@ -55,6 +55,10 @@ class App:
         self._last_step = step
         return code_now(step - int(time.time()) // PERIOD, self._secret)
 
+    def shown_now(self) -> str:
+        """Return the code of this moment, which may have been given before."""
+        return code_now(0, self._secret)
+
 
 class Ended(NamedTuple):
     """What a typed command showed, answers left out, and its exit status."""

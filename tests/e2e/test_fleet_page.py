@@ -7,7 +7,7 @@ typed; and with the one entry of her phone, alice logs in on all three by a real
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,7 @@ _AS_INSTALLED = """
 rm -rf /etc/postgresql/*/main /var/lib/postgresql/*/main
 pg_createcluster $(ls /usr/lib/postgresql | tail -1) main --start
 """
+WELCOME, WRONG, USED = "welcome", "Wrong code", "already been used"
 _TOKEN = re.compile(r"printf %s '([\w=-]+)'")
 
 
@@ -71,14 +72,15 @@ class Fleet:
         return ended.shown
 
     def log_in(self, host: str, code: str) -> str:
-        """Log in as alice; return what she sees after the code."""
+        """Log in as alice; return WELCOME, or what she sees instead."""
         client = self.machines[host].ssh("alice", "-oNumberOfPasswordPrompts=1")
         client.answer(ASKS_PASSWORD, PASSWORD)
-        client.answer(CODE, code)
-        at = client.expect_exact(["welcome alice", "Wrong code", "already used", CODE, DENIED])
-        shown = str(client.before + client.after)
+        if client.expect_exact([CODE, DENIED]) == 0:
+            client.sendline(code)
+            client.expect_exact(["welcome alice", CODE, DENIED])
+        shown = f"{client.before}{client.after}"
         client.close()
-        return shown if at else "welcome"
+        return WELCOME if "welcome alice" in shown else shown
 
 
 @pytest.fixture(scope="module")
@@ -100,30 +102,77 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield Fleet(machines)
 
 
-def play(fleet: Fleet, page: str, first: str = "", last: str = "") -> None:
-    """Type the blocks of ``page``: from the one that has ``first`` up to that with ``last``."""
-    is_on = not first
+def play(fleet: Fleet, page: str, after: dict[str, Callable[[Fleet], None]]) -> None:
+    """Type the blocks of ``page``; after the one that has the words of a key, look at the fleet."""
+    happened = set()
     for block in blocks_of(ROOT / page):
-        is_on = is_on or first in block.text
-        if is_on and block.not_run is None:
+        if block.not_run is None:
             fleet.play(block)
-        if last and last in block.text:
-            return
-    assert not last, f"{page} has no block with {last}"
+            for words in after.keys() - happened:
+                if words in block.text:
+                    happened.add(words)
+                    after[words](fleet)
+    assert happened == set(after), "a block is gone"
 
 
-def test_from_three_machines_to_one_entry_in_a_phone(fleet: Fleet) -> None:
-    page = "docs/howto/fleet.md"
-    db, web1 = fleet.machines[DATABASE_SERVER], fleet.machines["web1"]
-    blocks = [block for block in blocks_of(ROOT / page) if block.not_run is None]
-    for block in blocks:
-        if "fleet init" in block.text:
-            web1.write("/root/fleet-ca.pem", db.read("/root/fleet-ca.pem"))
-        fleet.play(block)
-        if "totpctl enroll alice" in block.text:
-            one_entry_for_all_three(fleet)
+def test_from_three_machines_to_one_entry_in_a_phone_and_a_pooler(fleet: Fleet) -> None:
+    play(
+        fleet,
+        "docs/howto/fleet.md",
+        {
+            "createdb": the_certificate_is_copied,
+            "totpctl enroll alice": one_entry_for_all_three,
+            "fleet import --yes": one_reset_for_all_three,
+            "fleet allow": not_on_a_host_of_another_group,
+            "fleet remove": a_host_that_was_removed_lets_nobody_in,
+            "fleet prune": alice_has_a_new_phone,  # the last secret that was shown is root's
+            "fleet after-restore": no_code_that_was_shown_is_good,
+        },
+    )
+    play(fleet, "docs/howto/fleet-pooler.md", {"fleet add web4 --url": web2_uses_the_pooler})
+
+
+def the_certificate_is_copied(fleet: Fleet) -> None:
+    path = "/root/fleet-ca.pem"
+    fleet.machines["web1"].write(path, fleet.machines[DATABASE_SERVER].read(path))
 
 
 def one_entry_for_all_three(fleet: Fleet) -> None:
-    for host in HOSTS:
-        assert "welcome" == fleet.log_in(host, fleet.app.code())
+    code = fleet.app.code()
+    assert WELCOME == fleet.log_in("web1", code)
+    assert USED in fleet.log_in("web2", code)
+    assert USED in fleet.log_in("web3", code)
+
+
+def one_reset_for_all_three(fleet: Fleet) -> None:
+    before = fleet.app.shown_now()
+    alice_has_a_new_phone(fleet)
+    assert WRONG in fleet.log_in("web2", before)
+    assert WELCOME == fleet.log_in("web3", fleet.app.code())
+
+
+def not_on_a_host_of_another_group(fleet: Fleet) -> None:
+    code = fleet.app.code()
+    assert WRONG in fleet.log_in("web3", code)
+    assert WELCOME == fleet.log_in("web2", code)
+
+
+def a_host_that_was_removed_lets_nobody_in(fleet: Fleet) -> None:
+    fleet.shells["web1"].type("totpctl fleet allow alice --everywhere")
+    assert "cannot be checked" in fleet.log_in("web3", fleet.app.shown_now())
+    fleet.machines["web3"].log.wait_for("event=error", "not joined the fleet, or it was removed")
+
+
+def alice_has_a_new_phone(fleet: Fleet) -> None:
+    fleet.shells["web1"].type("totpctl reset alice --yes")
+
+
+def no_code_that_was_shown_is_good(fleet: Fleet) -> None:
+    assert USED in fleet.log_in("web2", fleet.app.shown_now())
+
+
+def web2_uses_the_pooler(fleet: Fleet) -> None:
+    edit = rf"s/db\.example\/pam_totp/db.example:{POOLER_PORT}\/pam_totp/"
+    fleet.machines["web2"].run("sed", "-i", edit, "/etc/security/pam_totp.conf")
+    alice_has_a_new_phone(fleet)
+    assert WELCOME == fleet.log_in("web2", fleet.app.code())

@@ -166,7 +166,7 @@ def test_a_copy_of_another_machines_store_is_only_read(
     web.place.open().close()
     options = ("--store", str(web.place.store_path), "--sealing-key", str(web.place.key_path))
     result = joined.done("import", "--yes", *options)
-    assert "remove from its local store: carol" in result.err
+    assert "    totpctl remove --local --yes carol\n" in result.err
     assert ["carol"] == records(web)
     assert [("carol", SECRET)] == opened(server, joined)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import shutil
 import subprocess
@@ -61,6 +62,7 @@ def configure(folder: Path, server: Cluster, port: int) -> None:
     (block,) = (block for block in blocks_of(PAGE) if block.kind == "ini")
     place = f"host={server.folder} port={server.port} dbname={DATABASE}"
     text = block.text.replace("/etc/pgbouncer", str(folder)).replace("6432", str(port))
+    text = re.sub(r"= /(?:var/log|run)/postgresql", f"= {folder}", text)
     text = text.replace("host=/run/postgresql port=5432 dbname=pam_totp", place)
     (folder / "pgbouncer.ini").write_text(text.replace("pam_totp =", f"{DATABASE} ="))
 

@@ -169,7 +169,7 @@ def _say_what_holds(token: Token, joined: Config) -> None:
         output.message(
             "nobody is local: without the database, every login that needs a code is denied"
         )
-        output.message("hint: enroll one in the local store: docs/howto/fleet.md says how")
+        output.message("hint: enroll one in the local store, for that: totpctl enroll --local root")
         return
     names = ", ".join(local) or "nobody"
     output.message(f"still judged here alone, by {joined.local_store}: {names}")

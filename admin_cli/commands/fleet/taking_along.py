@@ -64,7 +64,8 @@ def take_along(session: Session, chosen: Chosen, *, dry_run: bool, yes: bool) ->
     output.message(f"{len(found.new)} people are in the fleet now; {len(found.there)} were already")
     if is_copy and moved:
         output.message(f"the machine that {path} is of judges them itself as long as it has them:")
-        output.message(f"    remove from its local store: {', '.join(moved)}")
+        for name in moved:
+            output.message(f"    totpctl remove --local --yes {name}")
 
 
 def _sorted(local: Store, fleet: Administration, leave: frozenset[str]) -> Sorted:
