@@ -15,6 +15,7 @@ _ONE_RUN = 86400  # seconds: in one of install.sh the package is made and unpack
 # The Debian package of each module of Python that is not in the one of Python itself.
 _MODULES = {
     "nacl": "python3-nacl",
+    "psycopg": "python3-psycopg",
     "_cffi_backend": "python3-cffi-backend",
     "cffi": "python3-cffi-backend",
     "click": "python3-click",
