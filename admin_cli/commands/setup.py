@@ -18,7 +18,8 @@ def init(session: Session) -> None:
     """Create the sealing key and the store.
 
     Creates only what is missing, and never overwrites. Then checks both, and creates any missing
-    spare files, which disable and revert need on a full disk.
+    spare files, which disable and revert need on a full disk. In a fleet, key and store are those
+    of this host's own accounts.
     """
     from . import creating
 
@@ -32,7 +33,8 @@ def rotate_key(session: Session, yes: bool) -> None:
     """Replace the sealing key, and reseal every secret.
 
     Nobody is denied meanwhile, and nobody has to enroll again. An interrupted rotation is finished
-    by the next run. Back up key and store before, and again afterwards.
+    by the next run. Back up key and store before, and again afterwards. In a fleet, they are those
+    of this host's own accounts; for the fleet's, see: fleet rotate-key.
     """
     from . import rotation
 
