@@ -64,34 +64,34 @@ class Host:
 
 
 def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -> None:
-    """Write ``records``, with their secrets, as a superuser."""
-    for record in records:
-        connection.execute(
+    """Write ``records``, with their secrets."""
+    records = list(records)
+    created_at = UserRecord._fields.index("created_at")
+    with connection.cursor() as cursor:
+        cursor.executemany(
             "INSERT INTO totp.users (name, status, failures, throttled_until, recovery_salt, "
             "created_at, updated_at, exempt_until, uid, bound_at, untold, guesses_until) "
             f"VALUES ({', '.join(['%s'] * 12)})",
-            (
-                *record[:4],
-                record.recovery_salt,
-                *record[record._fields.index("created_at") :],
-            ),
+            [(*record[:5], *record[created_at:]) for record in records],
         )
-        for a in record.authenticators:
-            connection.execute(
-                f"INSERT INTO totp.authenticators (user_name, sealed_secret, {_OWN}) VALUES (%s, "
-                "totp.seal_secret(%s, %s, %s, %s, %s, %s, %s), "
-                f"{', '.join(['%s'] * 11)})",
+        cursor.executemany(
+            f"INSERT INTO totp.authenticators (user_name, sealed_secret, {_OWN}) VALUES (%s, "
+            f"totp.seal_secret(%s, %s, %s, %s, %s, %s, %s), {', '.join(['%s'] * 11)})",
+            [
                 (
                     *(record.name, ADMIN_KEY, a.secret, record.name),
                     *(a.id, a.algorithm, a.digits, a.period),
-                    *a._replace(secret=b"")[:2],
+                    *(a.id, a.label),
                     *a[a._fields.index("algorithm") :],
-                ),
-            )
-        for digest in record.recovery_digests:
-            connection.execute(
-                "INSERT INTO totp.recovery_codes VALUES (%s, %s)", (record.name, digest)
-            )
+                )
+                for record in records
+                for a in record.authenticators
+            ],
+        )
+        cursor.executemany(
+            "INSERT INTO totp.recovery_codes VALUES (%s, %s)",
+            [(record.name, digest) for record in records for digest in record.recovery_digests],
+        )
 
 
 def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
