@@ -87,8 +87,27 @@ def test_a_pooler_is_understood_by_its_words(text: str, kind: type[Unavailable])
 def test_what_libpq_finds_itself_is_a_refusal_unless_the_network_says_so(
     text: str, kind: type[Unavailable]
 ) -> None:
-    failure = failures.by_text(text)
+    before = 'connection to server at "localhost" (127.0.0.1), port 5432 failed: '
+    failure = failures.of_connecting(f"{before}{text}\n", was_reached=True)
     assert (kind, kind is StoreUnreachable) == (failure.kind, failure.may_pass)
+
+
+def test_before_a_server_was_reached_only_its_owner_is_a_refusal() -> None:
+    for text, kind in (
+        ("Connection refused", StoreUnreachable),
+        ("Keine Route zum Zielrechner", StoreUnreachable),
+        ('requirepeer specifies "root", but actual peer user name is "x"', StoreRefused),
+    ):
+        assert kind is failures.of_connecting(text, was_reached=False).kind
+
+
+@pytest.mark.parametrize(
+    "severity", ["FATAL", "\u0412\u0410\u0416\u041d\u041e", "\u81f4\u547d\u9519\u8bef"]
+)
+def test_a_server_may_speak_any_language(severity: str) -> None:
+    for sqlstate, kind in (("28P01", StoreRefused), ("57P03", StoreUnreachable)):
+        text = f"connection to server failed: {severity}:  {sqlstate}: \u00e9\nLOCATION:  x.c:1\n"
+        assert kind is failures.of_connecting(text, was_reached=True).kind
 
 
 def test_of_several_servers_a_refusal_counts_before_trouble_and_trouble_before_silence() -> None:

@@ -11,7 +11,6 @@ import ctypes
 import json
 import os
 import pwd
-import re
 import select
 import stat
 import time
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     Value = str | int | bool | bytes | dict[str, Any] | Sequence[str] | Sequence[bytes] | None
 
 _VERBOSE = 2  # PQERRORS_VERBOSE: an error of connecting has an SQLSTATE in its text alone
-_SQLSTATE = re.compile(r"[A-Z]+:  ([0-9A-Z]{5}): ")
 _NOWHERE = "/dev/null/nothing"  # in place of a file of the caller's home folder
 # Once a connection is idle or waits: a host that is gone without a word is noticed.
 _KEEPALIVE = {
@@ -135,7 +133,7 @@ class DatabaseConnection:
     def _connect(self, deadline: float) -> None:
         status = self._pq.PollingStatus
         if self._libpq.status == self._pq.ConnStatus.BAD:
-            raise failures.refused(_last_part(self._error_message()))
+            raise failures.of_connecting(self._error_message(), was_reached=True)
         self._libpq.notice_handler = self._take_notice
         _functions().PQsetErrorVerbosity(ctypes.c_void_p(self._libpq.pgconn_ptr), _VERBOSE)
         polled, was_reached = status.WRITING, False
@@ -147,18 +145,9 @@ class DatabaseConnection:
                 )
             polled = self._libpq.connect_poll()
             if polled == status.FAILED:
-                raise self._connecting_failed(was_reached=was_reached)
+                raise failures.of_connecting(self._error_message(), was_reached=was_reached)
             was_reached = was_reached or self._libpq.status != self._pq.ConnStatus.STARTED
         self._libpq.nonblocking = 1
-
-    def _connecting_failed(self, *, was_reached: bool) -> CallFailed:
-        text = self._error_message()
-        told = _SQLSTATE.search(text)
-        if told:
-            return failures.by_sqlstate(told[1], text)
-        if not was_reached and "requirepeer" not in text:
-            return failures.unreachable(_last_part(text))
-        return failures.by_text(_last_part(text))
 
     def _error_message(self) -> str:
         message: bytes = self._libpq.error_message
@@ -320,8 +309,3 @@ def _decoded(value: bytes | None, kind: int) -> object:
     if kind == _JSONB:
         return json.loads(value)
     return value.decode()
-
-
-def _last_part(text: str) -> str:
-    """Return what libpq says, without "connection to server at ... failed: " before it."""
-    return text.strip().split("\n", 1)[0].rpartition(" failed: ")[2]

@@ -6,6 +6,7 @@ TP004 are raised by our functions. What libpq itself finds has none.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ...system.errors import (
@@ -79,6 +80,8 @@ _CUT = (
     "unexpected eof while reading",
     "lost synchronization with server",
 )
+# Verbose: after a severity, which is in the language of the server.
+_SQLSTATE = re.compile(r":  ([0-9A-Z]{5}): ")
 _READ_ONLY = ("session is read-only", "server is in hot standby mode")
 
 
@@ -158,10 +161,20 @@ def by_sqlstate(sqlstate: str, text: str = "") -> CallFailed:
     return failure
 
 
-def by_text(text: str) -> CallFailed:
-    """Return what an error of libpq's own means, after a server was reached."""
-    if any(words in text for words in _READ_ONLY):
+def of_connecting(text: str, *, was_reached: bool) -> CallFailed:
+    """Return what libpq's ``text`` about a connection that it could not make means.
+
+    ``was_reached``: there was a server at the other end. A refusal of that has an SQLSTATE.
+    """
+    told = _SQLSTATE.search(text)
+    if told:
+        return by_sqlstate(told[1], text)
+    # Without "connection to server at ... failed: " before it.
+    said = text.strip().split("\n", 1)[0].rpartition(" failed: ")[2]
+    if any(words in said for words in _READ_ONLY):
         return unreachable("does not write")
-    if any(words in text for words in _CUT):
+    if any(words in said for words in _CUT):
         return unreachable("the connection was cut")
-    return refused(text, "compare the CA, certificates and names in the identity and in store")
+    if not was_reached and "requirepeer" not in said:
+        return unreachable(said)
+    return refused(said, "compare the CA, certificates and names in the identity and in store")
