@@ -84,3 +84,44 @@ def test_a_host_knows_the_people_of_the_fleet_who_have_an_account_on_it(
     place.enrol("root")
     (root,) = recorded.read(config.load(str(place.config_path)).config).records
     assert 1 == len(root.authenticators), "users in the local store are judged by it"
+
+
+def problems_of_stores(totpctl: Totpctl) -> list[str]:
+    found = totpctl("doctor", "--json").json()["findings"]
+    of_stores = ("store", "store-damage", "store-write")
+    return [one["problem"] for one in found if one["check"] in of_stores]
+
+
+def test_doctor_asks_as_the_host_does(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    fleet.host_file(fleet_database, place.folder)
+    assert [] == problems_of_stores(totpctl)
+    fleet_database.execute("DELETE FROM totp.hosts")
+    (problem,) = problems_of_stores(totpctl)
+    assert "has not joined the fleet" in problem
+
+
+def test_doctor_looks_into_the_local_store_and_needs_none(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    fleet.host_file(fleet_database, place.folder)
+    place.store_path.write_bytes(b"no store")
+    assert any(str(place.store_path) in problem for problem in problems_of_stores(totpctl))
+    for file in place.store_path.parent.iterdir():
+        file.unlink()
+    assert [] == problems_of_stores(totpctl)
+
+
+def test_status_counts_the_people_who_have_an_account_on_the_host(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    fleet.host_file(fleet_database, place.folder)
+    path = fleet.admin_file(fleet_database, place.folder)
+    with (
+        open_admin_store(fleet.url(fleet_database), str(path)) as store,
+        store.transaction("root") as transaction,
+    ):
+        transaction.save(UserRecord("root", SUSPENDED))
+    path.unlink()
+    assert ["root"] == totpctl("status", "--json").json()["people"]["suspended"]
