@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from admin_cli.commands.fleet import membership
 from pam_totp.system import fleet_file
 from tests.fleet.machines import DATABASE, FleetMachine
 from tests.support.logs import LogSocket
@@ -176,3 +177,22 @@ def test_events_tell_what_administrators_did(admin: FleetMachine, server: Cluste
             "SELECT event, service, split_part(rhost, '@', 1) FROM totp.events WHERE host = 'web10'"
         ).fetchall()
     assert [("host_added", "totpctl", "totp_administrator")] == rows
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_join_that_is_killed_leaves_the_old_store_or_one_that_answers(
+    admin: FleetMachine, web: FleetMachine, step: int
+) -> None:
+    """Of the three files that it writes, the configuration comes last, when all is proven."""
+    before = web.settings()
+    kill = f"-einject=rename:signal=KILL:when={step}"
+    strace = ["strace", "-o/dev/null", "-etrace=rename", kill]
+    killed = web.totpctl.run(
+        [*strace, *web.totpctl.command("fleet", "join", "-")], admin.token(f"killed{step}", "--yes")
+    )
+    assert -9 == killed.code
+    if web.settings() != before:
+        assert 3 == step
+        identity = fleet_file.read(str(web.host_path))
+        membership.prove(fleet_file.read(str(admin.admin_path)).store, identity)
+    web.done("join", "-", "--yes", answers=admin.token(f"killed{step}", "--yes"))
