@@ -262,6 +262,12 @@ def test_what_an_administrator_decides_counts_at_the_next_refresh(
     assert "rejected" == host.outcome(code_now())
 
 
+def test_once_the_fleet_allows_nothing_no_codes_of_anybody_are_kept(host: Host) -> None:
+    host.fleet.hours, host.fleet.trouble = 0, None
+    host.store.refresh(["bob"], at_once=True)
+    assert not host.kit.ask(lambda kit: kit.keeps("alice"))
+
+
 def test_what_was_fetched_before_an_answer_was_judged_here_is_not_kept(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
