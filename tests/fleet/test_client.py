@@ -171,6 +171,23 @@ def test_a_procedure_that_does_not_answer_one_row_is_corruption(
             client.call("admission", (), deadline=time.monotonic() + 8)
 
 
+def test_a_certificate_takes_the_place_of_a_password(fleet: Fleet) -> None:
+    certificate, key = (
+        trusted_copy(path, fleet.folder) for path in fleet.cluster.issue("totp_login")
+    )
+    identity = fleet.identity._replace(password="", certificate=certificate, private_key=key)
+    fleet.database.execute("GRANT with_certificate TO totp_login")
+    try:
+        client = Client(url_of(fleet.database), identity)
+        asking(client)
+        client.close()
+        assert StoreRefused is type(error_of(url_of(fleet.database), fleet.identity))
+        os.chmod(key, 0o644)
+        assert StoreRefused is type(error_of(url_of(fleet.database), identity))
+    finally:
+        fleet.database.execute("REVOKE with_certificate FROM totp_login")
+
+
 # The environment
 
 
