@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 
-from pam_totp.store import sealing
+from pam_totp.store import open_store, sealing
+from pam_totp.store.postgresql import kept_kit
 from pam_totp.store.sealing import Sealer
 from pam_totp.system import config, lock_file, trusted_files
 from pam_totp.system.config import Config
@@ -61,6 +62,7 @@ def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
         (new,) = sealing.read_sealer(path).others  # what can be read there is what seals
         with session.open_on_disk() as store:
             count = store.reseal(new)
+        _reseal_kit(session.config, new)
         files.replace(path, new.key_file())
     except (PamTotpError, OSError):
         output.message(
@@ -69,6 +71,14 @@ def _rotate(session: Session, before: Sealer) -> tuple[Sealer, int]:
         )
         raise
     return new, count
+
+
+def _reseal_kit(settings: Config, new: Sealer) -> None:
+    """Seal the codes that a host of a fleet keeps for an outage as well: they are a store."""
+    path = kept_kit.path_of(settings)
+    if os.path.lexists(path):
+        with open_store(path, sealing.read_sealer(settings.sealing_key), administers=True) as kit:
+            kit.reseal(new)
 
 
 def _refuse_damage(session: Session) -> None:

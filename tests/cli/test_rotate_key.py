@@ -12,12 +12,16 @@ import pytest
 
 from admin_cli.host import files
 from admin_cli.main import totpctl as group
+from pam_totp.core.verifier import CODE, Answer, Policy
 from pam_totp.stack import pam_stack
 from pam_totp.store import sealing
+from pam_totp.store.postgresql.kept_kit import KeptKit
+from pam_totp.store.postgresql.offline import OfflineStore
 from tests.cli.command import Result, Totpctl, is_in_order
 from tests.cli.terminal import Terminals
+from tests.fleet.outage import ALICE, SOURCE, UNREACHABLE, FakeFleet
 from tests.support.logs import LogSocket, fields
-from tests.support.place import SECRET, Place
+from tests.support.place import SECRET, Place, code_now
 
 
 @pytest.fixture(autouse=True)
@@ -255,3 +259,23 @@ def test_a_pam_file_that_is_not_understood_is_refused_if_it_may_pair_them_otherw
     result = run_here(place)
     assert is_refused == (old == place.sealer().key_id), result.output
     assert is_refused == ("sshd, line 1" in str(result.exception))
+
+
+def test_codes_that_are_kept_for_an_outage_outlast_it(totpctl: Totpctl, place: Place) -> None:
+    place.configure(local_store=place.store_path)
+    fleet, path = FakeFleet(ALICE), place.store_path.with_name("offline.db")
+    kit = KeptKit(str(path), str(place.key_path), may_answer=True)
+    store = OfflineStore(fleet, kit)
+    store.refresh(["alice"])
+    before = path.read_bytes()
+    assert 0 == totpctl("rotate-key", "--yes").code
+    assert before != path.read_bytes()
+    fleet.trouble = UNREACHABLE
+    answer = Answer(CODE, code_now())
+    for expected in ("accepted", "replayed"):
+        verdict = store.verify(
+            "alice", answer, Policy(), is_decoy=False, account=None, source=SOURCE
+        )
+        assert verdict is not None
+        assert expected == verdict.outcome
+    kit.close()

@@ -28,6 +28,11 @@ AWAY_SECONDS = 60.0  # after the database could not be reached: a question waits
 AWAY_PATIENCE = 2.0  # seconds
 
 
+def path_of(settings: Config) -> str:
+    """Return where the kit is, if there is one."""
+    return os.path.join(os.path.dirname(settings.local_store), FILE_NAME)
+
+
 class KeptKit:
     """One for a process; threads may share it. Nothing is loaded where there is no kit.
 
@@ -54,8 +59,8 @@ class KeptKit:
     @classmethod
     def of(cls, settings: Config, *, patience: float | None = None) -> KeptKit:
         """Return the one that ``settings`` name."""
-        path = os.path.join(os.path.dirname(settings.local_store), FILE_NAME)
         may_answer = settings.offline == CACHE
+        path = path_of(settings)
         return cls(path, settings.sealing_key, may_answer=may_answer, patience=patience)
 
     def ask(self, question: Callable[[Kit], Result]) -> Result:
