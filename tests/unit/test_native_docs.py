@@ -238,10 +238,13 @@ def reasons_of_the_worker() -> set[str]:
     left = re.search(
         r'CannotLeave\(\s*"(.+)",\s*f"([^{]+)', read("pam_totp/service/control_group.py")
     )
-    shut_off = re.findall(r'ShutOff\(\s*[\w.]+,\s*f?"([^"{]+)', read("pam_totp/service/sandbox.py"))
+    sandbox = read("pam_totp/service/sandbox.py")
+    shut_off = re.findall(r'ShutOff\(\s*([\w."]+),\s*f?"([^"{]+)', sandbox)
     assert left is not None
-    assert len(shut_off) == 6
-    return found | {f"{left[1]}: {left[2]}", *(f"/srv: {problem}" for problem in shut_off)}
+    assert len(shut_off) == 7
+    subjects = [what.strip('"') if '"' in what else "/srv" for what, _ in shut_off]
+    found |= {f"{what}: {problem}" for what, (_, problem) in zip(subjects, shut_off, strict=True)}
+    return found | {f"{left[1]}: {left[2]}"}
 
 
 def test_way_back_explains_every_reason_of_a_failed_worker() -> None:
