@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from pam_totp.core import verifier
-from pam_totp.core.users import SUSPENDED, UserRecord
+from pam_totp.core.users import EXEMPT, SUSPENDED, UserRecord
 from pam_totp.store.postgresql.admin_store import AdminStore, open_admin_store
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.store.postgresql.migrations import MIGRATIONS
 from pam_totp.system import fleet_file
-from pam_totp.system.errors import SchemaTooNew, StoreBusy, StoreRefused
+from pam_totp.system.errors import SchemaTooNew, StoreBusy, StoreRefused, StoreUnavailable
 from tests.contract.backend import Backend
 from tests.contract.questions import ENROLLMENT, WRONG, judged, ready
 from tests.contract.sample_records import NOW, full_record, without_secrets
@@ -183,17 +184,58 @@ class TestPostgreSQLStore(StoreContract):
         assert backend.load("bob") is not None
 
     def test_only_what_has_changed_is_written(self, backend: PostgreSQLBackend) -> None:
-        """What logins do meanwhile is locked out; what is for others to change is not touched."""
+        """Rights of a column are those to name it; what is for others to change is not touched."""
         backend.save(full_record())
-        groups = "UPDATE totp.users SET groups = '{web}' RETURNING groups"
-        backend.database.execute(groups)
-        before = backend.database.execute("SELECT id, xmin::text FROM totp.authenticators")
-        with backend.open() as store, store.transaction("alice", unseal=False) as transaction:
-            assert transaction.record is not None
-            transaction.save(transaction.record.suspended().changed_at(NOW))
-        after = backend.database.execute("SELECT id, xmin::text FROM totp.authenticators")
-        assert before == after
-        assert [(["web"],)] == backend.database.execute("SELECT groups FROM totp.users")
+        with backend.database.connect() as connection:
+            connection.execute(
+                "CREATE FUNCTION totp.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE 'this has not changed'; END $$"
+            )
+            for on in (
+                "UPDATE OF failures, throttled_until, recovery_salt, groups ON totp.users",
+                "INSERT OR DELETE OR UPDATE ON totp.authenticators",
+                "INSERT OR DELETE OR UPDATE ON totp.recovery_codes",
+            ):
+                connection.execute(
+                    f"CREATE TRIGGER refuse BEFORE {on} EXECUTE FUNCTION totp.refuse()"
+                )
+            try:
+                for status in (EXEMPT, SUSPENDED):
+                    with backend.open() as store, store.transaction("alice") as transaction:
+                        assert transaction.record is not None
+                        transaction.save(transaction.record._replace(status=status, updated_at=NOW))
+            finally:
+                connection.execute("DROP FUNCTION totp.refuse() CASCADE")
+        assert without_secrets(full_record())._replace(updated_at=NOW) == backend.load("alice")
+
+    def test_what_no_standby_has_confirmed_is_not_taken_for_durable(
+        self, backend: PostgreSQLBackend
+    ) -> None:
+        """A cancelled wait for the standby ends in a success, and a warning."""
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        problems: list[str] = []
+
+        def save() -> None:
+            try:
+                backend.save(UserRecord("alice"))
+            except StoreUnavailable as error:
+                problems.append(error.problem)
+
+        administrator = threading.Thread(target=save)
+        with backend.database.connect() as connection:
+            try:
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+                connection.execute("SELECT pg_reload_conf()")
+                while connection.execute("SHOW synchronous_standby_names").fetchone() == ("",):
+                    time.sleep(0.02)
+                administrator.start()
+                while not connection.execute(f"SELECT pg_cancel_backend(pid) {waiting}").fetchall():
+                    time.sleep(0.02)
+                administrator.join(60)
+            finally:
+                connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+                connection.execute("SELECT pg_reload_conf()")
+        assert ["it was saved, but the standby has not confirmed it"] == problems
 
     def test_a_help_desk_unlocks_suspends_and_resumes_and_nothing_else(
         self, backend: PostgreSQLBackend, tmp_path: Path

@@ -61,7 +61,7 @@ class ServerAddress(NamedTuple):
 
 
 class DatabaseConnection:
-    """Each statement is a transaction. Not for two threads at once.
+    """Each statement is a transaction, unless the caller begins one. Not for two threads at once.
 
     Raises CallFailed; when it is made, Unavailable as well, for files that are not to be trusted.
     ``used_at``: when it last answered.

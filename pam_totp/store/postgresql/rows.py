@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from .admin_connection import AdminConnection
 
+DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does not open"
+
 # Columns are named like the fields; created_at is written once.
 _ELSEWHERE = ("name", "recovery_digests", "authenticators")
 USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
@@ -75,6 +77,3 @@ def _record(rows: list[tuple[Any, ...]], *, unseal: bool) -> UserRecord:
     digests = frozenset(map(bytes.fromhex, (rows[0][_AUTHENTICATOR_AT - 1] or "").split()))
     record = UserRecord(name, recovery_digests=digests, authenticators=authenticators)
     return record._replace(**dict(zip(USER_COLUMNS, columns, strict=True)))
-
-
-DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does not open"
