@@ -175,6 +175,11 @@ FORBIDDEN_TO_HOSTS = [
     "SELECT pg_terminate_backend(1)",
     "SELECT pg_advisory_lock(1)",
     "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
+    "SELECT * FROM pg_locks",
+    "SELECT * FROM pg_stat_user_tables",
+    "SELECT * FROM pg_stat_xact_user_tables",
+    "SELECT pg_current_wal_insert_lsn()",
+    "SELECT pg_relation_size('totp.events')",
     "SELECT pg_reload_conf()",
     "SELECT pg_promote()",
     "SELECT pg_create_physical_replication_slot('x')",
@@ -249,6 +254,27 @@ def test_what_a_pipeline_judges_is_kept_whatever_fails_after_it(
         ask()
     with database.connect() as owner:
         assert -1 < stored(owner, "alice").authenticators[0].last_accepted_step
+
+
+def test_a_question_that_is_canceled_tells_nothing_of_its_verdict(
+    database: Database, host: Host, alice: UserRecord
+) -> None:
+    database.execute(
+        "CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$; "
+        "GRANT USAGE ON SCHEMA public TO totp_owner; "
+        "CREATE TRIGGER wait BEFORE UPDATE ON totp.authenticators "
+        "FOR EACH ROW EXECUTE FUNCTION public.wait(); "
+        "CREATE TRIGGER wait BEFORE UPDATE ON totp.users "
+        "FOR EACH ROW EXECUTE FUNCTION public.wait()"
+    )
+    host.connection.execute("SET statement_timeout = 200")
+    said = []
+    for code in (code_now(), wrong_code()):
+        with pytest.raises(errors.QueryCanceled) as raised:
+            host.verify("alice", code)
+        said.append((str(raised.value), raised.value.diag.context))
+    assert said[0] == said[1]
 
 
 def test_only_a_host_that_has_joined_is_told_anything(

@@ -30,15 +30,20 @@ REVOKE EXECUTE ON FUNCTION
     pg_catalog.pg_cancel_backend(int), pg_catalog.pg_terminate_backend(int, bigint),
     pg_catalog.lo_creat(int), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)
     FROM PUBLIC;
+-- And whoever cancels a question while it is judged must not see how far it came: not by the locks that it
+-- held, the rows that it counted, or the log that it wrote.
 DO $$
 DECLARE
     v_function regprocedure;
 BEGIN
     FOR v_function IN
         SELECT f.oid::regprocedure FROM pg_catalog.pg_proc f
-        WHERE f.pronamespace = 'pg_catalog'::regnamespace AND f.proname ~ '^pg_(try_)?advisory_'
+        WHERE f.pronamespace = 'pg_catalog'::regnamespace
+            AND f.proname ~ '^pg_((try_)?advisory_|stat_get_|lock_status|current_wal_|.*_size$)'
+            AND has_function_privilege('public', f.oid, 'EXECUTE')
     LOOP
         EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO pg_monitor', v_function);
     END LOOP;
     GRANT EXECUTE ON FUNCTION pg_catalog.pg_advisory_xact_lock(bigint) TO totp_owner;
 END $$;

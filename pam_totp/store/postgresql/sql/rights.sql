@@ -24,6 +24,9 @@ BEGIN
         EXECUTE format('ALTER ROUTINE %s SET plpgsql.extra_errors = none', v_function);
         EXECUTE format('ALTER ROUTINE %s SET plpgsql.extra_warnings = none', v_function);
         EXECUTE format('ALTER ROUTINE %s SET plpgsql.print_strict_params = off', v_function);
+        IF current_setting('transaction_timeout', true) IS NOT NULL THEN  -- from PostgreSQL 17 on
+            EXECUTE format('ALTER ROUTINE %s SET transaction_timeout = 0', v_function);
+        END IF;
     END LOOP;
 END $$;
 

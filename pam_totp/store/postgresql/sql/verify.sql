@@ -217,6 +217,9 @@ BEGIN
         PERFORM totp.note_accepted(p_host, p_user, v_now);
     END IF;
     RETURN v;
+EXCEPTION WHEN query_canceled THEN
+    -- Where it was would tell: a right code is written sooner than a wrong one.
+    RAISE EXCEPTION 'canceled' USING ERRCODE = '57014';
 END $$;
 
 -- Judge one answer: what it changes is committed before the verdict is told. The caller's own rights:
