@@ -13,8 +13,11 @@ from pam_totp.service import kept_fleet, sandbox
 from pam_totp.service.kept import Kept
 from pam_totp.service.kept_fleet import KeptFleet
 from pam_totp.store.postgresql.client import MAX_CONNECTIONS
+from pam_totp.store.postgresql.kept_kit import KeptKit
+from pam_totp.store.postgresql.offline import OfflineStore
 from pam_totp.system import config, fleet_file
 from pam_totp.system.errors import StoreBusy
+from tests.fleet.outage import ALICE, FakeFleet
 from tests.native import worker_side as side
 from tests.support.logs import LogSocket
 from tests.support.place import Place, code_now, wrong_code
@@ -110,6 +113,25 @@ def test_when_nobody_is_left_to_ask_further_logins_are_denied_early_and_the_log_
     assert MAX_CONNECTIONS == len(engine.asked)
     (line,) = log.lines()
     assert f"{URL}: the database answers too slowly" in line
+
+
+def test_when_nobody_is_left_to_ask_this_host_answers_by_what_it_keeps(
+    rounds: Rounds, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = rounds.place
+    join(place, offline="cache")
+    kit = KeptKit(
+        str(place.store_path.with_name("offline.db")), str(place.key_path), may_answer=True
+    )
+    OfflineStore(FakeFleet(ALICE._replace(name="bob")), kit).refresh(["bob"])
+    kit.close()
+    monkeypatch.setattr(kept_fleet, "STUCK_SECONDS", 0.0)
+    stuck(rounds, engine)
+    began = time.monotonic()
+    assert side.PAM_SUCCESS == rounds.log_in("bob", code_now())
+    assert side.PAM_AUTH_ERR == rounds.log_in("bob", code_now(), b"attempts=1")
+    assert time.monotonic() - began < 10
+    assert MAX_CONNECTIONS == len(engine.asked)
 
 
 def test_who_waits_in_line_is_denied_when_the_patience_is_over(

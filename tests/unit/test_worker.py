@@ -13,13 +13,14 @@ from collections.abc import Iterator
 import pytest
 
 from pam_totp.core import recovery
+from pam_totp.login.driver import BlockingDriver
 from pam_totp.service import program, worker
 from pam_totp.service.worker import Peer
 from pam_totp.system import audit, config
-from pam_totp.system.errors import PamTotpError
+from pam_totp.system.errors import PamTotpError, StoreRefused
 from tests.native import worker_side as side
 from tests.native.worker_side import Client, Outcome
-from tests.support.logs import LogSocket
+from tests.support.logs import LogSocket, fields
 from tests.support.place import Place, code_now, wrong_code
 
 ROOT, STRANGER = 0, 12345
@@ -274,3 +275,15 @@ def test_a_service_that_cannot_begin_says_why(
     assert "worker: error: systemd: handed over no socket" == first
     assert second.startswith("worker: error: ")
     assert ["error", "error"] == log.events()
+
+
+def test_codes_for_an_outage_that_cannot_be_renewed_are_a_line_in_the_log(log: LogSocket) -> None:
+    class Refused(BlockingDriver):
+        def refresh_kit(self) -> None:
+            raise StoreRefused("store", "this host has not joined", "run: totpctl doctor")
+
+    worker.refresh_kit(Refused())
+    (line,) = log.lines()
+    said = fields(line)
+    assert said["reason"].endswith("could not be renewed: store: this host has not joined")
+    assert ("error", "run: totpctl doctor") == (said["event"], said["hint"])
