@@ -41,8 +41,9 @@ KEYS = {
     "offline": (
         "`deny`, `cache`",
         "What happens to users of the fleet while no server of the database can be reached. `deny`:"
-        " they are denied. `cache`: codes of the next hours are kept on this host, if the policy of"
-        " the fleet allows it.",
+        " they are denied. `cache`: this host judges by codes of the next hours that it keeps of"
+        " people who have logged in here with a code within a week, if the policy of the fleet"
+        " allows it (`offline_hours`). Beside the local store, in `offline.db`.",
     ),
     "issuer": (
         "printable text, at most 128 characters",
