@@ -220,6 +220,8 @@ IN_A_TRANSACTION = [
     [f"SELECT {JUDGE}; SELECT 1 / 0"],
     [f"{VERIFY}; SELECT 1 / 0"],
     [f"EXPLAIN ANALYZE SELECT {JUDGE}"],
+    ["SET default_transaction_isolation = 'serializable'", VERIFY],
+    ["SET default_transaction_isolation = 'repeatable read'", VERIFY],
 ]
 
 

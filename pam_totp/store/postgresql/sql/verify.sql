@@ -39,6 +39,10 @@ BEGIN
     IF now() <= statement_timestamp() THEN
         RAISE EXCEPTION 'call totp.verify, outside a transaction' USING ERRCODE = '42501';
     END IF;
+    -- Any other level could fail because of what a right code alone writes, with nothing counted.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'call totp.verify with the isolation level read committed' USING ERRCODE = '42501';
+    END IF;
     IF octet_length(p_request) IS DISTINCT FROM 16 OR p_user IS NULL THEN
         RAISE EXCEPTION 'a request has 16 bytes and a user' USING ERRCODE = '22023';
     END IF;
