@@ -49,6 +49,8 @@ def read(settings: Config) -> Recorded:
         return everybody._replace(local=everybody.records)
     if administers(settings):
         everybody = _read(store.open_for_administrator(settings), settings)
+        if os.path.lexists(settings.fleet_host):
+            everybody = _without_people_of_other_hosts(everybody, settings)
     else:
         everybody = _as_host(settings)
     if store.is_missing(settings.local_store):
@@ -92,9 +94,24 @@ def _read(opened: store.RecordStore, settings: Config) -> Recorded:
         return Recorded(tuple(opened.records()), opened.group_rules(), policy)
 
 
-def _as_host(settings: Config) -> Recorded:
+def _without_people_of_other_hosts(everybody: Recorded, settings: Config) -> Recorded:
+    """Leave out whoever has an account here, but may log in on other hosts of the fleet alone."""
+    names = _accounts()
+    known = zip(names, ask_as_host(settings, names), strict=True)
+    elsewhere = {name for name, told in known if told.record is None}
+    return everybody._replace(
+        records=tuple(record for record in everybody.records if record.name not in elsewhere)
+    )
+
+
+def _accounts() -> list[str]:
+    """Return the names of root and of all accounts with a shell."""
     people = {n for n, entry in accounts.everybody().items() if accounts.has_shell(entry)}
-    known = ask_as_host(settings, sorted({"root", *people}))
+    return sorted({"root", *people})
+
+
+def _as_host(settings: Config) -> Recorded:
+    known = ask_as_host(settings, _accounts())
     records = tuple(one.record for one in known if one.record is not None)
     policy = known[0].policy or settings.policy()
     return Recorded(records, known[0].rules, policy, is_whole=False)

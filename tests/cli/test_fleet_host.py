@@ -78,6 +78,10 @@ def test_a_host_knows_the_people_of_the_fleet_who_have_an_account_on_it(
                 transaction.save(record)
     whole = recorded.read(config.load(str(place.config_path)).config)
     assert (["root", "trent"], True) == ([one.name for one in whole.records], whole.is_whole)
+    fleet_database.execute("UPDATE totp.users SET groups = '{db}' WHERE name = 'root'")
+    elsewhere = recorded.read(config.load(str(place.config_path)).config)
+    assert ["trent"] == [one.name for one in elsewhere.records], "root is of other hosts alone"
+    fleet_database.execute("UPDATE totp.users SET groups = DEFAULT")
     path.unlink()
     seen = recorded.read(config.load(str(place.config_path)).config)
     assert (["root"], False) == ([one.name for one in seen.records], seen.is_whole)
