@@ -116,6 +116,9 @@ class Fleet:
         try:
             with self._lend() as lent:
                 trouble = too_slow(self._url) if left <= 0.0 else None
+                if trouble and lent.client.has_answered_lately():
+                    # A crowd in front of a database that answers must not take a host offline.
+                    raise StoreUnavailable(*trouble.args)
                 host = HostStore(lent.client, lent.kit.patience(max(left, 0.0)))
                 return question(OfflineStore(host, lent.kit, trouble=trouble))
         except StoreBusy as error:  # for as long as it was asked: nobody is to ask once more

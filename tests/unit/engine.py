@@ -49,6 +49,7 @@ class Engine:
         self.problem: Exception | None = None  # what every question raises
         self.clients: list[fleet_file.Identity] = []  # who each of them was made for
         self.closed = 0
+        self.answered_lately = False
         self.at_once = 0  # most questions that there were at any time
         self._now = 0
         self._lock = threading.Lock()
@@ -64,6 +65,9 @@ class Engine:
 
     def close(self) -> None:
         self.closed += 1
+
+    def has_answered_lately(self) -> bool:
+        return self.answered_lately
 
     def enroll(self, name: str, **fields: Any) -> None:
         self.people[name] = UserRecord(

@@ -12,7 +12,7 @@ from pam_totp.core.users import EXEMPT, SUSPENDED, UserRecord
 from pam_totp.core.verifier import Policy
 from pam_totp.login import fleet, messages
 from pam_totp.store.postgresql.kept_kit import KeptKit
-from pam_totp.system.errors import StoreBusy, StoreRefused, StoreUnreachable
+from pam_totp.system.errors import StoreBusy, StoreRefused, StoreUnavailable, StoreUnreachable
 from tests.support.logs import fields
 from tests.support.place import Place, code_now, wrong_code
 from tests.unit.door import Door
@@ -246,6 +246,18 @@ def test_time_in_a_queue_and_for_other_stores_counts(
     now += 13.0
     with pytest.raises(StoreUnreachable, match="too slowly"):
         one.look_up("bob")
+
+
+def test_a_crowd_before_a_database_that_answers_takes_no_host_offline(engine: Engine) -> None:
+    kit = KeptKit("/nowhere/offline.db", "/nowhere/key", may_answer=True)
+    lent = fleet.Lent(engine, kit)  # type: ignore[arg-type]
+    one = fleet.Fleet(URL, lambda: nullcontext(lent))
+    for answered, kind in ((False, StoreUnreachable), (True, StoreUnavailable)):
+        engine.answered_lately = answered
+        one.hand_over(has_waited=fleet.PATIENCE)
+        with pytest.raises(StoreUnavailable, match="too slowly") as raised:
+            one.look_up("bob")
+        assert kind is raised.type
 
 
 def test_once_the_patience_is_spent_nothing_is_asked(

@@ -13,7 +13,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ...system import postgresql_url
-from ...system.errors import StoreBusy, StoreCorrupt, StoreRefused, Unavailable
+from ...system.errors import (
+    StoreBusy,
+    StoreCorrupt,
+    StoreRefused,
+    StoreUnreachable,
+    Unavailable,
+)
 from . import failures
 from .connection import DatabaseConnection, ServerAddress
 from .failures import CallFailed
@@ -54,6 +60,7 @@ class Client:
         ]
         self._is_closed = False
         self._trouble: Unavailable | None = None  # why nobody was answered since somebody was
+        self._answered_at = float("-inf")
 
     def call(
         self,
@@ -88,7 +95,14 @@ class Client:
         finally:
             self._slots.release()
         self._trouble = None
+        self._answered_at = time.monotonic()
         return rows
+
+    def has_answered_lately(self) -> bool:
+        """Tell whether somebody was answered a moment ago, and nobody in vain since."""
+        if isinstance(self._trouble, StoreUnreachable):
+            return False
+        return time.monotonic() - self._answered_at < _ANSWERING
 
     def close_idle(self, seconds: float) -> None:
         """Close the connections that nobody has used for ``seconds``."""
