@@ -97,11 +97,21 @@ class Facts:
         with _cannot_tell_on(OSError):
             return store_room.restore(self.usable_on_disk, self.store_path)
 
-    @cached_property
+    @property
     def recorded(self) -> Recorded:
         """Everybody who may log in here, as the stores know them."""
         with _cannot_tell_on(Unavailable):
+            if isinstance(self._recorded, Unavailable):
+                raise self._recorded
+            return self._recorded
+
+    @cached_property
+    def _recorded(self) -> Recorded | Unavailable:
+        """What the stores said, also where that was no: a fleet's database may take 12 seconds."""
+        try:
             return recorded.read(self.config)
+        except Unavailable as error:
+            return error
 
     @property
     def records(self) -> tuple[UserRecord, ...]:

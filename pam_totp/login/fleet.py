@@ -137,12 +137,15 @@ def too_slow(url: str) -> StoreUnreachable:
 
 def identity(settings: Config) -> Identity:
     """Return who this host is. Raises Unavailable."""
+    path = settings.fleet_host
     try:
-        return fleet_file.read(settings.fleet_host)
+        found = fleet_file.read(path)
     except FileNotFoundError:
-        raise StoreRefused(
-            settings.fleet_host, "is not there: this host has not joined the fleet", fleet_file.HINT
-        ) from None
+        problem = "is not there: this host has not joined the fleet"
+        raise StoreRefused(path, problem, fleet_file.HINT) from None
+    if not (found.host and found.key and found.user):
+        raise StoreRefused(path, "lacks host, key or user", fleet_file.HINT)
+    return found
 
 
 def lending(settings: Config) -> Lend:

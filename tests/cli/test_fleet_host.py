@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from admin_cli import recorded
+from admin_cli.doctor.facts import CannotTell, Facts
+from admin_cli.session import Session
 from pam_totp.core.users import SUSPENDED, UserRecord
 from pam_totp.store.postgresql.admin_store import open_admin_store
 from pam_totp.system import config
-from pam_totp.system.errors import StoreRefused
+from pam_totp.system.errors import StoreRefused, StoreUnreachable
 from tests.cli.command import Totpctl
 from tests.support import fleet
 from tests.support.place import Place
@@ -115,6 +117,29 @@ def test_doctor_looks_into_the_local_store_and_needs_none(
     for file in place.store_path.parent.iterdir():
         file.unlink()
     assert [] == problems_of_stores(totpctl)
+
+
+def test_doctor_waits_for_a_database_that_is_away_once_and_not_for_each_check(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def read(settings: config.Config) -> recorded.Recorded:
+        asked.append(settings.store)
+        raise StoreUnreachable(settings.store, "does not answer in time")
+
+    monkeypatch.setattr(recorded, "read", read)
+    facts = Facts(Session(str(place.config_path)))
+    for _ in range(2):
+        with pytest.raises(CannotTell):
+            facts.records  # noqa: B018
+    assert 1 == len(asked)
+
+
+def test_an_identity_without_its_key_is_named(totpctl: Totpctl, place: Place) -> None:
+    path = place.folder / "pam_totp.fleet"
+    path.touch(mode=0o600)
+    assert [f"{path}: lacks host, key or user"] == problems_of_stores(totpctl)
 
 
 def test_status_counts_the_people_who_have_an_account_on_the_host(

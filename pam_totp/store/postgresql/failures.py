@@ -62,7 +62,7 @@ _HINTS = {
     "TP002": "look at pg_stat_replication on the server that writes",
     "TP003": "enroll this user again: totpctl reset USER",
     "TP004": "look at: totpctl fleet policy, on an administrator's machine",
-    "28": "compare the login in the identity file with the roles of the database",
+    "28": "compare user and password in pam_totp.fleet or pam_totp.fleet-admin with the database's",
     "3D": "compare the setting store with the databases of the server",
     "3F": "run on an administrator's machine: totpctl fleet migrate",
     "42": "compare releases of pam_totp; then run: totpctl fleet migrate",
@@ -177,4 +177,4 @@ def of_connecting(text: str, *, was_reached: bool) -> CallFailed:
         return unreachable("the connection was cut")
     if not was_reached and "requirepeer" not in said:
         return unreachable(said)
-    return refused(said, "compare the CA, certificates and names in the identity and in store")
+    return refused(said, "compare identity and store with the CA; has a certificate expired?")
