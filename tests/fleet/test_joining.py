@@ -41,6 +41,8 @@ def test_a_host_joins_with_the_line_that_add_prints(
     token = admin.token("web1", "--group", "web", "--group", "all")
     result = web.done("join", "-", answers=token)
     assert "this machine is in the fleet, as web1\n" in result.err
+    assert "nobody is local: without the database" in result.err
+    assert "totpctl enroll --local" in result.err
     identity = fleet_file.read(str(web.host_path))
     assert ("web1", "totp_login") == (identity.host, identity.user)
     assert 0o600 == stat.S_IMODE(web.host_path.stat().st_mode)
@@ -139,6 +141,44 @@ def test_a_member_joins_again_only_if_that_is_wanted(
     assert "hint: confirm it in advance with --yes" in refused.err
     web.done("join", "-", "--yes", answers=admin.token("web7c"))
     assert "web7c" == fleet_file.read(str(web.host_path)).host
+
+
+@pytest.mark.parametrize(("line", "mode"), [("", 0o644), ("key = zz\n", 0o600)])
+def test_an_identity_of_no_use_is_replaced_by_joining_again(
+    admin: FleetMachine, web: FleetMachine, line: str, mode: int
+) -> None:
+    web.done("join", "-", answers=admin.token("web11", "--yes"))
+    damaged = web.host_path.read_text().replace("key = ", f"{line}# key = " if line else "key = ")
+    web.host_path.write_text(damaged)
+    web.host_path.chmod(mode)
+    again = admin.token("web11", "--yes")
+    assert 1 == web.fleet("join", "-", answers=again).code, "it asks first"
+    web.done("join", "-", "--yes", answers=again)
+    assert "web11" == fleet_file.read(str(web.host_path)).host
+
+
+def test_a_local_store_of_no_use_does_not_hide_that_the_machine_has_joined(
+    admin: FleetMachine, web: FleetMachine
+) -> None:
+    token = admin.token("web12")
+    web.place.store_path.write_bytes(b"no store")
+    result = web.done("join", "-", answers=token)
+    assert f"warning: {web.place.store_path}: is damaged" in result.err
+    assert "what services ask for a code has not changed" in result.err
+
+
+@pytest.mark.parametrize("words", [("list",), ("add", "web13"), ("join", "-")])
+def test_a_missing_psycopg_is_named_with_its_package(
+    admin: FleetMachine, web: FleetMachine, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    token = admin.token("web14", "--yes")
+    (tmp_path / "psycopg.py").write_text("raise ImportError('it is not there')")
+    machine = web if words[0] == "join" else admin
+    kept = machine.totpctl.environment
+    machine.totpctl.environment = kept | {"PYTHONPATH": f"{tmp_path}:{kept['PYTHONPATH']}"}
+    result = machine.fleet(*words, answers=token)
+    assert 5 == result.code
+    assert "hint: run: apt install python3-psycopg" in result.err
 
 
 def test_a_host_that_is_removed_opens_nothing(admin: FleetMachine, web: FleetMachine) -> None:

@@ -8,6 +8,7 @@ import pwd
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pam_totp.store.postgresql.environment import OWN_ENVIRONMENT, load_pq
 from pam_totp.system import postgresql_url
 from pam_totp.system.errors import SealingError, StoreRefused, StoreUnreachable, Unavailable
 from pam_totp.system.fleet_file import Identity
@@ -29,7 +30,7 @@ _NO_FILE = "/dev/null/none"  # in place of those in the home of root
 _REFUSALS = (
     ("password authentication failed", "the password may have been changed: see the identity file"),
     ("no pg_hba.conf entry", "add a line for this role and address to the server's pg_hba.conf"),
-    ("certificate verify failed", "its certificate is not of the CA: see --ca"),
+    ("certificate verify failed", "its certificate is not of this CA, or has expired: see --ca"),
     ("does not match host name", "name the server as its certificate does"),
     ("server does not support SSL", "set ssl = on, ssl_cert_file and ssl_key_file on the server"),
     ("root certificate file", "name the CA's certificate with --ca"),
@@ -49,10 +50,9 @@ def connected(
     environment counts. Raises Unavailable, also for what goes wrong inside; ``refused`` where a key
     opens nothing.
     """
+    load_pq()
     import psycopg
 
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        del os.environ[name]  # libpq reads them
     place = postgresql_url.parse(url)
     way: dict[str, Any]
     if socket or place.socket:
@@ -66,7 +66,7 @@ def connected(
             "sslrootcert": identity.ca,
         }
     try:
-        with _as_account(identity.user if socket else ""):
+        with OWN_ENVIRONMENT, _as_account(identity.user if socket else ""):
             connection = psycopg.connect(
                 dbname=place.database,
                 user=identity.user,

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 
 from pam_totp import store
 from pam_totp.core.verifier import CODE, LOCKED, REJECTED, THROTTLED, Answer, Policy
-from pam_totp.store import sealing
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.system import atomic_files, config, fleet_file
 from pam_totp.system.audit import Source
 from pam_totp.system.config import Config
 from pam_totp.system.config_values import split_store_url
-from pam_totp.system.errors import StoreRefused
+from pam_totp.system.errors import StoreRefused, Unavailable
 from pam_totp.system.fleet_file import Identity
 
 from ... import output
@@ -107,6 +106,9 @@ def _refuse_a_member(settings: Config, *, yes: bool) -> None:
         known = fleet_file.read(settings.fleet_host)
     except FileNotFoundError:
         return
+    except Unavailable as error:  # joining again is what fixes it
+        output.confirm(f"{error}. Join again?", yes=yes)
+        return
     output.confirm(f"This machine is in a fleet already, as {known.host}. Join again?", yes=yes)
 
 
@@ -164,24 +166,28 @@ def _say_what_holds(token: Token, joined: Config) -> None:
                 output.warning(
                     f"{line.file}, line {line.number} has a store= of its own, and keeps using it"
                 )
-    local = _local_people(joined)
-    if local is None:
-        output.message(
-            "nobody is local: without the database, every login that needs a code is denied"
-        )
-        output.message("hint: enroll one in the local store, for that: totpctl enroll --local root")
-        return
-    names = ", ".join(local) or "nobody"
-    output.message(f"still judged here alone, by {joined.local_store}: {names}")
-    if local:
-        output.message("to move them into the fleet: totpctl fleet import (docs/howto/fleet.md)")
+    _say_who_is_local(joined)
     output.message("what services ask for a code has not changed: totpctl status")
 
 
-def _local_people(joined: Config) -> list[str] | None:
-    """Return who is in the local store; None where there is none."""
+def _say_who_is_local(joined: Config) -> None:
+    try:
+        names = _local_people(joined)
+    except Unavailable as error:  # the machine has joined all the same
+        output.warning(str(error))
+        output.message(f"hint: {error.hint}")
+        return
+    if names:
+        output.message(f"still judged here alone, by {joined.local_store}: {', '.join(names)}")
+        output.message("to move them into the fleet: totpctl fleet import (docs/howto/fleet.md)")
+        return
+    output.message("nobody is local: without the database, every login that needs a code is denied")
+    output.message("hint: enroll one in the local store, for that: totpctl enroll --local root")
+
+
+def _local_people(joined: Config) -> list[str]:
+    """Return who is in the local store. Raises Unavailable."""
     if store.is_missing(joined.local_store):
-        return None
-    sealer = sealing.read_sealer(joined.sealing_key)
-    with store.open_store(joined.local_store, sealer, administers=True) as opened:
+        return []
+    with store.open_on_disk(joined) as opened:
         return [record.name for record in opened.records()]
