@@ -24,7 +24,7 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.store.sqlite.reserve import Shortage
 from pam_totp.system import config
 from pam_totp.system.config import Config
-from pam_totp.system.config_values import split_store_url
+from pam_totp.system.config_values import DENY, split_store_url
 from pam_totp.system.errors import PamTotpError, Unavailable
 
 from .. import policy, recorded
@@ -188,6 +188,13 @@ class Facts:
         settings = self.recorded.settings(self.config)
         policy = LoginRules(records, self.group_rules, settings, self.now)
         return Machine(entries, accounts.read_shadow(), sudo, policy)
+
+    @property
+    def machine_alone(self) -> Machine:
+        """The same while no database answers: everybody is denied who is not in the local store."""
+        local = {r.name: r.throttled(0) for r in self.recorded.local}
+        settings = self.config._replace(unenrolled=DENY, exempt_groups=())
+        return self.machine._replace(policy=LoginRules(local, (), settings, self.now))
 
     def judge(self, machine: Machine | None = None) -> Judge:
         """Return who says who can become root, as things stand, or on ``machine``."""

@@ -88,6 +88,19 @@ def unenrolled_skip(facts: Facts) -> Iterator[Found]:
             )
 
 
+@check("local-administrators", NOTE, "nobody could fix anything then, except at the console")
+def local_administrators(facts: Facts) -> Iterator[Found]:
+    """Find that nobody could become root while the fleet's database is away."""
+    if not facts.config.is_fleet or not facts.any_asks:
+        return
+    standings = facts.judge(facts.machine_alone).standings()
+    if all(standing.obstacles for standing in standings):
+        yield (
+            "while the database is away, no administrator can become root here",
+            "enroll an account that may use sudo in the local store: totpctl enroll --local USER",
+        )
+
+
 @check("enrollment-at-login", NOTE, "users who must enroll cannot do so there, and are denied")
 def enrollment_at_login(facts: Facts) -> Iterator[Found]:
     """Find services where nobody is offered it, though some people can get in no other way."""
@@ -226,6 +239,7 @@ CHECKS = (
     directory_is_slow,
     administrators,
     unenrolled,
+    local_administrators,
     enrollment_at_login,
     locked,
     guesses_spent,

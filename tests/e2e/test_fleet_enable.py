@@ -59,3 +59,26 @@ def test_enable_counts_administrators_who_are_enrolled_in_the_fleet(
     machine.run("totpctl", "enable", "sudo", "--no-confirm")
     status = json.loads(machine.run("totpctl", "status", "--json").stdout)
     assert 1 == status["people"]["enrolled"]
+
+
+def test_doctor_asks_for_a_way_in_that_needs_no_database(
+    machine: Machine, database: Database, tmp_path: Path
+) -> None:
+    path = fleet.admin_file(database, tmp_path)
+    with (
+        open_admin_store(fleet.url(database), str(path)) as store,
+        store.transaction("alice") as transaction,
+    ):
+        transaction.save(UserRecord("alice", authenticators=(phone(),)))
+    machine.run("totpctl", "enable", "sshd", "sudo", "--no-confirm")
+    assert "local-administrators" in found_by_doctor(machine)
+    machine.run("totpctl", "init")
+    machine.run("totpctl", "enroll", "--local", "root", "--no-confirm")
+    assert "local-administrators" in found_by_doctor(machine), "sshd does not let root in"
+    machine.run("totpctl", "enroll", "--local", "alice", "--no-confirm")
+    assert "local-administrators" not in found_by_doctor(machine)
+
+
+def found_by_doctor(machine: Machine) -> set[str]:
+    findings = json.loads(machine.run("totpctl", "doctor", "--json", check=False).stdout)
+    return {finding["check"] for finding in findings["findings"]}

@@ -125,7 +125,7 @@ def test_from_three_machines_to_one_entry_in_a_phone_and_a_pooler(fleet: Fleet) 
             "fleet import --yes": one_reset_for_all_three,
             "fleet allow": not_on_a_host_of_another_group,
             "fleet remove": a_host_that_was_removed_lets_nobody_in,
-            "fleet prune": alice_has_a_new_phone,  # the last secret that was shown is root's
+            "fleet prune": alice_has_a_new_phone,  # the last secret that was shown is rescue's
             "fleet after-restore": no_code_that_was_shown_is_good,
         },
     )

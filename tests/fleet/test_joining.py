@@ -42,7 +42,7 @@ def test_a_host_joins_with_the_line_that_add_prints(
     result = web.done("join", "-", answers=token)
     assert "this machine is in the fleet, as web1\n" in result.err
     assert "nobody is local: without the database" in result.err
-    assert "totpctl enroll --local" in result.err
+    assert "totpctl enroll --local USER" in result.err
     identity = fleet_file.read(str(web.host_path))
     assert ("web1", "totp_login") == (identity.host, identity.user)
     assert 0o600 == stat.S_IMODE(web.host_path.stat().st_mode)

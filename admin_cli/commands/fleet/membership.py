@@ -182,7 +182,9 @@ def _say_who_is_local(joined: Config) -> None:
         output.message("to move them into the fleet: totpctl fleet import (docs/howto/fleet.md)")
         return
     output.message("nobody is local: without the database, every login that needs a code is denied")
-    output.message("hint: enroll one in the local store, for that: totpctl enroll --local root")
+    output.message(
+        "hint: enroll an account that may use sudo in the local store: totpctl enroll --local USER"
+    )
 
 
 def _local_people(joined: Config) -> list[str]:
