@@ -64,6 +64,7 @@ class Session:
 
         if self._is_local:
             return self.open_on_disk()
+        self._say_that_no_fleet_is_named()
         opened = store.open_for_administrator(self.config)
         try:
             self._policy = opened.policy()
@@ -71,6 +72,15 @@ class Session:
             opened.close()
             raise
         return opened
+
+    def _say_that_no_fleet_is_named(self) -> None:
+        """Warn, once, where an administrator of a fleet is about to work on another store."""
+        if self.config.is_fleet or not os.path.lexists(self.config.fleet_admin):
+            return
+        self.use_store_on_disk()
+        output.warning(
+            f"store in {self.config_path} is no fleet's: this is about people of this machine alone"
+        )
 
     @property
     def is_of_fleet(self) -> bool:

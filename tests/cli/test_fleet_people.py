@@ -25,6 +25,16 @@ def saved(place: Place, name: str, fleet_database: Database) -> UserRecord | Non
         return store.load(name)
 
 
+def test_an_administrator_is_told_that_a_machine_works_on_its_own_store(
+    totpctl: Totpctl, place: Place
+) -> None:
+    administrator = {"fleet_admin": place.folder / "pam_totp.fleet-admin"}
+    place.configure(**administrator)
+    told = totpctl.done("enroll", "alice", "--no-confirm", "--json").err
+    assert 1 == told.count("this is about people of this machine alone")
+    assert "warning" not in totpctl.done("list", "--local").err
+
+
 def test_people_are_looked_after_as_where_the_store_is_a_file(
     totpctl: Totpctl, place: Place, fleet_database: Database
 ) -> None:

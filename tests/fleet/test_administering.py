@@ -77,6 +77,7 @@ def test_the_settings_are_those_of_the_table(admin: FleetMachine, server: Cluste
 def test_every_setting_takes_what_the_table_takes(admin: FleetMachine, end: str) -> None:
     wanted = {key: getattr(setting, end) for key, setting in policy.SETTINGS.items()}
     wanted["throttle_base"] = min(wanted["throttle_base"], wanted["throttle_max"])
+    wanted["require_standby"] = 0  # this server has none
     words = [
         f"{key}={('no', 'yes')[value] if policy.SETTINGS[key].is_boolean else value}"
         for key, value in wanted.items()
@@ -102,6 +103,14 @@ def test_what_weakens_the_policy_is_said(admin: FleetMachine, log: LogSocket) ->
     )
     assert ["policy_changed"] * 3 == log.events()
     assert "this changes nothing" in admin.done("policy", "code_window=0").err
+
+
+def test_no_standby_is_required_where_that_would_deny_everybody(admin: FleetMachine) -> None:
+    result = admin.fleet("policy", "require_standby=yes", "throttle_after=4")
+    assert 1 == result.code
+    assert "no synchronous standby is configured" in result.err
+    told = admin.done("policy", "--json").json()
+    assert (False, False) == (told["require_standby"], told["throttle_after"] == 4)
 
 
 def test_a_setting_that_is_none_is_refused(admin: FleetMachine) -> None:

@@ -16,12 +16,13 @@ import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.verifier import Verdict
+from pam_totp.store.postgresql.administration import Administration
 from pam_totp.store.postgresql.client import Client
 from pam_totp.system.errors import StoreRefused, StoreUnavailable, StoreUnreachable
 from tests.fleet.hosts import identity_of, url_of, verify
 from tests.fleet.reporting import code_of, enroll
 from tests.support import thorough
-from tests.support.postgres import Cluster, Database
+from tests.support.postgres import ADMIN_KEY, Cluster, Database
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -120,7 +121,10 @@ def test_a_code_is_accepted_once_however_the_primary_is_lost(
         set_up(database, "alice", "bob", "carol")
         identity = identity_of(database, tmp_path)
         with standby_of(own_cluster) as standby:
-            database.execute("UPDATE totp.policy SET require_standby = true")
+            with database.connect("test_admin") as connection:
+                fleet = Administration(connection, ADMIN_KEY)
+                assert fleet.has_standby()
+                fleet.change_policy({"require_standby": 1})
             client = Client(url_of(database, standby.port, own_cluster.port), identity)
             assert verifier.ACCEPTED == verify(client, code_of(STEP)).outcome
             receiver = receiver_of(standby)

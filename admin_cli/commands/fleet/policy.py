@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from ... import output
+from ...errors import CommandFailed
 from ...session import Session, pass_session
 from ..arguments import json_option
 
@@ -76,6 +77,11 @@ def policy(session: Session, setting: tuple[str, ...], as_json: bool) -> None:
         if after["throttle_max"] < after["throttle_base"]:
             raise click.UsageError("throttle_max is below throttle_base")
         changed = {key: value for key, value in wanted.items() if value != before[key]}
+        if changed.get("require_standby") and not fleet.has_standby():
+            raise CommandFailed(
+                "no synchronous standby is configured: every code of the fleet would be denied",
+                "first set synchronous_standby_names on the database server",
+            )
         if changed:
             fleet.change_policy(changed)
     for key, value in changed.items():

@@ -100,6 +100,11 @@ class Administration:
         (row,) = self._rows(f"SELECT {columns} FROM totp.policy")
         return dict(zip(POLICY, row, strict=True))
 
+    def has_standby(self) -> bool:
+        """Return whether the server is set to wait for a standby."""
+        ((names,),) = self._rows("SELECT current_setting('synchronous_standby_names')")
+        return bool(names)
+
     def change_policy(self, changed: Mapping[str, int]) -> None:
         with self._connection.transaction():
             for key, value in changed.items():
