@@ -73,9 +73,9 @@ CREATE FUNCTION totp.restrict_helpdesk() RETURNS trigger LANGUAGE plpgsql VOLATI
 DECLARE
     v_allowed totp.users := OLD;
 BEGIN
-    v_allowed.failures := least(OLD.failures, NEW.failures);
-    v_allowed.throttled_until := least(OLD.throttled_until, NEW.throttled_until);
-    v_allowed.guesses_until := least(OLD.guesses_until, NEW.guesses_until);
+    v_allowed.failures := least(OLD.failures, greatest(NEW.failures, 0));
+    v_allowed.throttled_until := least(OLD.throttled_until, greatest(NEW.throttled_until, 0));
+    v_allowed.guesses_until := least(OLD.guesses_until, greatest(NEW.guesses_until, 0));
     v_allowed.updated_at := NEW.updated_at;
     IF NEW.status = 'suspended' OR OLD.status = 'suspended' AND NEW.status = (
         CASE WHEN EXISTS (SELECT FROM totp.authenticators a WHERE a.user_name = OLD.name)

@@ -142,6 +142,14 @@ BEGIN
                     END IF;
                 END IF;
             END LOOP;
+            -- _look_beyond_the_window(): one authenticator at a time, in turn with the failures. For right
+            -- codes, too: whoever cancels a question once a right code would have been committed must not
+            -- find that wrong ones, which take longer, were not counted.
+            v_looked_at := u.failures % cardinality(v_authenticators) + 1;
+            a := v_authenticators[v_looked_at];
+            v_found := totp.matching_offsets(p_code, v_secrets[v_looked_at], v_now / a.period + a.drift,
+                totp.clock_offsets(a.period), a.algorithm, a.digits);
+            v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
             IF cardinality(v_accepted) > 0 THEN
                 v.outcome := 'accepted';
                 v.authenticator := (v_authenticators[v_accepted[1]]).label;
@@ -161,12 +169,7 @@ BEGIN
         IF v.outcome = 'rejected' OR u.status NOT IN ('active', 'exempt') THEN
             v := ('rejected', '', 0, 0, 0, v.clock_is_behind, 0, false);
             IF p_code IS NOT NULL THEN
-                -- _look_beyond_the_window(): one authenticator at a time, in turn with the failures
-                v_looked_at := u.failures % cardinality(v_authenticators) + 1;
                 a := v_authenticators[v_looked_at];
-                v_found := totp.matching_offsets(p_code, v_secrets[v_looked_at], v_now / a.period + a.drift,
-                    totp.clock_offsets(a.period), a.algorithm, a.digits);
-                v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
                 IF abs(v_offset) > v_window AND u.status IN ('active', 'exempt') THEN
                     v.authenticator := a.label;
                     v.clock_offset := v_offset;
