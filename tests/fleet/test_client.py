@@ -402,13 +402,15 @@ def test_the_server_that_writes_is_found(fleet: Fleet) -> None:
         client.close()
 
 
-def test_no_server_that_writes_is_unreachable(fleet: Fleet) -> None:
+def test_a_setting_that_any_host_can_make_takes_no_other_offline(fleet: Fleet) -> None:
     fleet.database.execute(
-        f"ALTER DATABASE {fleet.database.name} SET default_transaction_read_only = on"
+        f"ALTER ROLE totp_login IN DATABASE {fleet.database.name} "
+        "SET default_transaction_read_only = on",
+        user="totp_login",
     )
     error = error_of(url_of(fleet.database), fleet.identity, 1)
-    assert StoreUnreachable is type(error)
-    assert "does not write" in error.problem
+    assert StoreUnavailable is type(error)
+    assert "does not let us write" in error.problem
 
 
 def test_one_refusal_among_dead_servers_is_a_refusal(fleet: Fleet) -> None:

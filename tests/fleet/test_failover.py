@@ -139,6 +139,8 @@ def test_a_code_is_accepted_once_however_the_primary_is_lost(
             os.kill(receiver, signal.SIGKILL)  # with what it has not read
             standby.stop("QUIT")
             standby.start()
+            with pytest.raises(StoreUnreachable, match="does not write"):
+                verify(client, code_of(STEP), "bob", patience=1)
             standby.promote()
             with pytest.raises(StoreRefused, match="standby"):
                 verify(client, code_of(STEP), "bob")

@@ -15,9 +15,9 @@ from pam_totp.system.errors import (
 )
 
 PASSING = {
-    StoreUnreachable: "08000 08001 08003 08004 08006 08007 25006 57P01 57P02 57P03 57P05",
+    StoreUnreachable: "08000 08001 08003 08004 08006 08007 57P01 57P02 57P03",
     StoreBusy: "40001 40P01 55P03 57014",
-    StoreUnavailable: "08P01 53100 53200 53300 58000 58030 XX000 XX001",
+    StoreUnavailable: "08P01 25006 53100 53200 53300 57P05 58000 58030 XX000 XX001",
 }
 # From Appendix A of PostgreSQL's manual, and what nobody has ever seen.
 REFUSALS = (
@@ -75,7 +75,7 @@ def test_a_pooler_is_understood_by_its_words(text: str, kind: type[Unavailable])
         ("SSL error: unexpected eof while reading", StoreUnreachable),
         ("server closed the connection unexpectedly", StoreUnreachable),
         ("could not receive data from server: Connection timed out", StoreUnreachable),
-        ("session is read-only", StoreUnreachable),
+        ("server is in hot standby mode", StoreUnreachable),
         ("SSL error: certificate verify failed", StoreRefused),
         ("SSL error: tlsv1 alert unknown ca", StoreRefused),
         ("SSL-Fehler: Verbindung", StoreRefused),

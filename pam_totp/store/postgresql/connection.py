@@ -79,6 +79,9 @@ class DatabaseConnection:
             self._libpq = self._pq.PGconn.connect_start(_conninfo(parameters))
             try:
                 self._connect(deadline)
+                # Any host can set that for the role that all log in as: no reason to go offline.
+                if self._libpq.parameter_status(b"default_transaction_read_only") == b"on":
+                    raise failures.does_not_let_write()
             except self._pq_error() as error:
                 self.close()
                 raise failures.unreachable("the connection was cut") from error
@@ -180,9 +183,10 @@ class DatabaseConnection:
             return _sent(failures.unreachable("the connection was cut"))
         text = result.error_message.decode("utf-8", "replace")
         failure = failures.by_sqlstate(state.decode("ascii", "replace"), text)
-        failure.is_usable = self._libpq.status == self._pq.ConnStatus.OK
+        is_connected = self._libpq.status == self._pq.ConnStatus.OK
         # An error of the statement has undone it; one of the session comes after a commit as well.
-        failure.was_sent = not failure.is_usable
+        failure.was_sent = not is_connected
+        failure.is_usable = is_connected and failure.sqlstate != failures.READ_ONLY
         return failure
 
     def _take_notice(self, result: Any) -> None:
@@ -224,7 +228,7 @@ def _parameters(server: ServerAddress, database: str, identity: Identity) -> dic
         "application_name": "pam_totp",
         "client_encoding": "UTF8",
         "gssencmode": "disable",
-        "target_session_attrs": "read-write",
+        "target_session_attrs": "primary",
         "sslcert": identity.certificate or _NOWHERE,
         "sslkey": identity.private_key or _NOWHERE,
         "sslcrl": _NOWHERE,

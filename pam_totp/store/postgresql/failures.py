@@ -20,11 +20,13 @@ from ...system.errors import (
 if TYPE_CHECKING:
     from ...system.errors import Unavailable
 
+READ_ONLY = "25006"
+
 # What passes: another server may answer, or the same one in a moment. By SQLSTATE, or its class.
 _PASSING: dict[str, type[Unavailable]] = {
     "08": StoreUnreachable,  # connection
     "08P01": StoreUnavailable,  # what pgbouncer says whatever is wrong: see _POOLER
-    "25006": StoreUnreachable,  # a standby, which does not write
+    READ_ONLY: StoreUnavailable,  # a standby is found out by connecting again
     "40": StoreBusy,  # deadlock
     "53": StoreUnavailable,  # too many connections, no memory, disk full
     "55P03": StoreBusy,  # a lock was not to be had
@@ -32,7 +34,7 @@ _PASSING: dict[str, type[Unavailable]] = {
     "57P01": StoreUnreachable,  # sessions are ended: a restart
     "57P02": StoreUnreachable,  # the server recovers from a crash
     "57P03": StoreUnreachable,  # it starts, or stops
-    "57P05": StoreUnreachable,  # the session was idle for too long
+    "57P05": StoreUnavailable,  # idle for longer than a limit, which any host can set
     "58": StoreUnavailable,  # its disk fails
     "XX": StoreUnavailable,  # internal error
 }
@@ -82,7 +84,7 @@ _CUT = (
 )
 # Verbose: after a severity, which is in the language of the server.
 _SQLSTATE = re.compile(r":  ([0-9A-Z]{5}): ")
-_READ_ONLY = ("session is read-only", "server is in hot standby mode")
+_STANDBY = "server is in hot standby mode"
 
 
 class CallFailed(Exception):
@@ -117,6 +119,12 @@ def unreachable(problem: str) -> CallFailed:
 
 def refused(problem: str, hint: str = _LOOK) -> CallFailed:
     return CallFailed(StoreRefused, problem, hint, may_pass=False)
+
+
+def does_not_let_write() -> CallFailed:
+    """It is no standby, but a setting makes its sessions read-only."""
+    hint = "look at default_transaction_read_only, of the server and in pg_db_role_setting"
+    return CallFailed(StoreUnavailable, "does not let us write", hint)
 
 
 def not_durable() -> CallFailed:
@@ -171,7 +179,7 @@ def of_connecting(text: str, *, was_reached: bool) -> CallFailed:
         return by_sqlstate(told[1], text)
     # Without "connection to server at ... failed: " before it.
     said = text.strip().split("\n", 1)[0].rpartition(" failed: ")[2]
-    if any(words in said for words in _READ_ONLY):
+    if _STANDBY in said:
         return unreachable("does not write")
     if any(words in said for words in _CUT):
         return unreachable("the connection was cut")
