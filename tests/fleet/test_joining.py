@@ -15,12 +15,16 @@ from tests.support.postgres import Cluster
 
 ANSWERS_ANY_KEY = """
 CREATE TABLE totp.told (answer jsonb);
-CREATE PROCEDURE totp.admission(text, bytea, text, OUT told jsonb)
-LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-    CALL totp.real_admission($1, $2, $3, told);
+CREATE FUNCTION totp.look_up(text, bytea, text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    told jsonb;
+BEGIN
+    told := totp.real_look_up($1, $2, $3);
     INSERT INTO totp.told VALUES (told);
+    RETURN told;
 EXCEPTION WHEN SQLSTATE 'TP001' THEN
-    told := (SELECT answer FROM totp.told LIMIT 1);
+    RETURN (SELECT answer FROM totp.told LIMIT 1);
 END $$
 """
 COMMENTED = """# a comment
@@ -118,15 +122,15 @@ def test_a_database_that_answers_a_wrong_key_is_not_joined(
     token = admin.token("web6")
     before = files(web)
     with server.connect(database=DATABASE) as connection:
-        connection.execute("ALTER ROUTINE totp.admission RENAME TO real_admission")
+        connection.execute("ALTER ROUTINE totp.look_up RENAME TO real_look_up")
         connection.execute(ANSWERS_ANY_KEY)
-        connection.execute("GRANT EXECUTE ON ROUTINE totp.admission TO totp_host")
+        connection.execute("GRANT EXECUTE ON ROUTINE totp.look_up TO totp_host")
     try:
         result = web.fleet("join", "-", answers=token)
     finally:
         with server.connect(database=DATABASE) as connection:
-            connection.execute("DROP ROUTINE totp.admission; DROP TABLE totp.told")
-            connection.execute("ALTER ROUTINE totp.real_admission RENAME TO admission")
+            connection.execute("DROP ROUTINE totp.look_up; DROP TABLE totp.told")
+            connection.execute("ALTER ROUTINE totp.real_look_up RENAME TO look_up")
     assert 1 == result.code
     assert "answers a host with a wrong key" in result.err
     assert before == files(web)

@@ -168,15 +168,18 @@ def test_the_key_is_not_rotated_between_the_sealing_of_something_and_its_commit(
     database: Database, hosts: list[Host]
 ) -> None:
     database.execute("UPDATE totp.policy SET first_enrollment = true")
+    database.execute(  # what hosts call commits; here it is to wait
+        "CREATE OR REPLACE FUNCTION totp.refuse_in_transaction() RETURNS void LANGUAGE sql AS ''"
+    )
     token = bytes(32)
     database.execute("SELECT totp.add_host(%s, 'new', %s, '{}', 60)", (ADMIN_KEY, token))
     host = hosts[0]
     sealing = {
         "SELECT totp.seal_secret(%s, '', 'alice', 'a', 'SHA1', 6, 30)": (ADMIN_KEY,),
         "SELECT totp.add_host(%s, 'newer', %s, '{}', 60)": (ADMIN_KEY, token),
-        "CALL totp.join('new', %s, %s)": (token, token),
-        "CALL totp.enroll_first(%s, %s, %s, 'eve', NULL, 'phone', 'SHA1', 6, 30, %s, 1, %s, "
-        "'{}', NULL)": (host.name, host.key, bytes(16), SECRET, bytes(16)),
+        "SELECT totp.take_token('new', %s, %s)": (token, token),
+        "SELECT totp.keep_first(%s, %s, %s, 'eve', NULL, 'phone', 'SHA1', 6, 30, %s, 1, %s, "
+        "'{}')": (host.name, host.key, bytes(16), SECRET, bytes(16)),
     }
     with database.connect() as rotating, database.connect() as owner:
         rotating.execute("SET lock_timeout = 50")

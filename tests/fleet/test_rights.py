@@ -11,6 +11,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.store.postgresql.kept_kit import AWAY_PATIENCE
 from tests.fleet.asking import Host, insert, stored, without_secrets
 from tests.support.place import SECRET, code_now, wrong_code
 from tests.support.postgres import ADMIN_KEY, Database
@@ -21,7 +22,8 @@ TABLES = {
 }
 HOST_ROUTINES = {
     *("admission", "codes_ahead", "enroll_first", "give_codes", "have_told", "join", "judge"),
-    *("merge_offline", "schema_version", "unix_time", "verify"),
+    *("keep_first", "look_up", "merge_offline", "schema_version", "take_report", "take_told"),
+    *("take_token", "unix_time", "verify"),
 }
 ADMIN_ROUTINES = {
     *("add_host", "open_decoy_key", "open_secret", "prune", "remove_host", "rotate"),
@@ -242,6 +244,78 @@ def test_no_verdict_is_told_that_could_be_taken_back(
         assert -1 == stored(owner, "alice").authenticators[0].last_accepted_step
 
 
+HELD = (
+    *("admission(%(host)s, %(key)s, 'alice', NULL)", "have_told(%(host)s, %(key)s, 'alice', 0)"),
+    """merge_offline(%(host)s, %(key)s, '[{"number": 1, "user": "alice"}]', NULL)""",
+    """enroll_first(%(host)s, %(key)s, %(zeros)s, 'alice', NULL, 'x',
+        'SHA1', 6, 30, %(zeros)s, 0, %(zeros)s, '{}', NULL)""",
+    "join(%(host)s, %(key)s, %(key)s)",
+)
+BEHIND = (
+    *("look_up(%(host)s, %(key)s, 'alice')", "take_told(%(host)s, %(key)s, 'alice', 0)"),
+    *("take_report(%(host)s, %(key)s, '[]')", "take_token(%(host)s, %(key)s, %(key)s)"),
+    """keep_first(%(host)s, %(key)s, %(zeros)s, 'alice', NULL, 'x',
+        'SHA1', 6, 30, %(zeros)s, 0, %(zeros)s, '{}')""",
+)
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_host_locks_no_row_for_longer_than_a_call(database: Database, host: Host) -> None:
+    """Not even its own: it could not be removed."""
+    database.execute("UPDATE totp.hosts SET last_seen_at = 0")
+    database.execute("UPDATE totp.users SET untold = 5")
+    database.execute("UPDATE totp.policy SET first_enrollment = true")
+    values = {"host": host.name, "key": host.key, "zeros": bytes(16)}
+    client = psycopg.ClientCursor(host.connection)
+    refused = (errors.InsufficientPrivilege, errors.InvalidTransactionTermination)
+    statements = [f"CALL totp.{call}" for call in HELD] + [f"SELECT totp.{call}" for call in BEHIND]
+    for statement in statements:
+        client.execute("BEGIN")
+        with pytest.raises(refused):
+            client.execute(statement, values)
+        client.execute("ROLLBACK")
+    for call in BEHIND:
+        with pytest.raises(refused):
+            client.execute(f"SELECT totp.{call}", values)
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_host_hears_of_a_lock_before_it_takes_the_database_for_silent(
+    database: Database, host: Host
+) -> None:
+    with database.connect("test_helpdesk") as helpdesk:
+        helpdesk.execute("BEGIN")
+        helpdesk.execute("LOCK TABLE totp.users")
+        since = time.monotonic()
+        with pytest.raises(errors.LockNotAvailable):
+            host.verify("alice", wrong_code())
+        with pytest.raises(errors.LockNotAvailable):
+            host.ask("admission", "alice")
+        assert 2 * AWAY_PATIENCE > time.monotonic() - since
+        helpdesk.execute("ROLLBACK")
+
+
+def test_a_right_code_takes_no_less_than_a_wrong_one(
+    database: Database, host: Host, alice: UserRecord
+) -> None:
+    """Else whoever cancels between the two is told of right ones, and wrong ones do not count."""
+    database.execute(
+        "CREATE SEQUENCE totp.looked; ALTER SEQUENCE totp.looked OWNER TO totp_owner;"
+        "ALTER FUNCTION totp.matching_offsets RENAME TO offsets_that_match;"
+        "CREATE FUNCTION totp.matching_offsets(text, bytea, bigint, int[], text, int) "
+        "RETURNS int[] LANGUAGE plpgsql AS $$ BEGIN "
+        "PERFORM setval('totp.looked', nextval('totp.looked') + cardinality($4)); "
+        "RETURN totp.offsets_that_match($1, $2, $3, $4, $5, $6); END $$;"
+        "GRANT EXECUTE ON FUNCTION totp.matching_offsets TO totp_owner"
+    )
+    looked = []
+    for code in (wrong_code(), code_now()):
+        database.execute("SELECT setval('totp.looked', 1)")
+        host.verify(alice.name, code)
+        looked.append(database.execute("SELECT last_value FROM totp.looked"))
+    assert looked[0] == looked[1]
+
+
 def test_what_a_pipeline_judges_is_kept_whatever_fails_after_it(
     database: Database, host: Host, alice: UserRecord
 ) -> None:
@@ -425,6 +499,9 @@ UNTOUCHED = [
     "DELETE FROM totp.recovery_codes",
     "ALTER TABLE totp.users DISABLE TRIGGER ALL",
     "SET session_replication_role = replica",
+    "UPDATE totp.users SET failures = -1",
+    "UPDATE totp.users SET throttled_until = -9223372036854775808",
+    "UPDATE totp.users SET guesses_until = -9223372036854775808",
 ]
 
 

@@ -1,5 +1,15 @@
 -- What every host function begins with, and what stands in for names without an authenticator.
 
+-- Only what the procedures of hosts call gets further, for only a transaction that a procedure began is
+-- later than its statement. In one of the caller's, a verdict could be read and the code, or the wrong
+-- guess, taken back; and rows stayed locked for as long as the caller likes.
+CREATE FUNCTION totp.refuse_in_transaction() RETURNS void LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF now() <= statement_timestamp() THEN
+        RAISE EXCEPTION 'call a procedure for hosts, outside a transaction' USING ERRCODE = '42501';
+    END IF;
+END $$;
+
 -- The data key, and which users may log in there. TP001: no such host, not joined, another key.
 CREATE FUNCTION totp.data_key(p_host text, p_host_key bytea, OUT o_key bytea, OUT o_groups text[])
 LANGUAGE plpgsql STABLE AS $$
@@ -7,6 +17,7 @@ DECLARE
     v_wrapped bytea;
     v_bound bytea := totp.field('data key') || totp.field(p_host);
 BEGIN
+    PERFORM totp.refuse_in_transaction();
     SELECT h.wrapped_key, h.groups || '*'::text INTO v_wrapped, o_groups
     FROM totp.hosts h WHERE h.name = p_host AND h.joined_at IS NOT NULL;
     o_key := totp.unseal(v_wrapped, p_host_key, v_bound);

@@ -1,8 +1,8 @@
 -- The other questions of a login, and how a host joins. Procedures, as what hosts ask has keys, codes and
 -- secrets for arguments: a CALL has no plan, which debug_print_plan would print with their values.
 
-CREATE PROCEDURE totp.admission(p_host text, p_host_key bytea, p_user text, OUT told jsonb)
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION totp.look_up(p_host text, p_host_key bytea, p_user text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
     v_key bytea;
@@ -23,7 +23,7 @@ BEGIN
         UPDATE totp.hosts h SET last_seen_at = v_now WHERE h.name = (
             SELECT x.name FROM totp.hosts x WHERE x.name = p_host FOR NO KEY UPDATE SKIP LOCKED);
     END IF;
-    told := jsonb_build_object(
+    RETURN jsonb_build_object(
         'at', v_now,
         'record', totp.told(p_user, v_groups),
         'decoy', v_decoy,
@@ -34,12 +34,19 @@ BEGIN
         'first_enrollment', v_policy.first_enrollment);
 END $$;
 
+CREATE PROCEDURE totp.admission(p_host text, p_host_key bytea, p_user text, OUT told jsonb)
+LANGUAGE plpgsql AS $$
+BEGIN
+    COMMIT;  -- which fails inside a transaction
+    told := totp.look_up(p_host, p_host_key, p_user);
+    COMMIT;
+END $$;
+
 -- Keep a first enrollment: false, and nothing is kept, where the record is not p_before any more.
-CREATE PROCEDURE totp.enroll_first(
+CREATE FUNCTION totp.keep_first(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_before jsonb, p_label text, p_algorithm text,
-    p_digits int, p_period int, p_secret bytea, p_last_accepted_step bigint, p_salt bytea, p_digests bytea[],
-    OUT is_kept boolean)
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+    p_digits int, p_period int, p_secret bytea, p_last_accepted_step bigint, p_salt bytea, p_digests bytea[])
+RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
     v_key bytea;
@@ -48,6 +55,7 @@ DECLARE
     v_id text := encode(totp_crypto.gen_random_bytes(16), 'hex');
     u totp.users;
 BEGIN
+    PERFORM totp.refuse_in_transaction();
     IF octet_length(p_request) IS DISTINCT FROM 16 OR octet_length(p_salt) IS DISTINCT FROM 16
         OR octet_length(p_secret) NOT BETWEEN 16 AND 128 OR cardinality(p_digests) NOT BETWEEN 0 AND 100 THEN
         RAISE EXCEPTION 'this is no enrollment' USING ERRCODE = '22023';
@@ -66,13 +74,11 @@ BEGIN
         SELECT * INTO u FROM totp.users x WHERE x.name = p_user AND x.groups && v_groups FOR NO KEY UPDATE;
         IF u.last_request = p_request THEN  -- asked again: see totp.judge
             UPDATE totp.users x SET last_request = p_request WHERE x.name = p_user;
-            is_kept := true;
-            RETURN;
+            RETURN true;
         END IF;
         IF p_before IS NULL OR totp.told(p_user, v_groups) IS DISTINCT FROM p_before
             OR jsonb_array_length(p_before -> 'authenticators') > 0 THEN
-            is_kept := false;
-            RETURN;
+            RETURN false;
         END IF;
     END IF;
     INSERT INTO totp.authenticators
@@ -89,26 +95,50 @@ BEGIN
         last_request = p_request
     WHERE x.name = p_user;
     PERFORM totp.note(p_host, p_user, 'enrolled', NULL, NULL);
-    is_kept := true;
+    RETURN true;
 END $$;
 
-CREATE PROCEDURE totp.have_told(p_host text, p_host_key bytea, p_user text, p_count int)
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE PROCEDURE totp.enroll_first(
+    p_host text, p_host_key bytea, p_request bytea, p_user text, p_before jsonb, p_label text, p_algorithm text,
+    p_digits int, p_period int, p_secret bytea, p_last_accepted_step bigint, p_salt bytea, p_digests bytea[],
+    OUT is_kept boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+    COMMIT;
+    is_kept := totp.keep_first(p_host, p_host_key, p_request, p_user, p_before, p_label, p_algorithm,
+        p_digits, p_period, p_secret, p_last_accepted_step, p_salt, p_digests);
+    COMMIT;
+END $$;
+
+CREATE FUNCTION totp.take_told(p_host text, p_host_key bytea, p_user text, p_count int) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_groups text[];
 BEGIN
     SELECT k.o_groups INTO v_groups FROM totp.data_key(p_host, p_host_key) k;
     UPDATE totp.users x SET untold = greatest(x.untold - greatest(p_count, 0), 0)
     WHERE x.name = p_user AND x.groups && v_groups AND x.untold > 0;
+    RETURN FOUND;
+END $$;
+
+CREATE PROCEDURE totp.have_told(p_host text, p_host_key bytea, p_user text, p_count int)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_is_less boolean;
+BEGIN
+    COMMIT;
+    v_is_less := totp.take_told(p_host, p_host_key, p_user, p_count);
+    COMMIT;
 END $$;
 
 -- Replace the one-time key of a token by one that the host made. TP001: used, too late, another key.
-CREATE PROCEDURE totp.join(p_host text, p_one_time_key bytea, p_new_key bytea)
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION totp.take_token(p_host text, p_one_time_key bytea, p_new_key bytea) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_key bytea;
     v_require_standby boolean;
 BEGIN
+    PERFORM totp.refuse_in_transaction();
     IF octet_length(p_new_key) IS DISTINCT FROM 32 THEN
         RAISE EXCEPTION 'a host key has 32 bytes' USING ERRCODE = '22023';
     END IF;
@@ -125,4 +155,15 @@ BEGIN
         sealed_key = totp.seal(p_new_key, v_key, totp.field('host key') || totp.field(p_host))
     WHERE h.name = p_host;
     PERFORM totp.note(p_host, '', 'joined', NULL, NULL);
+    RETURN true;
+END $$;
+
+CREATE PROCEDURE totp.join(p_host text, p_one_time_key bytea, p_new_key bytea)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_has_joined boolean;
+BEGIN
+    COMMIT;
+    v_has_joined := totp.take_token(p_host, p_one_time_key, p_new_key);
+    COMMIT;
 END $$;

@@ -55,9 +55,7 @@ DECLARE
     v_given text[];
     v_told jsonb;
 BEGIN
-    IF now() <= statement_timestamp() THEN
-        RAISE EXCEPTION 'call totp.codes_ahead, outside a transaction' USING ERRCODE = '42501';
-    END IF;
+    PERFORM totp.refuse_in_transaction();
     LOCK TABLE totp.authenticators IN ROW EXCLUSIVE MODE;  -- the key is not rotated meanwhile
     SELECT k.o_key, k.o_groups INTO v_key, v_groups FROM totp.data_key(p_host, p_host_key) k;
     SELECT * INTO v_policy FROM totp.policy;
@@ -135,8 +133,8 @@ END $$;
 -- A host can lie. Whatever it says: only people are touched whose codes it was given; no last accepted
 -- step goes back, and none goes further ahead than a code may be entered early; no count goes back; of
 -- wrong codes no more count than the throttle lets through since the last ones, nor do they lock.
-CREATE PROCEDURE totp.merge_offline(p_host text, p_host_key bytea, p_entries jsonb, OUT merged bigint)
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION totp.take_report(p_host text, p_host_key bytea, p_entries jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
     v_groups text[];
@@ -177,8 +175,7 @@ BEGIN
             AND jsonb_typeof(e -> 'user') = 'string'
         ORDER BY totp.whole(e -> 'number') LIMIT 1000) AS entries;
     IF v_last IS NULL THEN
-        merged := v_done;
-        RETURN;
+        RETURN v_done;
     END IF;
     v_interval := p.slow_period / p.slow_guesses;
 
@@ -274,5 +271,13 @@ BEGIN
         END IF;
     END LOOP;
     UPDATE totp.hosts h SET merged_seq = v_last WHERE h.name = p_host;
-    merged := v_last;
+    RETURN v_last;
+END $$;
+
+CREATE PROCEDURE totp.merge_offline(p_host text, p_host_key bytea, p_entries jsonb, OUT merged bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+    COMMIT;
+    merged := totp.take_report(p_host, p_host_key, p_entries);
+    COMMIT;
 END $$;

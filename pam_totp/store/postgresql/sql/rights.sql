@@ -32,17 +32,36 @@ END $$;
 
 GRANT EXECUTE ON ROUTINE
     totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
+    totp.look_up(text, bytea, text),
+    totp.keep_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
+    totp.take_told(text, bytea, text, int),
+    totp.take_token(text, bytea, bytea),
+    totp.give_codes(text, bytea, text[]),
+    totp.take_report(text, bytea, jsonb)
+    TO totp_host;
+GRANT EXECUTE ON ROUTINE
+    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
     totp.admission(text, bytea, text),
     totp.enroll_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
     totp.have_told(text, bytea, text, int),
     totp.join(text, bytea, bytea),
-    totp.give_codes(text, bytea, text[]),
+    totp.codes_ahead(text, bytea, text[]),
     totp.merge_offline(text, bytea, jsonb)
     TO totp_host;
-GRANT EXECUTE ON ROUTINE
-    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
-    totp.codes_ahead(text, bytea, text[])
-    TO totp_host;
+
+-- Somebody else may hold a lock for long, by hand or in bad faith. Hosts must hear so before they give up
+-- waiting (client.py): a database that is silent is one that they go offline for.
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT f.oid::regprocedure FROM pg_catalog.pg_proc f
+        WHERE f.pronamespace = 'totp'::regnamespace AND f.prosecdef AND has_function_privilege('totp_host', f.oid, 'EXECUTE')
+    LOOP
+        EXECUTE format('ALTER ROUTINE %s SET lock_timeout = 1500', v_function);
+    END LOOP;
+END $$;
 
 GRANT EXECUTE ON FUNCTION
     totp.seal_secret(bytea, bytea, text, text, text, int, int),

@@ -1,7 +1,6 @@
 -- The critical section: pam_totp/core/verifier.py, in the database. A differential test holds it to that.
 
--- Only totp.verify gets here, for only a transaction that a procedure began is later than its statement.
--- In a transaction of the caller's, a verdict could be read and the code, or the wrong guess, taken back.
+-- Only totp.verify gets here: see totp.refuse_in_transaction.
 CREATE FUNCTION totp.judge(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
     p_is_decoy boolean, p_window int, p_service text, p_rhost text)
@@ -36,9 +35,7 @@ DECLARE
     v_looked_at int;
     v_offset int;
 BEGIN
-    IF now() <= statement_timestamp() THEN
-        RAISE EXCEPTION 'call totp.verify, outside a transaction' USING ERRCODE = '42501';
-    END IF;
+    PERFORM totp.refuse_in_transaction();
     -- Any other level could fail because of what a right code alone writes, with nothing counted.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'call totp.verify with the isolation level read committed' USING ERRCODE = '42501';
