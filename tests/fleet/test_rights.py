@@ -181,6 +181,9 @@ FORBIDDEN_TO_HOSTS = [
     "SELECT * FROM pg_stat_user_tables",
     "SELECT * FROM pg_stat_xact_user_tables",
     "SELECT pg_current_wal_insert_lsn()",
+    "SELECT pg_logical_emit_message(false, '', '')",
+    "SELECT * FROM pg_replication_slots",
+    "SELECT * FROM pg_control_checkpoint()",
     "SELECT pg_relation_size('totp.events')",
     "SELECT pg_reload_conf()",
     "SELECT pg_promote()",
@@ -293,6 +296,15 @@ def test_a_host_hears_of_a_lock_before_it_takes_the_database_for_silent(
             host.ask("admission", "alice")
         assert 2 * AWAY_PATIENCE > time.monotonic() - since
         helpdesk.execute("ROLLBACK")
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_report_locks_nobody_whose_codes_the_host_was_not_given(
+    database: Database, host: Host
+) -> None:
+    with database.connect() as owner, owner.transaction():
+        owner.execute("SELECT FROM totp.users FOR UPDATE")
+        assert 1 == host.ask("merge_offline", '[{"number": 1, "user": "alice"}]')
 
 
 def test_a_right_code_takes_no_less_than_a_wrong_one(

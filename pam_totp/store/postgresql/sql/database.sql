@@ -39,7 +39,8 @@ BEGIN
     FOR v_function IN
         SELECT f.oid::regprocedure FROM pg_catalog.pg_proc f
         WHERE f.pronamespace = 'pg_catalog'::regnamespace
-            AND f.proname ~ '^pg_((try_)?advisory_|stat_get_|lock_status|current_wal_|.*_size$)'
+            AND f.proname ~ ('^pg_((try_)?advisory_|stat_get_|lock_status|current_wal_|logical_emit_message'
+                '|get_replication_slots|control_|.*_size$)')
             AND has_function_privilege('public', f.oid, 'EXECUTE')
     LOOP
         EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);

@@ -180,7 +180,9 @@ BEGIN
     v_interval := p.slow_period / p.slow_guesses;
 
     FOR v_name IN SELECT DISTINCT (e ->> 'user') COLLATE "C" AS name FROM jsonb_array_elements(v_entries) AS e ORDER BY name LOOP
-        SELECT * INTO u FROM totp.users x WHERE x.name = v_name FOR NO KEY UPDATE;
+        -- Nobody is to wait for what a host says of people whose codes it was not given.
+        SELECT * INTO u FROM totp.users x WHERE x.name = v_name AND EXISTS (
+            SELECT FROM totp.kits y WHERE y.host = p_host AND y.user_name = v_name AND y.until > 0) FOR NO KEY UPDATE;
         v_is_known := FOUND AND u.status IN ('active', 'exempt') AND u.groups && v_groups;
         SELECT * INTO k FROM totp.kits x WHERE x.host = p_host AND x.user_name = v_name FOR NO KEY UPDATE;
         v_in_a_row := 0;
