@@ -70,6 +70,7 @@ def test_people_leave_the_local_store_with_all_that_counts_of_them(
         (phone,) = transaction.record.authenticators
         transaction.save(transaction.record.with_changed(phone.used(56, 1700)))
     result = joined.done("import", "--yes")
+    assert "nobody is local: without the database" in result.err
     assert "alice: active; phone; 2 recovery codes\nbob: suspended; phone; 0 recovery codes\n" == (
         result.out
     )
@@ -86,6 +87,14 @@ def test_people_leave_the_local_store_with_all_that_counts_of_them(
     assert [("alice", SECRET), ("bob", b"another secret of 20")] == opened(server, joined)
     assert [] == records(joined)
     assert log.events().count("imported") == 2
+
+
+def test_an_account_that_is_left_is_a_way_in_without_the_database(joined: FleetMachine) -> None:
+    joined.place.enrol("bob", secret=b"another secret of 20")
+    joined.place.enrol("carol")
+    result = joined.done("import", "--yes", "--leave", "carol")
+    assert "nobody is local" not in result.err
+    assert ["carol"] == records(joined)
 
 
 def test_a_second_run_changes_nothing(server: Cluster, joined: FleetMachine) -> None:

@@ -181,6 +181,10 @@ def _say_who_is_local(joined: Config) -> None:
         output.message(f"still judged here alone, by {joined.local_store}: {', '.join(names)}")
         output.message("to move them into the fleet: totpctl fleet import (docs/howto/fleet.md)")
         return
+    say_that_nobody_is_local()
+
+
+def say_that_nobody_is_local() -> None:
     output.message("nobody is local: without the database, every login that needs a code is denied")
     output.message(
         "hint: enroll an account that may use sudo in the local store: totpctl enroll --local USER"

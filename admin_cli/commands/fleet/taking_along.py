@@ -11,7 +11,7 @@ from pam_totp.store.postgresql.importing import Sorted
 from ... import output
 from ...errors import CommandFailed
 from ...session import Session
-from . import access
+from . import access, membership
 
 if TYPE_CHECKING:
     from pam_totp.store import Store
@@ -59,9 +59,12 @@ def take_along(session: Session, chosen: Chosen, *, dry_run: bool, yes: bool) ->
             for name in moved if not is_copy else ():
                 with local.transaction(name, unseal=False) as transaction:
                     transaction.save(None)
+        is_anybody_left = next(local.records(), None) is not None
     for record in found.new:
         session.log("imported", record.name, store=path)
     output.message(f"{len(found.new)} people are in the fleet now; {len(found.there)} were already")
+    if not (is_copy or is_anybody_left):
+        membership.say_that_nobody_is_local()
     if is_copy and moved:
         output.message(f"the machine that {path} is of judges them itself as long as it has them:")
         for name in moved:
