@@ -17,7 +17,7 @@ from pam_totp.core.users import UserRecord
 from .host import accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pam_totp.core.verifier import Policy
     from pam_totp.store import Known
@@ -61,14 +61,21 @@ def read(settings: Config) -> Recorded:
     return everybody._replace(records=records, local=local.records)
 
 
-def problems(settings: Config) -> list[str]:
-    """Return what is wrong with the stores that can be looked at as a whole. Raises Unavailable."""
-    found: list[str] = []
+def stores(settings: Config) -> list[Callable[[], store.RecordStore]]:
+    """Return what opens each store that can be looked at as a whole from here."""
+    found: list[Callable[[], store.RecordStore]] = []
     if not settings.is_fleet or not store.is_missing(settings.local_store):
-        with store.open_on_disk(settings) as opened:
-            found += opened.check()
+        found.append(lambda: store.open_on_disk(settings))
     if settings.is_fleet and administers(settings):
-        with store.open_for_administrator(settings) as opened:
+        found.append(lambda: store.open_for_administrator(settings))
+    return found
+
+
+def problems(settings: Config) -> list[str]:
+    """Return what is wrong with these stores. Raises Unavailable."""
+    found: list[str] = []
+    for open_one in stores(settings):
+        with open_one() as opened:
             found += opened.check()
     return found
 

@@ -116,14 +116,16 @@ def store(facts: Facts) -> Iterator[Found]:
 
 @check("store-damage", WRONG, "a damaged store denies users, or forgets which codes were used")
 def store_damage(facts: Facts) -> Iterator[Found]:
-    try:
-        problems = recorded.problems(facts.config)
-    except Unavailable:
-        return  # see store
-    for problem in problems:
-        name = problem.partition(": ")[0]  # of a user, or the path of the store
-        failing = "totpctl reset USER" if name.startswith("/") else f"totpctl reset {name}"
-        yield problem, f"restore key and store from one backup; failing that: {failing}"
+    for open_one in recorded.stores(facts.config):
+        try:
+            opened = open_one()
+        except Unavailable:
+            continue  # see store
+        with opened:
+            for problem in opened.check():
+                name = problem.partition(": ")[0]  # of a user, or the path of the store
+                failing = "totpctl reset USER" if name.startswith("/") else f"totpctl reset {name}"
+                yield problem, f"restore key and store from one backup; failing that: {failing}"
 
 
 @check("store-write", WRONG, f"{_COMMIT}: while that fails, every code is refused")

@@ -12,7 +12,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from ..login import membership
 from ..system import config, config_values
 from ..system.errors import PamTotpError
 
@@ -57,6 +56,8 @@ def check_name_services() -> None:
     """
     hidden = hidden_name_services(os.environ.get(BOUND_SERVICES, ""))
     if hidden:
+        from ..login import membership
+
         names = ",".join(hidden)
         raise ShutOff(
             membership.SWITCH_FILE,
@@ -145,6 +146,8 @@ def _named_services() -> tuple[str, ...]:
 
     Without that file, glibc asks "files" alone.
     """
+    from ..login import membership  # a worker without a sandbox asks for none of this
+
     global _named
     try:
         status = os.stat(membership.SWITCH_FILE)

@@ -8,15 +8,16 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from pam_totp.core.verifier import ACCEPTED, CODE, REPLAYED, Answer, Policy
 from pam_totp.store.postgresql.client import Client
+from pam_totp.store.postgresql.connection import DatabaseConnection, ServerAddress
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.system import fleet_file
 from pam_totp.system.audit import Source
@@ -75,14 +76,6 @@ def more_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def connect(port: int, identity: fleet_file.Identity) -> psycopg.Connection:
-    return psycopg.connect(
-        host="localhost", port=port, dbname=DATABASE, user=identity.user,
-        password=identity.password, sslmode="verify-full", sslrootcert=identity.ca,
-        autocommit=True, prepare_threshold=None,
-    )  # fmt: skip
-
-
 @pytest.mark.root
 def test_a_thousand_idle_hosts_take_a_handful_of_connections(
     server: Cluster, pooler: int, admin: FleetMachine, web: FleetMachine
@@ -102,21 +95,23 @@ def test_a_thousand_idle_hosts_take_a_handful_of_connections(
             (key, SECRET),
         )
 
-    def ask(number: int) -> psycopg.Connection:
-        opened = connect(pooler, identity)
-        opened.execute(
-            "CALL totp.admission(%s, %s, %s, NULL)", (identity.host, identity.key, f"u{number}")
-        )
+    where = ServerAddress("localhost", pooler, "127.0.0.1")
+
+    def ask(number: int) -> DatabaseConnection:
+        deadline = time.monotonic() + 60
+        opened = DatabaseConnection(where, DATABASE, identity, deadline)
+        asked = (identity.host, identity.key, f"u{number}")
+        opened.execute("CALL totp.admission($1, $2, $3, NULL)", asked, deadline)
         return opened
 
-    with more_descriptors(), contextlib.ExitStack() as stack:
+    # The one that counts comes first: psycopg's own waiting knows no descriptor above 1,023.
+    with server.connect() as connection, more_descriptors(), contextlib.ExitStack() as stack:
         with ThreadPoolExecutor(8) as threads:
             for opened in threads.map(ask, range(HOSTS)):
                 stack.callback(opened.close)
-        with server.connect() as connection:
-            row = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'totp_login'"
-            ).fetchone()
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'totp_login'"
+        ).fetchone()
         assert row is not None
         assert 1 <= row[0] <= SERVER_CONNECTIONS
         code = code_now()
