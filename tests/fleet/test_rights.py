@@ -22,8 +22,8 @@ TABLES = {
 }
 HOST_ROUTINES = {
     *("admission", "codes_ahead", "enroll_first", "give_codes", "have_told", "join", "judge"),
-    *("keep_first", "look_up", "merge_offline", "schema_version", "take_report", "take_told"),
-    *("take_token", "unix_time", "verify"),
+    *("keep_first", "look_beyond", "look_up", "merge_offline", "schema_version", "take_report"),
+    *("take_told", "take_token", "unix_time", "verify"),
 }
 ADMIN_ROUTINES = {
     *("add_host", "open_decoy_key", "open_secret", "prune", "remove_host", "rotate"),
@@ -259,6 +259,8 @@ BEHIND = (
     *("take_report(%(host)s, %(key)s, '[]')", "take_token(%(host)s, %(key)s, %(key)s)"),
     """keep_first(%(host)s, %(key)s, %(zeros)s, 'alice', NULL, 'x',
         'SHA1', 6, 30, %(zeros)s, 0, %(zeros)s, '{}')""",
+    """look_beyond(%(host)s, %(key)s, %(zeros)s, 'alice', '123456', false, 1,
+        ROW('rejected', '', 0, 0, 0, false, NULL, false)::totp.verdict)""",
 )
 
 
@@ -307,25 +309,44 @@ def test_a_report_locks_nobody_whose_codes_the_host_was_not_given(
         assert 1 == host.ask("merge_offline", '[{"number": 1, "user": "alice"}]')
 
 
-def test_a_right_code_takes_no_less_than_a_wrong_one(
+def test_a_wrong_code_is_counted_after_as_much_work_as_a_right_one(
     database: Database, host: Host, alice: UserRecord
 ) -> None:
     """Else whoever cancels between the two is told of right ones, and wrong ones do not count."""
     database.execute(
         "CREATE SEQUENCE totp.looked; ALTER SEQUENCE totp.looked OWNER TO totp_owner;"
+        "CREATE SEQUENCE totp.written; ALTER SEQUENCE totp.written OWNER TO totp_owner;"
         "ALTER FUNCTION totp.matching_offsets RENAME TO offsets_that_match;"
         "CREATE FUNCTION totp.matching_offsets(text, bytea, bigint, int[], text, int) "
         "RETURNS int[] LANGUAGE plpgsql AS $$ BEGIN "
         "PERFORM setval('totp.looked', nextval('totp.looked') + cardinality($4)); "
         "RETURN totp.offsets_that_match($1, $2, $3, $4, $5, $6); END $$;"
-        "GRANT EXECUTE ON FUNCTION totp.matching_offsets TO totp_owner"
+        "GRANT EXECUTE ON FUNCTION totp.matching_offsets TO totp_owner;"
+        "CREATE FUNCTION totp.note_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "PERFORM setval('totp.written', last_value) FROM totp.looked; RETURN NEW; END $$;"
+        "GRANT EXECUTE ON FUNCTION totp.note_work TO totp_owner;"
+        "CREATE TRIGGER note_work BEFORE UPDATE ON totp.users "
+        "FOR EACH ROW EXECUTE FUNCTION totp.note_work()"
     )
-    looked = []
+    work = []
     for code in (wrong_code(), code_now()):
         database.execute("SELECT setval('totp.looked', 1)")
         host.verify(alice.name, code)
-        looked.append(database.execute("SELECT last_value FROM totp.looked"))
-    assert looked[0] == looked[1]
+        work.append(database.execute("SELECT last_value FROM totp.written"))
+    assert work[0] == work[1]
+
+
+def test_a_request_that_is_repeated_tells_of_no_other_code(
+    database: Database, host: Host, alice: UserRecord
+) -> None:
+    """Else a code of later could be found before its time, and nothing would be counted."""
+    request = bytes(16)
+    told = host.verify(alice.name, wrong_code(), request=request)
+    assert told == host.verify(alice.name, code_now(+10), request=request)
+    with database.connect() as owner:
+        record = stored(owner, alice.name)
+    assert (alice.failures + 1, 0) == (record.failures, record.authenticators[0].clock_offset)
+    assert 10 == host.verify(alice.name, code_now(+10)).clock_offset
 
 
 def test_what_a_pipeline_judges_is_kept_whatever_fails_after_it(

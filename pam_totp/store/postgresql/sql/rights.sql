@@ -32,6 +32,7 @@ END $$;
 
 GRANT EXECUTE ON ROUTINE
     totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
+    totp.look_beyond(text, bytea, bytea, text, text, boolean, int, totp.verdict),
     totp.look_up(text, bytea, text),
     totp.keep_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
     totp.take_told(text, bytea, text, int),

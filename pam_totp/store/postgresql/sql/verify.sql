@@ -32,8 +32,6 @@ DECLARE
     v_accepted int[] := '{}';
     v_steps bigint[] := '{}';
     v_replayed int;
-    v_looked_at int;
-    v_offset int;
 BEGIN
     PERFORM totp.refuse_in_transaction();
     -- Any other level could fail because of what a right code alone writes, with nothing counted.
@@ -139,14 +137,6 @@ BEGIN
                     END IF;
                 END IF;
             END LOOP;
-            -- _look_beyond_the_window(): one authenticator at a time, in turn with the failures. For right
-            -- codes, too: whoever cancels a question once a right code would have been committed must not
-            -- find that wrong ones, which take longer, were not counted.
-            v_looked_at := u.failures % cardinality(v_authenticators) + 1;
-            a := v_authenticators[v_looked_at];
-            v_found := totp.matching_offsets(p_code, v_secrets[v_looked_at], v_now / a.period + a.drift,
-                totp.clock_offsets(a.period), a.algorithm, a.digits);
-            v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
             IF cardinality(v_accepted) > 0 THEN
                 v.outcome := 'accepted';
                 v.authenticator := (v_authenticators[v_accepted[1]]).label;
@@ -166,15 +156,6 @@ BEGIN
         IF v.outcome = 'rejected' OR u.status NOT IN ('active', 'exempt') THEN
             v := ('rejected', '', 0, 0, 0, v.clock_is_behind, 0, false);
             IF p_code IS NOT NULL THEN
-                a := v_authenticators[v_looked_at];
-                IF abs(v_offset) > v_window AND u.status IN ('active', 'exempt') THEN
-                    v.authenticator := a.label;
-                    v.clock_offset := v_offset;
-                    UPDATE totp.authenticators x SET clock_offset = v_offset, clock_sightings =
-                        CASE WHEN x.clock_sightings > 0 AND abs(v_offset - x.clock_offset) <= 2
-                        THEN x.clock_sightings + 1 ELSE 1 END
-                    WHERE x.id = a.id;
-                END IF;
                 u.guesses_until := v_now + v_debt + v_interval;
             END IF;
             -- _count_failure()
@@ -220,10 +201,67 @@ BEGIN
     IF v.outcome = 'accepted' AND p.offline_hours > 0 THEN
         PERFORM totp.note_accepted(p_host, p_user, v_now);
     END IF;
+    IF v.outcome = 'rejected' AND p_code IS NOT NULL THEN
+        v.clock_offset := NULL;  -- of this code, and this once, totp.verify is still to look for it
+    END IF;
     RETURN v;
 EXCEPTION WHEN query_canceled THEN
     -- Where it was would tell: a right code is written sooner than a wrong one.
     RAISE EXCEPTION 'canceled' USING ERRCODE = '57014';
+END $$;
+
+-- Whose wrong clock a rejected code belongs to: _look_beyond_the_window(), one authenticator at a time, in
+-- turn with the failures. In a transaction of its own, for it takes longer than all the rest: whoever
+-- cancels a question once a right code would have been committed must not find that wrong ones were not
+-- counted. Only totp.verify gets here, with the code that was judged.
+CREATE FUNCTION totp.look_beyond(
+    p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_is_decoy boolean, p_window int,
+    p_verdict totp.verdict)
+RETURNS totp.verdict LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+DECLARE
+    v totp.verdict := p_verdict;
+    v_asking record;
+    v_user totp.users;
+    v_authenticators totp.authenticators[] := '{}';
+    a totp.authenticators;
+    v_secret bytea;
+    v_found int[];
+    v_offset int;
+BEGIN
+    PERFORM totp.refuse_in_transaction();
+    v.clock_offset := 0;
+    v_asking := totp.data_key(p_host, p_host_key);
+    IF NOT coalesce(p_is_decoy, false) THEN
+        SELECT * INTO v_user FROM totp.users x
+        WHERE x.name = p_user AND x.groups && v_asking.o_groups FOR NO KEY UPDATE;
+        v_authenticators := ARRAY(SELECT x FROM totp.authenticators x WHERE x.user_name = v_user.name ORDER BY x.label);
+    END IF;
+    IF cardinality(v_authenticators) > 0 THEN
+        a := v_authenticators[greatest(v_user.failures - 1, 0) % cardinality(v_authenticators) + 1];
+        v_secret := totp.unseal(a.sealed_secret, v_asking.o_key,
+            totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period));
+    ELSE
+        a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0;
+        v_secret := substring(totp.decoy('secret', p_user, totp.decoy_key(v_asking.o_key)) FOR 20);
+    END IF;
+    IF v_secret IS NULL THEN  -- the key was rotated a moment ago
+        RETURN v;
+    END IF;
+    v_found := totp.matching_offsets(p_code, v_secret, totp.unix_time() / a.period + a.drift,
+        totp.clock_offsets(a.period), a.algorithm, a.digits);
+    v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
+    IF abs(v_offset) > (SELECT greatest(least(p_window, y.code_window), 0) FROM totp.policy y)
+        AND v_user.status IN ('active', 'exempt') AND v_user.last_request = p_request
+    THEN
+        v.authenticator := a.label;
+        v.clock_offset := v_offset;
+        UPDATE totp.authenticators x SET clock_offset = v_offset, clock_sightings =
+            CASE WHEN x.clock_sightings > 0 AND abs(v_offset - x.clock_offset) <= 2
+            THEN x.clock_sightings + 1 ELSE 1 END
+        WHERE x.id = a.id;
+        UPDATE totp.users x SET last_verdict = v WHERE x.name = p_user;
+    END IF;
+    RETURN v;
 END $$;
 
 -- Judge one answer: what it changes is committed before the verdict is told. The caller's own rights:
@@ -240,6 +278,10 @@ BEGIN
     COMMIT;  -- which fails inside a transaction
     v := totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost);
     COMMIT;
+    IF v.clock_offset IS NULL THEN
+        v := totp.look_beyond(p_host, p_host_key, p_request, p_user, p_code, p_is_decoy, p_window, v);
+        COMMIT;
+    END IF;
     outcome := v.outcome;
     authenticator := v.authenticator;
     wait := v.wait;
