@@ -477,6 +477,22 @@ def test_a_host_cannot_have_its_verdicts_committed_without_the_disk(
     assert ["on", "on", "on", "remote_apply"] == [setting for (setting,) in found]
 
 
+@pytest.mark.parametrize(
+    ("of_host", "of_user"),
+    [("{web,db}", ["web", "db"]), ("{web,*}", ["web"]), ("{*}", ["*"]), ("{}", ["*"])],
+)
+def test_a_first_enrollment_lets_nobody_in_on_hosts_of_other_groups(
+    database: Database, of_host: str, of_user: list[str]
+) -> None:
+    database.execute("UPDATE totp.policy SET first_enrollment = true", user="test_admin")
+    host = Host(database, "w", of_host)
+    assert host.ask(
+        "enroll_first", bytes(16), "carol", None, "phone", "SHA1", 6, 30, SECRET, 5, bytes(16), []
+    )
+    host.close()
+    assert [(of_user,)] == database.execute("SELECT groups FROM totp.users WHERE name = 'carol'")
+
+
 def test_a_first_enrollment_is_for_the_policy_to_allow_and_for_whoever_is_first(
     database: Database, host: Host
 ) -> None:

@@ -67,8 +67,10 @@ BEGIN
     IF NOT v_policy.first_enrollment THEN
         RAISE EXCEPTION 'the fleet allows no first enrollment at a login' USING ERRCODE = 'TP004';
     END IF;
-    INSERT INTO totp.users (name, status, created_at, updated_at)
-    SELECT p_user, 'active', v_now, v_now WHERE p_before IS NULL
+    -- Somebody new is let in on the hosts that are of a group with this one: it answers for no others.
+    INSERT INTO totp.users (name, status, groups, created_at, updated_at)
+    SELECT p_user, 'active', coalesce(nullif(array_remove(v_groups, '*'), '{}'), '{*}'), v_now, v_now
+    WHERE p_before IS NULL
     ON CONFLICT (name) DO NOTHING;
     IF NOT FOUND THEN
         SELECT * INTO u FROM totp.users x WHERE x.name = p_user AND x.groups && v_groups FOR NO KEY UPDATE;
