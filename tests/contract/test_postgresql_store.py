@@ -237,6 +237,16 @@ class TestPostgreSQLStore(StoreContract):
                 connection.execute("SELECT pg_reload_conf()")
         assert ["it was saved, but the standby has not confirmed it"] == problems
 
+    def test_a_database_that_the_administrators_file_names_counts(
+        self, backend: PostgreSQLBackend, tmp_path: Path
+    ) -> None:
+        backend.save(ready())
+        path = fleet.admin_file(backend.database, tmp_path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"store = {backend.url}\n")
+        with open_admin_store("postgresql://pooler.invalid/other", str(path)) as store:
+            assert ["alice"] == [record.name for record in store.records()]
+
     def test_a_help_desk_unlocks_suspends_and_resumes_and_nothing_else(
         self, backend: PostgreSQLBackend, tmp_path: Path
     ) -> None:

@@ -107,7 +107,10 @@ class AdminStore:
 
 
 def open_admin_store(url: str, path: str, *, patience: float | None = None) -> AdminStore:
-    """Log in to the database ``url`` as the file ``path`` says. Raises Unavailable."""
+    """Log in to the database ``url`` as the file ``path`` says. Raises Unavailable.
+
+    Where the file names one itself, that counts: logins of the same machine may use a pooler.
+    """
     try:
         identity = fleet_file.read(path)
     except FileNotFoundError:
@@ -116,5 +119,5 @@ def open_admin_store(url: str, path: str, *, patience: float | None = None) -> A
             "is not on this machine: people of the fleet are administered elsewhere",
             "run it on a machine of an administrator; for accounts of this host alone: --local",
         ) from None
-    connection = AdminConnection(url, identity, path, patience=patience)
+    connection = AdminConnection(identity.store or url, identity, path, patience=patience)
     return AdminStore(connection, identity, path)

@@ -61,7 +61,10 @@ _WORDS = {
 }
 _HINTS = {
     "TP001": "run on an administrator's machine: totpctl fleet add HOST",
-    "TP002": "look at pg_stat_replication on the server that writes",
+    "TP002": (
+        "look at pg_stat_replication on the server that writes; where codes have to be checked "
+        "without one meanwhile: totpctl fleet policy require_standby=no"
+    ),
     "TP003": "enroll this user again: totpctl reset USER",
     "TP004": "look at: totpctl fleet policy, on an administrator's machine",
     "28": "compare user and password in pam_totp.fleet or pam_totp.fleet-admin with the database's",
