@@ -22,6 +22,7 @@ NOT_IN_A_TABLE = {
     "not-noted",  # of a confirmation that was cut off: test_what_is_lost
     "store-room",  # of another process: test_doctor_machine
     "doctor-timer",  # of systemd: tests/booted/test_doctor_units.py
+    "local-administrators",  # of a fleet: test_fleet_enable
     *("renumbered", "made-again"),  # of a directory, of a disk that tells births: test_reused_names
 }
 NO_LINE = "printf '@include common-auth\\n' >/etc/pam.d/sudo"
