@@ -224,6 +224,7 @@ class TestPostgreSQLStore(StoreContract):
         administrator = threading.Thread(target=save)
         with backend.database.connect() as connection:
             try:
+                connection.execute("ALTER ROLE test_admin SET client_min_messages = error")
                 connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
                 connection.execute("SELECT pg_reload_conf()")
                 while connection.execute("SHOW synchronous_standby_names").fetchone() == ("",):
@@ -235,6 +236,7 @@ class TestPostgreSQLStore(StoreContract):
             finally:
                 connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
                 connection.execute("SELECT pg_reload_conf()")
+                connection.execute("ALTER ROLE test_admin RESET client_min_messages")
         assert ["it was saved, but the standby has not confirmed it"] == problems
 
     def test_a_database_that_the_administrators_file_names_counts(

@@ -31,7 +31,7 @@ _QUIET = {
     "log_parameter_max_length_on_error": "0",
     "log_min_error_statement": "panic",
     "log_statement": "none",
-    "client_min_messages": "error",
+    "client_min_messages": "warning",  # of a commit that a standby has not confirmed
     "debug_print_parse": "off",
     "debug_print_rewritten": "off",
     "debug_print_plan": "off",

@@ -33,6 +33,7 @@ _IDLE = 10.0  # a machine that dies within a transaction must not keep logins wa
 # What the database takes for granted, and how long it waits for locks, statements and us, in ms.
 _SETTINGS = """
 SELECT set_config('synchronous_commit', 'on', false),
+       set_config('client_min_messages', 'warning', false),
        set_config('standard_conforming_strings', 'on', false),
        set_config('search_path', 'pg_catalog, pg_temp', false),
        set_config('lock_timeout', $1, false),

@@ -109,6 +109,7 @@ BEGIN
     COMMIT;
     is_kept := totp.keep_first(p_host, p_host_key, p_request, p_user, p_before, p_label, p_algorithm,
         p_digits, p_period, p_secret, p_last_accepted_step, p_salt, p_digests);
+    SET LOCAL client_min_messages = warning;
     COMMIT;
 END $$;
 
@@ -167,5 +168,6 @@ DECLARE
 BEGIN
     COMMIT;
     v_has_joined := totp.take_token(p_host, p_one_time_key, p_new_key);
+    SET LOCAL client_min_messages = warning;
     COMMIT;
 END $$;

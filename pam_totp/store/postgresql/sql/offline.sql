@@ -101,6 +101,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     COMMIT;  -- which fails inside a transaction
     told := totp.give_codes(p_host, p_host_key, p_users);
+    SET LOCAL client_min_messages = warning;
     COMMIT;
 END $$;
 
@@ -281,5 +282,6 @@ LANGUAGE plpgsql AS $$
 BEGIN
     COMMIT;
     merged := totp.take_report(p_host, p_host_key, p_entries);
+    SET LOCAL client_min_messages = warning;
     COMMIT;
 END $$;
