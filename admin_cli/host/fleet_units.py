@@ -6,8 +6,6 @@ import contextlib
 import os
 import subprocess
 
-from pam_totp.system import atomic_files
-
 from . import files, programs, units
 
 UNITS = ("pam_totp.service", "pam_totp-worker@.service")
@@ -36,15 +34,6 @@ def open_network() -> None:
     for path in paths():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         files.replace(path, TEXT.encode())
-    _reload()
-
-
-def close_network() -> None:
-    """Remove the drop-ins: the sandbox is as the package has it."""
-    for path in paths():
-        atomic_files.remove(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(path))
     _reload()
 
 

@@ -26,7 +26,7 @@ HOST_ROUTINES = {
     *("take_told", "take_token", "unix_time", "verify"),
 }
 ADMIN_ROUTINES = {
-    *("add_host", "open_decoy_key", "open_secret", "prune", "remove_host", "rotate"),
+    *("add_host", "open_secret", "prune", "remove_host", "rotate"),
     *("schema_version", "seal_secret", "unix_time"),
 }
 ROUTINES = {

@@ -213,10 +213,15 @@ def _verdict_of(row: tuple[Any, ...], answer: Answer, *, is_decoy: bool) -> Verd
     )
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int:
+def _exactly(kind: type[Result], value: object) -> Result:
+    """Return ``value`` of this type, and of none that inherits it: True is no number."""
+    if type(value) is not kind:
         raise TypeError
     return value
+
+
+def _integer(value: object) -> int:
+    return _exactly(int, value)
 
 
 def _count(value: object) -> int:
@@ -234,21 +239,15 @@ def _positive(value: object) -> int:
 
 
 def _boolean(value: object) -> bool:
-    if type(value) is not bool:
-        raise TypeError
-    return value
+    return _exactly(bool, value)
 
 
 def _list(value: object) -> list[Any]:
-    if type(value) is not list:
-        raise TypeError
-    return value
+    return _exactly(list, value)
 
 
 def _text(value: object) -> str:
-    if type(value) is not str:
-        raise TypeError
-    return value
+    return _exactly(str, value)
 
 
 def _salt(value: object) -> bytes:

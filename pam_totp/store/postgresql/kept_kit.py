@@ -48,9 +48,8 @@ class KeptKit:
         self._sealing_key = sealing_key
         self._patience = patience
         self._lock = _thread.allocate_lock()
-        self._kit: Kit | None = (
-            None  # under that lock, which may be held for as long as a disk hangs
-        )
+        # Under that lock, which may be held for as long as a disk hangs.
+        self._kit: Kit | None = None
         self._memory = _thread.allocate_lock()  # of what follows; never held for long
         self._accepted: set[str] = set()  # by a code, in the database, since the last refresh
         self._not_before = 0.0  # when to refresh again, by time.monotonic()

@@ -113,12 +113,6 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- The key of decoys, for whoever goes through the motions of one.
-CREATE FUNCTION totp.open_decoy_key(p_admin_key bytea) RETURNS bytea LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
-BEGIN
-    RETURN totp.decoy_key(totp.open_data_key(p_admin_key));
-END $$;
-
 -- Forget events that are older than p_days, of which 30 are always kept; return how many there were.
 CREATE FUNCTION totp.prune(p_days int) RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE

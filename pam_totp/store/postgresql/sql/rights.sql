@@ -68,7 +68,7 @@ GRANT EXECUTE ON FUNCTION
     totp.seal_secret(bytea, bytea, text, text, text, int, int),
     totp.open_secret(bytea, bytea, text, text, text, int, int),
     totp.add_host(bytea, text, bytea, text[], int), totp.remove_host(text),
-    totp.rotate(bytea, bytea), totp.open_decoy_key(bytea), totp.prune(int)
+    totp.rotate(bytea, bytea), totp.prune(int)
     TO totp_admin;
 GRANT SELECT, INSERT, UPDATE, DELETE ON totp.users, totp.authenticators, totp.recovery_codes, totp.group_rules TO totp_admin;
 GRANT SELECT, UPDATE ON totp.policy, totp.decoys TO totp_admin;

@@ -228,7 +228,6 @@ DECLARE
     v_found int[];
     v_offset int;
 BEGIN
-    PERFORM totp.refuse_in_transaction();
     v.clock_offset := 0;
     v_asking := totp.data_key(p_host, p_host_key);
     IF NOT coalesce(p_is_decoy, false) THEN
