@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pexpect
+import pyte
 from PIL import Image
 
 from tests.cli.command import Totpctl
@@ -152,68 +153,75 @@ def early_in_a_step() -> None:
 
 
 class Theme(NamedTuple):
-    """The colours that a terminal uses where nothing is said."""
+    """The colours of a terminal: where nothing is said, and those that it calls black and white."""
 
     foreground: tuple[int, int, int]
     background: tuple[int, int, int]
+    black: tuple[int, int, int] = (0, 0, 0)
+    white: tuple[int, int, int] = (229, 229, 229)
 
 
 DARK = Theme((255, 255, 255), (0, 0, 0))
 LIGHT = Theme((0, 0, 0), (255, 255, 255))
-DARK_MODULE, LIGHT_MODULE = (0, 0, 0), (255, 255, 255)
 
-_SEQUENCE = re.compile(r"\x1b\[([0-9;]*)m|(\x1b.)|([^\x1b])", re.DOTALL)
-_DARK_HALVES = {" ": "00", "\u2580": "10", "\u2584": "01", "\u2588": "11"}  # upper, lower
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_UPPER_LOWER = {"\u2580": "10", "\u2584": "01", "\u2588": "11", "#": "11"}  # what is drawn
 
 
 class Cell(NamedTuple):
     character: str
-    foreground: tuple[int, int, int] | None  # None: whatever the theme has
-    background: tuple[int, int, int] | None
+    foreground: tuple[int, int, int]
+    background: tuple[int, int, int]
 
 
-def cells(shown: str) -> list[list[Cell]]:
-    """Interpret the colours of ``shown``; nothing but colours may be in it."""
-    lines: list[list[Cell]] = [[]]
-    foreground = background = None
-    for colours, other, character in _SEQUENCE.findall(shown):
-        assert not other, f"a control sequence that is no colour: {other!r}"
-        if character == "\n":
-            lines.append([])
-        elif character:
-            lines[-1].append(Cell(character, foreground, background))
-        else:
-            numbers = [int(number or 0) for number in colours.split(";")]
-            while numbers:
-                number = numbers.pop(0)
-                if number == 0:
-                    foreground = background = None
-                elif number in (38, 48):
-                    assert 5 == numbers.pop(0)
-                    colour = _colour(numbers.pop(0))
-                    foreground = colour if number == 38 else foreground
-                    background = colour if number == 48 else background
-                else:
-                    raise AssertionError(f"a colour that depends on the theme: {number}")
-    return lines
+def cells(shown: str, theme: Theme) -> list[list[Cell]]:
+    """Return what a terminal makes of ``shown``; of sequences, only colours may be in it."""
+    plain = _COLOUR.sub("", shown)
+    assert "\x1b" not in plain, f"a control sequence that is no colour: {shown!r}"
+    lengths = [len(line) for line in plain.split("\n")]
+    screen = pyte.Screen(max(*lengths, 1), len(lengths))
+    screen.set_mode(pyte.modes.LNM)
+    pyte.Stream(screen).feed(shown)
+    return [
+        [_cell(screen.buffer[y][x], theme) for x in range(length)]
+        for y, length in enumerate(lengths)
+    ]
 
 
-def photograph(shown: str, theme: Theme, cell: tuple[int, int] = (8, 16)) -> Image.Image:
-    """Return the picture that a terminal with cells of so many pixels makes of ``shown``."""
-    lines = cells(shown)
+def _cell(drawn: pyte.screens.Char, theme: Theme) -> Cell:
+    foreground = _colour(drawn.fg, theme, theme.foreground)
+    background = _colour(drawn.bg, theme, theme.background)
+    if drawn.reverse:
+        foreground, background = background, foreground
+    return Cell(drawn.data, foreground, background)
+
+
+def photograph(
+    shown: str,
+    theme: Theme,
+    cell: tuple[int, int] = (8, 16),
+    gap: int = 0,
+    above: float = 0,
+) -> Image.Image:
+    """Return the picture that a terminal with cells of so many pixels makes of ``shown``.
+
+    ``gap``: pixels that it adds to each line, of the cell's background; ``above``: which part of
+    them is above the characters.
+    """
+    lines = cells(shown, theme)
     width, height = cell
-    size = ((max(map(len, lines)) + 4) * width, (len(lines) + 2) * height)
+    pitch = height + gap
+    size = ((max(map(len, lines)) + 4) * width, (len(lines) + 2) * pitch)
     image = Image.new("RGB", size, theme.background)
     for y, line in enumerate(lines, 1):
+        top = y * pitch
         for x, drawn in enumerate(line, 2):
-            foreground = drawn.foreground or theme.foreground
-            background = drawn.background or theme.background
-            halves = _DARK_HALVES.get(drawn.character, "00")
-            for half, is_foreground in enumerate(halves):
-                top = y * height + half * height // 2
-                colour = foreground if is_foreground == "1" else background
-                box = (x * width, top, (x + 1) * width, top + height // 2)
-                image.paste(colour, box)
+            left, right = x * width, (x + 1) * width
+            image.paste(drawn.background, (left, top, right, top + pitch))
+            for half, is_drawn in enumerate(_UPPER_LOWER.get(drawn.character, "00")):
+                if is_drawn == "1":
+                    begin = top + int(gap * above) + half * (height // 2)
+                    image.paste(drawn.foreground, (left, begin, right, begin + height // 2))
     return image
 
 
@@ -226,9 +234,10 @@ def scan(image: Image.Image, folder: Path) -> str:
     return found.stdout.decode("utf-8").rstrip("\n")
 
 
-def _colour(number: int) -> tuple[int, int, int]:
-    """Return a colour of the 6x6x6 cube; the first 16 depend on the theme."""
-    assert 16 <= number <= 231, f"colour {number} depends on the theme"
-    steps = (0, 95, 135, 175, 215, 255)
-    number -= 16
-    return steps[number // 36], steps[number // 6 % 6], steps[number % 6]
+def _colour(name: str, theme: Theme, default: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the colour that pyte calls ``name``: of 256 in hexadecimal digits, of 8 by name."""
+    named = {"default": default, "black": theme.black, "white": theme.white}
+    if name in named:
+        return named[name]
+    red, green, blue = bytes.fromhex(name)
+    return red, green, blue

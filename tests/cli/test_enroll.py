@@ -21,10 +21,13 @@ def test_json_holds_user_label_secret_address_and_ten_recovery_codes(
 ) -> None:
     place.configure(issuer="web")
     document = totpctl.done("enroll", "alice", "--no-confirm", "--json").json()
-    assert ["user", "label", "secret", "uri", "recovery_codes"] == list(document)
+    assert ["user", "label", "secret", "uri", "recovery_codes"] == list(document)[:5]
     assert ("alice", "phone") == (document["user"], document["label"])
     secret = document["secret"]
-    assert f"otpauth://totp/web:alice?secret={secret}&issuer=web" == document["uri"]
+    account = f"alice@{socket.gethostname()}"
+    assert f"otpauth://totp/web:{account}?secret={secret}&issuer=web" == document["uri"]
+    assert {"issuer": "web", "account": account}.items() <= document.items()
+    assert {"algorithm": "SHA1", "digits": 6, "period": 30}.items() <= document.items()
     assert 160 == 8 * len(base64.b32decode(secret))
     assert 10 == len(set(document["recovery_codes"]))
     assert all(RECOVERY_CODE.fullmatch(code) for code in document["recovery_codes"])
@@ -78,6 +81,15 @@ def test_what_apps_often_misread_is_kept_shown_and_warned_about(
     kept = place.record("alice").authenticators[0]
     assert value in (kept.algorithm, str(kept.digits), str(kept.period))
     assert result.err.startswith("totpctl: warning: some apps ignore ")
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "Sha512"])
+def test_an_algorithm_may_be_written_in_lower_case(
+    totpctl: Totpctl, place: Place, algorithm: str
+) -> None:
+    document = totpctl.done("enroll", "alice", "--no-confirm", "--json", "--algorithm", algorithm)
+    assert algorithm.upper() == document.json()["algorithm"]
+    assert algorithm.upper() == place.record("alice").authenticators[0].algorithm
 
 
 def test_the_usual_parameters_are_not_warned_about(totpctl: Totpctl) -> None:
@@ -140,6 +152,11 @@ def test_if_missing_with_json_names_the_user_and_no_secret(totpctl: Totpctl, pla
         "secret": None,
         "uri": None,
         "recovery_codes": [],
+        "algorithm": "SHA1",
+        "digits": 6,
+        "period": 30,
+        "issuer": None,
+        "account": None,
     } == result.json()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.commands.enrollment import otpauth, qr
+from admin_cli.commands.enrollment import otpauth, qr, terminal
 from pam_totp.core.users import Authenticator
 from tests.cli.terminal import (
     DARK,
@@ -40,6 +40,13 @@ def drawing(shown: str) -> str:
     return "\n".join(line for line in shown.split("\n") if "\x1b[" in line)
 
 
+def enrolling(terminals: Terminals, *options: str, **environment: str) -> str:
+    """Return what a large terminal shows until the prompt."""
+    return shown_until_prompt(
+        terminals.open("enroll", "alice", *options, columns=120, lines=60, **environment)
+    )
+
+
 @pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
 @pytest.mark.parametrize("columns", [80, 132])
 def test_a_camera_reads_the_address_off_the_terminal(
@@ -55,7 +62,7 @@ def test_a_camera_reads_a_long_host_name_off_80_columns(
     place.configure(issuer=LONG_HOST)
     shown = shown_until_prompt(terminals.open("enroll", "alice", lines=40))
     assert uri_in(shown) == scan(photograph(shown, DARK), tmp_path)
-    assert f"{LONG_HOST}:alice?" in uri_in(shown)
+    assert f"{LONG_HOST}:alice@" in uri_in(shown)
 
 
 @pytest.mark.parametrize("cell", [(7, 14), (9, 20), (6, 14)])
@@ -66,20 +73,61 @@ def test_a_camera_reads_it_in_cells_that_are_not_twice_as_high_as_wide(
     assert uri_in(shown) == scan(photograph(shown, DARK, cell), tmp_path)
 
 
-def test_every_cell_of_the_code_has_colours_of_its_own(terminals: Terminals) -> None:
-    shown = shown_until_prompt(terminals.open("enroll", "alice", lines=40))
-    drawn = [cell for line in cells(drawing(shown)) for cell in line]
-    assert {((0, 0, 0), (255, 255, 255))} == {(c.foreground, c.background) for c in drawn}
+THEMES = {
+    "dark": DARK,
+    "light": LIGHT,
+    "solarized light": Theme((101, 123, 131), (253, 246, 227), (7, 54, 66), (238, 232, 213)),
+}
+
+
+@pytest.mark.parametrize("above", [0, 0.5, 1], ids=["below", "around", "above"])
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+@pytest.mark.parametrize("term", ["xterm-256color", "linux"])
+def test_a_camera_reads_it_with_pixels_between_the_lines(
+    terminals: Terminals, place: Place, tmp_path: Path, term: str, theme: Theme, above: float
+) -> None:
+    place.configure(issuer="web")
+    shown = enrolling(terminals, TERM=term)
+    code = drawing(shown)
+    read = [scan(photograph(code, theme, (9, 18), gap, above), tmp_path) for gap in range(7)]
+    assert [uri_in(shown)] * 7 == read
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+def test_a_terminal_without_colours_shows_it_in_reverse(
+    terminals: Terminals, tmp_path: Path, gap: int
+) -> None:
+    shown = enrolling(terminals, TERM="vt100")
+    assert {"\x1b[0;7m", "\x1b[0m"} == set(re.findall(r"\x1b\[[^m]*m", shown))
+    assert uri_in(shown) == scan(photograph(shown, DARK, gap=gap), tmp_path)
+
+
+def test_a_terminal_that_is_not_known_here_gets_the_colours_that_all_have(
+    terminals: Terminals,
+) -> None:
+    shown = enrolling(terminals, TERM="emulator-of-tomorrow")
+    assert {"\x1b[0;30;47m", "\x1b[0;37;40m", "\x1b[0m"} == set(re.findall(r"\x1b\[[^m]*m", shown))
+
+
+def test_truecolor_is_more_than_the_8_colours_that_the_terminal_type_has(
+    terminals: Terminals,
+) -> None:
+    shown = enrolling(terminals, TERM="xterm", COLORTERM="truecolor")
+    assert "48;5;231m" in shown
+
+
+def test_what_is_dark_above_and_below_has_a_dark_background(terminals: Terminals) -> None:
+    shown = enrolling(terminals)
+    black, white = (0, 0, 0), (255, 255, 255)
+    drawn = [cell for line in cells(drawing(shown), LIGHT) for cell in line]
+    assert {" ", "\u2580"} == {cell.character for cell in drawn}
+    assert {black, white} == {cell.background for cell in drawn}
+    assert all({c.foreground, c.background} == {black, white} for c in drawn)
 
 
 def test_the_colours_end_with_each_line(terminals: Terminals) -> None:
-    shown = shown_until_prompt(terminals.open("enroll", "alice", lines=40))
-    others = [
-        line for line in cells(shown) if line and not BLOCKS.search("".join(c[0] for c in line))
-    ]
-    coloured = [line for line in others if any(c.background for c in line)]
-    assert len(coloured) <= 2  # the quiet zone above and below
-    assert all(c.background for line in coloured for c in line)
+    shown = enrolling(terminals)
+    assert all(line.endswith("\x1b[0m") for line in drawing(shown).split("\n"))
 
 
 def test_code_and_prompt_of_a_usual_name_fit_24_lines_of_80_columns(terminals: Terminals) -> None:
@@ -88,7 +136,7 @@ def test_code_and_prompt_of_a_usual_name_fit_24_lines_of_80_columns(terminals: T
     code = drawing(shown).split("\n")
     assert code == last_screen[-1 - len(code) : -1]
     assert PROMPT == last_screen[-1]
-    assert 80 >= max(len(line) for line in cells(drawing(shown)))
+    assert 80 >= max(len(line) for line in cells(drawing(shown), DARK))
     assert "too low" not in shown
 
 
@@ -134,7 +182,7 @@ def test_where_no_code_can_be_drawn_the_address_stands_alone(
     assert f"No QR code here, because {reason}." in shown
     assert not BLOCKS.search(shown)
     assert "\x1b" not in shown
-    assert uri_in(shown).startswith("otpauth://totp/web:alice?secret=")
+    assert uri_in(shown).startswith("otpauth://totp/web:alice@")
 
 
 def test_the_code_is_drawn_as_wide_as_the_terminal_if_need_be(
@@ -151,8 +199,9 @@ def test_a_serial_line_that_knows_no_size_counts_as_80_columns() -> None:
         termios.tcsetwinsize(theirs, (0, 0))
         authenticator = Authenticator("id", "phone", SECRET)
         uri = otpauth.provisioning_uri(authenticator, "alice", "web")
-        assert "" == qr.reason_not_to_draw(uri, stream)
-        assert 0 == qr.lines_too_many(uri, stream)
+        rows = qr.modules(uri)
+        assert "" == terminal.reason_not_to_draw(rows, stream)
+        assert 0 == terminal.lines_too_many(qr.plain_half_blocks(rows), stream)
 
 
 def test_the_quiet_zone_is_two_light_modules_wide() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import time
 
@@ -40,11 +41,21 @@ def test_reset_gives_a_new_secret_and_ten_new_recovery_codes(
     totpctl: Totpctl, alice: Place
 ) -> None:
     document = totpctl.done("reset", "alice", "--yes", "--no-confirm", "--json").json()
-    assert ["user", "label", "secret", "uri", "recovery_codes"] == list(document)
+    assert ["user", "label", "secret", "uri", "recovery_codes"] == list(document)[:5]
     assert ("alice", "phone") == (document["user"], document["label"])
     assert is_accepted(alice, code_now(secret=secret_of(document["uri"])))
     assert 10 == len(set(document["recovery_codes"]))
     assert all(is_accepted(alice, code) for code in document["recovery_codes"])
+
+
+def test_reset_says_which_entry_of_the_app_to_delete(totpctl: Totpctl, alice: Place) -> None:
+    alice.configure(issuer="web")
+    result = totpctl.done("reset", "alice", "--yes", "--no-confirm", "--json")
+    assert result.err.endswith(
+        f"delete the void entry web: alice@{socket.gethostname()} from the app (phone, tablet); "
+        "if it shows two of that name, keep the newer one\n"
+    )
+    assert f"alice@{socket.gethostname()}" == result.json()["account"]
 
 
 def test_reset_voids_every_old_authenticator_and_recovery_code(

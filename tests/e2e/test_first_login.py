@@ -86,7 +86,7 @@ def test_the_picture_on_the_screen_of_ssh_is_what_logs_in_from_then_on(
     screen = until_new_code(client)
     read = scan(photograph(picture_on(screen), DARK), tmp_path)
     assert read in screen.replace("\r", "")
-    assert read.startswith("otpauth://totp/Town:bob?secret=")
+    assert read.startswith("otpauth://totp/Town:bob@")
     secret = secret_of(read)
     assert secret == secret_on(screen)
     code = code_now(0, secret)

@@ -33,7 +33,7 @@ def scanned(picture: Path, folder: Path) -> str:
 def test_qr_code_can_be_scanned_and_says_what_stands_beside_it(tmp_path: Path) -> None:
     lines = text_of(ENROLMENT.read_text(encoding="utf-8"))
     found = scanned(ENROLMENT, tmp_path)
-    assert found.startswith("otpauth://totp/example:alice?secret=")
+    assert found.startswith("otpauth://totp/example:alice@example?secret=")
     assert found in [line.strip() for line in lines]
 
 
@@ -42,7 +42,7 @@ def test_picture_is_small_and_needs_nothing_from_elsewhere(picture: Path) -> Non
     content = picture.read_text(encoding="utf-8")
     assert len(content.encode("utf-8")) < MAX_BYTES
     assert {NAMESPACE} == set(re.findall(r"\w+://[^\s\"'<?]+", content)) - {
-        "otpauth://totp/example:alice"
+        "otpauth://totp/example:alice@example"
     }
     assert not re.search(
         r"<(script|image|foreignObject|style|use)\b|@import|href=|url\((?!#)", content

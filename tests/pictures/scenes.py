@@ -24,7 +24,7 @@ from tests.support.place import ROOT, code_now, wrong_code
 PICTURES = ROOT / "docs" / "pictures"
 HOST = "example"
 PASSWORD = "correct horse of alice"
-COLUMNS, LINES = 86, 60
+COLUMNS, LINES = 96, 60
 CODE_SHOWN = "287082"  # RFC 4226 appendix D, counter 1
 OF_THE_CLOCK = (
     (r"\b\d\d:\d\d:\d\d\b", "21:39:13"),

@@ -65,7 +65,7 @@ def test_a_camera_reads_the_address_off_a_dark_screen(
     drawn = "\n".join(line for line in shown if "\u2588" in line)
     read = scan(photograph(drawn, DARK), tmp_path)
     assert uri_in("\n".join(shown)) == read
-    assert read.startswith("otpauth://totp/Front%20Door:bob?secret=")
+    assert read.startswith("otpauth://totp/Front%20Door:bob@")
     assert bob.secret == secret_of(read)
 
 

@@ -15,7 +15,7 @@ from ...completion import candidates
 from ...errors import CommandFailed, NoSuchUser
 from ...session import Session, now, pass_session
 from ..arguments import json_option, local_option, user_argument, yes_option
-from . import handover, issuing
+from . import handover, issuing, picture_option
 
 PERIODS = (30, 60)
 
@@ -36,7 +36,7 @@ _AUTHENTICATOR_OPTIONS = (
     ),
     click.option(
         "--algorithm",
-        type=click.Choice(otp.ALGORITHMS),
+        type=click.Choice(otp.ALGORITHMS, case_sensitive=False),
         default=enrollment.ALGORITHM,
         show_default=True,
         help="Hash function.",
@@ -56,8 +56,11 @@ _AUTHENTICATOR_OPTIONS = (
         help="Seconds that a code is shown.",
     ),
 )
-no_confirm_option = click.option(
-    "--no-confirm", is_flag=True, help="Save it without asking for a code of the app."
+_HANDOVER_OPTIONS = (
+    click.option(
+        "--no-confirm", is_flag=True, help="Save it without asking for a code of the app."
+    ),
+    picture_option.qr_option,
 )
 
 
@@ -76,11 +79,25 @@ def authenticator_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_wanted
 
 
+def handover_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how it is handed over, which ``command`` takes as ``how``."""
+
+    @wraps(command)
+    def with_how(
+        *arguments: object, no_confirm: bool, qr: str, as_json: bool, **others: object
+    ) -> None:
+        command(*arguments, how=handover.How(no_confirm, as_json, qr), **others)
+
+    for option in reversed(_HANDOVER_OPTIONS):
+        with_how = option(with_how)
+    return with_how
+
+
 @click.command()
 @click.argument("user", shell_complete=candidates.accounts)
 @authenticator_options
 @click.option("--if-missing", is_flag=True, help="Do nothing if USER is already enrolled.")
-@no_confirm_option
+@handover_options
 @json_option
 @local_option
 @pass_session
@@ -89,8 +106,7 @@ def enroll(
     user: str,
     wanted: issuing.Wanted,
     if_missing: bool,
-    no_confirm: bool,
-    as_json: bool,
+    how: handover.How,
 ) -> None:
     """Give USER an authenticator app, and recovery codes.
 
@@ -103,31 +119,30 @@ def enroll(
         record = store.load(name)
     if if_missing and record is not None and record.authenticators:
         output.message(f"{name} is already enrolled")
-        if as_json:
-            output.result_json(
-                handover.document(name, record.authenticators[0].label, None, None, [])
-            )
+        if how.as_json:
+            output.result_json(handover.document(name, record.authenticators[0], None, []))
         return
     if record is not None:
         session.same_account(record, name)
     _refuse_known_label(record, name, wanted.label)
-    new = issuing.new_authenticator(wanted)
-    new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
-    codes, salt, digests = issuing.new_recovery_codes()
-    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
-        record = transaction.record or UserRecord(name, created_at=now())
-        record = session.bound(session.same_account(record, name))
-        _refuse_known_label(record, name, new.label)
-        record = record.with_authenticator(new, now())
-        if record.recovery_digests:
-            codes = []
-        else:
-            record = record.with_recovery_codes(salt, digests)
-        transaction.save(record.changed_at(now()))
+    offer = handover.offer(session, name, issuing.new_authenticator(wanted), record)
+    with picture_option.file_of(how.picture, offer.uri):
+        new = handover.hand_over(session, offer, how)
+        codes, salt, digests = issuing.new_recovery_codes()
+        with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+            record = transaction.record or UserRecord(name, created_at=now())
+            record = session.bound(session.same_account(record, name))
+            _refuse_known_label(record, name, new.label)
+            record = record.with_authenticator(new, now())
+            if record.recovery_digests:
+                codes = []
+            else:
+                record = record.with_recovery_codes(salt, digests)
+            transaction.save(record.changed_at(now()))
     session.log("enrolled", name, authenticator=new.label)
     if codes:
         session.log("codes_issued", name, recovery_codes_left=str(len(codes)))
-    handover.show_result(session, name, new, codes, as_json=as_json)
+    handover.show_result(offer, codes, as_json=how.as_json)
     if not codes:
         left = len(record.recovery_digests)
         output.message(f"the recovery codes are unchanged: {left} left")
@@ -138,7 +153,7 @@ def enroll(
 @click.command()
 @user_argument
 @authenticator_options
-@no_confirm_option
+@handover_options
 @yes_option
 @json_option
 @local_option
@@ -147,25 +162,27 @@ def reset(
     session: Session,
     user: str,
     wanted: issuing.Wanted,
-    no_confirm: bool,
+    how: handover.How,
     yes: bool,
-    as_json: bool,
 ) -> None:
     """Give USER a new secret and codes; all old ones are void.
 
     The old ones stay valid until a code of the new app has been confirmed.
     """
-    name = session.load(user, to_enroll=True).name
+    before = session.load(user, to_enroll=True)
+    name = before.name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
-    new = issuing.new_authenticator(wanted)
-    new = handover.hand_over(session, name, new, no_confirm=no_confirm, as_json=as_json)
-    codes, salt, digests = issuing.new_recovery_codes()
-    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
-        record = session.enrolled(transaction.record, name)
-        record = _without_exemption_of_another(session, record).enrolled(new, salt, digests, now())
-        transaction.save(session.bound(record, again=True).changed_at(now()))
+    offer = handover.offer(session, name, issuing.new_authenticator(wanted))
+    with picture_option.file_of(how.picture, offer.uri):
+        new = handover.hand_over(session, offer, how)
+        codes, salt, digests = issuing.new_recovery_codes()
+        with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+            record = session.enrolled(transaction.record, name)
+            record = _without_exemption_of_another(session, record).enrolled(new, salt, digests, now())
+            transaction.save(session.bound(record, again=True).changed_at(now()))
     session.log("reset", name, authenticator=new.label)
-    handover.show_result(session, name, new, codes, as_json=as_json)
+    handover.show_result(offer, codes, as_json=how.as_json)
+    handover.say_what_to_delete(session, before)
     if record.status != users.ACTIVE:
         output.warning(f"{name} is {record.status}")
 

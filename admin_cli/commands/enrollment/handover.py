@@ -3,31 +3,79 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TextIO
 
 from pam_totp.core import enrollment, verifier
-from pam_totp.core.users import Authenticator
+from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.system import issuing
 
 from ... import output
 from ...errors import CommandFailed
 from ...session import Session, now
-from . import clocks, otpauth, qr
+from . import clocks, entries, otpauth, picture_option, qr, terminal
 
 
-def hand_over(
-    session: Session, name: str, new: Authenticator, *, no_confirm: bool, as_json: bool
-) -> Authenticator:
-    """Show the secret and, unless ``no_confirm``, keep asking until the app shows its codes.
+class How(NamedTuple):
+    """How somebody wants it handed over. ``picture``: of picture_option.KINDS, a file, or ""."""
+
+    no_confirm: bool
+    as_json: bool
+    picture: str
+
+
+class Offer(NamedTuple):
+    """A new authenticator of ``user``, and the names that the app shows for it."""
+
+    user: str
+    authenticator: Authenticator
+    entry: entries.AppEntry
+
+    @property
+    def uri(self) -> str:
+        return otpauth.provisioning_uri(self.authenticator, self.entry.account, self.entry.issuer)
+
+    @property
+    def secret(self) -> str:
+        assert self.authenticator.secret is not None
+        return issuing.base32(self.authenticator.secret)
+
+    def __repr__(self) -> str:
+        return "<Offer>"
+
+
+def offer(
+    session: Session, user: str, new: Authenticator, beside: UserRecord | None = None
+) -> Offer:
+    """Return what to hand over. ``beside``: whose authenticators stay valid beside the new one."""
+    is_first = beside is None or not beside.authenticators
+    entry = entry_of(session, user, "" if is_first else new.label)
+    size = entry.size(new.period)
+    if size > entries.MAX_BYTES:
+        output.warning(
+            f"the app's entry {entry} has {size} bytes, and a YubiKey takes {entries.MAX_BYTES}: "
+            "choose a shorter --label, or a shorter issuer in the configuration"
+        )
+    return Offer(user, new, entry)
+
+
+def entry_of(session: Session, user: str, label: str = "") -> entries.AppEntry:
+    return entries.entry_of(user, os.uname().nodename, session.issuer, label)
+
+
+def hand_over(session: Session, offered: Offer, how: How) -> Authenticator:
+    """Show the secret and, unless ``how`` says no, keep asking until the app shows its codes.
 
     Returns the authenticator with that code used up. Raises CommandFailed after
     enrollment.ATTEMPTS wrong ones: nothing has been written by then.
     """
-    if as_json and no_confirm:
+    new = offered.authenticator
+    if how.as_json and how.no_confirm:
         return new
-    _show_secret(session, name, new, err=as_json)
-    if no_confirm:
+    _show_secret(offered, how)
+    if how.no_confirm:
         return new
     for _ in range(enrollment.ATTEMPTS):
         answer = output.ask("Code shown by the app", "if nobody can answer, use --no-confirm")
@@ -44,44 +92,61 @@ def hand_over(
     raise CommandFailed("no correct code was entered; nothing was changed", "try again")
 
 
-def _show_secret(session: Session, name: str, new: Authenticator, *, err: bool) -> None:
+def _show_secret(offered: Offer, how: How) -> None:
     """Show address, secret and QR code; the code last, so that a small screen shows it whole."""
-    show = output.message if err else output.result
-    stream = sys.stderr if err else sys.stdout
-    assert new.secret is not None
-    uri = otpauth.provisioning_uri(new, name, session.issuer)
-    secret = issuing.base32(new.secret)
-    reason = qr.reason_not_to_draw(uri, stream)
-    if reason:
-        show(f"No QR code here, because {reason}.")
-        show("Enter this address or secret into an authenticator app:")
-    else:
-        show("Scan the QR code with an authenticator app, or enter this address or secret:")
-        too_high = qr.lines_too_many(uri, stream)
-        if too_high:
-            show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")
+    show = output.message if how.as_json else output.result
+    stream = sys.stderr if how.as_json else sys.stdout
+    lines = _picture(offered.uri, how.picture, stream, show)
+    new = offered.authenticator
     show()
-    show(f"  {uri}")
-    show("  secret: " + issuing.to_type(secret))
+    show(f"  {offered.uri}")
+    show("  secret: " + issuing.to_type(offered.secret))
     show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds")
+    show(f"  entry in the app: {offered.entry}")
     show()
-    if not reason:
-        output.picture(qr.draw(uri), stream)
+    if lines:
+        output.picture("\n".join(lines), stream)
 
 
-def show_result(
-    session: Session, name: str, new: Authenticator, codes: list[str], *, as_json: bool
-) -> None:
-    with once_committed(f"{name} has new secrets", f"totpctl reset {name}"):
+def _picture(uri: str, kind: str, stream: TextIO, show: Callable[[str], None]) -> list[str]:
+    """Say what to do with the secret, and return the lines of the QR code to show below it."""
+    rows = qr.modules(uri)
+    reason = "" if kind else terminal.reason_not_to_draw(rows, stream)
+    if picture_option.is_file(kind):
+        show(f"The QR code is in {kind}, for root alone: remove the file once it was scanned.")
+    elif reason:
+        show(f"No QR code here, because {reason}.")
+    if reason or kind == "none" or picture_option.is_file(kind):
+        show("Enter this address or secret into an authenticator app:")
+        return []
+    lines = terminal.draw(rows, kind, stream)
+    show("Scan the QR code with an authenticator app, or enter this address or secret:")
+    too_high = terminal.lines_too_many(lines, stream)
+    if too_high:
+        show(f"(This window is too low for the QR code: make it {too_high} lines higher.)")
+    return lines
+
+
+def show_result(offered: Offer, codes: list[str], *, as_json: bool) -> None:
+    user, new = offered.user, offered.authenticator
+    with once_committed(f"{user} has new secrets", f"totpctl reset {user}"):
         if as_json:
-            assert new.secret is not None
-            uri = otpauth.provisioning_uri(new, name, session.issuer)
-            secret = issuing.base32(new.secret)
-            output.result_json(document(name, new.label, secret, uri, codes))
+            output.result_json(document(user, new, offered, codes))
             return
         if codes:
-            show_recovery_codes(name, codes)
-    output.message(f"{name} is enrolled with {new.label}")
+            show_recovery_codes(user, codes)
+    output.message(f"{user} is enrolled with {new.label}")
+
+
+def say_what_to_delete(session: Session, before: UserRecord) -> None:
+    """Name the entry that the app of a user who was reset still shows, from before."""
+    entry = entry_of(session, before.name)
+    labels = ", ".join(authenticator.label for authenticator in before.authenticators)
+    if labels:
+        output.message(
+            f"delete the void entry {entry} from the app ({labels}); "
+            "if it shows two of that name, keep the newer one"
+        )
 
 
 @contextlib.contextmanager
@@ -95,9 +160,21 @@ def once_committed(what: str, fix: str) -> Iterator[None]:
 
 
 def document(
-    name: str, label: str, secret: str | None, uri: str | None, codes: list[str]
+    user: str, authenticator: Authenticator, offered: Offer | None, codes: list[str]
 ) -> dict[str, object]:
-    return {"user": name, "label": label, "secret": secret, "uri": uri, "recovery_codes": codes}
+    """Return what --json prints. ``offered``: None where ``authenticator`` is an old one."""
+    return {
+        "user": user,
+        "label": authenticator.label,
+        "secret": offered and offered.secret,
+        "uri": offered and offered.uri,
+        "recovery_codes": codes,
+        "algorithm": authenticator.algorithm,
+        "digits": authenticator.digits,
+        "period": authenticator.period,
+        "issuer": offered and offered.entry.issuer,
+        "account": offered and offered.entry.account,
+    }
 
 
 def show_recovery_codes(name: str, codes: list[str]) -> None:

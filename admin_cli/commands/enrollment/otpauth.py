@@ -6,7 +6,7 @@ from pam_totp.core.users import Authenticator
 from pam_totp.system import issuing
 
 
-def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> str:
+def provisioning_uri(authenticator: Authenticator, account: str, issuer: str) -> str:
     """Return the URI: issuer as prefix and as parameter, defaults left out, %20 for a space."""
     assert authenticator.secret is not None
     import hashlib
@@ -20,5 +20,15 @@ def provisioning_uri(authenticator: Authenticator, user: str, issuer: str) -> st
         digest=digests[authenticator.algorithm],
         interval=authenticator.period,
     )
-    # A colon ends the issuer in the label, and readers do not agree on its escaped form.
-    return str(totp.provisioning_uri(name=user, issuer_name=issuer.replace(":", " ").strip()))
+    uri = totp.provisioning_uri(name=account, issuer_name=without_colon(issuer))
+    names, question_mark, parameters = str(uri).partition("?")
+    # As in the format's own examples: a path may hold it (RFC 3986 section 3.3), and it is shorter.
+    return names.replace("%40", "@") + question_mark + parameters
+
+
+def without_colon(issuer: str) -> str:
+    """Return ``issuer`` as apps show it.
+
+    A colon ends the issuer in the label, and readers do not agree on its escaped form.
+    """
+    return issuer.replace(":", " ").strip()
