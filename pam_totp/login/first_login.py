@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..core.verifier import Policy
     from ..system.config import Config
     from .conversation import Conversation
-    from .steps import Flow, Request
+    from .steps import Flow, Reply, Request
 
 # What comes of it.
 ENROLLED = "enrolled"
@@ -78,7 +78,8 @@ class FirstLogin:
         Raises ConversationFailed where the login is cut off, and Unavailable or OSError where
         the enrollment cannot be kept.
         """
-        authenticator = yield from self._confirm((yield from self._show_secret()))
+        new, picture = yield from self._show_secret()
+        authenticator = yield from self._confirm(new, picture)
         if authenticator is None:
             yield from self._conversation.tell(messages.NO_RIGHT_CODE, error=True)
             return NO_RIGHT_CODE
@@ -99,8 +100,9 @@ class FirstLogin:
         yield from self._conversation.tell(messages.ENROLLED)
         return ENROLLED
 
-    def _show_secret(self) -> Flow[Authenticator]:
-        authenticator, uri, picture = yield from need(
+    def _show_secret(self) -> Flow[tuple[Authenticator, list[str]]]:
+        """Show a new secret; return it, and the picture that was shown: empty for none."""
+        new, uri, picture = yield from need(
             Driver.issue_authenticator,
             self._user,
             self._settings.issuer,
@@ -109,15 +111,24 @@ class FirstLogin:
             digits=enrollment.DIGITS,
             period=enrollment.PERIOD,
         )
-        assert authenticator.secret is not None
-        secret = issuing.to_type(issuing.base32(authenticator.secret))
-        yield from self._conversation.show(messages.enrollment(secret, uri, picture))
-        return authenticator
+        if not self._settings.qr_code:
+            picture = []
+        yield from self._conversation.show(messages.enrollment(_to_type(new), uri, picture))
+        return new, picture
 
-    def _confirm(self, new: Authenticator) -> Flow[Authenticator | None]:
+    def _ask_for_code(self, new: Authenticator, picture: list[str]) -> Flow[Reply]:
+        """Ask for a code of the app; Enter alone has ``picture`` shown for a light terminal."""
+        reply = yield from self._conversation.ask(messages.CODE_OF_THE_APP)
+        if not picture or reply.text or reply.is_password:
+            return reply
+        shown = messages.for_light_terminal(_to_type(new), picture)
+        yield from self._conversation.show(shown)
+        return (yield from self._conversation.ask(messages.CODE_OF_THE_APP))
+
+    def _confirm(self, new: Authenticator, picture: list[str]) -> Flow[Authenticator | None]:
         """Ask for a code of the new authenticator; return it with that code used up, or None."""
-        for _ in range(enrollment.ATTEMPTS):
-            reply = yield from self._conversation.ask(messages.CODE_OF_THE_APP)
+        for number in range(enrollment.ATTEMPTS):
+            reply = yield from self._ask_for_code(new, [] if number else picture)
             if reply.is_password:
                 said = messages.THAT_WAS_THE_PASSWORD
                 if (yield from self._conversation.is_answered_blindly(said)):
@@ -144,3 +155,9 @@ class FirstLogin:
             return False
         kept = enrollment.Enrollment(authenticator, *hashed, self._account)
         return (yield from need(Driver.enroll_first, self._user, kept, self._before))
+
+
+def _to_type(new: Authenticator) -> str:
+    """Return the secret as a person types it in."""
+    assert new.secret is not None
+    return issuing.to_type(issuing.base32(new.secret))

@@ -35,6 +35,9 @@ WRONG_CODE_OF_THE_APP = "That is not the code the app should show now. Is the ph
 NO_RIGHT_CODE = (
     "No correct code, so nothing was saved. Delete the app's entry: the next login shows a new one."
 )
+LIGHT_TERMINAL = (
+    "On a light terminal, press Enter for another picture; if it is garbled, type in the secret."
+)
 PRESS_ENTER = "Press Enter once you have written them down. Until then nothing is saved: "
 ENROLLED = "From now on, logins ask for a code from the app."
 OVERTAKEN = "Your enrollment was changed in the meantime: nothing of this was saved. Log in again."
@@ -47,6 +50,7 @@ _ENROLMENT = (
 
 THAT_WAS_THE_PASSWORD = "That was your password. Enter the code from your app."
 OFFLINE = "The database of the fleet cannot be reached: your code was checked by this host alone."
+_INVERTED = str.maketrans(" \u2588\u2580\u2584", "\u2588 \u2584\u2580")
 _WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 
 
@@ -81,16 +85,21 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
 def enrollment(secret: str, uri: str, picture: Sequence[str]) -> list[str]:
     """Return the lines that show a new secret. ``uri`` and ``picture`` may be empty.
 
-    The picture comes last, so that a small screen shows it whole, but for the secret: whose
-    terminal makes a mess of the picture finds it below.
+    The picture comes last, so that a small screen shows it whole, but for the secret, which stands
+    above it too: whatever a terminal makes of the picture, the secret can be read.
     """
+    last = f"Secret: {secret}"
     if picture:
-        how = ["Scan this picture with the app, or give it this address, or the secret below:"]
-    elif uri:
-        how = ["Give this address or this secret to the app:"]
-    else:
-        how = ["Give this secret to the app:"]
-    return [*_ENROLMENT, *how, *([f"  {uri}"] if uri else []), *picture, f"Secret: {secret}"]
+        how = "Scan the picture with the app, or give it this address or this secret:"
+        return [*_ENROLMENT, how, f"  {uri}", last, LIGHT_TERMINAL, *picture, last]
+    if uri:
+        return [*_ENROLMENT, "Give this address or this secret to the app:", f"  {uri}", last]
+    return [*_ENROLMENT, "Give this secret to the app:", last]
+
+
+def for_light_terminal(secret: str, picture: Sequence[str]) -> list[str]:
+    """Return the lines that show the picture for a dark terminal with dark and light exchanged."""
+    return [*(line.translate(_INVERTED) for line in picture), f"Secret: {secret}"]
 
 
 def recovery_codes(codes: Sequence[str]) -> list[str]:

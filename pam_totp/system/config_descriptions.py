@@ -47,7 +47,8 @@ KEYS = {
     ),
     "issuer": (
         "printable text, at most 128 characters",
-        "What an app shows above the code. Empty: the name of this host. Used at enrollment only.",
+        "What an app shows above the code, with the account `USER@HOST` below. Empty: the name of"
+        " this host. Used at enrollment only.",
     ),
     "prompt": (
         "printable text, at most 128 characters",
@@ -98,6 +99,11 @@ KEYS = {
         "group names, with blanks or commas between",
         "Members of these groups are not asked, unless they are suspended, or required by"
         " `totpctl require`. A group that does not exist exempts nobody.",
+    ),
+    "qr_code": (
+        "`yes`, `no`",
+        "`no`: an enrollment in a login shows the secret as text alone, for terminals that cannot"
+        " show a QR code. totpctl has `--qr` for that.",
     ),
     "quiet": (
         "`yes`, `no`",

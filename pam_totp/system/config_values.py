@@ -126,6 +126,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "unenrolled": _unenrolled,
     "unenrolled_until": _deadline,
     "exempt_groups": _names,
+    "qr_code": boolean,
     "quiet": boolean,
     "unprivileged": boolean,
 }

@@ -23,6 +23,7 @@ DEFAULTS = Config(
     unenrolled="deny",
     unenrolled_until=0,
     exempt_groups=(),
+    qr_code=True,
     quiet=False,
     unprivileged=False,
 )
@@ -50,6 +51,7 @@ GOOD = [
     ("prompt", "x" * 128, "x" * 128),
     ("echo", "yes", True),
     ("echo", "No", False),
+    ("qr_code", "no", False),
     ("quiet", "YES", True),
     ("window", "0", 0),
     ("window", "10", 10),
@@ -101,6 +103,7 @@ BAD = [
     ("echo", "1"),
     ("echo", "true"),
     ("echo", "on"),
+    ("qr_code", "png"),
     ("quiet", "yes yes"),
     ("window", ""),
     ("window", "-1"),

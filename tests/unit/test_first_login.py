@@ -9,7 +9,7 @@ import pytest
 
 from pam_totp.core.users import ACTIVE
 from pam_totp.login import messages, picture
-from tests.cli.terminal import DARK, photograph, scan, secret_of, uri_in
+from tests.cli.terminal import DARK, LIGHT, photograph, scan, secret_of, uri_in
 from tests.unit.fake_pam import CONSTANTS, PamException
 from tests.unit.front_door import CODE, FrontDoor, Person, enrol
 
@@ -67,6 +67,47 @@ def test_a_camera_reads_the_address_off_a_dark_screen(
     assert uri_in("\n".join(shown)) == read
     assert read.startswith("otpauth://totp/Front%20Door:bob@")
     assert bob.secret == secret_of(read)
+
+
+def test_a_camera_reads_the_address_off_a_light_screen_after_enter(
+    front: FrontDoor, bob: Person, tmp_path: Path
+) -> None:
+    entered = front.log_in("", bob.types_the_code, "")
+    assert "PAM_SUCCESS" == entered.result
+    assert [messages.CODE_OF_THE_APP] * 2 + [messages.PRESS_ENTER] == entered.pamh.prompts
+    at = [n for n, line in enumerate(entered.messages) if line.startswith("Secret: ")]
+    assert 3 == len(at)
+    light = entered.messages[at[1] + 1 : at[2]]
+    assert uri_in("\n".join(entered.messages)) == scan(
+        photograph("\n".join(light), LIGHT), tmp_path
+    )
+    assert ["unenrolled", "enrolled", "codes_issued"] == front.door.log.events()
+
+
+def test_enter_shows_another_picture_once(front: FrontDoor, bob: Person) -> None:
+    entered = front.log_in("", "", "", "")
+    assert "PAM_AUTH_ERR" == entered.result
+    assert 3 == len([line for line in entered.messages if line.startswith("Secret: ")])
+    assert ["unenrolled"] + ["malformed"] * 3 == front.door.log.events()
+
+
+def test_pixels_between_the_lines_of_a_dark_screen_do_not_hide_the_address(
+    front: FrontDoor, bob: Person, tmp_path: Path
+) -> None:
+    front.configure(issuer="Town")
+    shown = enrol(front, bob).messages
+    drawn = "\n".join(line for line in shown if "\u2588" in line)
+    read = [scan(photograph(drawn, DARK, gap=gap), tmp_path) for gap in range(6)]
+    assert [uri_in("\n".join(shown))] * 6 == read
+
+
+def test_the_configuration_can_leave_the_picture_out(front: FrontDoor, bob: Person) -> None:
+    front.configure(qr_code="no")
+    entered = enrol(front, bob)
+    assert "PAM_SUCCESS" == entered.result
+    assert not any("\u2588" in line for line in entered.messages)
+    assert bob.secret == secret_of(uri_in("\n".join(entered.messages)))
+    assert 1 == len([line for line in entered.messages if line.startswith("Secret: ")])
 
 
 def test_a_small_screen_shows_the_whole_picture_the_secret_and_the_prompt(

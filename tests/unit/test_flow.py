@@ -145,7 +145,7 @@ LOGINS: dict[str, tuple[dict[str, Any], list[object], int, list[str]]] = {
         [code(), ""],
         PAM_SUCCESS,
         ["judge_stack", "log unenrolled", "take_place", "confirm_absence", "issue_authenticator"]
-        + ["tell"] * 7
+        + ["tell"] * 9
         + ["ask", "issue_codes"]
         + ["tell"] * 10
         + ["ask", "hash_codes", "enroll_first", "log enrolled", "log codes_issued", "tell"],

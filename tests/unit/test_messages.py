@@ -115,8 +115,11 @@ ADDRESS = "otpauth://totp/Host:alice?secret=ABCDEFGH&issuer=Host"
             ADDRESS,
             ["##", "##"],
             [
-                "Scan this picture with the app, or give it this address, or the secret below:",
+                "Scan the picture with the app, or give it this address or this secret:",
                 f"  {ADDRESS}",
+                "Secret: ABCD EFGH",
+                "On a light terminal, press Enter for another picture; "
+                "if it is garbled, type in the secret.",
                 "##",
                 "##",
                 "Secret: ABCD EFGH",
