@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .verifier import Answer, Policy, Verdict
 
 LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
+PERIODS = (30, 60)  # seconds that codes may be shown
 ATTEMPTS = 3  # to enter a code of the new authenticator
 
 

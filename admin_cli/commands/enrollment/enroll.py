@@ -17,8 +17,6 @@ from ...session import Session, now, pass_session
 from ..arguments import json_option, local_option, user_argument, yes_option
 from . import handover, issuing, picture_option
 
-PERIODS = (30, 60)
-
 
 def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value.strip() or not value.isprintable() or len(value) > 64:
@@ -50,7 +48,7 @@ _AUTHENTICATOR_OPTIONS = (
     ),
     click.option(
         "--period",
-        type=click.Choice([str(p) for p in PERIODS]),
+        type=click.Choice([str(p) for p in enrollment.PERIODS]),
         default=str(enrollment.PERIOD),
         show_default=True,
         help="Seconds that a code is shown.",

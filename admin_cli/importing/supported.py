@@ -1,0 +1,45 @@
+"""What this store and this verification can hold: the one place that refuses a token for that."""
+
+from __future__ import annotations
+
+from pam_totp.core import enrollment, otp
+
+from .tokens import HOTP, Token
+
+LEAST_SECRET_BYTES = 10  # 80 bits, google-authenticator's for years
+RFC_SECRET_BYTES = 16  # RFC 4226 section 4, R6: at least 128 bits
+MOST_SECRET_BYTES = 128
+MOST_DRIFT = 31 * 86400  # seconds: a clock that is more wrong is a mistake in the file
+MOST_STEP = 2**40  # beyond it lie only mistakes
+
+
+def refusal(token: Token) -> str:
+    """Return why ``token`` cannot be used here; "" where it can."""
+    if token.kind == HOTP:
+        return "it counts (HOTP); pam_totp verifies only codes of the time (TOTP)"
+    if token.algorithm not in otp.ALGORITHMS:
+        return f"its algorithm is {token.algorithm}; there are {', '.join(otp.ALGORITHMS)}"
+    if token.digits not in otp.DIGITS:
+        return f"its codes have {token.digits} digits; there are {_choices(otp.DIGITS)}"
+    if token.period not in enrollment.PERIODS:
+        return f"its period is {token.period} seconds; there are {_choices(enrollment.PERIODS)}"
+    if not LEAST_SECRET_BYTES <= len(token.secret) <= MOST_SECRET_BYTES:
+        bounds = f"between {8 * LEAST_SECRET_BYTES} and {8 * MOST_SECRET_BYTES}"
+        return f"its secret has {8 * len(token.secret)} bits; it must have {bounds}"
+    if abs(token.drift) * token.period > MOST_DRIFT:
+        return "its clock is wrong by more than 31 days"
+    if token.last_accepted_step is not None and not 0 <= token.last_accepted_step <= MOST_STEP:
+        return "its last used code is of no possible time"
+    return ""
+
+
+def remarks(token: Token) -> tuple[str, ...]:
+    """Return what an administrator should know of a token that is imported."""
+    if len(token.secret) >= RFC_SECRET_BYTES:
+        return token.remarks
+    bits = 8 * len(token.secret)
+    return (*token.remarks, f"its secret has {bits} bits, fewer than the 128 of RFC 4226")
+
+
+def _choices(numbers: tuple[int, ...]) -> str:
+    return " and ".join(str(number) for number in numbers)
