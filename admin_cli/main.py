@@ -30,6 +30,10 @@ COMMANDS = {
         "enrollment.enroll.recovery_codes",
         "Issue new recovery codes to USER; the old ones are void.",
     ),
+    "import": ListedCommand(
+        "importing.command.import_tokens",
+        "Import authenticators from other programs: their phones and tokens go on working.",
+    ),
     "list": ListedCommand(
         "reports.list_users", "List everyone who has a record, and the rules for groups."
     ),

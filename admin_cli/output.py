@@ -75,6 +75,19 @@ def ask(question: str, hint_at_end_of_input: str = "") -> str:
     return line.strip()
 
 
+def ask_secretly(question: str, hint: str) -> str:
+    """Ask for a secret, invisible while it is typed. Raises CommandFailed."""
+    import getpass
+
+    if not sys.stdin.isatty():
+        raise CommandFailed(f"there is no terminal to ask for the {question}", hint)
+    try:
+        return getpass.getpass(f"{question[:1].upper()}{question[1:]}: ", sys.stderr)
+    except (EOFError, KeyboardInterrupt):
+        message()
+        raise CommandFailed("interrupted; nothing was changed") from None
+
+
 def printable(text: str) -> str:
     """Escape what would move the cursor or end the line."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -2,6 +2,7 @@
 
 arguments.py    arguments and options that several commands take
 enrollment/     enroll, reset, remove, recovery-codes
+importing/      import
 state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
 rollout.py      require, exempt, for people

@@ -118,6 +118,24 @@ def enabled(machine: Booted, root: Shell) -> None:
     typed("totpctl confirm --yes")(machine, root)
 
 
+def with_files_of_others(machine: Booted, root: Shell) -> None:
+    """Files of the other modules, a home with one, and a list of hardware tokens."""
+    installed(machine, root)
+    seeds = (byte * 20 for byte in ("1a", "2b", "3c", "4d", "5e"))
+    typed(
+        "umask 077",
+        "printf 'HOTP/T30 alice - %s\\nHOTP/T30 bob - %s\\n' "
+        f"{next(seeds)} {next(seeds)} >/etc/users.oath",
+        "mkdir /var/lib/google-authenticator",
+        "code='\" TOTP_AUTH'",
+        f"printf '%s\\n' {'C' * 32} \"$code\" >/var/lib/google-authenticator/bob",
+        f"printf '%s\\n' {'D' * 32} \"$code\" >/home/alice/.google_authenticator",
+        "chown alice: /home/alice/.google_authenticator",
+        f"printf '%s,%s,totp,6,30\\n' 2600000000001 {next(seeds)} 2600000000002 {next(seeds)}"
+        f" 2600000000003 {next(seeds)} >/root/tokens.csv",
+    )(machine, root)
+
+
 _SOCKET = "/run/pam_totp/pam_totp.sock"
 _until_it_listens = f"for _ in $(seq 100); do [ -S {_SOCKET} ] && break; sleep 0.1; done"
 
@@ -147,6 +165,7 @@ STORIES = {
         },
     ),
     "docs/howto/monitoring.md": Story(enabled),
+    "docs/howto/move-in.md": Story(with_files_of_others),
     "docs/howto/roll-out.md": Story(
         installed, {"bob@host": typed("totpctl enable sshd --no-confirm")}
     ),

@@ -1,0 +1,147 @@
+"""What an import would do: whose each token is, and what of it is new. Nothing is written here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pam_totp.core import enrollment
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.system import issuing
+
+from ...errors import CommandFailed
+from ...importing import supported
+from ...importing.naming import Naming
+from ...importing.tokens import Contents, Rejected, Token, Unusable, missing_parts
+from ...session import Session, now
+
+if TYPE_CHECKING:
+    from pam_totp.store import Store
+
+NEW, KNOWN, USED_SINCE = "new", "already there", "used since"
+_LONGEST_LABEL = 64
+
+
+class Planned(NamedTuple):
+    """What becomes of a token: a new authenticator of ``name``, or one that is there."""
+
+    token: Token
+    name: str
+    authenticator: Authenticator
+    result: str
+
+
+class ImportPlan(NamedTuple):
+    planned: tuple[Planned, ...]
+    rejected: tuple[Rejected, ...]
+    bad: int  # how many of the rejected are somebody's, or may be
+    passed_over: int  # tokens of nobody, where only some are assigned
+    missing: tuple[str, ...]  # QR codes of an export, in words
+
+    def tokens_by_person(self) -> dict[str, list[Token]]:
+        """Return the tokens of everybody for whom something changes."""
+        changed = dict.fromkeys(p.name for p in self.planned if p.result != KNOWN)
+        return {name: [p.token for p in self.planned if p.name == name] for name in changed}
+
+
+def make(session: Session, store: Store, contents: Contents, naming: Naming) -> ImportPlan:
+    """Check everything that can be checked before the first write. Raises CommandFailed."""
+    rejected = list(contents.rejected)
+    tokens: dict[str, list[Token]] = {}
+    passed_over = 0
+    ambiguous = _ambiguous_serials(contents.tokens)
+    for token in contents.tokens:
+        try:
+            if token.serial in ambiguous:
+                raise Unusable(f"the serial {token.serial} is there twice, with different secrets")
+            if reason := supported.refusal(token):
+                raise Unusable(reason)
+            if naming.passes_over(token):
+                passed_over += 1
+                continue
+            tokens.setdefault(naming.account_of(token), []).append(token)
+        except Unusable as error:
+            rejected.append(Rejected(token.place, str(error), token.user, token.serial))
+    planned: list[Planned] = []
+    for name, of_person in tokens.items():
+        try:
+            planned += merged(read(session, store, name), of_person, now())[1]
+        except CommandFailed as error:
+            reason = f"{error}; {error.hint}"
+            rejected += [Rejected(t.place, reason, t.user, t.serial) for t in of_person]
+    missing = tuple(missing_parts(contents.parts))
+    bad = sum(1 for each in rejected if not naming.passes_over(each))
+    return ImportPlan(tuple(planned), tuple(rejected), bad, passed_over, missing)
+
+
+def read(session: Session, store: Store, name: str) -> UserRecord:
+    """Return the record of ``name`` with its secrets; a new one where there is none.
+
+    Raises CommandFailed where it is another account's.
+    """
+    record = store.load(name)
+    if record is None:
+        return UserRecord(name)
+    session.same_account(record, name)
+    if not record.authenticators:
+        return record
+    with store.transaction(name) as transaction:
+        return transaction.record or UserRecord(name)
+
+
+def merged(
+    record: UserRecord, tokens: list[Token], now: int
+) -> tuple[UserRecord, tuple[Planned, ...]]:
+    """Return ``record`` with what is new of ``tokens``, and what became of each.
+
+    A token that is there already stays as it is: its label, its drift. But where the file knows of
+    a later code that was used, no code up to that is good again.
+    """
+    planned = []
+    for token in tokens:
+        found = next((a for a in record.authenticators if _is_same(a, token)), None)
+        if found is None:
+            found, result = _authenticator(token, _label(token, record), now), NEW
+            record = record.with_authenticator(found, now)
+        elif (token.last_accepted_step or -1) > found.last_accepted_step:
+            found, result = found.confirmed(token.last_accepted_step or -1), USED_SINCE
+            record = record.with_changed(found)
+        else:
+            result = KNOWN
+        planned.append(Planned(token, record.name, found, result))
+    return record, tuple(planned)
+
+
+def _is_same(authenticator: Authenticator, token: Token) -> bool:
+    kept = (authenticator.algorithm, authenticator.digits, authenticator.period)
+    given = (token.algorithm, token.digits, token.period)
+    return authenticator.secret == token.secret and kept == given
+
+
+def _authenticator(token: Token, label: str, now: int) -> Authenticator:
+    """Return what is kept of ``token``. Where no last code is known, the current one was used."""
+    new = issuing.new_authenticator(label, token.algorithm, token.digits, token.period, now)
+    new = new._replace(secret=token.secret, drift=token.drift)
+    step = token.last_accepted_step
+    return new.confirmed(new.current_step(now) if step is None else step)
+
+
+def _label(token: Token, record: UserRecord) -> str:
+    """Name the device: by its serial, else as any phone; no two of a person have one name."""
+    taken = {authenticator.label for authenticator in record.authenticators}
+    is_shown = token.serial.isprintable() and len(token.serial) <= _LONGEST_LABEL
+    label = token.serial if token.serial and is_shown else enrollment.LABEL
+    number = 2
+    unique = label
+    while unique in taken:
+        unique, number = f"{label}-{number}", number + 1
+    return unique
+
+
+def _ambiguous_serials(tokens: tuple[Token, ...]) -> set[str]:
+    """Return the serials that stand for more than one secret."""
+    secrets: dict[str, bytes] = {}
+    return {
+        token.serial
+        for token in tokens
+        if token.serial and secrets.setdefault(token.serial, token.secret) != token.secret
+    }

@@ -1,0 +1,42 @@
+"""Write what was planned: one transaction a person, so that each is imported whole or not at all.
+
+After an interruption, the same command again imports the rest, and changes nobody who is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pam_totp.core.users import UserRecord
+
+from ...session import Session, bound, now
+from . import plan
+from .plan import ImportPlan, Planned
+
+if TYPE_CHECKING:
+    from pam_totp.store import Store
+
+
+def write(session: Session, store: Store, wanted: ImportPlan) -> tuple[Planned, ...]:
+    """Return what was done. What stops it is raised with a note that says how far it came."""
+    by_person = wanted.tokens_by_person()
+    done: dict[str, tuple[Planned, ...]] = {}
+    try:
+        for name, tokens in by_person.items():
+            with store.transaction(name) as transaction:
+                record = transaction.record or UserRecord(name, created_at=now())
+                record = bound(session.same_account(record, name))
+                record, planned = plan.merged(record, tokens, now())
+                transaction.save(record.changed_at(now()))
+            done[name] = planned
+            for each in planned:
+                if each.result == plan.NEW:
+                    session.log("enrolled", name, authenticator=each.authenticator.label)
+    except BaseException as error:
+        error.add_note(
+            f"{len(done)} of {len(by_person)} people were imported; the same command imports the "
+            "rest and changes nothing of these"
+        )
+        raise
+    unchanged = tuple(p for p in wanted.planned if p.name not in done)
+    return (*(p for planned in done.values() for p in planned), *unchanged)
