@@ -164,6 +164,7 @@ class Theme(NamedTuple):
 DARK = Theme((255, 255, 255), (0, 0, 0))
 LIGHT = Theme((0, 0, 0), (255, 255, 255))
 
+_GREY = (128, 128, 128)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _UPPER_LOWER = {"\u2580": "10", "\u2584": "01", "\u2588": "11", "#": "11"}  # what is drawn
 
@@ -188,6 +189,12 @@ def cells(shown: str, theme: Theme) -> list[list[Cell]]:
     ]
 
 
+def screen_cells(screen: pyte.Screen, theme: Theme) -> list[list[Cell]]:
+    """Return what is on a screen."""
+    columns = range(screen.columns)
+    return [[_cell(screen.buffer[y][x], theme) for x in columns] for y in range(screen.lines)]
+
+
 def _cell(drawn: pyte.screens.Char, theme: Theme) -> Cell:
     foreground = _colour(drawn.fg, theme, theme.foreground)
     background = _colour(drawn.bg, theme, theme.background)
@@ -203,12 +210,22 @@ def photograph(
     gap: int = 0,
     above: float = 0,
 ) -> Image.Image:
-    """Return the picture that a terminal with cells of so many pixels makes of ``shown``.
+    """Return the picture that a terminal makes of ``shown``: see draw()."""
+    return draw(cells(shown, theme), theme, cell, gap, above)
+
+
+def draw(
+    lines: list[list[Cell]],
+    theme: Theme,
+    cell: tuple[int, int] = (8, 16),
+    gap: int = 0,
+    above: float = 0,
+) -> Image.Image:
+    """Return the picture that a terminal with cells of so many pixels makes of ``lines``.
 
     ``gap``: pixels that it adds to each line, of the cell's background; ``above``: which part of
     them is above the characters.
     """
-    lines = cells(shown, theme)
     width, height = cell
     pitch = height + gap
     size = ((max(map(len, lines)) + 4) * width, (len(lines) + 2) * pitch)
@@ -237,7 +254,7 @@ def scan(image: Image.Image, folder: Path) -> str:
 def _colour(name: str, theme: Theme, default: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the colour that pyte calls ``name``: of 256 in hexadecimal digits, of 8 by name."""
     named = {"default": default, "black": theme.black, "white": theme.white}
-    if name in named:
-        return named[name]
+    if not re.fullmatch("[0-9a-f]{6}", name):
+        return named.get(name, _GREY)  # the rest is on the status line of a program
     red, green, blue = bytes.fromhex(name)
     return red, green, blue
