@@ -32,8 +32,9 @@ def read(source: TokenFile) -> Contents:
 
 def _entries(data: bytes) -> list[Attributes]:
     """Return each entry, its attributes by their names in lower case."""
-    records = load("ldif", "LDIF", "python3-ldap").LDIFRecordList(io.BytesIO(data))
+    ldif = load("ldif", "LDIF", "python3-ldap")
     try:
+        records = ldif.LDIFRecordList(io.BytesIO(data))  # this reads the first line
         records.parse()
     except (ValueError, TypeError, AttributeError):  # what it makes of lines that are not LDIF
         raise Unreadable("is not well-formed LDIF") from None

@@ -58,6 +58,7 @@ def _codes(data: bytes) -> str:
             input=data,
             capture_output=True,
             timeout=_SECONDS,
+            start_new_session=True,  # what it signals to its group is not for us
             env={"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/", **_LIMITS},
             cwd="/",
             user=whom,

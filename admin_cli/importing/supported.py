@@ -10,7 +10,7 @@ LEAST_SECRET_BYTES = 10  # 80 bits, google-authenticator's for years
 RFC_SECRET_BYTES = 16  # RFC 4226 section 4, R6: at least 128 bits
 MOST_SECRET_BYTES = 128
 MOST_DRIFT = 31 * 86400  # seconds: a clock that is more wrong is a mistake in the file
-MOST_STEP = 2**40  # beyond it lie only mistakes
+MOST_STEP = 4_000_000_000  # at 60 s in the year 9575: no date is shown beyond 9999
 
 
 def refusal(token: Token) -> str:

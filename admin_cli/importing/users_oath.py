@@ -73,7 +73,10 @@ def _type(text: str) -> tuple[str, int, int]:
     if mode and mode.startswith("T"):
         if not seconds:
             raise Unusable("HOTP/T has no period: write HOTP/T30")
-        return TOTP, number_in(seconds, "the period"), int(digits or 6)
+        period = number_in(seconds, "the period")
+        if period <= 0:
+            raise Unusable("its period is not above 0 seconds")
+        return TOTP, period, int(digits or 6)
     return HOTP, 30, int(digits or 6)
 
 

@@ -363,6 +363,14 @@ def test_a_last_code_in_the_future_is_kept_and_said(
     assert "run: totpctl unlock alice" in result.err
 
 
+def test_a_last_code_of_no_possible_time_is_refused(totpctl: Totpctl, file: Path) -> None:
+    text = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n" DISALLOW_REUSE {}\n" TOTP_AUTH\n'
+    totpctl.done("import", written(file, text.format(4 * 10**9)), "--user", "alice", "--dry-run")
+    result = totpctl("import", written(file, text.format(4 * 10**9 + 1)), "--user", "alice")
+    assert 1 == result.code
+    assert "its last used code is of no possible time" in result.err
+
+
 def test_a_dry_run_changes_nothing(totpctl: Totpctl, place: Place, file: Path) -> None:
     result = totpctl.done("import", written(file, f"HOTP/T30 alice - {HEX}\n"), "--dry-run")
     assert result.err.endswith("this was a dry run: nothing was changed\n")

@@ -107,6 +107,11 @@ HOSTILE = {
     "a large picture": (picture(60_000, 60_000), "shows no QR code that can be read"),
     "a picture that is cut off": (picture(100, 100)[:60], "is damaged, or too large"),
     "a part of no export": (b"otpauth-migration://offline?data=EAEYASAF\n", "no possible number"),
+    "a period of nothing": (
+        b"HOTP/T0 a - 00112233445566778899 1 123456 2026-11-01T00:00:00L\n",
+        "its period is not above 0 seconds",
+    ),
+    "an LDIF that is no text": (b"\xa8\ndn: ipatokenuniqueid=1\n", "is not well-formed LDIF"),
     "an LDIF without a value": (
         b"dn: ipatokenuniqueid=1,dc=x\nobjectClass\n",
         "is not well-formed LDIF",

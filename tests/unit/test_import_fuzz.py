@@ -1,0 +1,90 @@
+"""Damaged files of every format: a reader refuses them or reads tokens, and raises nothing else.
+
+A second a format; a minute each night.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from admin_cli.errors import CommandFailed
+from admin_cli.importing import recognition, supported
+from admin_cli.importing.formats import FORMATS
+from admin_cli.importing.sources import TokenFile
+from admin_cli.importing.tokens import Contents
+from pam_totp.core import otp
+from tests.support.import_samples import FILES
+from tests.support.thorough import FUZZ_SECONDS
+
+SECONDS = min(FUZZ_SECONDS, 60) or 1
+SMALL = 10_000  # bytes: of larger files few are tried in that time
+KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
+OTHERS = {
+    "andotp": b'[{"secret": "GEZDGNBVGY3TQOJQ", "type": "TOTP", "digits": 6, "label": "a:b"}]',
+    "2fas": b'{"services": [{"secret": "GEZDGNBVGY3TQOJQ", "otp": {"account": "a"}}],'
+    b' "schemaVersion": 4}',
+    "privacyidea-csv": b"SN1,3132333435363738393031323334353637383930,totp,6,30\n",
+}
+PIECES = (b"\0", b"\xff\xfe", b"\n", b'"', b"<", b"[" * 50, b"-1", b"9" * 30, b"%00", b"=", b"\xc3")
+
+
+def seeds(name: str) -> list[bytes]:
+    """Return good files of the format ``name``; of a picture there is one."""
+    if name in OTHERS:
+        return [OTHERS[name]]
+    contents = [sample.path.read_bytes() for sample in FILES]
+    return [data for data in contents if len(data) < SMALL and found(data) == name]
+
+
+def found(data: bytes) -> str:
+    try:
+        return read(data, "")[0]
+    except CommandFailed:
+        return ""
+
+
+def read(data: bytes, name: str) -> tuple[str, Contents]:
+    unlocking = FILES[0].unlocking()._replace(key=lambda: KEY, passphrase=lambda: "qwerty")
+    return recognition.read(TokenFile("file", data, "alice"), unlocking, name)
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Return ``data`` with a few bytes changed, cut out, doubled or put in."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(changed) + 1)
+        end = min(len(changed), at + chance.choice((1, 1, 4, 40)))
+        changed[at:end] = chance.choice(
+            (b"", bytes(changed[at:end]) * 2, chance.randbytes(end - at), chance.choice(PIECES))
+        )
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_refused_or_read(name: str) -> None:
+    good = seeds(name)
+    assert good
+    chance, end = random.Random(name), time.monotonic() + SECONDS
+    if SECONDS > 1:
+        chance.seed()  # others each night
+    while time.monotonic() < end:
+        data = damaged(chance.choice(good), chance)
+        try:
+            _, contents = read(data, chance.choice(("", name)))
+        except CommandFailed as error:
+            assert_words(str(error), data)
+            continue
+        for rejected in contents.rejected:
+            assert_words(rejected.reason, data)
+        for token in contents.tokens:
+            if not supported.refusal(token):  # what is kept can always be verified
+                step = token.last_accepted_step or 0
+                otp.hotp(token.secret, max(step + token.drift, 0), token.algorithm, token.digits)
+
+
+def assert_words(reason: str, data: bytes) -> None:
+    assert reason, data
+    assert reason.isprintable(), (reason, data)
