@@ -176,7 +176,8 @@ def reset(
         codes, salt, digests = issuing.new_recovery_codes()
         with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
             record = session.enrolled(transaction.record, name)
-            record = _without_exemption_of_another(session, record).enrolled(new, salt, digests, now())
+            record = _without_exemption_of_another(session, record)
+            record = record.enrolled(new, salt, digests, now())
             transaction.save(session.bound(record, again=True).changed_at(now()))
     session.log("reset", name, authenticator=new.label)
     handover.show_result(offer, codes, as_json=how.as_json)
