@@ -11,13 +11,13 @@ from ...importing.naming import Naming
 from ...importing.sources import TokenFile
 from ...importing.tokens import Contents, Rejected, Unreadable
 from ...importing.xml_encryption import Unlocking
-from ...session import Session, account_name
+from ...session import Session
 from . import plan, report, writing
 from .plan import ImportPlan, Planned
 from .unlocking import unlocking
 
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from pam_totp.store import RecordStore
 
 
 class ImportRequest(NamedTuple):
@@ -41,7 +41,7 @@ class ImportRequest(NamedTuple):
 def carry_out(session: Session, request: ImportRequest) -> None:
     """Read, check, write, and say what follows. Raises CommandFailed, and has written nothing."""
     with session.open_store() as store:
-        names = _naming(request)
+        names = _naming(session, request)
         files, refused = _sources(request.sources)
         report.warn_of_files(files)
         opening = unlocking(
@@ -60,7 +60,7 @@ def carry_out(session: Session, request: ImportRequest) -> None:
             report.show_table(planned)
         report.name_rejected(wanted.rejected)
         report.warn_of_remarks(planned)
-        report.warn_of_secrets(planned, session.config.window)
+        report.warn_of_secrets(planned, session.policy.window)
         if wanted.passed_over:
             output.message(f"{wanted.passed_over} tokens belong to nobody and were passed over")
         if problem:
@@ -71,9 +71,9 @@ def carry_out(session: Session, request: ImportRequest) -> None:
             output.message("this was a dry run: nothing was changed")
 
 
-def _naming(request: ImportRequest) -> Naming:
+def _naming(session: Session, request: ImportRequest) -> Naming:
     return Naming(
-        account_name(request.user) if request.user else "",
+        session.person(request.user) if request.user else "",
         naming.read_assignments(request.assigned),
         naming.read_map(sources.content(request.map_file)) if request.map_file else {},
         request.strips_domain,
@@ -140,7 +140,9 @@ def _problem(wanted: ImportPlan, request: ImportRequest) -> CommandFailed | None
     return None
 
 
-def _say_what_follows(store: Store, files: list[TokenFile], planned: tuple[Planned, ...]) -> None:
+def _say_what_follows(
+    store: RecordStore, files: list[TokenFile], planned: tuple[Planned, ...]
+) -> None:
     new = sum(1 for each in planned if each.result == plan.NEW)
     output.message(f"{new} of {len(planned)} tokens are new")
     people = dict.fromkeys(each.name for each in planned)

@@ -15,7 +15,7 @@ from ...importing.tokens import Contents, Rejected, Token, Unusable, missing_par
 from ...session import Session, now
 
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from pam_totp.store import RecordStore
 
 NEW, KNOWN, USED_SINCE = "new", "already there", "used since"
 _LONGEST_LABEL = 64
@@ -43,7 +43,7 @@ class ImportPlan(NamedTuple):
         return {name: [p.token for p in self.planned if p.name == name] for name in changed}
 
 
-def make(session: Session, store: Store, contents: Contents, naming: Naming) -> ImportPlan:
+def make(session: Session, store: RecordStore, contents: Contents, naming: Naming) -> ImportPlan:
     """Check everything that can be checked before the first write. Raises CommandFailed."""
     rejected = list(contents.rejected)
     tokens: dict[str, list[Token]] = {}
@@ -73,7 +73,7 @@ def make(session: Session, store: Store, contents: Contents, naming: Naming) -> 
     return ImportPlan(tuple(planned), tuple(rejected), bad, passed_over, missing)
 
 
-def read(session: Session, store: Store, name: str) -> UserRecord:
+def read(session: Session, store: RecordStore, name: str) -> UserRecord:
     """Return the record of ``name`` with its secrets; a new one where there is none.
 
     Raises CommandFailed where it is another account's.

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from pam_totp.core.users import UserRecord
 
-from ...session import Session, bound, now
+from ...session import Session, now
 from . import plan
 from .plan import ImportPlan, Planned
 
 if TYPE_CHECKING:
-    from pam_totp.store import Store
+    from pam_totp.store import RecordStore
 
 
-def write(session: Session, store: Store, wanted: ImportPlan) -> tuple[Planned, ...]:
+def write(session: Session, store: RecordStore, wanted: ImportPlan) -> tuple[Planned, ...]:
     """Return what was done. What stops it is raised with a note that says how far it came."""
     by_person = wanted.tokens_by_person()
     done: dict[str, tuple[Planned, ...]] = {}
@@ -25,7 +25,7 @@ def write(session: Session, store: Store, wanted: ImportPlan) -> tuple[Planned, 
         for name, tokens in by_person.items():
             with store.transaction(name) as transaction:
                 record = transaction.record or UserRecord(name, created_at=now())
-                record = bound(session.same_account(record, name))
+                record = session.bound(session.same_account(record, name))
                 record, planned = plan.merged(record, tokens, now())
                 transaction.save(record.changed_at(now()))
             done[name] = planned
