@@ -19,6 +19,9 @@ _MODULES = {
     "_cffi_backend": "python3-cffi-backend",
     "cffi": "python3-cffi-backend",
     "click": "python3-click",
+    "cryptography": "python3-cryptography",
+    "defusedxml": "python3-defusedxml",
+    "ldap": "python3-ldap",
     "pyotp": "python3-pyotp",
     "segno": "python3-segno",
 }

@@ -172,6 +172,7 @@ def test_no_secret_is_in_the_command_line_or_the_environment(
 def test_no_secret_can_be_given_as_an_argument() -> None:
     parameters = [p for c in group.commands.values() for p in c.params]
     names = {name for p in parameters if not isinstance(p.type, click.Choice) for name in p.opts}
+    names -= {name for name in names if name.endswith("-file")}  # it names one
     assert not {name for name in names if re.search("secret|code|key|pass", name)}
 
 

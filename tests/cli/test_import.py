@@ -373,7 +373,7 @@ def test_a_last_code_of_no_possible_time_is_refused(totpctl: Totpctl, file: Path
 
 def test_a_dry_run_changes_nothing(totpctl: Totpctl, place: Place, file: Path) -> None:
     result = totpctl.done("import", written(file, f"HOTP/T30 alice - {HEX}\n"), "--dry-run")
-    assert result.err.endswith("this was a dry run: nothing was changed\n")
+    assert result.err.endswith("nothing was changed, because of --dry-run\n")
     assert "alice  phone" in result.out
     assert 0 == secrets_of(place)
 

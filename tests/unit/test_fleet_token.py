@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli.commands.fleet import token as tokens
-from admin_cli.commands.fleet.token import Token
+from admin_cli.commands.fleet.token import JoinToken
 
 IN_A_LINE = 4096  # bytes that a terminal takes: termios(3), canonical mode
 
@@ -24,8 +24,9 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "ca").read_text("ascii")
 
 
-def token(ca: str, **fields: str) -> Token:
-    one = Token("postgresql://db1,db2/totp", "web1", bytes(range(32)), "totp_login", "", "", "", ca)
+def token(ca: str, **fields: str) -> JoinToken:
+    url = "postgresql://db1,db2/totp"
+    one = JoinToken(url, "web1", bytes(range(32)), "totp_login", "", "", "", ca)
     return one._replace(password="x" * 32)._replace(**fields)  # type: ignore[arg-type]
 
 
@@ -45,7 +46,7 @@ def test_it_is_one_word_that_no_shell_reads_and_fits_into_a_line(ca: str) -> Non
 
 
 def test_no_secret_is_in_its_name(ca: str) -> None:
-    assert "<Token of web1>" == f"{token(ca)!r}" == str(token(ca))
+    assert "<JoinToken of web1>" == f"{token(ca)!r}" == str(token(ca))
 
 
 def test_a_ca_that_is_no_certificate_is_refused() -> None:

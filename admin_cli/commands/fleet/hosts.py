@@ -115,7 +115,7 @@ def invite(
     session.log("host_added", "", host=host, group=",".join(groups))
     identity = reached.identity
     return token.encode(
-        token.Token(
+        token.JoinToken(
             url=way.url or reached.url,
             host=host,
             one_time_key=one_time_key,

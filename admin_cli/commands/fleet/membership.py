@@ -23,7 +23,7 @@ from ...host import files, fleet_units, services, settings_file
 from ...session import Session
 from . import token as tokens
 from .connecting import connected
-from .token import Token
+from .token import JoinToken
 
 _OF_A_DECOY = (REJECTED, THROTTLED, LOCKED)  # strangers may have used up its guesses
 _HOW_TO_GET_ONE = "on an administrator's machine run: totpctl fleet add HOST"
@@ -94,7 +94,7 @@ def prove(url: str, identity: Identity) -> None:
     )
 
 
-def _decoded(text: bytes) -> Token:
+def _decoded(text: bytes) -> JoinToken:
     try:
         return tokens.decode(text.strip())
     except ValueError as error:
@@ -135,7 +135,7 @@ def _undone_if_it_fails(*paths: str) -> Iterator[None]:
         raise
 
 
-def _become_a_member(token: Token, identity: Identity) -> None:
+def _become_a_member(token: JoinToken, identity: Identity) -> None:
     """Let the database replace the one-time key of the token by the one that was made here."""
     with connected(token.url, identity, refused=_refused(token.url)) as connection:
         connection.execute(
@@ -156,7 +156,7 @@ def _write_settings(path: str, joined: Config) -> None:
     files.replace(path, files.bytes_of(text))
 
 
-def _say_what_holds(token: Token, joined: Config) -> None:
+def _say_what_holds(token: JoinToken, joined: Config) -> None:
     output.message(f"this machine is in the fleet, as {token.host}")
     output.message(f"codes are checked by {token.url}")
     for service in services.read_services().values():

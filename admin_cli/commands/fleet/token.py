@@ -18,7 +18,7 @@ _PEM = re.compile(
 _SEQUENCE, _LONG = 0x30, 0x80  # of DER
 
 
-class Token(NamedTuple):
+class JoinToken(NamedTuple):
     """``password``, or the paths of ``certificate`` and ``private_key`` on the host."""
 
     url: str
@@ -31,10 +31,10 @@ class Token(NamedTuple):
     ca: str  # PEM
 
     def __repr__(self) -> str:
-        return f"<Token of {self.host}>"
+        return f"<JoinToken of {self.host}>"
 
 
-def encode(token: Token) -> str:
+def encode(token: JoinToken) -> str:
     """Return ``token`` as one word. Raises ValueError where its CA is no PEM certificate."""
     document = token._asdict()
     document["one_time_key"] = token.one_time_key.hex()
@@ -46,15 +46,15 @@ def encode(token: Token) -> str:
     return base64.urlsafe_b64encode(b"\0".join([told, b"".join(certificates)])).decode()
 
 
-def decode(text: bytes) -> Token:
+def decode(text: bytes) -> JoinToken:
     """Return what ``text`` says. Raises ValueError for what encode() has not made."""
     try:
         told, _, certificates = base64.b64decode(text, b"-_", validate=True).partition(b"\0")
         document = json.loads(told)
-        fields = dict.fromkeys(Token._fields, "") | document
+        fields = dict.fromkeys(JoinToken._fields, "") | document
         fields["one_time_key"] = bytes.fromhex(fields["one_time_key"])
         fields["ca"] = "".join(map(_pem, _split(certificates)))
-        token = Token(**fields)
+        token = JoinToken(**fields)
     except (binascii.Error, IndexError, TypeError, ValueError):
         raise ValueError("is no token of totpctl fleet add, or not all of one") from None
     if not all(isinstance(value, str) for value in fields.values() if value is not token[2]):

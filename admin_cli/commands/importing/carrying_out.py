@@ -68,7 +68,7 @@ def carry_out(session: Session, request: ImportRequest) -> None:
         if writes:
             _say_what_follows(store, files, planned)
         else:
-            output.message("this was a dry run: nothing was changed")
+            output.message("nothing was changed, because of --dry-run")
 
 
 def _naming(session: Session, request: ImportRequest) -> Naming:
