@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.commands.fleet import membership
+from admin_cli.commands.fleet import join_host
 from pam_totp.system import fleet_file
 from tests.fleet.machines import DATABASE, FleetMachine
 from tests.support.logs import LogSocket
@@ -238,5 +238,5 @@ def test_a_join_that_is_killed_leaves_the_old_store_or_one_that_answers(
     if web.settings() != before:
         assert 3 == step
         identity = fleet_file.read(str(web.host_path))
-        membership.prove(fleet_file.read(str(admin.admin_path)).store, identity)
+        join_host.prove(fleet_file.read(str(admin.admin_path)).store, identity)
     web.done("join", "-", "--yes", answers=admin.token(f"killed{step}", "--yes"))

@@ -21,9 +21,9 @@ def demo(_session: Session, remove: bool, yes: bool) -> None:
     configuration of its own, which --config names.
     """
     need_root("start a database as another user")
-    from . import playground
+    from . import demo_server
 
     if remove:
-        playground.remove(yes=yes)
+        demo_server.remove(yes=yes)
     else:
-        playground.start()
+        demo_server.start()

@@ -69,9 +69,9 @@ def policy(session: Session, setting: tuple[str, ...], as_json: bool) -> None:
     host may only narrow the window. What weakens it is said.
     """
     wanted = dict(map(parsed, setting))
-    from . import access
+    from . import administrator
 
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         before = fleet.policy()
         after = before | wanted
         if after["throttle_max"] < after["throttle_base"]:

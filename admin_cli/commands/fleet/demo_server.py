@@ -21,7 +21,7 @@ from ...errors import CommandFailed
 from ...host import programs
 from ...session import Session
 from ..creating import init as create
-from . import foundation, hosts, membership
+from . import add, init_database, join_host
 
 FOLDER = "/var/lib/pam_totp-demo"
 CONFIG = f"{FOLDER}/pam_totp.conf"
@@ -131,11 +131,11 @@ def _make_fleet() -> None:
     os.mkdir(f"{FOLDER}/store", 0o700)
     session = Session(CONFIG)
     create(session)
-    plan = foundation.Founding(URL, ACCOUNT, _SOCKETS, _CA, "totp_administrator")
-    foundation.init(session, plan)
+    plan = init_database.Founding(URL, ACCOUNT, _SOCKETS, _CA, "totp_administrator")
+    init_database.init(session, plan)
     name = os.uname().nodename
-    token = hosts.invite(session, name, ("demo",), hosts.Way(), yes=True)
-    membership.join(session, token.encode(), yes=True)
+    token = add.invite(session, name, ("demo",), add.Way(), yes=True)
+    join_host.join(session, token.encode(), yes=True)
 
 
 def _say_how_to_use_it() -> None:

@@ -24,6 +24,6 @@ def join(session: Session, token: BinaryIO, yes: bool) -> None:
     configuration, proves both, and undoes all of it where that fails. The store that this machine
     had stays, and counts first for the people in it.
     """
-    from . import membership
+    from . import join_host
 
-    membership.join(session, token.read(MAX_CHARACTERS), yes=yes)
+    join_host.join(session, token.read(MAX_CHARACTERS), yes=yes)

@@ -22,9 +22,9 @@ def rotate_key(session: Session, yes: bool) -> None:
     One transaction, while people log in; no host has to do anything. A copy of a host's key and an
     old dump then open nothing new. Nobody has to enroll again.
     """
-    from . import access
+    from . import administrator
 
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         output.confirm("Reseal every secret of the fleet with a new data key?", yes=yes)
         secrets = fleet.rotate_key(os.urandom(_KEY_BYTES))
         hosts = len(fleet.hosts())
@@ -49,9 +49,9 @@ def prune(session: Session, days: int, yes: bool) -> None:
 
     The table of events grows by one row a login. Keep what your rules demand elsewhere first.
     """
-    from . import access
+    from . import administrator
 
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         count = fleet.events_older_than(days)
         if count:
             output.confirm(f"Delete {count} events that are older than {days} days?", yes=yes)
@@ -73,9 +73,9 @@ def after_restore(session: Session, void_recovery_codes: bool, yes: bool) -> Non
     since it was made: all codes shown so far become void, people log in with the next ones. It says
     what else may have come back.
     """
-    from . import access
+    from . import administrator
 
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         output.confirm("Make every code void that apps have shown so far?", yes=yes)
         restored = fleet.after_restore(void_recovery_codes=void_recovery_codes)
         hosts = [host.name for host in fleet.hosts()]
@@ -104,6 +104,6 @@ def refresh(session: Session) -> None:
     who logged in here. Reports what was decided in an outage first. Logins do the same by
     themselves.
     """
-    from . import renewal
+    from . import refresh_kit
 
-    renewal.refresh(session)
+    refresh_kit.refresh(session)

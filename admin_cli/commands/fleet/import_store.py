@@ -11,7 +11,7 @@ from pam_totp.store.postgresql.importing import Sorted
 from ... import output
 from ...errors import CommandFailed
 from ...session import Session
-from . import access, membership
+from . import administrator, join_host
 
 if TYPE_CHECKING:
     from pam_totp.store import Store
@@ -32,9 +32,9 @@ def take_along(session: Session, chosen: Chosen, *, dry_run: bool, yes: bool) ->
     The local store is locked until the fleet has its people, durably: no login can use a code here
     that the fleet does not hear of. What is killed in between is finished by the next run.
     """
-    reached = access.read(session)
+    reached = administrator.read(session)
     is_copy = bool(chosen.store)
-    if not is_copy and not access.fleet_url(session):
+    if not is_copy and not administrator.fleet_url(session):
         raise CommandFailed(
             f"{session.config_path} names no fleet as this machine's store",
             "let it join first: totpctl fleet add HOST; or name another machine's store: --store",
@@ -64,7 +64,7 @@ def take_along(session: Session, chosen: Chosen, *, dry_run: bool, yes: bool) ->
         session.log("imported", record.name, store=path)
     output.message(f"{len(found.new)} people are in the fleet now; {len(found.there)} were already")
     if not (is_copy or is_anybody_left):
-        membership.say_that_nobody_is_local()
+        join_host.say_that_nobody_is_local()
     if is_copy and moved:
         output.message(f"the machine that {path} is of judges them itself as long as it has them:")
         for name in moved:

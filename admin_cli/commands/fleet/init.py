@@ -52,10 +52,10 @@ def init(
     this machine, for root alone. Refuses a database that holds anything else. An interrupted run is
     finished by the next one.
     """
-    from . import foundation
+    from . import init_database
 
-    plan = foundation.Founding(url, role, socket or "", ca or "", administrator)
-    foundation.init(session, plan)
+    plan = init_database.Founding(url, role, socket or "", ca or "", administrator)
+    init_database.init(session, plan)
 
 
 @click.command()
@@ -67,6 +67,6 @@ def migrate(session: Session, role: str, socket: str | None) -> None:
 
     Applies what is missing in one transaction. Logins wait for it. Update the hosts afterwards.
     """
-    from . import foundation
+    from . import init_database
 
-    foundation.migrate(session, role, socket or "")
+    init_database.migrate(session, role, socket or "")

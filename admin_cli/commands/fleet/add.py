@@ -102,9 +102,9 @@ def invite(
     yes: bool,
 ) -> str:
     """Let ``host`` join, and return the token for that. A host that is known keeps its groups."""
-    from . import access, token
+    from . import administrator, token
 
-    reached = access.read(session)
+    reached = administrator.read(session)
     with reached.administration() as fleet:
         known = {known.name: known for known in fleet.hosts()}
         if host in known:
@@ -139,9 +139,9 @@ def remove(session: Session, host: str, yes: bool) -> None:
     that are open go on.
     """
     from ...errors import NoSuchUser
-    from . import access
+    from . import administrator
 
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         known = {known.name for known in fleet.hosts()}
         if host not in known:
             raise NoSuchUser(f"there is no host {host} in the fleet", "run: totpctl fleet list")
@@ -160,9 +160,9 @@ def remove(session: Session, host: str, yes: bool) -> None:
 @pass_session
 def list_hosts(session: Session, as_json: bool) -> None:
     """List the hosts of the fleet."""
-    from . import access
+    from . import administrator
 
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         hosts = fleet.hosts()
     if as_json:
         output.result_json(

@@ -9,7 +9,7 @@ from ...completion import candidates
 from ...errors import NoSuchUser
 from ...session import Session, known_name, pass_session
 from ..arguments import user_argument, yes_option
-from .hosts import EVERYWHERE, group_names, no_host_in
+from .add import EVERYWHERE, group_names, no_host_in
 
 
 @click.command()
@@ -31,10 +31,10 @@ def allow(session: Session, user: str, groups: tuple[str, ...], everywhere: bool
     """
     if bool(groups) is everywhere:
         raise click.UsageError("name groups with --on, or use --everywhere")
-    from . import access
+    from . import administrator
 
     name = known_name(user)
-    with access.read(session).administration() as fleet:
+    with administrator.read(session).administration() as fleet:
         if groups:
             no_host_in(groups, tuple(g for host in fleet.hosts() for g in host.groups))
         if not fleet.allow(name, groups or (EVERYWHERE,)):
@@ -80,7 +80,7 @@ def import_people(
     People who are in both are named, and then nobody is moved. From this machine's local store they
     are removed, as it would count before the fleet; a copy that --store names is only read.
     """
-    from . import taking_along
+    from . import import_store
 
-    chosen = taking_along.Chosen(store_path or "", sealing_key or "", frozenset(leave))
-    taking_along.take_along(session, chosen, dry_run=dry_run, yes=yes)
+    chosen = import_store.Chosen(store_path or "", sealing_key or "", frozenset(leave))
+    import_store.take_along(session, chosen, dry_run=dry_run, yes=yes)

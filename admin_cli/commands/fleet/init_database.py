@@ -16,7 +16,7 @@ from ... import output
 from ...errors import CommandFailed
 from ...host import files
 from ...session import Session
-from . import access
+from . import administrator
 from .connecting import connected
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def init(session: Session, plan: Founding) -> None:
             )
             files.write_for_root(path, fleet_file.content(identity))
             _make(opened, identity)
-    reached = access.read(session)
+    reached = administrator.read(session)
     with reached.administration() as fleet:
         fleet.policy()
     if found:
@@ -102,7 +102,7 @@ def init(session: Session, plan: Founding) -> None:
 
 def migrate(session: Session, role: str, socket: str) -> None:
     """Apply the migrations that are missing."""
-    reached = access.read(session)
+    reached = administrator.read(session)
     superuser = _superuser(role, socket, reached.identity.ca)
     with connected(reached.url, superuser, socket=socket) as opened:
         before = migrations.version(opened)
@@ -137,7 +137,7 @@ def _keep_ca(given: str, path: str) -> None:
             )
         return
     with open(given, "rb") as file:  # whoever names it vouches for it
-        content = file.read(access.MAX_CA_BYTES)
+        content = file.read(administrator.MAX_CA_BYTES)
     if b"-----BEGIN CERTIFICATE-----" not in content:
         raise CommandFailed(f"{given}: holds no certificate in PEM form", "check --ca")
     files.write_for_root(path, content)
