@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
 
 import pytest
 
@@ -10,6 +10,7 @@ from pam_totp.core.admission import EXEMPT, REQUIRED
 from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED
 from tests.cli.command import ME, Totpctl
 from tests.cli.rollout import AFTER, MY_GROUP, UNTIL, logged, put, put_rule, said, state
+from tests.support.days import day
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 
@@ -69,20 +70,17 @@ def test_exempt_without_a_day_has_no_end(totpctl: Totpctl, place: Place) -> None
 
 
 def test_today_may_be_the_last_day(totpctl: Totpctl, place: Place) -> None:
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    totpctl.done("exempt", "bob", "--until", today)
+    totpctl.done("exempt", "bob", "--until", day(0))
     record = place.record("bob")
     assert EXEMPT == record.status
-    assert record.exempt_until > datetime.now(UTC).timestamp()
+    assert record.exempt_until > time.time()
 
 
-@pytest.mark.parametrize(
-    "day", [(datetime.now(UTC) - timedelta(1)).strftime("%Y-%m-%d"), "2099-02-29", "tomorrow", ""]
-)
+@pytest.mark.parametrize("last", [day(-1), "2099-02-29", "tomorrow", ""])
 def test_a_day_that_is_over_or_none_is_a_usage_error(
-    totpctl: Totpctl, place: Place, day: str
+    totpctl: Totpctl, place: Place, last: str
 ) -> None:
-    result = totpctl("exempt", "bob", "--until", day)
+    result = totpctl("exempt", "bob", "--until", last)
     assert 2 == result.code
     assert "--until" in result.err
     assert None is state(place, "bob")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.machines import DATABASE, FleetMachine, drop, url_of
+from tests.fleet.outage import FakeFleet, Host, NewHost
 from tests.support.logs import LogSocket
 from tests.support.postgres import Cluster
 
@@ -26,6 +28,19 @@ def nothing_left() -> Iterator[None]:
     while here()[0] > before[0] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert before == here()
+
+
+@pytest.fixture
+def new_host(tmp_path: Path) -> Iterator[NewHost]:
+    """Hosts that keep codes in one folder; their files are closed in the end."""
+    with contextlib.ExitStack() as closed:
+
+        def host(fleet: FakeFleet, *, may_answer: bool = True) -> Host:
+            host = Host(tmp_path, fleet, may_answer=may_answer)
+            closed.callback(host.kit.close)
+            return host
+
+        yield host
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pam_totp.core import otp, verifier
 from pam_totp.core.enrollment import Enrollment
@@ -145,6 +145,10 @@ class Host:
 
     def entries(self) -> list[dict[str, Any]]:
         return self.kit.ask(lambda kit: kit.entries(10_000))
+
+
+class NewHost(Protocol):
+    def __call__(self, fleet: FakeFleet, *, may_answer: bool = True) -> Host: ...
 
 
 def with_codes(record: UserRecord, now: int, hours: int) -> UserRecord:

@@ -23,7 +23,7 @@ from pam_totp.system.errors import (
     StoreUnavailable,
     StoreUnreachable,
 )
-from tests.fleet.outage import ALICE, HOURS, POLICY, SOURCE, FakeFleet, Host, run_of
+from tests.fleet.outage import ALICE, HOURS, POLICY, SOURCE, FakeFleet, Host, NewHost, run_of
 from tests.support.place import ROOT, SECRET
 
 NOW = 1_700_000_010  # the first second of a step
@@ -43,11 +43,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def host(tmp_path: Path, clock: Clock) -> Iterator[Host]:
-    host = Host(tmp_path, FakeFleet(ALICE))
+def host(new_host: NewHost, clock: Clock) -> Host:
+    host = new_host(FakeFleet(ALICE))
     host.fill()
-    yield host
-    host.kit.close()
+    return host
 
 
 def code(at: float) -> str:
@@ -134,9 +133,9 @@ def test_wrong_codes_are_told_once(host: Host, clock: Clock) -> None:
     assert 0 == host.give(code(clock.now)).failed_before
 
 
-def test_every_authenticator_of_a_secret_is_used_up(tmp_path: Path, clock: Clock) -> None:
+def test_every_authenticator_of_a_secret_is_used_up(new_host: NewHost, clock: Clock) -> None:
     two = (Authenticator("1", "phone", SECRET), Authenticator("2", "spare", SECRET))
-    host = Host(tmp_path, FakeFleet(ALICE._replace(authenticators=two)))
+    host = new_host(FakeFleet(ALICE._replace(authenticators=two)))
     host.fill()
     assert "accepted" == host.outcome(code(clock.now))
     assert "replayed" == host.outcome(code(clock.now))
@@ -220,8 +219,8 @@ def test_it_is_for_root_alone(host: Host) -> None:
     assert {0o600} == {path.stat().st_mode & 0o777 for path in host.folder.iterdir()}
 
 
-def test_of_forty_logins_at_once_one_is_accepted(tmp_path: Path) -> None:
-    host = Host(tmp_path, FakeFleet(ALICE))
+def test_of_forty_logins_at_once_one_is_accepted(new_host: NewHost) -> None:
+    host = new_host(FakeFleet(ALICE))
     host.fill()
     kits = [
         KeptKit(host.path, host.key_path, may_answer=True) for _ in range(4)
@@ -244,6 +243,8 @@ def test_of_forty_logins_at_once_one_is_accepted(tmp_path: Path) -> None:
         thread.join()
     assert ["accepted"] + ["replayed"] * 39 == sorted(outcomes)
     assert 1 == len(host.entries())
+    for each in kits:
+        each.close()
 
 
 _KILLED = """
@@ -258,8 +259,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_code_is_used_up_before_anybody_is_told(tmp_path: Path) -> None:
-    host = Host(tmp_path, FakeFleet(ALICE))
+def test_a_code_is_used_up_before_anybody_is_told(tmp_path: Path, new_host: NewHost) -> None:
+    host = new_host(FakeFleet(ALICE))
     host.fill()
     host.kit.close()
     given = code(time.time())

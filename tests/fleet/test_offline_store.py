@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -24,7 +23,16 @@ from pam_totp.system.errors import (
     StoreUnreachable,
     Unavailable,
 )
-from tests.fleet.outage import ALICE, POLICY, SOURCE, UNREACHABLE, FakeFleet, Host, suspended
+from tests.fleet.outage import (
+    ALICE,
+    POLICY,
+    SOURCE,
+    UNREACHABLE,
+    FakeFleet,
+    Host,
+    NewHost,
+    suspended,
+)
 from tests.support.place import SECRET, code_now
 
 BOB = ALICE._replace(name="bob")
@@ -42,11 +50,10 @@ OTHERS = (
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    host = Host(tmp_path, FakeFleet(ALICE))
+def host(new_host: NewHost) -> Host:
+    host = new_host(FakeFleet(ALICE))
     host.fill()
-    yield host
-    host.kit.close()
+    return host
 
 
 def questions(store: OfflineStore) -> dict[str, Callable[[], object]]:
@@ -77,17 +84,17 @@ def test_only_a_database_that_cannot_be_reached_leads_offline(
 
 
 def test_without_the_key_in_the_configuration_nothing_is_judged_offline(
-    host: Host, tmp_path: Path
+    host: Host, new_host: NewHost
 ) -> None:
-    strict = Host(tmp_path, host.fleet, may_answer=False)
+    strict = new_host(host.fleet, may_answer=False)
     for ask in questions(strict.store).values():
         with pytest.raises(StoreUnreachable):
             ask()
     assert [] == host.entries()
 
 
-def test_without_a_kit_nothing_is_judged_offline(tmp_path: Path) -> None:
-    host = Host(tmp_path, FakeFleet(ALICE))
+def test_without_a_kit_nothing_is_judged_offline(new_host: NewHost) -> None:
+    host = new_host(FakeFleet(ALICE))
     host.fleet.trouble = UNREACHABLE
     for ask in questions(host.store).values():
         with pytest.raises(StoreUnreachable):
@@ -182,11 +189,11 @@ def test_a_long_report_comes_in_parts(host: Host, monkeypatch: pytest.MonkeyPatc
 
 
 def test_where_offline_was_turned_off_meanwhile_it_is_reported_all_the_same(
-    host: Host, tmp_path: Path
+    host: Host, new_host: NewHost
 ) -> None:
     assert "accepted" == host.outcome(code_now())
     host.fleet.trouble = None
-    strict = Host(tmp_path, host.fleet, may_answer=False)
+    strict = new_host(host.fleet, may_answer=False)
     strict.store.admission("alice")
     assert 1 == len(host.fleet.reported)
     strict.store.refresh(at_once=True)
@@ -217,8 +224,8 @@ def test_a_kit_that_is_moved_away_is_none(host: Host) -> None:
 # What is fetched
 
 
-def test_a_code_that_the_database_accepts_has_codes_fetched(tmp_path: Path) -> None:
-    host = Host(tmp_path, FakeFleet(ALICE, BOB))
+def test_a_code_that_the_database_accepts_has_codes_fetched(new_host: NewHost) -> None:
+    host = new_host(FakeFleet(ALICE, BOB))
     assert "accepted" == host.outcome(code_now())
     assert "rejected" == host.outcome("000000", "bob")
     assert "codes_ahead" not in host.fleet.asked  # no login waits for it
@@ -289,8 +296,8 @@ def test_what_was_fetched_before_an_answer_was_judged_here_is_not_kept(
     assert 1 == len(host.entries())
 
 
-def test_a_refresh_in_vain_is_not_repeated_at_once(tmp_path: Path) -> None:
-    host = Host(tmp_path, FakeFleet(ALICE, hours=0))
+def test_a_refresh_in_vain_is_not_repeated_at_once(new_host: NewHost) -> None:
+    host = new_host(FakeFleet(ALICE, hours=0))
     host.store.refresh(["alice"])
     host.store.refresh(["alice"])
     assert ["codes_ahead"] == host.fleet.asked
@@ -326,19 +333,19 @@ def test_a_fleet_that_need_not_be_asked_is_not(host: Host) -> None:
     assert [] == host.fleet.asked
 
 
-def test_a_refresh_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_is_bounded(new_host: NewHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "USERS_AT_ONCE", 2)
     names = [f"user{number}" for number in range(5)]
     fleet = FakeFleet(*(ALICE._replace(name=name, authenticators=()) for name in names))
-    host = Host(tmp_path, fleet)
+    host = new_host(fleet)
     host.store.refresh(names)
     assert ["codes_ahead"] * 3 == fleet.asked
     assert host.kit.ask(lambda kit: all(map(kit.keeps, names)))
 
 
-def test_numbers_go_on_from_those_that_the_database_knows(tmp_path: Path) -> None:
+def test_numbers_go_on_from_those_that_the_database_knows(new_host: NewHost) -> None:
     """A host that was installed again: what it reports must not pass for known already."""
-    host = Host(tmp_path, FakeFleet(ALICE))
+    host = new_host(FakeFleet(ALICE))
     host.fleet.reported = [{"number": 41}]
     host.fill()
     assert "accepted" == host.outcome(code_now())

@@ -5,20 +5,16 @@ from __future__ import annotations
 import grp
 import pwd
 import time
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
+from tests.support.days import day
 from tests.support.logs import LogSocket, fields
 from tests.support.pam_stack import ME, PAM_AUTH_ERR, PAM_IGNORE, PAM_SUCCESS, Stack
 from tests.support.place import Place, code_now, wrong_code
 
 MY_GROUP = grp.getgrgid(pwd.getpwnam(ME).pw_gid).gr_name
-
-
-def day(offset: int) -> str:
-    return (datetime.now(UTC) + timedelta(days=offset)).strftime("%Y-%m-%d")
 
 
 def rule(place: Place, kind: str, until: int = 0, name: str = MY_GROUP) -> None:

@@ -82,7 +82,12 @@ def test_it_is_neither_skipped_nor_exempt_nor_offered_to_enroll(door: Door, opti
     assert [] != entered.pamh.prompts
 
 
-def test_an_account_of_a_directory_may_be_renumbered(door: Door) -> None:
+def test_an_account_of_a_directory_may_be_renumbered(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passwd = tmp_path / "passwd"
+    passwd.write_text("root:x:0:0::/root:/bin/sh\n", "ascii")
+    monkeypatch.setattr(identity, "PASSWD_FILE", str(passwd))
     of_uid(door, 1001)
     assert "PAM_SUCCESS" == door.login(code_now()).result
     assert 1001 == door.place.record("alice").uid  # for doctor

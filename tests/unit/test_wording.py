@@ -101,11 +101,14 @@ def of_page(text: str) -> str:
 def of_python(text: str) -> str:
     """Return string literals, docstrings and comments, each on its line."""
     lines = [""] * (text.count("\n") + 2)
-    kinds = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", -1)}
+    part = getattr(tokenize, "FSTRING_MIDDLE", -1)  # since Python 3.12: up to what is put in
+    kinds = {tokenize.STRING, tokenize.COMMENT, part}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in kinds:
             for offset, line in enumerate(token.string.lstrip("#").split("\n")):
                 lines[token.start[0] - 1 + offset] += f" {line}"
+            if token.type == part:
+                lines[token.end[0] - 1] += "{}"
     return "\n".join(lines)
 
 
