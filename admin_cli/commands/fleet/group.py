@@ -11,25 +11,25 @@ from ...verbs import ListedCommand, Verbs, loaded_when_used
 COMMANDS = {
     "init": ListedCommand("init.init", "Make a fleet in the empty database at URL."),
     "migrate": ListedCommand(
-        "init.migrate", "Bring the fleet's database to the schema of this release."
+        "migrate.migrate", "Bring the fleet's database to the schema of this release."
     ),
     "add": ListedCommand("add.add", "Print the line with which HOST joins the fleet."),
     "join": ListedCommand("join.join", "Let the fleet judge the codes of this machine."),
-    "remove": ListedCommand("add.remove", "Take HOST out of the fleet: its key opens nothing."),
-    "list": ListedCommand("add.list_hosts", "List the hosts of the fleet."),
+    "remove": ListedCommand("remove.remove", "Take HOST out of the fleet: its key opens nothing."),
+    "list": ListedCommand("list.list_hosts", "List the hosts of the fleet."),
     "policy": ListedCommand("policy.policy", "Show the fleet's policy, or change it."),
     "allow": ListedCommand("allow.allow", "Say on which hosts USER can log in with a code."),
     "import": ListedCommand(
-        "allow.import_people", "Move people from an SQLite store into the fleet."
+        "import_people.import_people", "Move people from an SQLite store into the fleet."
     ),
     "rotate-key": ListedCommand(
         "rotate_key.rotate_key", "Replace the data key, and reseal every secret of the fleet."
     ),
-    "prune": ListedCommand("rotate_key.prune", "Delete old events from the database."),
+    "prune": ListedCommand("prune.prune", "Delete old events from the database."),
     "after-restore": ListedCommand(
-        "rotate_key.after_restore", "Make a restored database safe to log in with."
+        "after_restore.after_restore", "Make a restored database safe to log in with."
     ),
-    "refresh": ListedCommand("rotate_key.refresh", "Renew what this host keeps for an outage."),
+    "refresh": ListedCommand("refresh.refresh", "Renew what this host keeps for an outage."),
     "demo": ListedCommand("demo.demo", "Start a fleet's database on this machine, to try it."),
 }
 

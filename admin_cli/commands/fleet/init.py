@@ -1,24 +1,11 @@
-"""init, migrate: their options. What they do is loaded when they run."""
+"""init: its options. What it does is loaded when it runs."""
 
 from __future__ import annotations
 
 import click
 
 from ...session import Session, pass_session
-
-as_option = click.option(
-    "--as",
-    "role",
-    default="postgres",
-    show_default=True,
-    metavar="ROLE",
-    help="Database role to connect as; its password is asked for.",
-)
-socket_option = click.option(
-    "--socket",
-    type=click.Path(),
-    help="Connect through the Unix socket in this folder, as the account named like the role.",
-)
+from .superuser import as_option, socket_option
 
 
 @click.command()
@@ -56,17 +43,3 @@ def init(
 
     plan = init_database.Founding(url, role, socket or "", ca or "", administrator)
     init_database.init(session, plan)
-
-
-@click.command()
-@as_option
-@socket_option
-@pass_session
-def migrate(session: Session, role: str, socket: str | None) -> None:
-    """Bring the fleet's database to the schema of this release.
-
-    Applies what is missing in one transaction. Logins wait for it. Update the hosts afterwards.
-    """
-    from . import init_database
-
-    init_database.migrate(session, role, socket or "")

@@ -1,11 +1,9 @@
-"""What init and migrate do."""
+"""What init does."""
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pam_totp.store.postgresql import migrations
@@ -16,7 +14,7 @@ from ... import output
 from ...errors import CommandFailed
 from ...host import files
 from ...session import Session
-from . import administrator
+from . import administrator, superuser
 from .connecting import connected
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ _QUIET = {
     "debug_print_rewritten": "off",
     "debug_print_plan": "off",
 }
-
-
 # A call that a host has given up ends soon; hosts wait 12 seconds for one answer.
 _BOUNDED = {"statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s"}
 
@@ -73,7 +69,8 @@ def init(session: Session, plan: Founding) -> None:
         )
     ca = os.path.join(os.path.dirname(path), os.path.basename(fleet_file.DEFAULT_CA))
     _keep_ca(plan.ca, ca)
-    with connected(plan.url, _superuser(plan.role, plan.socket, ca), socket=plan.socket) as opened:
+    asked = superuser.identity(plan.role, plan.socket, ca)
+    with connected(plan.url, asked, socket=plan.socket) as opened:
         found = _refuse_others(opened, plan, known)
         if not found:
             identity = known or Identity(
@@ -100,26 +97,6 @@ def init(session: Session, plan: Founding) -> None:
     output.message("next, for each host: totpctl fleet add HOST")
 
 
-def migrate(session: Session, role: str, socket: str) -> None:
-    """Apply the migrations that are missing."""
-    reached = administrator.read(session)
-    superuser = _superuser(role, socket, reached.identity.ca)
-    with connected(reached.url, superuser, socket=socket) as opened:
-        before = migrations.version(opened)
-        if not before:
-            raise CommandFailed(
-                f"there is no fleet in {reached.url}", f"run: totpctl fleet init {reached.url}"
-            )
-        migrations.prepare(opened)
-        migrations.migrate(opened)
-        after = migrations.version(opened)
-    if before == after:
-        output.message(f"the schema is of this release already: {after}")
-        return
-    session.log("fleet_migrated", "", detail=f"schema {after}")
-    output.message(f"the schema is now {after}; it was {before}")
-
-
 def _known(path: str) -> Identity | None:
     try:
         return fleet_file.read(path)
@@ -141,17 +118,6 @@ def _keep_ca(given: str, path: str) -> None:
     if b"-----BEGIN CERTIFICATE-----" not in content:
         raise CommandFailed(f"{given}: holds no certificate in PEM form", "check --ca")
     files.write_for_root(path, content)
-
-
-def _superuser(role: str, socket: str, ca: str) -> Identity:
-    """Return who prepares the database. Its password is asked for; a Unix socket needs none."""
-    if socket:
-        return Identity(user=role, ca=ca)
-    if sys.stdin.isatty():
-        password = getpass.getpass(f"Password of the database role {role}: ", sys.stderr)
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-    return Identity(user=role, password=password, ca=ca)
 
 
 def _refuse_others(opened: Connection[Any], plan: Founding, known: Identity | None) -> bool:
