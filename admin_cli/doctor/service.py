@@ -31,13 +31,16 @@ _CLOSE_TO_OTHERS = (
     "remove SocketMode= from the drop-in shown by: systemctl cat pam_totp.socket; "
     "then run: systemctl daemon-reload; systemctl restart pam_totp.socket"
 )
-_IMPORTS = """
-import runpy, sys
-sys.argv = [{worker!r}]
+# A login that ends at once; then the modules of the others.
+_LOGIN = """
+import os, runpy, sys
+os.dup2(int(sys.argv[1]), 3)
+sys.argv = [{worker!r}, "--connection", "3"]
 try:
-    runpy.run_path({worker!r})
-except SystemExit:
-    pass
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as ended:
+    if ended.code:
+        raise
 import pam_totp.login.flow, pam_totp.service.server, pam_totp.store.sqlite.store
 """
 
@@ -54,21 +57,16 @@ def module(facts: Facts) -> Iterator[Found]:
 
 @check("worker", WRONG, f"it checks the codes: {_DENIED}")
 def worker(facts: Facts) -> Iterator[Found]:
-    """Start it as the module does, with a login that ends at once; then load the rest."""
+    """Run it as the module does, with a login that ends at once; then load the rest."""
     if NATIVE_MODULE not in facts.modules:
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
     with theirs:
-        commands = (
-            ([PYTHON, "-IS", WORKER, "--connection", "3"], theirs.fileno()),
-            ([PYTHON, "-IS", "-c", _IMPORTS.format(worker=WORKER)], None),
-        )
-        for command, descriptor in commands:
-            problem = _complaint(command, descriptor)
-            if problem:
-                yield f"{WORKER} does not start: {problem}", _fix_of(problem)
-                return
+        command = [PYTHON, "-IS", "-c", _LOGIN.format(worker=WORKER), str(theirs.fileno())]
+        problem = _complaint(command, theirs.fileno())
+    if problem:
+        yield f"{WORKER} does not start: {problem}", _fix_of(problem)
 
 
 @check("pam-python", WRONG, f"libpam cannot load it, or the hook in it: {_DENIED}")
@@ -227,14 +225,10 @@ def _release_of_python() -> str:
     return done.stdout.strip()
 
 
-def _complaint(command: list[str], descriptor: int | None = None) -> str:
-    """Return why ``command`` fails, or ""; with ``descriptor`` as its number 3."""
-    if descriptor is not None:
-        become = f"import os, sys; os.dup2({descriptor}, 3); os.execv(sys.argv[1], sys.argv[1:])"
-        command = [PYTHON, "-IS", "-c", become, *command]
+def _complaint(command: list[str], *descriptors: int) -> str:
+    """Return why ``command``, which inherits ``descriptors``, fails, or ""."""
     try:
-        kept = () if descriptor is None else (descriptor,)
-        done = programs.run(command, timeout=TIMEOUT, pass_fds=kept)
+        done = programs.run(command, timeout=TIMEOUT, pass_fds=descriptors)
     except subprocess.TimeoutExpired:
         return f"it takes more than {TIMEOUT} s"
     if done.returncode == 0:

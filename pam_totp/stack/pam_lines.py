@@ -6,12 +6,13 @@ understood here: nobody should build on it.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..system.errors import PamTotpError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 INCLUDE = "@include"  # Debian's, of all types at once
 TYPES = ("auth", "account", "password", "session")
@@ -135,6 +136,11 @@ def _logical_lines(file: str, text: str) -> Iterator[tuple[int, int, str]]:
         raise NotUnderstood(file, first, 'ends in "\\", and no line follows')
 
 
+# doctor and enable come to the same lines and controls some hundred times.
+_keeping = functools.lru_cache(maxsize=2048)
+
+
+@_keeping
 def _line(file: str, first: int, last: int, text: str) -> Line:
     kind, rest = token(text)
     quiet = kind.startswith("-")
@@ -186,7 +192,7 @@ def _tokens(text: str) -> Iterator[str]:
         yield word
 
 
-def actions(line: Line) -> dict[str, str | int]:
+def actions(line: Line) -> Mapping[str, str | int]:
     """Return what each return code leads to: one of ACTIONS, or how many modules to jump over."""
     control = line.bare_control
     try:
@@ -196,7 +202,8 @@ def actions(line: Line) -> dict[str, str | int]:
         raise NotUnderstood(line.file, line.number, problem) from error
 
 
-def _actions(control: str) -> dict[str, str | int]:
+@_keeping
+def _actions(control: str) -> Mapping[str, str | int]:
     found: dict[str, str | int] = {}
     rest = control.lstrip(_SPACES)
     if not rest:

@@ -54,8 +54,7 @@ def machine(prepared: Prepared, host: str) -> Iterator[Machine]:
     """A throw-away copy of this machine: the product, ``host`` in PAM files, and alice."""
     with Machine() as started:
         started.pam_module = hosts.module_of(host)
-        for archive in (product.tree(), prepared.files):
-            started.run(*product.UNPACK, "--absolute-names", typed=archive)
+        started.unpack(product.tree(), prepared.files)
         service = start_service(started) if host == hosts.SERVICE else None
         yield started
         if service is not None:  # not in secret a worker of the login's own

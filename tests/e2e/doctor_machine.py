@@ -27,7 +27,7 @@ ALWAYS = ("other-logins", "service-off", "store-shared")
 SHIM = "/tmp/kernel_clock.so"
 KEPT = (
     *("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"),
-    *("/home/alice", "/etc/pam.d", "/etc/ssh", "/etc/security", "/var/lib/pam_totp"),
+    *("/home/alice", "/etc/pam.d", "/etc/ssh", "/etc/security", "/var/lib/pam_totp", SHIM),
 )
 # One try is as good as three that are given the same.
 _FURNISH = """
@@ -124,6 +124,7 @@ def prepare() -> Clean:
         for service in ("sudo", "sudo-i"):
             machine.write(f"/etc/pam.d/{service}", "@include common-auth\n")
         machine.run("totpctl", "enable", "sshd", "sudo", "--no-confirm")
+        machine.run("sh", "-c", f"base64 --decode >{SHIM}", typed=shim())
         pack = 'tar --create "$@" | base64 --wrap=0'
         packed = machine.run("sh", "-c", pack, "sh", "--absolute-names", *KEPT).stdout
     return Clean(base64.b64decode(packed), alice)
@@ -133,10 +134,7 @@ def prepare() -> Clean:
 def clean_machine(clean: Clean) -> Iterator[Doctored]:
     with Doctored() as machine:
         machine.alice = clean.alice
-        for archive in (product.tree(), clean.files):
-            machine.run(*product.UNPACK, "--absolute-names", typed=archive)
-        machine.run("sh", "-c", _FURNISH)
-        machine.run("sh", "-c", f"base64 --decode >{SHIM}", typed=shim())
+        machine.unpack(product.tree(), clean.files, then=_FURNISH)
         yield machine
 
 

@@ -31,8 +31,7 @@ def machine(prepared: Prepared, database: Database, tmp_path: Path) -> Iterator[
         fleet_network.served_from_outside(shared, port),
     ):
         machine = started[fleet.HOST]
-        for archive in (product.tree(), prepared.files):
-            machine.run(*product.UNPACK, "--absolute-names", typed=archive)
+        machine.unpack(product.tree(), prepared.files)
         machine.run("rm", "-r", "/var/lib/pam_totp")
         machine.run("usermod", "--password", "*", "root")
         fleet_network.reach(machine, "localhost", port)

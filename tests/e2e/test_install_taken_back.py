@@ -150,7 +150,7 @@ def test_killed_upgrade_is_finished_by_the_next_run(machine: Machine) -> None:
 @pytest.fixture
 def taken_over(machine: Machine) -> Machine:
     """It is in use; somebody has changed its settings; and it has files that are gone today."""
-    machine.run(*product.UNPACK, typed=product.tree())
+    machine.unpack(product.tree())
     machine.run("totpctl", "init")
     machine.run("sh", "-c", f"echo window = 0 >>{CONFIG}; echo '# older' >>{VERIFIER}")
     for stray in ("/usr/lib/pam_totp/admin_cli/old.py", "/usr/share/man/man8/pam_totp.8"):

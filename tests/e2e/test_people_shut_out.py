@@ -44,8 +44,7 @@ class Found(NamedTuple):
 def machine(prepared: Prepared) -> Iterator[Machine]:
     """alice, enrolled, in the group sudo, with a password; root, whose password is locked."""
     with Machine() as started:
-        for archive in (product.tree(), prepared.files):
-            started.run(*product.UNPACK, "--absolute-names", typed=archive)
+        started.unpack(product.tree(), prepared.files)
         started.run("sh", "-c", "rm -rf /etc/ssh/sshd_config.d/* /root/.ssh; ssh-keygen -A")
         started.run("install", "-d", "/run/sshd")
         started.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n")

@@ -87,8 +87,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 def before_enable(prepared: bytes) -> Iterator[Machine]:
     """A machine that asks for passwords alone, with alice enrolled: the files of ``prepared``."""
     with Machine() as started:
-        for archive in (product.tree(), prepared):
-            started.run(*product.UNPACK, "--absolute-names", typed=archive)
+        started.unpack(product.tree(), prepared)
         furnish(started)
         yield started
 

@@ -14,7 +14,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def command(module: str, *arguments: object) -> list[str]:
     """Return how to start a script of this folder; to be run at the top of the tree."""
-    return [sys.executable, "-BEs", "-m", f"tests.support.{module}", *map(str, arguments)]
+    return [sys.executable, "-BEsS", "-m", f"tests.support.{module}", *map(str, arguments)]
 
 
 def call(function: str, *arguments: object, about: str = "") -> None:

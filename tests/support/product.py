@@ -10,7 +10,11 @@ from tests.support.native import build_module
 from tests.support.place import ROOT
 from tests.support.shared import made_once
 
-UNPACK = ("tar", "--extract", "--directory=/", "--no-overwrite-dir", "--file=/dev/stdin")
+# Takes archives one after the other, also such as name files from the root on.
+UNPACK = (
+    *("tar", "--extract", "--ignore-zeros", "--absolute-names", "--no-overwrite-dir"),
+    *("--directory=/", "--file=/dev/stdin"),
+)
 
 
 @functools.cache
