@@ -182,7 +182,7 @@ def test_a_wrong_administrators_key_changes_nothing(
     for words in (("rotate-key", "--yes"), ("add", "web77")):
         result = web.fleet(*words)
         assert 5 == result.code
-        assert "the administrator's key does not open this fleet" in result.err
+        assert "does not hold the key of this fleet" in result.err
     assert [] == asked(server, "SELECT name FROM totp.hosts WHERE name = 'web77'")
 
 

@@ -7,21 +7,23 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pam_totp.core import verifier
-from pam_totp.core.verifier import Verdict
 from pam_totp.store.postgresql.administration import Administration
 from pam_totp.store.postgresql.client import Client
+from pam_totp.store.postgresql.opening import open_fleet
 from pam_totp.system.errors import StoreRefused, StoreUnavailable, StoreUnreachable
 from tests.fleet.hosts import identity_of, url_of, verify
 from tests.fleet.reporting import code_of, enroll
-from tests.support import thorough
+from tests.fleet.standby import cancel_waits, receiver_of, standby_of
+from tests.support import fleet, thorough
+from tests.support.fleet import ADMINISTRATOR
 from tests.support.postgres import ADMIN_KEY, Cluster, Database
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -30,7 +32,6 @@ NOW = 1_800_000_000
 STEP = NOW // 30
 CHAOS_SECONDS = 30 if thorough.NIGHTLY else 8
 PEOPLE, THREADS = 20, 8
-WAITING = "FROM pg_stat_activity WHERE usename = 'totp_login' AND wait_event = 'SyncRep'"
 
 
 @pytest.fixture
@@ -125,10 +126,10 @@ def test_a_code_is_accepted_once_however_the_primary_is_lost(
             f"ALTER ROLE totp_login IN DATABASE {database.name} SET client_min_messages = error"
         )
         with standby_of(own_cluster) as standby:
-            with database.connect("test_admin") as connection:
-                fleet = Administration(connection, ADMIN_KEY)
-                assert fleet.has_standby()
-                fleet.change_policy({"require_standby": 1})
+            with closing(open_fleet(fleet.socket_url(database), ADMINISTRATOR, "")) as opened:
+                administration = Administration(opened, ADMIN_KEY)
+                assert administration.has_standby()
+                administration.change_policy({"require_standby": 1})
             client = Client(url_of(database, standby.port, own_cluster.port), identity)
             assert verifier.ACCEPTED == verify(client, code_of(STEP)).outcome
             receiver = receiver_of(standby)
@@ -137,7 +138,7 @@ def test_a_code_is_accepted_once_however_the_primary_is_lost(
                 verify(client, code_of(STEP), "bob", patience=1)
             with ThreadPoolExecutor(1) as threads:
                 login = threads.submit(verify, client, code_of(STEP), "carol", patience=2)
-                assert 1 < cancel_waits(database, login)
+                assert 1 < cancel_waits(database, "totp_login", login)
             assert StoreUnavailable is type(login.exception())
             own_cluster.stop("QUIT")
             os.kill(receiver, signal.SIGKILL)  # with what it has not read
@@ -157,46 +158,3 @@ def test_a_code_is_accepted_once_however_the_primary_is_lost(
             client.close()
         own_cluster.configure({"synchronous_standby_names": ""})
         own_cluster.start()
-
-
-@contextmanager
-def standby_of(primary: Cluster) -> Iterator[Cluster]:
-    """Give a synchronous standby."""
-    standby = Cluster(primary=primary)
-    try:
-        primary.configure({"synchronous_standby_names": "*"})
-        primary.signal("HUP")
-        with primary.connect() as connection:
-            until(
-                lambda: (
-                    [("sync",)]
-                    == connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
-                )
-            )
-        yield standby
-    finally:
-        standby.remove()
-
-
-def receiver_of(standby: Cluster) -> int:
-    with standby.connect() as connection:
-        row = connection.execute("SELECT pid FROM pg_stat_wal_receiver").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def cancel_waits(database: Database, login: Future[Verdict]) -> int:
-    """Cancel every wait for the standby until ``login`` has ended; return how many there were."""
-    count = 0
-    while not login.done():
-        rows = database.execute(f"SELECT pg_cancel_backend(pid) {WAITING}")
-        count += len(rows)
-        time.sleep(0.05)
-    return count
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -82,8 +82,8 @@ def test_a_token_is_good_once(admin: FleetMachine, web: FleetMachine, tmp_path: 
     before = files(other)
     result = other.fleet("join", "-", answers=token)
     assert (5, "") == (result.code, result.out)
-    assert "this token was used, has expired, or was replaced by a newer one" in result.err
-    assert "hint: on an administrator's machine run: totpctl fleet add HOST" in result.err
+    assert "the token was used, has expired, or was replaced by a newer one" in result.err
+    assert "hint: run on an administrator's machine: totpctl fleet add HOST" in result.err
     assert "this machine logs in as before" in result.err
     assert before == files(other)
 

@@ -11,6 +11,7 @@ from pam_totp.system.fleet_file import Identity
 from tests.support.postgres import ADMIN_KEY, PASSWORD, Database
 
 HOST = "web1"
+ADMINISTRATOR = Identity(user="test_admin", key=ADMIN_KEY)  # over a socket: no password, no CA
 
 
 def url(database: Database) -> str:

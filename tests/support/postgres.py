@@ -16,14 +16,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from pam_totp.store.postgresql import migrations
+from pam_totp.store.postgresql.admin_connection import AdminConnection
 from pam_totp.system import postgresql_url
+from pam_totp.system.fleet_file import Identity
 
 ADMIN_KEY = bytes(range(32))
 PASSWORD = "password of a test"  # of every login role made here
@@ -191,7 +193,7 @@ class Cluster:
         name = f"totp_{next(self._numbers)}"
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-        with self.connect(database=name) as inside:
+        with self._administered(name) as inside:
             migrations.prepare(inside)  # a copy has not the rights of the database itself
         yield Database(self, name)
         with self.connect() as connection:  # another: the server may have been restarted
@@ -200,9 +202,10 @@ class Cluster:
     def _make_template(self) -> None:
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {_TEMPLATE}")
+        with self._administered(_TEMPLATE) as inside:
+            migrations.prepare(inside)
+            migrations.migrate(inside)
         with self.connect(database=_TEMPLATE) as connection:
-            migrations.prepare(connection)
-            migrations.migrate(connection)
             connection.execute("SELECT totp.make_keys(%s)", (ADMIN_KEY,))
             connection.execute(f"ALTER ROLE totp_login PASSWORD '{PASSWORD}'")
             connection.execute("CREATE ROLE with_certificate")
@@ -211,6 +214,10 @@ class Cluster:
                     f"CREATE ROLE test_{role} LOGIN IN ROLE totp_{role} PASSWORD '{PASSWORD}'"
                 )
         self._has_template = True
+
+    def _administered(self, name: str) -> AbstractContextManager[AdminConnection]:
+        url = f"postgresql:///{name}?socket={self.folder}"
+        return closing(AdminConnection(url, Identity(user="postgres"), "postgres"))
 
     def _end_guard(self, *, keep: bool) -> None:
         if self._guard is None:

@@ -26,5 +26,4 @@ demo_server.py    what it does
 host_names.py     names of hosts and of their groups, as commands take them
 administrator.py  where the fleet is, and who administers it, as this machine has it
 superuser.py      the role that prepares the database, as init and migrate take it
-connecting.py     a connection to the database, and what goes wrong on it, in words
 """

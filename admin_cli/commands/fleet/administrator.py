@@ -19,20 +19,20 @@ MAX_CA_BYTES = 64 * 1024
 
 
 class Reached(NamedTuple):
-    """``ca``: the certificates that the database's is checked by, in PEM."""
+    """``path``: of the file of ``identity``. ``ca``: what the server is checked by, in PEM."""
 
     url: str
     identity: Identity
+    path: str
     ca: str
 
     @contextlib.contextmanager
     def administration(self) -> Iterator[Administration]:
         """Open the database as the administrator. Raises Unavailable."""
         from pam_totp.store.postgresql.administration import Administration
+        from pam_totp.store.postgresql.opening import open_fleet
 
-        from .connecting import connected
-
-        with connected(self.url, self.identity) as connection:
+        with contextlib.closing(open_fleet(self.url, self.identity, self.path)) as connection:
             yield Administration(connection, self.identity.key)
 
 
@@ -60,7 +60,7 @@ def read(session: Session) -> Reached:
             f"put this line into {path}: store = postgresql://SERVER/DATABASE",
         )
     ca = trusted_files.read_trusted(identity.ca, MAX_CA_BYTES).decode("ascii", "replace")
-    return Reached(url, identity, ca)
+    return Reached(url, identity, path, ca)
 
 
 def fleet_url(session: Session) -> str:

@@ -15,10 +15,9 @@ from ...errors import CommandFailed
 from ...host import files
 from ...session import Session
 from . import administrator, superuser
-from .connecting import connected
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from pam_totp.store.postgresql.admin_connection import AdminConnection
 
 HOST_ROLE = "totp_login"
 _PASSWORD_BYTES = 24
@@ -69,8 +68,7 @@ def init(session: Session, plan: Founding) -> None:
         )
     ca = os.path.join(os.path.dirname(path), os.path.basename(fleet_file.DEFAULT_CA))
     _keep_ca(plan.ca, ca)
-    asked = superuser.identity(plan.role, plan.socket, ca)
-    with connected(plan.url, asked, socket=plan.socket) as opened:
+    with superuser.connected(plan.url, plan.role, plan.socket, ca) as opened:
         found = _refuse_others(opened, plan, known)
         if not found:
             identity = known or Identity(
@@ -120,7 +118,7 @@ def _keep_ca(given: str, path: str) -> None:
     files.write_for_root(path, content)
 
 
-def _refuse_others(opened: Connection[Any], plan: Founding, known: Identity | None) -> bool:
+def _refuse_others(opened: AdminConnection, plan: Founding, known: Identity | None) -> bool:
     """Return whether the fleet is there already. Raises CommandFailed for what is not empty."""
     if _one(opened, "SELECT to_regnamespace('totp') IS NOT NULL"):
         version = migrations.version(opened)
@@ -145,7 +143,7 @@ def _refuse_others(opened: Connection[Any], plan: Founding, known: Identity | No
         )
     taken = _one(
         opened,
-        "SELECT string_agg(rolname, ', ') FROM pg_roles WHERE rolname IN (%s, %s)",
+        "SELECT string_agg(rolname, ', ') FROM pg_roles WHERE rolname IN ($1, $2)",
         HOST_ROLE,
         plan.administrator,
     )
@@ -157,36 +155,33 @@ def _refuse_others(opened: Connection[Any], plan: Founding, known: Identity | No
     return False
 
 
-def _make(opened: Connection[Any], identity: Identity) -> None:
+def _make(opened: AdminConnection, identity: Identity) -> None:
     with opened.transaction():
         migrations.prepare(opened)
         migrations.migrate(opened)
         opened.execute("SET LOCAL ROLE NONE")  # each of them was totp_owner, until the end of this
         if not _one(
-            opened, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", identity.user
+            opened, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", identity.user
         ):
-            _run(opened, "CREATE ROLE {} LOGIN IN ROLE totp_admin", identity.user)
+            _run(opened, "CREATE ROLE %I LOGIN IN ROLE totp_admin", identity.user)
         for role, password, settings in (
             (identity.user, identity.password, _QUIET),
             (identity.host_user, identity.host_password, _QUIET | _BOUNDED),
         ):
-            digest = opened.pgconn.encrypt_password(
-                password.encode(), role.encode(), b"scram-sha-256"
-            ).decode()
-            _run(opened, "ALTER ROLE {} PASSWORD {}", role, digest)
+            digest = opened.encrypted_password(role, password)
+            _run(opened, "ALTER ROLE %I PASSWORD %L", role, digest)
             for setting, value in settings.items():
-                _run(opened, f"ALTER ROLE {{}} SET {setting} = {{}}", role, value)
+                _run(opened, "ALTER ROLE %I SET %I = %L", role, setting, value)
         opened.execute("SET LOCAL ROLE totp_owner")
-        opened.execute("SELECT totp.make_keys(%s)", (identity.key,))
+        opened.execute("SELECT totp.make_keys($1)", (identity.key,))
 
 
-def _run(opened: Connection[Any], statement: Any, role: str, *values: str) -> None:
-    """Run a statement that takes no parameters: a role's name, and literals, are quoted into it."""
-    from psycopg import sql
+def _run(opened: AdminConnection, statement: str, *words: str) -> None:
+    """Run a statement that takes no parameters: names (%I) and literals (%L) are quoted into it."""
+    ((quoted,),) = opened.execute("SELECT format($1, VARIADIC $2::text[])", (statement, words))
+    opened.execute(quoted)
 
-    opened.execute(sql.SQL(statement).format(sql.Identifier(role), *map(sql.Literal, values)))
 
-
-def _one(opened: Connection[Any], statement: Any, *parameters: object) -> Any:
-    row = opened.execute(statement, parameters or None).fetchone()
-    return row[0] if row else None
+def _one(opened: AdminConnection, statement: str, *values: str) -> Any:
+    ((value,),) = opened.execute(statement, values)
+    return value

@@ -22,7 +22,6 @@ from ...errors import CommandFailed
 from ...host import files, fleet_units, services, settings_file
 from ...session import Session
 from . import token as tokens
-from .connecting import connected
 from .token import JoinToken
 
 _OF_A_DECOY = (REJECTED, THROTTLED, LOCKED)  # strangers may have used up its guesses
@@ -52,7 +51,8 @@ def join(session: Session, text: bytes, *, yes: bool) -> None:
     with _undone_if_it_fails(ca, settings.fleet_host, session.config_path):
         files.write_for_root(ca, token.ca.encode())
         files.write_for_root(settings.fleet_host, fleet_file.content(identity))
-        _become_a_member(token, identity)
+        with contextlib.closing(Client(token.url, identity)) as client:
+            HostStore(client).join(token.one_time_key)
         prove(token.url, identity)
         _write_settings(session.config_path, joined)
         prove(config.load(session.config_path).config.store, fleet_file.read(settings.fleet_host))
@@ -133,19 +133,6 @@ def _undone_if_it_fails(*paths: str) -> Iterator[None]:
                 os.chmod(path, modes[path])
         error.add_note("this machine logs in as before: what was written is removed again")
         raise
-
-
-def _become_a_member(token: JoinToken, identity: Identity) -> None:
-    """Let the database replace the one-time key of the token by the one that was made here."""
-    with connected(token.url, identity, refused=_refused(token.url)) as connection:
-        connection.execute(
-            "CALL totp.join(%s, %s, %s)", (token.host, token.one_time_key, identity.key)
-        )
-
-
-def _refused(url: str) -> StoreRefused:
-    problem = "this token was used, has expired, or was replaced by a newer one"
-    return StoreRefused(url, problem, _HOW_TO_GET_ONE)
 
 
 def _write_settings(path: str, joined: Config) -> None:

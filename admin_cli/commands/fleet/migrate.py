@@ -23,11 +23,9 @@ def migrate(session: Session, role: str, socket: str | None) -> None:
     from pam_totp.store.postgresql import migrations
 
     from . import administrator
-    from .connecting import connected
 
     reached = administrator.read(session)
-    asked = superuser.identity(role, socket or "", reached.identity.ca)
-    with connected(reached.url, asked, socket=socket or "") as opened:
+    with superuser.connected(reached.url, role, socket or "", reached.identity.ca) as opened:
         before = migrations.version(opened)
         if not before:
             raise CommandFailed(

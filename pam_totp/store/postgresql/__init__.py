@@ -14,6 +14,7 @@ codes_ahead.py  those codes, in place of secrets
 migrations.py   makes and updates the schema, from the files in sql/
 admin_store.py  AdminStore, which hands out records to administrators
 admin_connection.py  an administrator's connection: transactions, statements and errors
+opening.py      opens one, where the schema is that of this release
 transactions.py  the critical section of one user
 rows.py         how records are read, and from which columns
 administration.py  what administrators do beyond people's records

@@ -12,7 +12,7 @@ from ...core.admission import GroupRule
 from ...core.verifier import Policy
 from ...system import fleet_file
 from ...system.errors import StoreRefused
-from .admin_connection import AdminConnection
+from .opening import open_fleet
 from .rows import DOES_NOT_OPEN, is_storable, read
 from .transactions import UserTransaction
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ...core.users import UserRecord
     from ...system.fleet_file import Identity
+    from .admin_connection import AdminConnection
 
 
 class AdminStore:
@@ -119,5 +120,5 @@ def open_admin_store(url: str, path: str, *, patience: float | None = None) -> A
             "is not on this machine: people of the fleet are administered elsewhere",
             "run it on a machine of an administrator; for accounts of this host alone: --local",
         ) from None
-    connection = AdminConnection(identity.store or url, identity, path, patience=patience)
+    connection = open_fleet(identity.store or url, identity, path, patience=patience)
     return AdminStore(connection, identity, path)

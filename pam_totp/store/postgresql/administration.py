@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import importing
 
 if TYPE_CHECKING:
-    from typing import Any, LiteralString
-
-    from psycopg import Connection
+    from typing import Any
 
     from ...core.admission import GroupRule
     from ...core.users import UserRecord
+    from .admin_connection import AdminConnection
+    from .connection import Value
     from .importing import Sorted
 
 ONE_TIME_KEY_BYTES = 32
@@ -61,7 +61,7 @@ class Restored(NamedTuple):
 class Administration:
     """The database, as an administrator whose key opens it; each method is one transaction."""
 
-    def __init__(self, connection: Connection[Any], key: bytes) -> None:
+    def __init__(self, connection: AdminConnection, key: bytes) -> None:
         self._connection = connection
         self._key = key
 
@@ -69,7 +69,7 @@ class Administration:
 
     def hosts(self) -> list[Host]:
         rows = self._rows(
-            "SELECT h.name, h.groups, h.joined_at, h.last_seen_at, h.join_until, "
+            "SELECT h.name, to_jsonb(h.groups), h.joined_at, h.last_seen_at, h.join_until, "
             "count(k.until), coalesce(max(k.until), 0) FROM totp.hosts h LEFT JOIN totp.kits k "
             "ON k.host = h.name AND k.until > totp.unix_time() GROUP BY h.name ORDER BY h.name"
         )
@@ -80,7 +80,7 @@ class Administration:
         one_time_key = os.urandom(ONE_TIME_KEY_BYTES)
         with self._connection.transaction():
             self._rows(
-                "SELECT totp.add_host(%s, %s, %s, %s, %s)",
+                "SELECT totp.add_host($1, $2, $3, $4, $5)",
                 self._key, name, one_time_key, list(groups), valid_seconds,
             )  # fmt: skip
             self._note("host_added", host=name)
@@ -89,14 +89,14 @@ class Administration:
     def remove_host(self, name: str) -> None:
         """Let the key of ``name`` open nothing any more."""
         with self._connection.transaction():
-            self._rows("SELECT totp.remove_host(%s)", name)
+            self._rows("SELECT totp.remove_host($1)", name)
             self._note("host_removed", host=name)
 
     # Policy
 
     def policy(self) -> dict[str, int]:
         """Return the settings of POLICY; yes is 1, and no 0."""
-        columns: Any = ", ".join(f"{column}::int" for column in POLICY)
+        columns = ", ".join(f"{column}::int" for column in POLICY)
         (row,) = self._rows(f"SELECT {columns} FROM totp.policy")
         return dict(zip(POLICY, row, strict=True))
 
@@ -109,9 +109,8 @@ class Administration:
         with self._connection.transaction():
             for key, value in changed.items():
                 assert key in POLICY
-                column: Any = key
-                kind: Any = "boolean" if key in ("require_standby", "first_enrollment") else "int"
-                self._rows(f"UPDATE totp.policy SET {column} = %s::int::{kind}", value)
+                kind = "boolean" if key in ("require_standby", "first_enrollment") else "int"
+                self._rows(f"UPDATE totp.policy SET {key} = $1::int::{kind}", value)
                 self._note("policy_changed", user=key)
 
     # People
@@ -120,7 +119,7 @@ class Administration:
         """Let ``user`` log in on hosts in one of ``groups``; False where there is no such user."""
         with self._connection.transaction():
             changed = self._rows(
-                "UPDATE totp.users SET groups = %s WHERE name = %s RETURNING name",
+                "UPDATE totp.users SET groups = $1 WHERE name = $2 RETURNING name",
                 list(groups), user,
             )  # fmt: skip
             if changed:
@@ -144,20 +143,20 @@ class Administration:
     def rotate_key(self, new_key: bytes) -> int:
         """Seal every secret with ``new_key``, wrapped for all; return how many secrets."""
         with self._connection.transaction():
-            ((count,),) = self._rows("SELECT totp.rotate(%s, %s)", self._key, new_key)
+            ((count,),) = self._rows("SELECT totp.rotate($1, $2)", self._key, new_key)
             self._note("key_rotated")
         return int(count)
 
     def events_older_than(self, days: int) -> int:
         ((count,),) = self._rows(
-            "SELECT count(*) FROM totp.events WHERE at < now() - make_interval(days => %s)", days
+            "SELECT count(*) FROM totp.events WHERE at < now() - make_interval(days => $1)", days
         )
         return int(count)
 
     def prune(self, days: int) -> int:
         """Delete events that are older than ``days``; return how many there were."""
         with self._connection.transaction():
-            ((count,),) = self._rows("SELECT totp.prune(%s)", days)
+            ((count,),) = self._rows("SELECT totp.prune($1)", days)
             self._note("events_pruned")
         return int(count)
 
@@ -177,14 +176,13 @@ class Administration:
             self._note("restored")
         return Restored(len(changed), tuple(name for (name,) in names))
 
-    def _note(self, event: LiteralString, *, host: str = "", user: str = "") -> None:
+    def _note(self, event: str, *, host: str = "", user: str = "") -> None:
         """Leave an event of an administrator, in the transaction of what it tells."""
         self._rows(
             "INSERT INTO totp.events (host, user_name, event, service, rhost) "
-            "VALUES (%s, %s, %s, 'totpctl', session_user || '@' || %s)",
+            "VALUES ($1, $2, $3, 'totpctl', session_user || '@' || $4::text)",
             host, user, event, os.uname().nodename,
         )  # fmt: skip
 
-    def _rows(self, statement: Any, *parameters: object) -> list[tuple[Any, ...]]:
-        cursor = self._connection.execute(statement, parameters or None)
-        return cursor.fetchall() if cursor.description else []
+    def _rows(self, statement: str, *values: Value) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, values)

@@ -43,21 +43,26 @@ _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 class Client:
     """What one process has of the fleet's database; any thread may use it.
 
-    Nothing is connected before the first question. Raises StoreRefused for a URL that is none.
+    Nothing is connected before the first question. ``socket``: a folder; the server of ``url`` runs
+    on this machine, and is reached through the Unix socket in it. Raises StoreRefused for a URL
+    that is none.
     """
 
-    def __init__(self, url: str, identity: Identity) -> None:
+    def __init__(self, url: str, identity: Identity, *, socket: str = "") -> None:
         try:
-            self._address = postgresql_url.parse(url)
+            address = postgresql_url.parse(url)
         except ValueError as error:
             raise StoreRefused("store", f"is to be {error}", "run: totpctl doctor") from None
         self.identity = identity
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._lock = threading.Lock()
         self._idle: list[DatabaseConnection] = []  # the latest used last
-        self._order = list(self._address.servers) or [
-            (self._address.socket, postgresql_url.DEFAULT_PORT)
-        ]
+        self._database = address.database
+        self._is_local = bool(socket or address.socket)
+        self._order = list(address.servers)
+        if self._is_local:
+            port = address.servers[0][1] if address.servers else postgresql_url.DEFAULT_PORT
+            self._order = [(socket or address.socket, port)]
         self._is_closed = False
         self._trouble: Unavailable | None = None  # why nobody was answered since somebody was
         self._answered_at = float("-inf")
@@ -181,7 +186,7 @@ class Client:
         host, port = server
         failed: list[CallFailed] = []
         try:
-            addresses = ("",) if self._address.socket else addresses_of(host, deadline)
+            addresses = ("",) if self._is_local else addresses_of(host, deadline)
         except CallFailed as failure:
             raise failure.at(f"{host}:{port}") from None
         for number, address in enumerate(addresses):
@@ -189,7 +194,7 @@ class Client:
             where = ServerAddress(host, port, address)
             limit = _within(share, deadline)
             try:
-                return DatabaseConnection(where, self._address.database, self.identity, limit)
+                return DatabaseConnection(where, self._database, self.identity, limit)
             except CallFailed as failure:
                 failed.append(failure.at(str(where)))
         raise failures.worst(failed)

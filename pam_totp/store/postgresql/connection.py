@@ -23,7 +23,7 @@ from .environment import OWN_ENVIRONMENT, load_pq
 from .failures import CallFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ...system.fleet_file import Identity
 
@@ -100,28 +100,36 @@ class DatabaseConnection:
         It is not where the server gave a warning: a commit that no longer waits for a standby is
         one. It has been committed only when the server is ready for the next statement.
         """
-        self._warnings = 0
-        try:
-            self._libpq.send_query_params(
+        results = self._ask(
+            lambda: self._libpq.send_query_params(
                 sql.encode(),
                 [_encoded(value) for value in values],
                 param_formats=[int(isinstance(value, bytes)) for value in values],
-            )
-            self._send(deadline)
-            results = self._results(deadline)
-        except self._pq_error() as error:
-            raise _sent(failures.unreachable("the connection was cut")) from error
-        except CallFailed as failure:
-            raise _sent(failure) from None
-        for result in results:
-            if result.status not in (self._pq.ExecStatus.TUPLES_OK, self._pq.ExecStatus.COMMAND_OK):
-                raise self._failed(result)
-        status = self._pq.TransactionStatus
-        expected = status.INTRANS if in_transaction else status.IDLE
-        if not results or self._libpq.transaction_status != expected:
-            raise _sent(failures.unreachable("the connection was cut"))
-        self.used_at = time.monotonic()
+            ),
+            deadline,
+            in_transaction=in_transaction,
+        )
         return _rows(results[0]), self._warnings == 0
+
+    def run_script(self, sql: str, deadline: float, *, in_transaction: bool = False) -> bool:
+        """Run several statements, whose words hold no secret: an error may quote them.
+
+        Returns whether they are done for good: see execute().
+        """
+        self._ask(
+            lambda: self._libpq.send_query(sql.encode()),
+            deadline,
+            in_transaction=in_transaction,
+            may_quote=True,
+        )
+        return self._warnings == 0
+
+    def encrypted_password(self, role: str, password: str) -> str:
+        """Return what the server keeps of a ``password`` of ``role``; it is sent nothing else."""
+        digest: bytes = self._libpq.encrypt_password(
+            password.encode(), role.encode(), b"scram-sha-256"
+        )
+        return digest.decode()
 
     def has_ended(self) -> bool:
         """Tell whether the server has closed it, or said something unasked: no use any more."""
@@ -158,6 +166,34 @@ class DatabaseConnection:
 
     # A statement
 
+    def _ask(
+        self,
+        send: Callable[[], None],
+        deadline: float,
+        *,
+        in_transaction: bool,
+        may_quote: bool = False,
+    ) -> list[Any]:
+        """Return the results of what ``send`` puts on its way, of which there is one at least."""
+        self._warnings = 0
+        try:
+            send()
+            self._send(deadline)
+            results = self._results(deadline)
+        except self._pq_error() as error:
+            raise _sent(failures.unreachable("the connection was cut")) from error
+        except CallFailed as failure:
+            raise _sent(failure) from None
+        for result in results:
+            if result.status not in (self._pq.ExecStatus.TUPLES_OK, self._pq.ExecStatus.COMMAND_OK):
+                raise self._failed(result, may_quote=may_quote)
+        status = self._pq.TransactionStatus
+        expected = status.INTRANS if in_transaction else status.IDLE
+        if not results or self._libpq.transaction_status != expected:
+            raise _sent(failures.unreachable("the connection was cut"))
+        self.used_at = time.monotonic()
+        return results
+
     def _send(self, deadline: float) -> None:
         while self._libpq.flush():
             events = select.POLLIN | select.POLLOUT
@@ -177,12 +213,15 @@ class DatabaseConnection:
                 return results
             results.append(result)
 
-    def _failed(self, result: Any) -> CallFailed:
-        state = result.error_field(self._pq.DiagnosticField.SQLSTATE)
+    def _failed(self, result: Any, *, may_quote: bool) -> CallFailed:
+        field = self._pq.DiagnosticField
+        state = result.error_field(field.SQLSTATE)
         if state is None:
             return _sent(failures.unreachable("the connection was cut"))
         text = result.error_message.decode("utf-8", "replace")
         failure = failures.by_sqlstate(state.decode("ascii", "replace"), text)
+        if may_quote:
+            failure.problem = result.error_field(field.MESSAGE_PRIMARY).decode("utf-8", "replace")
         is_connected = self._libpq.status == self._pq.ConnStatus.OK
         # An error of the statement has undone it; one of the session comes after a commit as well.
         failure.was_sent = not is_connected

@@ -54,7 +54,9 @@ _WORDS = {
     "TP002": "the policy requires a synchronous standby, and there is none",
     "TP003": "a sealed secret does not open",
     "TP004": "the policy of the fleet does not allow this",
+    "TP005": "the token was used, has expired, or was replaced by a newer one",
     "28": "it refuses the login",
+    "28P01": "password authentication failed",
     "3D": "there is no such database",
     "3F": "the schema is not there",
     "42": "the schema does not fit this release, or rights are missing",
@@ -67,8 +69,10 @@ _HINTS = {
     ),
     "TP003": "enroll this user again: totpctl reset USER",
     "TP004": "look at: totpctl fleet policy, on an administrator's machine",
-    "28": "compare user and password in pam_totp.fleet or pam_totp.fleet-admin with the database's",
-    "3D": "compare the setting store with the databases of the server",
+    "TP005": "run on an administrator's machine: totpctl fleet add HOST",
+    "28": "let pg_hba.conf on the server admit this role, to this database and from this address",
+    "28P01": "was it changed? compare it with that in pam_totp.fleet or pam_totp.fleet-admin",
+    "3D": "create it on the server, or compare its name with the setting store",
     "3F": "run on an administrator's machine: totpctl fleet migrate",
     "42": "compare releases of pam_totp; then run: totpctl fleet migrate",
 }
@@ -85,6 +89,13 @@ _CUT = (
     "unexpected eof while reading",
     "lost synchronization with server",
 )
+# What fixes a refusal of libpq's own, by its words.
+_FIXES = {
+    "does not support SSL": "set ssl = on, ssl_cert_file and ssl_key_file on the server",
+    "does not match host name": "name the server as its certificate does",
+    "requirepeer": "is it the server's own folder? it must belong to the account that serves it",
+}
+_COMPARE = "compare identity and store with the CA; has a certificate expired?"
 # Verbose: after a severity, which is in the language of the server.
 _SQLSTATE = re.compile(r":  ([0-9A-Z]{5}): ")
 _STANDBY = "server is in hot standby mode"
@@ -188,4 +199,4 @@ def of_connecting(text: str, *, was_reached: bool) -> CallFailed:
         return unreachable("the connection was cut")
     if not was_reached and "requirepeer" not in said:
         return unreachable(said)
-    return refused(said, "compare identity and store with the CA; has a certificate expired?")
+    return refused(said, next((_FIXES[word] for word in _FIXES if word in said), _COMPARE))

@@ -141,6 +141,14 @@ class HostStore:
         )
         return int(last)
 
+    def join(self, one_time_key: bytes) -> None:
+        """Let the key of this host's identity replace that of a token, which is good once."""
+        host, new_key = self._host
+        self._client.call(
+            "join", (host, one_time_key, new_key), results=0, deadline=self._deadline,
+            repeatable=False,
+        )  # fmt: skip
+
     def close(self) -> None:
         """Leave the connections to the client."""
 

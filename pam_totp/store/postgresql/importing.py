@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from psycopg import Connection
-
     from ...core.admission import GroupRule
     from ...core.users import UserRecord
+    from .admin_connection import AdminConnection
 
 _USER = """
     name text, status text, exempt_until bigint, failures int, untold int, throttled_until bigint,
@@ -26,33 +25,33 @@ INSERT INTO totp.users (name, status, exempt_until, failures, untold, throttled_
     guesses_until, recovery_salt, created_at, updated_at)
 SELECT name, status, exempt_until, failures, untold, throttled_until, guesses_until,
     decode(recovery_salt, 'hex'), created_at, updated_at
-FROM jsonb_to_recordset(%s::jsonb) AS given({_USER})
+FROM jsonb_to_recordset($1::jsonb) AS given({_USER})
 """
 _INSERT_AUTHENTICATORS = f"""
 INSERT INTO totp.authenticators (user_name, id, label, algorithm, digits, period, drift,
     last_accepted_step, sealed_secret, created_at, last_used_at, clock_offset, clock_sightings)
 SELECT user_name, id, label, algorithm, digits, period, drift, last_accepted_step,
-    totp.seal_secret(%s, decode(secret, 'hex'), user_name, id, algorithm, digits, period),
+    totp.seal_secret($2, decode(secret, 'hex'), user_name, id, algorithm, digits, period),
     created_at, last_used_at, clock_offset, clock_sightings
-FROM jsonb_to_recordset(%s::jsonb) AS given({_AUTHENTICATOR})
+FROM jsonb_to_recordset($1::jsonb) AS given({_AUTHENTICATOR})
 """
 _INSERT_CODES = f"""
 INSERT INTO totp.recovery_codes (user_name, digest)
 SELECT name, decode(digest, 'hex')
-FROM jsonb_to_recordset(%s::jsonb) AS given({_USER}), unnest(digests) AS digest
+FROM jsonb_to_recordset($1::jsonb) AS given({_USER}), unnest(digests) AS digest
 """
 # What was used in the other store since an earlier import is used here as well.
 _MERGE_STEPS = f"""
 UPDATE totp.authenticators a SET
     last_accepted_step = greatest(a.last_accepted_step, given.last_accepted_step),
     last_used_at = greatest(a.last_used_at, given.last_used_at)
-FROM jsonb_to_recordset(%s::jsonb) AS given({_AUTHENTICATOR})
+FROM jsonb_to_recordset($1::jsonb) AS given({_AUTHENTICATOR})
 WHERE a.id = given.id AND a.user_name = given.user_name
     AND a.last_accepted_step < given.last_accepted_step
 """
 _MERGE_CODES = f"""
 DELETE FROM totp.recovery_codes r
-USING totp.users u, jsonb_to_recordset(%s::jsonb) AS given({_USER})
+USING totp.users u, jsonb_to_recordset($1::jsonb) AS given({_USER})
 WHERE r.user_name = u.name AND u.name = given.name
     AND u.recovery_salt = decode(given.recovery_salt, 'hex')
     AND NOT encode(r.digest, 'hex') = ANY (given.digests)
@@ -70,12 +69,12 @@ class Sorted(NamedTuple):
 
 
 def sort(
-    connection: Connection[Any], records: Iterable[UserRecord], rules: Iterable[GroupRule]
+    connection: AdminConnection, records: Iterable[UserRecord], rules: Iterable[GroupRule]
 ) -> Sorted:
     """Compare ``records`` and ``rules`` with what the fleet has."""
     known: dict[str, tuple[str, frozenset[str]]] = {}
     for name, status, ids in connection.execute(
-        "SELECT u.name, u.status, array_remove(array_agg(a.id), NULL) FROM totp.users u "
+        "SELECT u.name, u.status, to_jsonb(array_remove(array_agg(a.id), NULL)) FROM totp.users u "
         "LEFT JOIN totp.authenticators a ON a.user_name = u.name GROUP BY u.name, u.status"
     ):
         known[name] = (status, frozenset(ids))
@@ -104,20 +103,20 @@ def sort(
     return Sorted(tuple(new), tuple(there), names, new_rules, tuple(conflicting))
 
 
-def take(connection: Connection[Any], key: bytes, chosen: Sorted) -> None:
+def take(connection: AdminConnection, key: bytes, chosen: Sorted) -> None:
     """Write the new records and rules of ``chosen``, and what was used of those that are there.
 
     ``key``: the administrator's. In the transaction of the caller.
     """
     users = json.dumps([_user(record) for record in chosen.new])
     connection.execute(_INSERT_USERS, (users,))
-    connection.execute(_INSERT_AUTHENTICATORS, (key, _authenticators(chosen.new)))
+    connection.execute(_INSERT_AUTHENTICATORS, (_authenticators(chosen.new), key))
     connection.execute(_INSERT_CODES, (users,))
     connection.execute(_MERGE_STEPS, (_authenticators(chosen.there),))
     connection.execute(_MERGE_CODES, (json.dumps([_user(record) for record in chosen.there]),))
     for rule in chosen.rules:
         connection.execute(
-            "INSERT INTO totp.group_rules (name, rule, until) VALUES (%s, %s, %s)", tuple(rule)
+            "INSERT INTO totp.group_rules (name, rule, until) VALUES ($1, $2, $3)", rule
         )
 
 

@@ -6,12 +6,12 @@ Never edit one that was released: add the next. Each runs in one transaction wit
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...system.errors import SchemaTooNew
 
 if TYPE_CHECKING:
-    import psycopg
+    from .admin_connection import AdminConnection
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -30,7 +30,7 @@ MIGRATIONS = (
 )
 
 
-def prepare(connection: psycopg.Connection[Any]) -> None:
+def prepare(connection: AdminConnection) -> None:
     """Make the roles and schemas, and close the database to everybody else: as a superuser.
 
     It may run again, and changes nothing then.
@@ -40,14 +40,14 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
             _run(connection, name)
 
 
-def version(connection: psycopg.Connection[Any]) -> int:
+def version(connection: AdminConnection) -> int:
     """Return how many migrations the database has seen; 0 for a new one. As totp_owner."""
     with connection.transaction():
         connection.execute("SET LOCAL ROLE totp_owner")
         return _version(connection)
 
 
-def migrate(connection: psycopg.Connection[Any]) -> None:
+def migrate(connection: AdminConnection) -> None:
     """Apply the missing migrations, each in a transaction: as a member of totp_owner.
 
     Raises SchemaTooNew where the database has more of them than this release knows.
@@ -61,27 +61,26 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
             for name in MIGRATIONS[number]:
                 _run(connection, name)
             connection.execute(
-                "INSERT INTO totp.meta (key, value) VALUES ('schema_version', int4send(%s::int)) "
+                "INSERT INTO totp.meta (key, value) VALUES ('schema_version', int4send($1::int)) "
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 (number + 1,),
             )
     known = version(connection)
     if known > len(MIGRATIONS):
         raise SchemaTooNew(
-            connection.info.dbname,
+            "store",
             f"has schema {known}, this release knows {len(MIGRATIONS)}",
             "install the newer pam_totp on this machine",
         )
 
 
-def _version(connection: psycopg.Connection[Any]) -> int:
-    found = connection.execute("SELECT to_regclass('totp.meta') IS NOT NULL").fetchone()
-    if found != (True,):
+def _version(connection: AdminConnection) -> int:
+    ((is_there,),) = connection.execute("SELECT to_regclass('totp.meta') IS NOT NULL")
+    if not is_there:
         return 0
-    row = connection.execute("SELECT value FROM totp.meta WHERE key = 'schema_version'").fetchone()
-    assert row is not None
-    return int.from_bytes(row[0], "big")
+    ((number,),) = connection.execute("SELECT value FROM totp.meta WHERE key = 'schema_version'")
+    return int.from_bytes(number, "big")
 
 
-def _run(connection: psycopg.Connection[Any], name: str) -> None:
-    connection.execute((_SQL / name).read_bytes())
+def _run(connection: AdminConnection, name: str) -> None:
+    connection.run_script((_SQL / name).read_text("utf-8"))

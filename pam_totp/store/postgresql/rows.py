@@ -33,8 +33,6 @@ def read(
     connection: AdminConnection,
     name: str | None = None,
     key: bytes | None = None,
-    *,
-    in_transaction: bool = False,
 ) -> Iterator[UserRecord]:
     """Yield the records by name, or only that of ``name``; with secrets that ``key`` opens.
 
@@ -54,7 +52,6 @@ def read(
         + ("" if name is None else f"WHERE u.name = ${len(values)} ")
         + "ORDER BY u.name, a.label",
         values,
-        in_transaction=in_transaction,
     )
     for _, of_one in groupby(rows, key=lambda row: row[0]):
         yield _record(list(of_one), unseal=key is not None)

@@ -6,7 +6,7 @@ nobody else sees before it is committed: who would add the same one waits for th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ...core.users import MUST_ENROLL, UserRecord
 from .rows import AUTHENTICATOR_COLUMNS, BINDING, USER_COLUMNS, is_storable, read
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from ...core.users import Authenticator
     from .admin_connection import AdminConnection
-    from .connection import Value
 
 _CHANGING = (
     *("label", "drift", "last_accepted_step"),
@@ -61,7 +60,7 @@ class UserTransaction:
         if record is not None and min(record.failures, record.untold) < 0:
             raise ValueError("nobody has less than no failures")
         if record is None:
-            self._run("DELETE FROM totp.users WHERE name = $1", (self._name,))
+            self._connection.execute("DELETE FROM totp.users WHERE name = $1", (self._name,))
         else:
             self._save_user(record)
             self._save_authenticators(record)
@@ -71,12 +70,12 @@ class UserTransaction:
 
     def _locked(self) -> UserRecord | None:
         """Return the record, whose row nobody changes until the end; None: nobody adds one."""
-        while not self._run(
+        while not self._connection.execute(
             "SELECT name FROM totp.users WHERE name = $1 FOR NO KEY UPDATE", (self._name,)
         ):
             if not self._may_add():
                 return None
-            if self._run(
+            if self._connection.execute(
                 "INSERT INTO totp.users (name, status) VALUES ($1, $2) "
                 "ON CONFLICT (name) DO NOTHING RETURNING name",
                 (self._name, MUST_ENROLL),
@@ -84,21 +83,20 @@ class UserTransaction:
                 return None
         # In a statement of its own: it sees what was committed while the row was waited for.
         key = self._key if self._unseal else None
-        return next(read(self._connection, self._name, key, in_transaction=True), None)
+        return next(read(self._connection, self._name, key), None)
 
     def _may_add(self) -> bool:
         """Return whether this login adds users; the help desk's does not."""
-        ((may_add,),) = self._run("SELECT has_table_privilege('totp.users', 'INSERT')")
+        ((may_add,),) = self._connection.execute(
+            "SELECT has_table_privilege('totp.users', 'INSERT')"
+        )
         return bool(may_add)
-
-    def _run(self, statement: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement, values, in_transaction=True)
 
     def _save_user(self, record: UserRecord) -> None:
         before = self.record
         if before is None:
             columns = ("name", *USER_COLUMNS)
-            self._run(
+            self._connection.execute(
                 f"INSERT INTO totp.users ({', '.join(columns)}) VALUES ({_places(columns)}) "
                 "ON CONFLICT (name) DO UPDATE SET "
                 + ", ".join(f"{column} = excluded.{column}" for column in USER_COLUMNS),
@@ -111,7 +109,7 @@ class UserTransaction:
             if column != "created_at" and getattr(before, column) != getattr(record, column)
         ]
         if changed:
-            self._run(
+            self._connection.execute(
                 f"UPDATE totp.users SET {_assignments(changed)} WHERE name = $1",
                 (self._name, *(getattr(record, column) for column in changed)),
             )
@@ -120,11 +118,13 @@ class UserTransaction:
         before = {a.id: a for a in self.record.authenticators} if self.record else {}
         after = {a.id: a for a in record.authenticators}
         for gone in before.keys() - after.keys():
-            self._run("DELETE FROM totp.authenticators WHERE id = $1", (gone,))
+            self._connection.execute("DELETE FROM totp.authenticators WHERE id = $1", (gone,))
         for known_id in before.keys() & after.keys():
             if before[known_id].label != after[known_id].label:
                 # Make way: two may exchange their labels.
-                self._run("UPDATE totp.authenticators SET label = id WHERE id = $1", (known_id,))
+                self._connection.execute(
+                    "UPDATE totp.authenticators SET label = id WHERE id = $1", (known_id,)
+                )
         for authenticator in after.values():
             known = before.get(authenticator.id)
             if known is None:
@@ -136,7 +136,7 @@ class UserTransaction:
         if new.secret is None or self._key is None:
             raise ValueError("an authenticator cannot be saved without its secret and a key")
         columns = [column for column in AUTHENTICATOR_COLUMNS if column != "secret"]
-        self._run(
+        self._connection.execute(
             f"INSERT INTO totp.authenticators (user_name, sealed_secret, {', '.join(columns)}) "
             "VALUES ($1, totp.seal_secret($2, $3, $4, $5, $6, $7, $8), "
             f"{_places(columns, first=9)})",
@@ -151,7 +151,7 @@ class UserTransaction:
         if known._replace(**{c: getattr(after, c) for c in _CHANGING}) != after:
             raise ValueError("a secret and its parameters never change: use a new id")
         changed = [c for c in _CHANGING if getattr(known, c) != getattr(after, c)]
-        self._run(
+        self._connection.execute(
             f"UPDATE totp.authenticators SET {_assignments(changed)} WHERE id = $1",
             (after.id, *(getattr(after, column) for column in changed)),
         )
@@ -160,12 +160,12 @@ class UserTransaction:
         before = self.record.recovery_digests if self.record else frozenset()
         used, new = before - record.recovery_digests, record.recovery_digests - before
         if used:
-            self._run(
+            self._connection.execute(
                 "DELETE FROM totp.recovery_codes WHERE user_name = $1 AND digest = ANY ($2)",
                 (self._name, list(used)),
             )
         if new:
-            self._run(
+            self._connection.execute(
                 "INSERT INTO totp.recovery_codes (user_name, digest) "
                 "SELECT $1, unnest($2::bytea[])",
                 (self._name, list(new)),

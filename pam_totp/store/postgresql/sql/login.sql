@@ -134,7 +134,7 @@ BEGIN
     COMMIT;
 END $$;
 
--- Replace the one-time key of a token by one that the host made. TP001: used, too late, another key.
+-- Replace the one-time key of a token by one that the host made. TP005: used, too late, another key.
 CREATE FUNCTION totp.take_token(p_host text, p_one_time_key bytea, p_new_key bytea) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
@@ -151,7 +151,7 @@ BEGIN
     SELECT totp.unseal(h.wrapped_key, p_one_time_key, totp.field('data key') || totp.field(p_host)) INTO v_key
     FROM totp.hosts h WHERE h.name = p_host AND h.joined_at IS NULL AND h.join_until > totp.unix_time() FOR NO KEY UPDATE;
     IF v_key IS NULL THEN
-        RAISE EXCEPTION 'this token was used, has expired, or is another host''s' USING ERRCODE = 'TP001';
+        RAISE EXCEPTION 'this token was used, has expired, or is another host''s' USING ERRCODE = 'TP005';
     END IF;
     UPDATE totp.hosts h SET joined_at = totp.unix_time(),
         wrapped_key = totp.seal(v_key, p_new_key, totp.field('data key') || totp.field(p_host)),
