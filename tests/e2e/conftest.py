@@ -55,7 +55,7 @@ def machine(prepared: Prepared, host: str) -> Iterator[Machine]:
     with Machine() as started:
         started.pam_module = hosts.module_of(host)
         started.unpack(product.tree(), prepared.files)
-        service = start_service(started) if host == hosts.SERVICE else None
+        service = started.start_service() if host == hosts.SERVICE else None
         yield started
         if service is not None:  # not in secret a worker of the login's own
             served = {
@@ -79,15 +79,6 @@ def doctored(clean: doctor_machine.Clean) -> Iterator[doctor_machine.Doctored]:
 @pytest.fixture
 def alice(machine: Machine, prepared: Prepared) -> Account:
     return prepared.alice
-
-
-def start_service(machine: Machine) -> int:
-    """Let a worker listen, and return its process's number."""
-    script = (
-        "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & echo $!; "
-        f"until grep -q ' 00010000 .* {hosts.SOCKET}$' /proc/net/unix; do sleep 0.01; done"
-    )
-    return int(machine.run("sh", "-c", script).stdout)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -20,7 +20,7 @@ SUFFICIENT = "auth sufficient pam_exec.so /bin/true\n" + enabling.PASSWORD_STEP
 
 @pytest.fixture
 def machine(prepared: Prepared) -> Iterator[Machine]:
-    with enabling.before_enable(prepared.files) as started:
+    with enabling.before_enable(prepared.files, served=False) as started:
         yield started
 
 

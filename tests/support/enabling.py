@@ -84,11 +84,17 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 @contextmanager
-def before_enable(prepared: bytes) -> Iterator[Machine]:
-    """A machine that asks for passwords alone, with alice enrolled: the files of ``prepared``."""
+def before_enable(prepared: bytes, *, served: bool = True) -> Iterator[Machine]:
+    """A machine that asks for passwords alone, with alice enrolled: the files of ``prepared``.
+
+    ``served``: the service listens, as on an administrator's machine; else each login starts a
+    worker of its own, and the self-test of each enable five of them.
+    """
     with Machine() as started:
         started.unpack(product.tree(), prepared)
         furnish(started)
+        if served:
+            started.start_service()
         yield started
 
 

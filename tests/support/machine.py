@@ -23,7 +23,7 @@ from typing import IO, NamedTuple
 
 from pexpect import fdpexpect
 
-from tests.support import namespaces, product
+from tests.support import hosts, namespaces, product
 from tests.support.dialogue import Dialogue
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
@@ -221,6 +221,14 @@ class Machine:
 
     def install_product(self) -> None:
         self.unpack(product.tree(), then="totpctl init")
+
+    def start_service(self) -> int:
+        """Let a worker listen, and return its process's number."""
+        script = (
+            "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & echo $!; "
+            f"until grep -q ' 00010000 .* {hosts.SOCKET}$' /proc/net/unix; do sleep 0.01; done"
+        )
+        return int(self.run("sh", "-c", script).stdout)
 
     def add_user(self, name: str, password: str, *options: str) -> None:
         self.run("useradd", "--create-home", "--shell", "/bin/sh", *options, name)
