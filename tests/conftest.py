@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from tests.support.postgres import Cluster, Database
 
 # The parts, and in them the files, that take longest: a worker has a whole file, and the last one
-# to end should have begun with it, not ended with it.
+# to end should have begun with it, not ended with it. Those of the fleet wait more than they work.
 LONGEST = (
     *("booted/test_sandbox", "booted/test_administrator", "e2e/test_doctor_machine"),
     *("e2e/test_doctor_logins", "e2e/test_doctor_against", "machines/test_trixie_upgrade"),
-    *("machines/", "booted/", "docs/", "e2e/", "faults/", "native/", "cli/", "packaging/", "pam/"),
+    *("machines/", "booted/", "docs/", "fleet/", "e2e/", "faults/", "native/", "cli/", "unit/"),
+    *("contract/", "packaging/", "pam/"),
 )
 
 # How long an example takes depends on the machine, not on the code. No test has a target; without
