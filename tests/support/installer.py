@@ -17,9 +17,12 @@ HOOK = "/usr/lib/pam_totp/hook.py"
 VERIFIER = "/usr/lib/pam_totp/pam_totp/core/verifier.py"
 CACHE = "/var/cache/pam_totp"
 PAM_LINE = f"auth required pam_python.so {HOOK}\n"
-# All that is needed is installed. With what it knows of Debian, each run of apt takes a second; and
-# nobody looks for a man page.
-_QUICK = "rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/lib/man-db/auto-update"
+# All that is needed is installed. With what it knows of Debian, each run of apt takes a second; the
+# package has no question to be asked beforehand; and nobody looks for a man page.
+_QUICK = (
+    "rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/lib/man-db/auto-update"
+    " /etc/apt/apt.conf.d/70debconf"
+)
 _COPIES = f'#!/bin/sh\nmkdir "$1"\ncp {FOLDER}/built "$1/libpam-totp_0_all.deb"\n'
 
 
