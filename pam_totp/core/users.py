@@ -263,6 +263,22 @@ class UserRecord(NamedTuple):
         return self.activated() if self.status == MUST_ENROLL or over else self
 
 
+def authenticator_changes(
+    before: UserRecord | None, after: UserRecord
+) -> list[tuple[Authenticator | None, Authenticator | None]]:
+    """Return what became of each authenticator that changed, as it was and as it is.
+
+    None: it is new, or it is gone; those that are gone come first.
+    """
+    known = {a.id: a for a in before.authenticators} if before else {}
+    changed: list[tuple[Authenticator | None, Authenticator | None]] = []
+    for authenticator in after.authenticators:
+        was = known.pop(authenticator.id, None)
+        if was != authenticator:
+            changed.append((was, authenticator))
+    return [*((gone, None) for gone in known.values()), *changed]
+
+
 def has_ended(until: int, now: int) -> bool:
     """Tell whether an exemption ``until`` then is over; 0 is for good."""
     return until != 0 and until <= now

@@ -9,7 +9,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pam_totp.core import users
-from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, Account, UserRecord
+from pam_totp.core.users import (
+    ACTIVE,
+    EXEMPT,
+    MUST_ENROLL,
+    SUSPENDED,
+    Account,
+    UserRecord,
+    authenticator_changes,
+)
 from pam_totp.core.users import Authenticator as App
 
 NOW, WINDOW = 1_800_000_000, 1
@@ -259,3 +267,13 @@ def test_authenticators_are_changed_by_their_id(record: UserRecord, other: App) 
     stranger = other._replace(id="nobody's")
     after = record.with_changed(*renamed, stranger)
     assert tuple(renamed) == after.authenticators
+
+
+def test_changes_of_authenticators_begin_with_those_that_are_gone() -> None:
+    phone, tablet, key = (App(name, name, b"secret") for name in ("p", "t", "k"))
+    before = UserRecord("alice", authenticators=(phone, tablet))
+    used = phone.used(7, 210)
+    after = before._replace(authenticators=(key, used))
+    assert [(tablet, None), (None, key), (phone, used)] == authenticator_changes(before, after)
+    assert [] == authenticator_changes(before, before)
+    assert [(None, phone), (None, tablet)] == authenticator_changes(None, before)

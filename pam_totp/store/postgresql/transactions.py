@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import MUST_ENROLL, UserRecord
+from ...core.users import MUST_ENROLL, UserRecord, authenticator_changes
 from .rows import AUTHENTICATOR_COLUMNS, BINDING, USER_COLUMNS, is_storable, read
 
 if TYPE_CHECKING:
@@ -115,22 +115,22 @@ class UserTransaction:
             )
 
     def _save_authenticators(self, record: UserRecord) -> None:
-        before = {a.id: a for a in self.record.authenticators} if self.record else {}
-        after = {a.id: a for a in record.authenticators}
-        for gone in before.keys() - after.keys():
-            self._connection.execute("DELETE FROM totp.authenticators WHERE id = $1", (gone,))
-        for known_id in before.keys() & after.keys():
-            if before[known_id].label != after[known_id].label:
+        changes = authenticator_changes(self.record, record)
+        for known, after in changes:
+            if known and after and known.label != after.label:
                 # Make way: two may exchange their labels.
                 self._connection.execute(
-                    "UPDATE totp.authenticators SET label = id WHERE id = $1", (known_id,)
+                    "UPDATE totp.authenticators SET label = id WHERE id = $1", (known.id,)
                 )
-        for authenticator in after.values():
-            known = before.get(authenticator.id)
-            if known is None:
-                self._insert_authenticator(authenticator)
-            elif authenticator != known:
-                self._update_authenticator(known, authenticator)
+        for known, after in changes:
+            if known and after:
+                self._update_authenticator(known, after)
+            elif after:
+                self._insert_authenticator(after)
+            elif known:
+                self._connection.execute(
+                    "DELETE FROM totp.authenticators WHERE id = $1", (known.id,)
+                )
 
     def _insert_authenticator(self, new: Authenticator) -> None:
         if new.secret is None or self._key is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import UserRecord
+from ...core.users import UserRecord, authenticator_changes
 from . import reserve
 from .reading import read
 from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, user_row
@@ -116,22 +116,20 @@ class Transaction(_CriticalSection):
         )
 
     def _save_authenticators(self, record: UserRecord) -> None:
-        before = {a.id: a for a in self.record.authenticators} if self.record else {}
-        after = {a.id: a for a in record.authenticators}
-        for gone in before.keys() - after.keys():
-            self._database.execute("DELETE FROM authenticators WHERE id = ?", (gone,))
-        for known_id in before.keys() & after.keys():
-            if before[known_id].label != after[known_id].label:
+        changes = authenticator_changes(self.record, record)
+        for known, after in changes:
+            if known and after and known.label != after.label:
                 # Make way: two may exchange their labels.
                 self._database.execute(
-                    "UPDATE authenticators SET label = id WHERE id = ?", (known_id,)
+                    "UPDATE authenticators SET label = id WHERE id = ?", (known.id,)
                 )
-        for authenticator in after.values():
-            known = before.get(authenticator.id)
-            if known is None:
-                self._insert_authenticator(authenticator)
-            elif authenticator != known:
-                self._update_authenticator(known, authenticator)
+        for known, after in changes:
+            if known and after:
+                self._update_authenticator(known, after)
+            elif after:
+                self._insert_authenticator(after)
+            elif known:
+                self._database.execute("DELETE FROM authenticators WHERE id = ?", (known.id,))
 
     def _insert_authenticator(self, authenticator: Authenticator) -> None:
         if authenticator.secret is None:
