@@ -13,7 +13,7 @@ from ...core.verifier import Policy
 from ...system import fleet_file
 from ...system.errors import StoreRefused
 from .opening import open_fleet
-from .rows import DOES_NOT_OPEN, is_storable, read
+from .rows import DOES_NOT_OPEN, POLICY_COLUMNS, is_storable, read
 from .transactions import UserTransaction
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ class AdminStore:
         return UserTransaction(self._connection, name, self._key, unseal=unseal)
 
     def policy(self) -> Policy:
-        (row,) = self._connection.execute(
-            "SELECT code_window, throttle_after, throttle_base, throttle_max, max_failures, "
-            "slow_guesses, slow_period FROM totp.policy"
-        )
+        (row,) = self._connection.execute(f"SELECT {', '.join(POLICY_COLUMNS)} FROM totp.policy")
         return Policy(*row)
 
     def check_key(self) -> None:

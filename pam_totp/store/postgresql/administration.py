@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import importing
+from .rows import POLICY_COLUMNS
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,18 +23,7 @@ if TYPE_CHECKING:
     from .importing import Sorted
 
 ONE_TIME_KEY_BYTES = 32
-POLICY = (
-    "code_window",
-    "throttle_after",
-    "throttle_base",
-    "throttle_max",
-    "max_failures",
-    "slow_guesses",
-    "slow_period",
-    "require_standby",
-    "offline_hours",
-    "first_enrollment",
-)
+POLICY = (*POLICY_COLUMNS, "require_standby", "offline_hours", "first_enrollment")
 
 
 class Host(NamedTuple):

@@ -17,6 +17,7 @@ from ...system.errors import StoreCorrupt
 from ..questions import Known
 from . import codes_ahead
 from .codes_ahead import Fetched
+from .rows import POLICY_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,15 +104,8 @@ def _known_of(name: str, told: Any) -> Known:
 
 
 def _policy_of(told: dict[str, Any]) -> Policy:
-    return Policy(
-        _count(told["code_window"]),
-        throttle_after=_positive(told["throttle_after"]),
-        throttle_base=_positive(told["throttle_base"]),
-        throttle_max=_positive(told["throttle_max"]),
-        max_failures=_positive(told["max_failures"]),
-        slow_guesses=_positive(told["slow_guesses"]),
-        slow_period=_positive(told["slow_period"]),
-    )
+    window, *others = POLICY_COLUMNS
+    return Policy(_count(told[window]), *(_positive(told[column]) for column in others))
 
 
 def _record_of(name: str, told: dict[str, Any]) -> UserRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ...core import users
+from ...core import users, verifier
 from ...core.users import Authenticator, UserRecord
 from ...system.errors import SealingError
 
@@ -20,6 +20,7 @@ DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does 
 _ELSEWHERE = ("name", "recovery_digests", "authenticators")
 USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
 AUTHENTICATOR_COLUMNS = users.Authenticator._fields
+POLICY_COLUMNS = ("code_window", *verifier.Policy._fields[1:])
 BINDING = ("id", "algorithm", "digits", "period")  # with the user: what a secret is bound to
 
 _OPENED = (
