@@ -69,3 +69,12 @@ def sessions(cluster: Cluster) -> int:
         ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def end_sessions(cluster: Cluster) -> None:
+    """Close all sessions of hosts, and wait for that."""
+    with cluster.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE usename = 'totp_login'"
+        )

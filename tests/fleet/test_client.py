@@ -30,7 +30,15 @@ from pam_totp.system.errors import (
     Unavailable,
 )
 from pam_totp.system.fleet_file import Identity
-from tests.fleet.hosts import asking, identity_of, sessions, trusted_copy, url_of, verify
+from tests.fleet.hosts import (
+    asking,
+    end_sessions,
+    identity_of,
+    sessions,
+    trusted_copy,
+    url_of,
+    verify,
+)
 from tests.fleet.reporting import code_of, enroll
 from tests.support.place import ROOT
 from tests.support.postgres import Cluster, Database
@@ -89,9 +97,9 @@ def test_a_refusal_is_told_at_once_and_as_one(fleet: Fleet) -> None:
     with_certificate = identity._replace(password="", certificate=stranger, private_key=strange_key)
     begun = time.monotonic()
     for where, who, told in (
-        (url, identity._replace(password="another"), "refuses the login"),
+        (url, identity._replace(password="another"), "password authentication failed"),
         (url, identity._replace(password=""), "no password"),
-        (url, identity._replace(user="nobody"), "refuses the login"),
+        (url, identity._replace(user="nobody"), "password authentication failed"),
         (url, identity._replace(ca=stranger), "certificate verify failed"),
         (url, identity._replace(ca=f"{fleet.folder}/missing.pem"), "No such file"),
         (url, with_certificate, "no password"),
@@ -356,13 +364,9 @@ def test_a_question_that_finds_all_connections_taken_is_told_so(
         thread.join()
 
 
-def test_connections_are_closed_when_nobody_uses_them(fleet: Fleet, client: Client) -> None:
+def test_connections_are_closed_with_the_client(fleet: Fleet, client: Client) -> None:
     asking(client)
-    client.close_idle(60)
     assert 1 == sessions(fleet.cluster)
-    client.close_idle(0)
-    until(lambda: 0 == sessions(fleet.cluster))
-    asking(client)
     client.close()
     until(lambda: 0 == sessions(fleet.cluster))
 
@@ -396,7 +400,7 @@ def test_the_server_that_writes_is_found(fleet: Fleet) -> None:
         relay.fail(CUT)
         client = Client(url_of(fleet.database, relay.port, fleet.cluster.port), fleet.identity)
         assert verifier.ACCEPTED == verify(client, code_of(STEP)).outcome
-        client.close_idle(0)
+        end_sessions(fleet.cluster)
         asking(client)
         assert 1 == relay.connections
         client.close()

@@ -17,7 +17,7 @@ from pam_totp.store.postgresql import client as client_module
 from pam_totp.store.postgresql import name_lookup
 from pam_totp.store.postgresql.client import Client
 from pam_totp.system.errors import StoreUnreachable
-from tests.fleet.hosts import asking, identity_of, url_of, verify
+from tests.fleet.hosts import asking, end_sessions, identity_of, url_of, verify
 from tests.fleet.reporting import code_of, enroll
 from tests.support.postgres import Database
 from tests.support.relay import CUT, CUT_ANSWERS, EAT_ANSWERS, SILENCE, Relay, unanswered_port
@@ -206,9 +206,9 @@ def test_a_row_that_is_locked_is_denied_in_time(client: Client, database: Databa
 def test_a_server_that_stands_still_is_denied_in_time(client: Client, database: Database) -> None:
     """Its listening socket still takes connections."""
     asking(client)
+    end_sessions(database.cluster)
     database.cluster.signal("STOP")
     try:
-        client.close_idle(0)
         is_denied_in_time(client)
     finally:
         database.cluster.signal("CONT")

@@ -142,7 +142,7 @@ FORBIDDEN_TO_HOSTS = [
     "SELECT totp.add_host('', 'x', '', '{}', 1)",
     "SELECT totp.remove_host('w')",
     "SELECT totp.make_keys('')",
-    "SELECT totp.otp('', 1, 'SHA1', 6)",
+    "SELECT totp.matching_offsets('', '', 1, '{}', 'SHA1', 6)",
     "SELECT totp_crypto.hmac('', '', 'sha1')",
     "CREATE OR REPLACE FUNCTION totp.unix_time() RETURNS bigint RETURN 1",
     "CREATE FUNCTION public.f() RETURNS int RETURN 1",

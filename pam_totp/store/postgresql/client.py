@@ -109,14 +109,13 @@ class Client:
             return False
         return time.monotonic() - self._answered_at < _ANSWERING
 
-    def close_idle(self, seconds: float) -> None:
-        """Close the connections that nobody has used for ``seconds``."""
-        self._close_before(time.monotonic() - seconds)
-
     def close(self) -> None:
         """Close all that are idle; the others, once their questions are answered."""
-        self._is_closed = True
-        self._close_before(float("inf"))
+        with self._lock:
+            self._is_closed = True
+            gone, self._idle = self._idle, []
+        for connection in gone:
+            connection.close()
 
     # A question
 
@@ -223,13 +222,6 @@ class Client:
             self._order.append(server)
             gone = [one for one in self._idle if one.server[:2] == server]
             self._idle = [one for one in self._idle if one not in gone]
-        for connection in gone:
-            connection.close()
-
-    def _close_before(self, then: float) -> None:
-        with self._lock:
-            gone = [one for one in self._idle if one.used_at <= then]
-            self._idle = [one for one in self._idle if one.used_at > then]
         for connection in gone:
             connection.close()
 

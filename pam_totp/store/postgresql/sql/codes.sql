@@ -9,15 +9,6 @@ CREATE FUNCTION totp.truncated(p_mac bytea, p_offset int) RETURNS int IMMUTABLE 
 RETURN ((get_byte(p_mac, p_offset) & 127) << 24) | (get_byte(p_mac, p_offset + 1) << 16)
     | (get_byte(p_mac, p_offset + 2) << 8) | get_byte(p_mac, p_offset + 3);
 
-CREATE FUNCTION totp.otp(p_secret bytea, p_step bigint, p_algorithm text, p_digits int) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-DECLARE
-    v_mac bytea := totp_crypto.hmac(int8send(p_step), p_secret, p_algorithm);
-BEGIN
-    RETURN lpad((totp.truncated(v_mac, get_byte(v_mac, octet_length(v_mac) - 1) & 15)
-        % (10 ^ p_digits)::int)::text, p_digits, '0');
-END $$;
-
 -- Which of the offsets from p_step have this code, in their order. All of them are computed. Steps
 -- before the epoch have none.
 CREATE FUNCTION totp.matching_offsets(
