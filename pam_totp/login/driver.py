@@ -2,7 +2,8 @@
 
 For a login that has a process of its own; the service inherits what it does not do better. How the
 person is reached differs: whoever inherits says so with ask() and tell(). No lock and no
-transaction is held between two steps, so none is while a person types; here, no file is open.
+transaction is held between two steps, so none is while a person types; here, no file is open, and
+no connection either.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..store import Known, LoginStore, Store
     from ..system.audit import Source
     from ..system.config import Arguments, Config, Loaded
-    from .fleet import Fleet, Lend
+    from .fleet import Fleet, Lend, OwnWay
 
 Result = TypeVar("Result")
 
@@ -38,11 +39,12 @@ Result = TypeVar("Result")
 class BlockingDriver:
     """See steps.Driver. ``_settings`` name a store of this machine, also where there is a fleet."""
 
-    __slots__ = ("_fleet", "_settings")
+    __slots__ = ("_fleet", "_settings", "_way")
 
     def __init__(self) -> None:
         self._settings = config.Config()
         self._fleet: Fleet | None = None
+        self._way: OwnWay | None = None
 
     # Configuration, log and directory
 
@@ -62,7 +64,13 @@ class BlockingDriver:
         """Return what lends a way to the database that ``settings`` name."""
         from . import fleet
 
-        return fleet.lending(settings)
+        self._way = fleet.OwnWay(settings)
+        return self._way.lend
+
+    def disconnect(self) -> None:
+        """Keep no connection to a fleet: what comes next takes time, or nothing is asked again."""
+        if self._way is not None:
+            self._way.close()
 
     def refresh_kit(self) -> None:
         """Fetch codes for an outage, where that is due: once nobody waits for this login.
@@ -212,6 +220,7 @@ class BlockingDriver:
         A fleet is asked before: nobody has to wait for a network that they cannot interrupt.
         """
         prepared = prepare() if self._fleet is not None and self._fleet.is_asked else None
+        self.disconnect()
         with Uninterrupted(), HashingSlot():
             return (prepared or prepare())()
 

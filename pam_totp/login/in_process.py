@@ -59,7 +59,10 @@ def authenticate(pamh: Pamh, flags: int, argv: Sequence[str]) -> int:
     """Return the PAM code of one pam_sm_authenticate call; ``argv`` without the script's path."""
     with NoCoreFile():
         driver = InProcess(pamh)
-        return flow.authenticate(driver.request(flags, argv), driver)
+        try:
+            return flow.authenticate(driver.request(flags, argv), driver)
+        finally:
+            driver.disconnect()
 
 
 class InProcess(BlockingDriver):
@@ -88,6 +91,7 @@ class InProcess(BlockingDriver):
 
     def ask(self, prompt: str, *, echo: bool) -> Reply:
         """An application that cannot ask says the same as one whose person pressed Ctrl-C."""
+        self.disconnect()
         pamh = self._pamh
         style = pamh.PAM_PROMPT_ECHO_ON if echo else pamh.PAM_PROMPT_ECHO_OFF
         try:
@@ -103,6 +107,7 @@ class InProcess(BlockingDriver):
         return Reply("" if is_password else text, int(time.time()), is_password)
 
     def tell(self, text: str, *, is_error: bool) -> Told:
+        self.disconnect()
         pamh = self._pamh
         style = pamh.PAM_ERROR_MSG if is_error else pamh.PAM_TEXT_INFO
         try:

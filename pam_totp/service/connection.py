@@ -66,6 +66,7 @@ class Connection(BlockingDriver):
             return NOT_TOLD
 
     def _converse(self, packet: bytes) -> wire.AnswerPacket:
+        self.disconnect()
         try:
             self._socket.settimeout(ANSWER_SECONDS)
             self._socket.send(packet)

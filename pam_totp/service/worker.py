@@ -109,6 +109,7 @@ def _answer(connection: _socket.socket, peer: Peer, asked: wire.RequestPacket) -
     if code == flow.PAM_SUCCESS:
         connection.close()
         refresh_kit(driver)
+    driver.disconnect()
 
 
 def refresh_kit(driver: BlockingDriver) -> None:

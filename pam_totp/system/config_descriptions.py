@@ -43,7 +43,8 @@ KEYS = {
         "What happens to users of the fleet while no server of the database can be reached. `deny`:"
         " they are denied. `cache`: this host judges by codes of the next hours that it keeps of"
         " people who have logged in here with a code within a week, if the policy of the fleet"
-        " allows it (`offline_hours`). Beside the local store, in `offline.db`.",
+        " allows it (`offline_hours`). Beside the local store, in `offline.db`. They are fetched"
+        " after logins by pam_totp.so: those by pam_python.so use them, and fetch none.",
     ),
     "issuer": (
         "printable text, at most 128 characters",
