@@ -260,8 +260,11 @@ def wait_until(condition: Callable[[], object], seconds: float = TIMEOUT) -> Non
         time.sleep(0.01)
 
 
-def many(count: int, action: Callable[[int], Outcome]) -> list[Outcome]:
-    """Run ``action(number)`` on ``count`` threads at once and return what each returned."""
+def many(count: int, action: Callable[[int], Outcome], seconds: float = TIMEOUT) -> list[Outcome]:
+    """Run ``action(number)`` on ``count`` threads at once and return what each returned.
+
+    ``seconds``: for each of them, once the one before has ended.
+    """
     outcomes: dict[int, Outcome] = {}
 
     def run(number: int) -> None:
@@ -271,7 +274,7 @@ def many(count: int, action: Callable[[int], Outcome]) -> list[Outcome]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(TIMEOUT)
+        thread.join(seconds)
     assert list(range(count)) == sorted(outcomes), "some of them died or hang"
     return [outcomes[number] for number in range(count)]
 
