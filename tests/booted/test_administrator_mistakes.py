@@ -9,7 +9,7 @@ is as before.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -36,6 +36,8 @@ FIRST, OURS = "/etc/ssh/sshd_config.d/00-a.conf", "/etc/ssh/sshd_config.d/00-pam
 RULE = "/etc/sudoers.d/mistake"
 RELOAD = "systemctl reload ssh"
 RESTORED = f"rm -rf {FOLDER}; cp -a {KEPT}/pam_totp {FOLDER}; cp -p {KEPT}/pam_totp.key {KEY}"
+ENROLLED = "totpctl enroll alice --no-confirm --json"
+VOIDS = (RESTORED, ENROLLED)  # the recovery codes that were issued before them
 # Without the 2 seconds that pam_unix makes each denied login wait.
 KEEP = f"""
 sed -i 's/pam_unix.so nullok/& nodelay/' /etc/pam.d/common-auth
@@ -184,7 +186,7 @@ MISTAKES = (
         "totpctl remove alice --yes",
         DENIES,
         "administrators",
-        "totpctl enroll alice --no-confirm --json",
+        ENROLLED,
     ),
     Mistake(
         "the only administrator's password locked",
@@ -251,7 +253,7 @@ def doctor(machine: Booted) -> tuple[int, list[dict[str, str]]]:
     return done.returncode, json.loads(done.stdout)["findings"]
 
 
-def log_in(machine: Booted, alice: Account, given: list[str], *ways: str) -> Outcome:
+def log_in(machine: Booted, alice: Account, given: Iterable[str], *ways: str) -> Outcome:
     return attempts.try_with(machine, alice, given, PORT, ways or WAYS)
 
 
@@ -285,7 +287,7 @@ def test_mistake_is_named_and_has_a_way_back(server: Server, mistake: Mistake) -
 
 def make_and_mend(machine: Booted, alice: Account, mistake: Mistake) -> None:
     before = checksums(machine)
-    given = codes(machine)
+    given = iter(codes(machine))
     machine.run("sh", "-ec", mistake.made)
     status, found = doctor(machine)
     outcome = log_in(machine, alice, given)
@@ -296,5 +298,6 @@ def make_and_mend(machine: Booted, alice: Account, mistake: Mistake) -> None:
     fix(machine, mistake, found)
     status, found = doctor(machine)
     assert 0 == status, found
-    assert attempts.FINE == log_in(machine, alice, codes(machine), "ssh")
+    left = codes(machine) if mistake.way_back in VOIDS else given
+    assert attempts.FINE == log_in(machine, alice, left, "ssh")
     assert before == checksums(machine)
