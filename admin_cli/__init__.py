@@ -6,6 +6,8 @@ Folders are layers: a file imports from its own folder and from those above it i
     output.py    every rule of what is printed, asked and answered
     verbs.py     groups of commands, each loaded when it is used
     host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units
+    libraries.py what one file format needs, and which package has it
+    exporting/   the authenticators of people, written to a file
     importing/   tokens of other programs, read from their files
     session.py   configuration, key and store of one run
     recorded.py  everybody who may log in on this machine, as its stores know them

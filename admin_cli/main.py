@@ -34,6 +34,10 @@ COMMANDS = {
         "importing.command.import_tokens",
         "Import authenticators from other programs: their phones and tokens go on working.",
     ),
+    "export": ListedCommand(
+        "exporting.command.export",
+        "Write authenticators to a file, for another machine or another program.",
+    ),
     "list": ListedCommand(
         "reports.list_users", "List everyone who has a record, and the rules for groups."
     ),

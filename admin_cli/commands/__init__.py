@@ -3,6 +3,8 @@
 arguments.py    arguments and options that several commands take
 enrollment/     enroll, reset, remove, recovery-codes
 importing/      import
+exporting/      export
+passphrases.py  passphrases of files that import reads and export writes
 state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
 rollout.py      require, exempt, for people

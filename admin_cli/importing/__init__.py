@@ -10,8 +10,8 @@ formats.py      the names of the formats
 recognition.py  their readers, and which one a file is in
 supported.py    which tokens this store can hold
 naming.py       whose a token is
-libraries.py    what one format needs, and which package has it
 
+sealed_export.py         what totpctl export writes
 google_authenticator.py  ~/.google_authenticator
 users_oath.py            users.oath of pam_oath, and the file of mod_authn_otp
 otpauth.py               lists of otpauth:// addresses

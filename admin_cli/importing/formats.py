@@ -6,6 +6,7 @@ recognition.py has the readers; a test compares the two.
 from __future__ import annotations
 
 FORMATS = (
+    "pam_totp",
     "google-authenticator",
     "otpauth-migration",
     "otpauth",

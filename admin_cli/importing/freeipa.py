@@ -6,7 +6,7 @@ import io
 import re
 from typing import Any
 
-from .libraries import load
+from ..libraries import load
 from .sources import TokenFile
 from .texts import algorithm_in, moment_in, number_in, refuse_outside, uid_in
 from .tokens import HOTP, TOTP, Contents, Token, Unreadable, Unusable, read_each

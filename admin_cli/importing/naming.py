@@ -17,6 +17,7 @@ class Naming(NamedTuple):
     assigned: dict[str, str] = {}  # accounts by serial
     mapped: dict[str, str] = {}  # accounts by the names of the file
     strips_domain: bool = False
+    without_accounts: bool = False  # of a fleet: its people need no account on this machine
 
     def passes_over(self, token: Token | Rejected) -> bool:
         """Tell whether ``token`` is nobody's, and only some others are to be assigned."""
@@ -38,6 +39,8 @@ class Naming(NamedTuple):
             return entry.pw_name
         if directory.problem():
             raise CommandFailed(f"{name} is not known: {directory.problem()}", directory.HINT)
+        if self.without_accounts and name.isprintable():
+            return name
         raise Unusable(f"there is no user {name} on this machine")
 
     def _stripped(self, name: str) -> str:

@@ -11,8 +11,8 @@ import subprocess
 
 from pam_totp.system.embedding import PATH
 
+from ..libraries import missing
 from . import otpauth
-from .libraries import missing
 from .sources import TokenFile
 from .tokens import Contents, Unreadable
 

@@ -20,6 +20,7 @@ from . import (
     pskc,
     qr_pictures,
     safenet,
+    sealed_export,
     two_fas,
     users_oath,
     xml_documents,
@@ -32,7 +33,7 @@ from .xml_encryption import Unlocking
 
 Reader = Callable[[TokenFile], Contents]
 
-PICTURE, PSKC, SAFENET = "qr-picture", "pskc", "safenet"
+PICTURE, PSKC, SAFENET, OWN = "qr-picture", "pskc", "safenet", "pam_totp"
 # In the order in which they are tried: an option of google-authenticator tells more than a line.
 _TEXTS: dict[str, tuple[Callable[[str], bool], Reader]] = {
     "google-authenticator": (google_authenticator.recognizes, google_authenticator.read),
@@ -76,6 +77,7 @@ def _readers(unlocking: Unlocking) -> dict[str, Reader]:
         **{name: reader for name, (_, reader) in _JSON.items()},
         PSKC: partial(pskc.read, unlocking=unlocking),
         SAFENET: safenet.read,
+        OWN: partial(sealed_export.read, unlocking=unlocking),
         PICTURE: qr_pictures.read,
     }
 
@@ -83,6 +85,8 @@ def _readers(unlocking: Unlocking) -> dict[str, Reader]:
 def _format_of(data: bytes) -> str:
     """Return the name of the format. Raises Unreadable where it is none that is known."""
     text = text_of(data)
+    if sealed_export.recognizes(text):
+        return OWN
     root = xml_documents.root_name(text)
     if root:
         return _ROOTS[root]

@@ -19,7 +19,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLANKS = str.maketrans("", "", " \t\r\n-")
 _BASE32 = re.compile(r"[A-Za-z2-7]*")
 _HEX = re.compile(r"[0-9A-Fa-f]*")
-_UID = re.compile(r"(?:^|,)\s*uid=([^,+]+)", flags=re.IGNORECASE)
+_UID = re.compile(r"(?:^|,)\s*uid=((?:[^\\,+]|\\.)+)", flags=re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -126,7 +126,7 @@ def account_and_issuer(label: str) -> tuple[str, str]:
 def uid_in(name: str) -> str:
     """Return the uid of a distinguished name (RFC 4514); of any other name, itself."""
     found = _UID.search(name)
-    return found[1].strip() if found else name
+    return re.sub(r"\\(.)", r"\1", found[1].strip()) if found else name
 
 
 def moment_in(text: str, what: str) -> datetime:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from ..errors import CommandFailed
+from ..exporting.sealed_file import Carried
 
 TOTP, HOTP = "totp", "hotp"
 MOST_TOKENS = 10_000  # in one file
@@ -44,6 +45,7 @@ class Token(NamedTuple):
     last_accepted_step: int | None = None  # None: not known
     next_counter: int = 0  # of HOTP: the first that may be accepted
     serial: str = ""
+    label: str = ""  # of the device, where the source has one
     issuer: str = ""
     recovery_codes: int = 0  # that the source has in clear
     remarks: tuple[str, ...] = ()  # what an administrator should know of it
@@ -75,10 +77,14 @@ class Contents(NamedTuple):
     tokens: tuple[Token, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     parts: tuple[Part, ...] = ()
+    people: tuple[Carried, ...] = ()  # of pam_totp's own export, whose tokens are among the tokens
 
     def plus(self, other: Contents) -> Contents:
         return Contents(
-            self.tokens + other.tokens, self.rejected + other.rejected, self.parts + other.parts
+            self.tokens + other.tokens,
+            self.rejected + other.rejected,
+            self.parts + other.parts,
+            self.people + other.people,
         )
 
     def in_file(self, name: str) -> Contents:

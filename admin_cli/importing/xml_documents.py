@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .libraries import load
+from ..libraries import load
 from .texts import refuse_too_many, text_of
 from .tokens import Unreadable
 

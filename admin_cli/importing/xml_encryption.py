@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .libraries import load
+from ..libraries import load
 from .texts import from_base64, number_in
 from .tokens import Unreadable, Unusable
 from .xml_documents import child, text_at

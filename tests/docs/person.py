@@ -24,6 +24,7 @@ _QUESTIONS = {
     r"(?:Code shown by the app|Verification code|Code): $": "code",
     r"[Pp]assword(?: for \w+| for user \"\w+\"| of the database role \w+)?: $": "password",
     r"Enter it again: $": "password",
+    r"[Pp]assphrase (?:(?:for|of) the file|again): $": "password",
     r"Press Enter once [^:]*: $": "",
     r"\(yes/no/\[fingerprint\]\)\? $": "yes",
     r"\w+@\w+:[~/]\S*\$ $": "prompt",  # of a shell that has just begun, on another machine

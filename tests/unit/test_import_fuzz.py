@@ -11,17 +11,20 @@ import time
 import pytest
 
 from admin_cli.errors import CommandFailed
+from admin_cli.exporting import sealed_file
 from admin_cli.importing import recognition, supported
 from admin_cli.importing.formats import FORMATS
 from admin_cli.importing.sources import TokenFile
 from admin_cli.importing.tokens import Contents
 from pam_totp.core import otp
+from pam_totp.core.users import Authenticator, UserRecord
 from tests.support.import_samples import FILES
 from tests.support.thorough import FUZZ_SECONDS
 
 SECONDS = min(FUZZ_SECONDS, 60) or 1
 SMALL = 10_000  # bytes: of larger files few are tried in that time
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
+ALICE = UserRecord("alice", authenticators=(Authenticator("id", "phone", KEY),))
 OTHERS = {
     "andotp": b'[{"secret": "GEZDGNBVGY3TQOJQ", "type": "TOTP", "digits": 6, "label": "a:b"}]',
     "2fas": b'{"services": [{"secret": "GEZDGNBVGY3TQOJQ", "otp": {"account": "a"}}],'
@@ -35,6 +38,8 @@ def seeds(name: str) -> list[bytes]:
     """Return good files of the format ``name``; of a picture there is one."""
     if name in OTHERS:
         return [OTHERS[name]]
+    if name == recognition.OWN:
+        return [sealed_file.seal([ALICE], "qwerty")]
     contents = [sample.path.read_bytes() for sample in FILES]
     return [data for data in contents if len(data) < SMALL and found(data) == name]
 
@@ -61,6 +66,12 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
             (b"", bytes(changed[at:end]) * 2, chance.randbytes(end - at), chance.choice(PIECES))
         )
     return bytes(changed)
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of our own asks for a tenth of a second before it is opened."""
+    monkeypatch.setattr(sealed_file, "_key", lambda _passphrase, _salt: bytes(32))
 
 
 @pytest.mark.parametrize("name", FORMATS)

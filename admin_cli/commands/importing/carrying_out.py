@@ -77,6 +77,7 @@ def _naming(session: Session, request: ImportRequest) -> Naming:
         naming.read_assignments(request.assigned),
         naming.read_map(sources.content(request.map_file)) if request.map_file else {},
         request.strips_domain,
+        session.is_of_fleet,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pam_totp.core import enrollment
-from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.users import SUSPENDED, Authenticator, UserRecord
 from pam_totp.system import issuing
 
 from ...errors import CommandFailed
+from ...exporting.sealed_file import Carried
 from ...importing import supported
 from ...importing.naming import Naming
 from ...importing.tokens import Contents, Rejected, Token, Unusable, missing_parts
@@ -36,6 +37,7 @@ class ImportPlan(NamedTuple):
     bad: int  # how many of the rejected are somebody's, or may be
     passed_over: int  # tokens of nobody, where only some are assigned
     missing: tuple[str, ...]  # QR codes of an export, in words
+    carried: dict[str, Carried]  # by account: what an export of pam_totp says of its person
 
     def tokens_by_person(self) -> dict[str, list[Token]]:
         """Return the tokens of everybody for whom something changes."""
@@ -46,6 +48,8 @@ class ImportPlan(NamedTuple):
 def make(session: Session, store: RecordStore, contents: Contents, naming: Naming) -> ImportPlan:
     """Check everything that can be checked before the first write. Raises CommandFailed."""
     rejected = list(contents.rejected)
+    carried = {person.name: person for person in contents.people}
+    by_account: dict[str, Carried] = {}
     tokens: dict[str, list[Token]] = {}
     passed_over = 0
     ambiguous = _ambiguous_serials(contents.tokens)
@@ -58,19 +62,23 @@ def make(session: Session, store: RecordStore, contents: Contents, naming: Namin
             if naming.passes_over(token):
                 passed_over += 1
                 continue
-            tokens.setdefault(naming.account_of(token), []).append(token)
+            account = naming.account_of(token)
+            tokens.setdefault(account, []).append(token)
+            if token.user in carried:
+                by_account[account] = carried[token.user]
         except Unusable as error:
             rejected.append(Rejected(token.place, str(error), token.user, token.serial))
     planned: list[Planned] = []
     for name, of_person in tokens.items():
         try:
-            planned += merged(read(session, store, name), of_person, now())[1]
+            record = read(session, store, name)
+            planned += merged(record, of_person, by_account.get(name), now())[1]
         except CommandFailed as error:
             reason = f"{error}; {error.hint}"
             rejected += [Rejected(t.place, reason, t.user, t.serial) for t in of_person]
     missing = tuple(missing_parts(contents.parts))
     bad = sum(1 for each in rejected if not naming.passes_over(each))
-    return ImportPlan(tuple(planned), tuple(rejected), bad, passed_over, missing)
+    return ImportPlan(tuple(planned), tuple(rejected), bad, passed_over, missing, by_account)
 
 
 def read(session: Session, store: RecordStore, name: str) -> UserRecord:
@@ -89,7 +97,7 @@ def read(session: Session, store: RecordStore, name: str) -> UserRecord:
 
 
 def merged(
-    record: UserRecord, tokens: list[Token], now: int
+    record: UserRecord, tokens: list[Token], carried: Carried | None, now: int
 ) -> tuple[UserRecord, tuple[Planned, ...]]:
     """Return ``record`` with what is new of ``tokens``, and what became of each.
 
@@ -97,6 +105,7 @@ def merged(
     a later code that was used, no code up to that is good again.
     """
     planned = []
+    was_enrolled = bool(record.authenticators)
     for token in tokens:
         found = next((a for a in record.authenticators if _is_same(a, token)), None)
         if found is None:
@@ -108,7 +117,33 @@ def merged(
         else:
             result = KNOWN
         planned.append(Planned(token, record.name, found, result))
-    return record, tuple(planned)
+    if carried is None:
+        return record, tuple(planned)
+    changed = _with_carried(record, carried, is_new=not was_enrolled)
+    if changed != record:
+        planned = [p._replace(result=USED_SINCE) if p.result == KNOWN else p for p in planned]
+    return changed, tuple(planned)
+
+
+def _with_carried(record: UserRecord, carried: Carried, *, is_new: bool) -> UserRecord:
+    """Return ``record`` with the recovery codes of ``carried``, and for a new one its bad news.
+
+    Codes of one set that were used up on either machine are gone; codes of another set stay out.
+    """
+    if carried.recovery_salt and not record.recovery_salt:
+        record = record.with_recovery_codes(carried.recovery_salt, carried.recovery_digests)
+    elif record.recovery_salt == carried.recovery_salt:
+        left = record.recovery_digests & carried.recovery_digests
+        record = record.with_recovery_codes(record.recovery_salt, left)
+    if not is_new:
+        return record
+    if carried.status == SUSPENDED:
+        record = record.suspended()
+    return record._replace(
+        failures=max(record.failures, carried.failures),
+        throttled_until=max(record.throttled_until, carried.throttled_until),
+        guesses_until=max(record.guesses_until, carried.guesses_until),
+    )
 
 
 def _is_same(authenticator: Authenticator, token: Token) -> bool:
@@ -129,7 +164,7 @@ def _label(token: Token, record: UserRecord) -> str:
     """Name the device: by its serial, else as any phone; no two of a person have one name."""
     taken = {authenticator.label for authenticator in record.authenticators}
     is_shown = token.serial.isprintable() and len(token.serial) <= _LONGEST_LABEL
-    label = token.serial if token.serial and is_shown else enrollment.LABEL
+    label = token.label or (token.serial if token.serial and is_shown else enrollment.LABEL)
     number = 2
     unique = label
     while unique in taken:

@@ -1,4 +1,4 @@
-"""Keys and passphrases of encrypted files: from a file or a descriptor, else asked for."""
+"""Keys of encrypted files: from a file or a descriptor, else asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ... import output
 from ...errors import CommandFailed
 from ...importing import sources
 from ...importing.xml_encryption import Unlocking
+from .. import passphrases
 
 _KEY_BYTES = (16, 24, 32)
 
@@ -18,20 +19,9 @@ def unlocking(
     """Return how to get what opens a file; nothing is read or asked for before it is needed."""
     return Unlocking(
         key=lambda: _key(key_file),
-        passphrase=lambda: _passphrase(passphrase_file),
+        passphrase=lambda: passphrases.given(passphrase_file),
         accepts_no_mac=accepts_no_mac,
     )
-
-
-def _passphrase(path: str | None) -> str:
-    if path is None:
-        passphrase = output.ask_secretly("passphrase of the file", "use --passphrase-file")
-    else:
-        first, _, _ = sources.content(path).partition(b"\n")
-        passphrase = first.removesuffix(b"\r").decode("utf-8", "surrogateescape")
-    if not passphrase:
-        raise CommandFailed("the passphrase is empty")
-    return passphrase
 
 
 def _key(path: str | None) -> bytes:

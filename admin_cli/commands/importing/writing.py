@@ -26,7 +26,7 @@ def write(session: Session, store: RecordStore, wanted: ImportPlan) -> tuple[Pla
             with store.transaction(name) as transaction:
                 record = transaction.record or UserRecord(name, created_at=now())
                 record = session.bound(session.same_account(record, name))
-                record, planned = plan.merged(record, tokens, now())
+                record, planned = plan.merged(record, tokens, wanted.carried.get(name), now())
                 transaction.save(record.changed_at(now()))
             done[name] = planned
             for each in planned:

@@ -1,11 +1,11 @@
-"""Libraries and programs that one format needs: suggested by the package, loaded when used."""
+"""Libraries and programs that one file format needs: suggested by the package, loaded when used."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-from ..errors import CommandFailed
+from .errors import CommandFailed
 
 
 def load(module: str, what: str, package: str) -> Any:
@@ -19,6 +19,6 @@ def load(module: str, what: str, package: str) -> Any:
 def missing(what: str, package: str) -> CommandFailed:
     """Return the error where ``package`` is not installed."""
     return CommandFailed(
-        f"to read {what}, {package} is needed, which is not installed",
+        f"for {what}, {package} is needed, which is not installed",
         f"run: apt-get install {package}",
     )
