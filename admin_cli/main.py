@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "export": ListedCommand(
         "exporting.command.export",
-        "Write authenticators to a file, for another machine or another program.",
+        "Write the authenticators of USERs to a file, for another machine or another program.",
     ),
     "list": ListedCommand(
         "reports.list_users", "List everyone who has a record, and the rules for groups."
