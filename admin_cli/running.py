@@ -24,7 +24,15 @@ from .errors import (
     os_error_in_words,
 )
 
-_HOW_FAR = "to see how far it got, run: totpctl list"
+_HOW_FAR = "to see how far it got, run: totpctl "
+# The command that shows what another one changes, where that is not "list".
+_SHOWN_BY = {
+    "fleet": "fleet list",
+    **dict.fromkeys(("enable", "disable", "confirm", "revert"), "status"),
+    **dict.fromkeys(("fleet join", "fleet refresh", "fleet init", "fleet migrate"), "doctor"),
+    "fleet policy": "fleet policy",
+    **dict.fromkeys(("fleet allow", "fleet import", "fleet after-restore"), "list"),
+}
 
 
 def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
@@ -41,7 +49,8 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(_as_here(error.format_message()), "", FAILED)
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", _HOW_FAR, FAILED)
+        asked = sys.argv[1:] if arguments is None else arguments
+        return _fail("interrupted", _HOW_FAR + _shown_by(asked), FAILED)
     except CommandFailed as error:
         return _fail(str(error), error.hint, error.exit_code)
     except Unavailable as error:
@@ -63,11 +72,20 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
 def _fail(problem: str, hint: str, exit_code: int) -> int:
     output.message(f"totpctl: error: {problem}")
     notes = list(_notes(sys.exception()))
-    if hint and not (notes and hint == _HOW_FAR):
+    if hint and not (notes and hint.startswith(_HOW_FAR)):
         output.message(f"hint: {hint}")
     for note in notes:
         output.message(note)
     return exit_code
+
+
+def _shown_by(arguments: list[str]) -> str:
+    """Return the command that shows how far the one with these ``arguments`` got."""
+    if arguments[:1] == ["--config"]:
+        arguments = arguments[2:]
+    names = [word for word in arguments if not word.startswith("-")]
+    candidates = (" ".join(names[:2]), *names[:1])
+    return next((_SHOWN_BY[name] for name in candidates if name in _SHOWN_BY), "list")
 
 
 def _notes(error: BaseException | None) -> Iterator[str]:

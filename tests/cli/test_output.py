@@ -195,14 +195,29 @@ def test_closed_descriptors_are_no_traceback_and_harm_no_store(
         assert [] == store.check()
 
 
-def test_ctrl_c_outside_of_a_question_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    @click.command()
-    def interrupted() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "shown_by"),
+    [
+        ("reset fleet", "list"),
+        ("--config /enable disable sshd", "status"),
+        ("--config=/enable fleet add web1", "fleet list"),
+        ("fleet join -", "doctor"),
+        ("fleet policy offline_hours=1", "fleet policy"),
+        ("fleet allow alice", "list"),
+    ],
+)
+def test_ctrl_c_outside_of_a_question_promises_nothing(
+    capsys: pytest.CaptureFixture[str], arguments: str, shown_by: str
+) -> None:
+    @click.command(context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1)
+    def interrupted(words: tuple[str, ...]) -> None:
+        del words
         raise KeyboardInterrupt
 
-    assert 1 == running.run(interrupted, [])
+    assert 1 == running.run(interrupted, arguments.split())
     assert capsys.readouterr().err.endswith(
-        "totpctl: error: interrupted\nhint: to see how far it got, run: totpctl list\n"
+        f"totpctl: error: interrupted\nhint: to see how far it got, run: totpctl {shown_by}\n"
     )
 
 
