@@ -65,7 +65,7 @@ class Session:
         if self._is_local:
             return self.open_on_disk()
         self._say_that_no_fleet_is_named()
-        opened = store.open_for_administrator(self.config)
+        opened = store.open_for_administrator(self.config, _administrator())
         try:
             self._policy = opened.policy()
         except BaseException:

@@ -136,12 +136,15 @@ def open_store(
     return SQLiteStore.over(database, sealer)
 
 
-def open_for_administrator(settings: Config) -> RecordStore:
-    """Open the store that ``settings`` name, with their key. Raises Unavailable."""
+def open_for_administrator(settings: Config, administrator: str = "") -> RecordStore:
+    """Open the store that ``settings`` name, with their key. Raises Unavailable.
+
+    ``administrator``: who runs the command, which a fleet's database notes with what they change.
+    """
     if settings.is_fleet:
         from .postgresql.admin_store import open_admin_store
 
-        return open_admin_store(settings.store, settings.fleet_admin)
+        return open_admin_store(settings.store, settings.fleet_admin, administrator=administrator)
     return open_on_disk(settings)
 
 

@@ -67,6 +67,41 @@ def test_people_are_looked_after_as_where_the_store_is_a_file(
         assert [] == list(local.records())
 
 
+def test_an_auditor_sees_who_changed_what(totpctl: Totpctl, fleet_database: Database) -> None:
+    """The database notes it by itself: no command can forget to."""
+
+    def noted() -> str:
+        rows = fleet_database.execute(
+            "SELECT concat_ws(' ', event, user_name, authenticator) FROM totp.events "
+            "WHERE id > %s AND service = 'database' AND rhost ~ '^test_admin@.+ [(].+[)]$' "
+            "ORDER BY id",
+            (seen[-1],),
+            user="test_auditor",
+        )
+        seen.extend(fleet_database.execute("SELECT max(id) FROM totp.events")[0])
+        return ", ".join(row.strip() for (row,) in rows)
+
+    seen = [0]
+    codes = totpctl.done("enroll", "alice", "--no-confirm", "--json").json()["recovery_codes"]
+    assert "user_added alice" in (enrolled := noted())
+    assert "status_active alice, authenticator_added alice phone" in enrolled
+    assert enrolled.endswith(", recovery_codes_added alice")
+    for command, expected in {
+        "list": "",
+        "show alice": "",
+        "suspend alice": "status_suspended alice",
+        "resume alice": "status_active alice",
+        "recovery-codes alice --yes": "recovery_codes_removed alice, recovery_codes_added alice",
+        "exempt --group root": "rule_added root",
+        "exempt --group root --remove": "rule_removed root",
+        "remove alice --yes": "user_removed alice",
+    }.items():
+        totpctl.done(*command.split())
+        assert (command, expected) == (command, noted())
+    told = fleet_database.execute("SELECT string_agg(e::text, ' ') FROM totp.events e")
+    assert not [code for code in codes if code in str(told)]
+
+
 def test_an_enrollment_is_confirmed_by_a_code_of_the_app(
     totpctl: Totpctl, place: Place, fleet_database: Database
 ) -> None:

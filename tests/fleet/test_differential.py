@@ -218,7 +218,9 @@ def test_a_recovery_code_is_hashed_only_where_it_will_be_looked_at(
         assert Verdict("hash first") == host.verify("nobody", not_hashed)
         assert without_secrets(alice) == stored(owner, "alice")
         assert Verdict("throttled", wait=3) == host.verify("eve", not_hashed)
-        told = owner.execute("SELECT user_name, event FROM totp.events ORDER BY id").fetchall()
+        told = owner.execute(
+            "SELECT user_name, event FROM totp.events WHERE service <> 'database' ORDER BY id"
+        ).fetchall()
         assert [("", "joined"), ("eve", "throttled")] == told
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -11,8 +13,12 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.store.postgresql.administration import Administration
 from pam_totp.store.postgresql.kept_kit import AWAY_PATIENCE
+from pam_totp.store.postgresql.opening import open_fleet
+from pam_totp.system.errors import StoreRefused
 from tests.fleet.asking import Host, insert, stored, without_secrets
+from tests.support.fleet import ADMINISTRATOR, socket_url
 from tests.support.place import SECRET, code_now, wrong_code
 from tests.support.postgres import ADMIN_KEY, Database
 
@@ -436,6 +442,28 @@ def test_a_token_joins_one_host_once_and_in_time(database: Database) -> None:
         database.execute(join, ("x", token, bytes(32)), user="totp_login")
 
 
+def test_of_two_who_add_a_host_at_once_one_is_told(database: Database) -> None:
+    """Both tokens would look good, and one of them would not be."""
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE usename = 'test_admin' AND wait_event_type = 'Lock'"
+    )
+    with (
+        database.connect("test_admin") as first,
+        closing(open_fleet(socket_url(database), ADMINISTRATOR, "the file")) as second,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with first.transaction():
+            added = "SELECT totp.add_host(%s, 'x', %s, '{*}', 60)"
+            first.execute(added, (ADMIN_KEY, bytes(32)))
+            call = threads.submit(Administration(second, ADMIN_KEY).add_host, "x", ["*"], 60)
+            while database.execute(waits) == [(0,)]:
+                assert not call.done(), call.exception()
+        error = call.exception()
+    assert isinstance(error, StoreRefused)
+    assert "somebody else has added this host at the same time" in str(error)
+
+
 def test_users_of_other_hosts_are_unknown_to_a_host(database: Database, alice: UserRecord) -> None:
     database.execute("UPDATE totp.users SET groups = '{web}'")
     web, db = Host(database, "w", "{web}"), Host(database, "d", "{db}")
@@ -589,6 +617,15 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
             helpdesk.execute(resume, (status, name))
             assert status == stored(owner, name).status
         assert 0 == stored(owner, "eve").failures
+        noted = owner.execute(
+            "SELECT user_name, event FROM totp.events WHERE rhost LIKE 'test_helpdesk@%' "
+            "ORDER BY id"
+        ).fetchall()
+    assert [
+        ("eve", "failures_changed"), ("future", "failures_changed"),
+        ("future", "authenticator_changed"), ("eve", "status_suspended"), ("eve", "status_active"),
+        ("nothing", "status_must_enroll"),
+    ] == noted  # fmt: skip
 
 
 @pytest.mark.usefixtures("alice")

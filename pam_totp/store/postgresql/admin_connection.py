@@ -40,7 +40,8 @@ SELECT set_config('synchronous_commit', 'on', false),
        set_config('search_path', 'pg_catalog, pg_temp', false),
        set_config('lock_timeout', $1, false),
        set_config('statement_timeout', $2, false),
-       set_config('idle_in_transaction_session_timeout', $3, false)
+       set_config('idle_in_transaction_session_timeout', $3, false),
+       set_config('totp.administrator', $4, false)
 """
 _AGAIN = "try again"
 _RESTORE = "restore this file from the machine of another administrator"
@@ -58,12 +59,14 @@ class AdminConnection:
         *,
         socket: str = "",
         patience: float = _ANSWERING,
+        administrator: str = "",
     ) -> None:
         """Log in as ``identity``, of which ``source`` says in errors where it is from.
 
         ``socket``: a folder, to connect through the Unix socket in it, as the account that is named
         like the role, where there is one. ``patience``: seconds to wait for what somebody else has
-        locked, before StoreBusy. Raises Unavailable.
+        locked, before StoreBusy. ``administrator``: whose name events of the database are to have
+        beside that of the role. Raises Unavailable.
         """
         self._source = source
         self._is_in_transaction = False
@@ -76,7 +79,10 @@ class AdminConnection:
             raise self._told(failure) from None
         limits = (max(patience, 0.001), _ANSWERING, _IDLE)
         try:
-            self.execute(_SETTINGS, [str(int(seconds * 1000)) for seconds in limits])
+            milliseconds = [str(int(seconds * 1000)) for seconds in limits]
+            stated = os.uname().nodename + (f" ({administrator})" if administrator else "")
+            utf8 = stated.encode("utf-8", "backslashreplace").decode()
+            self.execute(_SETTINGS, [*milliseconds, utf8])
         except BaseException:
             self.close()
             raise

@@ -104,8 +104,12 @@ class AdminStore:
         self.close()
 
 
-def open_admin_store(url: str, path: str, *, patience: float | None = None) -> AdminStore:
+def open_admin_store(
+    url: str, path: str, *, patience: float | None = None, administrator: str = ""
+) -> AdminStore:
     """Log in to the database ``url`` as the file ``path`` says. Raises Unavailable.
+
+    ``administrator``: see AdminConnection.
 
     Where the file names one itself, that counts: logins of the same machine may use a pooler.
     """
@@ -117,5 +121,7 @@ def open_admin_store(url: str, path: str, *, patience: float | None = None) -> A
             "is not on this machine: people of the fleet are administered elsewhere",
             "run it on a machine of an administrator; for accounts of this host alone: --local",
         ) from None
-    connection = open_fleet(identity.store or url, identity, path, patience=patience)
+    connection = open_fleet(
+        identity.store or url, identity, path, patience=patience, administrator=administrator
+    )
     return AdminStore(connection, identity, path)

@@ -1,7 +1,7 @@
 """What a failure of the database means: whether asking again may help, and what to raise at last.
 
 PostgreSQL names each error by an SQLSTATE, five characters: see Appendix A of its manual. TP001 to
-TP004 are raised by our functions. What libpq itself finds has none.
+TP006 are raised by our functions. What libpq itself finds has none.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ _WORDS = {
     "TP003": "a sealed secret does not open",
     "TP004": "the policy of the fleet does not allow this",
     "TP005": "the token was used, has expired, or was replaced by a newer one",
+    "TP006": "somebody else has added this host at the same time, and holds its token",
     "28": "it refuses the login",
     "28P01": "password authentication failed",
     "3D": "there is no such database",
@@ -70,6 +71,7 @@ _HINTS = {
     "TP003": "enroll this user again: totpctl reset USER",
     "TP004": "look at: totpctl fleet policy, on an administrator's machine",
     "TP005": "run on an administrator's machine: totpctl fleet add HOST",
+    "TP006": "let the host join with that; or run it again, which makes that token void",
     "28": "let pg_hba.conf on the server admit this role, to this database and from this address",
     "28P01": "was it changed? compare it with that in pam_totp.fleet or pam_totp.fleet-admin",
     "3D": "create it on the server, or compare its name with the setting store",

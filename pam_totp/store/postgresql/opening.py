@@ -15,14 +15,23 @@ _LOCKED = 5.0  # seconds, as long as SQLite waits for another writer
 
 
 def open_fleet(
-    url: str, identity: Identity, source: str, *, patience: float | None = None
+    url: str,
+    identity: Identity,
+    source: str,
+    *,
+    patience: float | None = None,
+    administrator: str = "",
 ) -> AdminConnection:
     """Log in to a database that has the schema of this release: see AdminConnection.
 
     ``patience``: None: as long as SQLite waits for another writer. Raises Unavailable.
     """
     connection = AdminConnection(
-        url, identity, source, patience=_LOCKED if patience is None else patience
+        url,
+        identity,
+        source,
+        patience=_LOCKED if patience is None else patience,
+        administrator=administrator,
     )
     try:
         ((version,),) = connection.execute("SELECT totp.schema_version()")

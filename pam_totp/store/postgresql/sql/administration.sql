@@ -43,7 +43,8 @@ BEGIN
         totp.secret_binding(p_user, p_id, p_algorithm, p_digits, p_period));
 END $$;
 
--- Let a host join with a one-time key, within p_valid_seconds. A host of that name is replaced.
+-- Let a host join with a one-time key, within p_valid_seconds. A host of that name is replaced. TP006: two
+-- do so at the same time, of which one token would be of no use.
 CREATE FUNCTION totp.add_host(
     p_admin_key bytea, p_host text, p_one_time_key bytea, p_groups text[], p_valid_seconds int)
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
@@ -61,6 +62,8 @@ BEGIN
         totp.seal(v_key, p_one_time_key, totp.field('data key') || totp.field(p_host)),
         totp.seal(p_one_time_key, v_key, totp.field('host key') || totp.field(p_host)),
         totp.unix_time() + p_valid_seconds, totp.unix_time());
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION 'somebody else has added this host at the same time' USING ERRCODE = 'TP006';
 END $$;
 
 -- From the next question on it is told nothing. False: there is no such host.
@@ -128,3 +131,62 @@ CREATE FUNCTION totp.schema_version() RETURNS int LANGUAGE plpgsql STABLE SECURI
 BEGIN
     RETURN (SELECT ('x' || encode(m.value, 'hex'))::bit(32)::int FROM totp.meta m WHERE m.key = 'schema_version');
 END $$;
+
+-- What administrators and the help desk change in people and rules leaves an event, whatever they change it
+-- with. The role is proven; what follows it, where and by whom the program was run, is as that says. Hosts,
+-- and functions that need keys, have the rights of totp_owner and leave events of their own.
+CREATE FUNCTION totp.note_change() RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+DECLARE
+    v_before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) ELSE '{}' END;
+    v_after jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) ELSE '{}' END;
+    v_row jsonb := v_before || v_after;
+    v_what text := CASE TG_TABLE_NAME
+        WHEN 'users' THEN 'user' WHEN 'authenticators' THEN 'authenticator' ELSE 'rule' END;
+    v_events text[];
+BEGIN
+    IF TG_OP <> 'UPDATE' OR v_what <> 'user' THEN
+        v_events := ARRAY[v_what || CASE TG_OP
+            WHEN 'INSERT' THEN '_added' WHEN 'DELETE' THEN '_removed' ELSE '_changed' END];
+    ELSE
+        v_events := array_remove(ARRAY[
+            CASE WHEN OLD.status <> NEW.status THEN 'status_' || NEW.status END,
+            CASE WHEN OLD.exempt_until <> NEW.exempt_until THEN 'exemption_changed' END,
+            CASE WHEN OLD.groups <> NEW.groups THEN 'groups_changed' END,
+            CASE WHEN OLD.uid IS DISTINCT FROM NEW.uid THEN 'account_changed' END,
+            CASE WHEN (OLD.failures, OLD.throttled_until, OLD.guesses_until)
+                <> (NEW.failures, NEW.throttled_until, NEW.guesses_until) THEN 'failures_changed' END
+        ], NULL);
+    END IF;
+    INSERT INTO totp.events (host, user_name, event, service, rhost, authenticator)
+    SELECT '', left(coalesce(v_row ->> 'user_name', v_row ->> 'name'), 255), x.event, 'database',
+        totp.stated_administrator(), coalesce(v_row ->> 'label', '')
+    FROM unnest(v_events) AS x (event);
+    RETURN NULL;
+END $$;
+
+-- Of several recovery codes at a time, one event.
+CREATE FUNCTION totp.note_recovery_codes() RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO totp.events (host, user_name, event, service, rhost)
+    SELECT DISTINCT '', left(c.user_name, 255),
+        'recovery_codes_' || CASE TG_OP WHEN 'INSERT' THEN 'added' WHEN 'DELETE' THEN 'removed' ELSE 'changed' END,
+        'database', totp.stated_administrator()
+    FROM changed c;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION totp.stated_administrator() RETURNS text LANGUAGE sql STABLE
+RETURN left(session_user || '@' || coalesce(current_setting('totp.administrator', true), ''), 255);
+
+CREATE TRIGGER note_change AFTER INSERT OR DELETE OR UPDATE ON totp.users FOR EACH ROW
+    WHEN (current_user <> 'totp_owner') EXECUTE FUNCTION totp.note_change();
+CREATE TRIGGER note_change AFTER INSERT OR DELETE OR UPDATE ON totp.authenticators FOR EACH ROW
+    WHEN (current_user <> 'totp_owner') EXECUTE FUNCTION totp.note_change();
+CREATE TRIGGER note_change AFTER INSERT OR DELETE OR UPDATE ON totp.group_rules FOR EACH ROW
+    WHEN (current_user <> 'totp_owner') EXECUTE FUNCTION totp.note_change();
+CREATE TRIGGER note_added AFTER INSERT ON totp.recovery_codes REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT WHEN (current_user <> 'totp_owner') EXECUTE FUNCTION totp.note_recovery_codes();
+CREATE TRIGGER note_removed AFTER DELETE ON totp.recovery_codes REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT WHEN (current_user <> 'totp_owner') EXECUTE FUNCTION totp.note_recovery_codes();
+CREATE TRIGGER note_changed AFTER UPDATE ON totp.recovery_codes REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT WHEN (current_user <> 'totp_owner') EXECUTE FUNCTION totp.note_recovery_codes();
