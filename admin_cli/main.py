@@ -38,6 +38,10 @@ COMMANDS = {
         "exporting.command.export",
         "Write the authenticators of USERs to a file, for another machine or another program.",
     ),
+    "migrate": ListedCommand(
+        "migration.command.migrate",
+        "Move everybody from another module, with the phones that they have.",
+    ),
     "list": ListedCommand(
         "reports.list_users", "List everyone who has a record, and the rules for groups."
     ),

@@ -5,6 +5,7 @@ enrollment/     enroll, reset, remove, recovery-codes
 importing/      import
 exporting/      export
 passphrases.py  passphrases of files that import reads and export writes
+migration/      migrate
 state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
 rollout.py      require, exempt, for people

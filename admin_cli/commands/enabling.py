@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from pam_totp.stack import pam_stack
 
 from .. import output
 from ..enable import (
@@ -20,7 +22,7 @@ from ..enable import (
 )
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed
-from ..host import pam_blocks, sshd
+from ..host import other_modules, pam_blocks, sshd
 from ..session import Session
 
 _DEFAULT_KEYS = next(iter(pam_blocks.KEYS))
@@ -66,7 +68,7 @@ def enable(
                 f"{switch.words(waiting.services)}: enabled but not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
-        for sentence in reached.check(changes, services):
+        for sentence in (*_offers(services), *reached.check(changes, services)):
             output.message(sentence)
         by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
         if dry_run:
@@ -77,7 +79,19 @@ def enable(
             session.log("enabled", "", service=name, keys=keys if name == planning.SSHD else "")
         if no_confirm:
             switch.confirm(session, new)
-    _tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
+    tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
+
+
+def _offers(services: Sequence[str]) -> Iterator[str]:
+    """Say where people have codes of another module, and how they are moved."""
+    for service in services:
+        modules = {entry.line.module_name for entry in pam_stack.auth_stack(service).entries}
+        for name, module in other_modules.MODULES.items():
+            if module in modules:
+                yield (
+                    f"{service} also asks for a code of {module}; to move everybody from it "
+                    f"instead, run: totpctl migrate {name}"
+                )
 
 
 def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -> None:
@@ -93,7 +107,7 @@ def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial 
         _tell_time_left(waiting)
 
 
-def _tell_switched_on(new: Trial, warnings: list[str], *, waits: bool) -> None:
+def tell_switched_on(new: Trial, warnings: list[str], *, waits: bool = True) -> None:
     output.message(f"{switch.words(new.services)}: asks for a code from now on")
     if new.keys is not None:
         output.message(_WHAT_KEYS_DO[new.keys])

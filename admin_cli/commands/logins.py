@@ -52,14 +52,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     raise click.BadParameter("give a number with s, m or h, from 10s to 24h")
 
 
-@click.command(cls=ChangesLogins)
-@click.argument("service", nargs=-1, required=True, shell_complete=candidates.services)
-@click.option(
-    "--keys",
-    type=click.Choice(KEYS),
-    help="What sshd requires for key logins (default: keep the current mode, else code).",
-)
-@click.option(
+confirm_within_option = click.option(
     "--confirm-within",
     metavar="TIME",
     default="10m",
@@ -67,6 +60,16 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     callback=_seconds,
     help="Time to confirm: a number with s, m or h.",
 )
+
+
+@click.command(cls=ChangesLogins)
+@click.argument("service", nargs=-1, required=True, shell_complete=candidates.services)
+@click.option(
+    "--keys",
+    type=click.Choice(KEYS),
+    help="What sshd requires for key logins (default: keep the current mode, else code).",
+)
+@confirm_within_option
 @click.option("--no-confirm", is_flag=True, help="Make it permanent at once, without a trial.")
 @click.option(
     "--force", is_flag=True, help="Enable it even if no administrator could still become root."

@@ -1,5 +1,6 @@
 """Codes for a service, on and off, without locking anybody out.
 
+imported.py        people whom a trial has imported, and forgets
 uses.py            whether anyone has logged in with a code since
 enabled.py         the enabled services, so that doctor notices a lost one
 readiness.py       what a code needs before a service asks for one

@@ -49,15 +49,17 @@ def without(path: str, content: bytes) -> bytes | None:
 
     One in /etc/pam.d that says what the distribution's own below /usr says was made by us.
     """
-    left = _without(path, content)
-    return None if left == (b"" if path == sshd.DROP_IN else vendors(path)) else left
+    return _unless_the_vendors(path, _without(path, content))
 
 
 def taken_back(path: str, content: bytes, keys_before: str | None) -> bytes | None:
-    """Return ``content`` with our lines as they were before a trial; None for no file."""
+    """Return ``content`` with our lines as they were before a trial; None for no file.
+
+    Lines of another module, which the trial was to move from, are there again.
+    """
     if keys_before is None:
-        return without(path, content)
-    left = files.text_of(_without(path, content))
+        return _unless_the_vendors(path, _without(path, content, undo=True))
+    left = files.text_of(_without(path, content, undo=True))
     if path == sshd.DROP_IN:
         return files.bytes_of(sshd.drop_in(keys_before or "code") + left)
     keys, service = keys_before or None, os.path.basename(path)
@@ -77,10 +79,16 @@ def _if_believed(path: str) -> bytes | None:
         return None
 
 
-def _without(path: str, content: bytes) -> bytes:
+def _without(path: str, content: bytes, *, undo: bool = False) -> bytes:
     text = files.text_of(content)
-    disabled = sshd.drop_in_disabled if path == sshd.DROP_IN else pam_file.disabled
-    return files.bytes_of(disabled(text))
+    if path == sshd.DROP_IN:
+        return files.bytes_of(sshd.drop_in_disabled(text))
+    return files.bytes_of(pam_file.disabled(text, undo=undo))
+
+
+def _unless_the_vendors(path: str, left: bytes) -> bytes | None:
+    """Return ``left``; None where a file of the distribution's says the same, or it is empty."""
+    return None if left == (b"" if path == sshd.DROP_IN else vendors(path)) else left
 
 
 def vendors(path: str) -> bytes | None:

@@ -86,6 +86,15 @@ def pam_taken_back(keys_before: str | None) -> bytes:
 
     A file that is not trusted is left to the step that restores it, which moves it aside.
     """
+    return _pam_with(lambda path, content: blocks.taken_back(path, content, keys_before))
+
+
+def pam_disabled() -> bytes:
+    """Return what sshd's PAM file says without our lines, and those of a module moved from."""
+    return _pam_with(blocks.without)
+
+
+def _pam_with(changed: Callable[[str, bytes], bytes | None]) -> bytes:
     path = pam_file()
     try:
         content = files.read(path)
@@ -94,7 +103,7 @@ def pam_taken_back(keys_before: str | None) -> bytes:
     if content is None:
         return blocks.vendors(path) or b""
     try:
-        before = blocks.taken_back(path, content, keys_before)
+        before = changed(path, content)
     except PamTotpError:  # edited into what no code can be put in
         before = blocks.without(path, content)
     return before or blocks.vendors(path) or b""

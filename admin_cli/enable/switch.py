@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 
 from pam_totp.system.errors import PamTotpError
 
@@ -13,7 +14,7 @@ from ..errors import CommandFailed, error_in_words, os_error_in_words
 from ..host import files, sshd
 from ..host.signals import interruptible, uninterrupted
 from ..session import Session
-from . import automatic_undo, enabled, planning, spares, sshd_files, trial, trial_record
+from . import automatic_undo, enabled, imported, planning, spares, sshd_files, trial, trial_record
 from .trial import Change
 from .trial_record import ChangedFile, Trial
 
@@ -39,17 +40,48 @@ def enable(
         changed = planning.changed_by(changes, services)
         keys_of_trial = keys if planning.SSHD in changed else None
         new = trial.begin(changes, changed, keys_of_trial, seconds, recovery_sets)
-        try:
+        with _undone_if_it_fails(new):
             warnings = automatic_undo.arrange(new)
             trial.carry_out(new, changes)
             if planning.SSHD in services:
                 sshd.check()
                 sshd_files.check_in_force(str(keys), by_ssh)
                 sshd.reload()
-        except BaseException as error:
-            with uninterrupted():
-                _undo(new, error)
         return new, warnings
+
+
+def migrate(
+    session: Session,
+    services: Sequence[str],
+    changes: Sequence[Change],
+    seconds: int,
+    recovery_sets: Mapping[str, int] | None,
+    people: Mapping[str, list[str]],
+    enroll: Callable[[], None],
+) -> tuple[Trial, list[str]]:
+    """Carry out ``changes`` as enable does, after ``enroll`` has put ``people`` into the store.
+
+    ``people``: the labels of the authenticators that it adds for each. They are in the record
+    before they are in the store, so that an undo finds them whenever this is cut off.
+    """
+    with interruptible():
+        new = trial.begin(changes, services, None, seconds, recovery_sets, people)
+        with _undone_if_it_fails(new, partial(imported.forget, session, new)):
+            warnings = automatic_undo.arrange(new)
+            enroll()
+            trial.carry_out(new, changes)
+        return new, warnings
+
+
+@contextmanager
+def _undone_if_it_fails(
+    new: Trial, forget: Callable[[], list[str]] | None = None
+) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        with uninterrupted():
+            _undo(new, error, forget)
 
 
 def confirm(session: Session, confirmed: Trial) -> None:
@@ -107,7 +139,7 @@ def revert(session: Session, waiting: Trial) -> None:
     if waiting.id == trial_record.LOST:
         reason = "its record was lost"
     with uninterrupted():
-        for note in trial.undo(waiting):
+        for note in trial.undo(waiting, partial(imported.forget, session, waiting)):
             output.message(note)
         automatic_undo.cancel()
         for name in waiting.services:
@@ -208,7 +240,7 @@ def _forget_what_is_off(services: Sequence[str]) -> None:
 def _take_out_of_sshd(services: Sequence[str], left: Sequence[ChangedFile]) -> None:
     try:
         sshd_files.without_a_gap(
-            sshd_files.pam_taken_back(None),
+            sshd_files.pam_disabled(),
             lambda: _take_out(services, left, {sshd.DROP_IN}),
             lambda: _take_out(services, left, {sshd_files.pam_file()}),
         )
@@ -268,7 +300,7 @@ def _leave(waiting: Trial, paths: set[str]) -> None:
         automatic_undo.cancel()
 
 
-def _undo(new: Trial, error: BaseException) -> None:
+def _undo(new: Trial, error: BaseException, forget: Callable[[], list[str]] | None = None) -> None:
     """Undo everything after ``error``, and raise it in words."""
     reason = str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -276,7 +308,7 @@ def _undo(new: Trial, error: BaseException) -> None:
     elif isinstance(error, OSError):
         reason = os_error_in_words(error)
     try:
-        trial.undo(new)
+        trial.undo(new, forget)
         automatic_undo.cancel()
     except (OSError, PamTotpError) as second:
         raise CommandFailed(

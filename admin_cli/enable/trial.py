@@ -78,11 +78,12 @@ def begin(
     keys: str | None,
     seconds: int,
     recovery_sets: Mapping[str, int] | None = None,
+    imported: Mapping[str, list[str]] | None = None,
 ) -> Trial:
     """Record the trial, so that everything can be undone; nothing is changed yet.
 
-    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets``: as
-    Trial has it.
+    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets`` and
+    ``imported``: as Trial has them.
     """
     changed = tuple(
         ChangedFile(
@@ -104,6 +105,7 @@ def begin(
         keys=keys,
         files=changed,
         recovery_sets=None if recovery_sets is None else dict(recovery_sets),
+        imported=dict(imported or {}),
     )
     try:
         for change in changes:
@@ -143,8 +145,10 @@ def carry_out(trial: Trial, changes: Sequence[Change]) -> None:
         files.replace(change.path, change.after)
 
 
-def undo(trial: Trial) -> list[str]:
+def undo(trial: Trial, forget: Callable[[], list[str]] | None = None) -> list[str]:
     """Undo everything, reload sshd, and remove the record; return notes for the administrator.
+
+    ``forget``: what else there is to undo, once no login needs it any more.
 
     Whatever fails, the rest is done; then CommandFailed is raised, and the trial is still
     there, for the next try.
@@ -161,6 +165,8 @@ def undo(trial: Trial) -> list[str]:
     if of_sshd:
         files_of_sshd = {file.path: file for file in trial.files if file.path in of_sshd}
         _attempt(lambda: _put_sshd_back(files_of_sshd), notes, problems)
+    if forget is not None and not problems:
+        _attempt(forget, notes, problems)
     _end(problems, "not everything could be undone")
     return notes
 

@@ -63,6 +63,8 @@ class Trial(NamedTuple):
     files: tuple[ChangedFile, ...]
     # Codes left of each set that was not whole when it began: uses.py. None: not known.
     recovery_sets: dict[str, int] | None = None
+    # Authenticators that it imports, by label, of each person: imported.py.
+    imported: dict[str, list[str]] = {}
 
     def seconds_left(self) -> float:
         """Return the seconds until it is undone; 0 when that is due."""
@@ -128,7 +130,7 @@ def _read() -> Trial | None:
         raise CommandFailed(str(error), error.hint) from None
     try:
         return _understood(json.loads(content))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         hint = "remove all pam_totp lines with: totpctl revert"
         raise Damaged(f"{RECORD}: is not what totpctl wrote", hint) from None
 
@@ -256,6 +258,9 @@ def _understood(document: dict[str, object]) -> Trial:
         raise TypeError
     if not all(type(left) is int for left in (trial.recovery_sets or {}).values()):
         raise TypeError
+    for labels in trial.imported.values():
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise TypeError
     for file in trial.files:
         _check_file(file)
     return trial

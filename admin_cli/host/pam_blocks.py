@@ -1,7 +1,9 @@
 """Our lines in a PAM file: between which marks they stand, which they are, how they come out.
 
-A block begins and ends with a mark. Lines that it replaced stand in it behind ``#replaced: ``.
-Whatever else somebody wrote into a block is theirs, and stays.
+A block begins and ends with a mark. Lines that it replaced stand in it behind ``#replaced: ``, and
+are there again once the block is taken out. Those of another module that was moved from stand
+behind ``#migrated: ``: they come back where a trial is undone, and are gone once it is confirmed,
+as the module's secrets may be. Whatever else somebody wrote into a block is theirs, and stays.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pam_totp.stack.pam_lines import NotUnderstood
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable SERVICE)"
 END = "# END pam_totp"
 REPLACED = "#replaced: "
+MIGRATED = "#migrated: "
 CODE = "auth required pam_totp.so"
 PERMIT = "auth required pam_permit.so"  # after lines that jump, none of which grants anything
 KEY_LINES = (
@@ -59,11 +62,15 @@ def lets_keys_in(text: str) -> bool:
     return KEYS_ALONE in generated(text)
 
 
-def disabled(text: str) -> str:
-    """Return ``text`` without our blocks; what they replaced is there again."""
+def disabled(text: str, *, undo: bool = False) -> str:
+    """Return ``text`` without our blocks; what they replaced is there again.
+
+    ``undo``: and the lines of another module, too.
+    """
     pieces = list(_pieces(text))
     out = "".join(
-        "".join(_taken_out(piece.lines) if piece.is_block else piece.lines) for piece in pieces
+        "".join(_taken_out(piece.lines, undo=undo) if piece.is_block else piece.lines)
+        for piece in pieces
     )
     # enabled() moves a missing end of line, which the last line of a file may lack, to the mark.
     ended_with_block = bool(pieces) and pieces[-1].is_block and not text.endswith("\n")
@@ -137,10 +144,13 @@ def _end_of_block(lines: Sequence[str], begin: int) -> int:
     return end
 
 
-def _taken_out(lines: Sequence[str]) -> Iterator[str]:
-    replaces = any(line.startswith(REPLACED) for line in lines)
+def _taken_out(lines: Sequence[str], *, undo: bool) -> Iterator[str]:
+    comes_back = undo and any(line.startswith(MIGRATED) for line in lines)
+    replaces = comes_back or any(line.startswith(REPLACED) for line in lines)
     for line in lines:
-        if line.startswith(REPLACED):
+        if comes_back and line.startswith(MIGRATED):
+            yield line.removeprefix(MIGRATED)
+        elif line.startswith(REPLACED) and not comes_back:
             yield line.removeprefix(REPLACED)
         elif not _is_ours(line.rstrip("\n"), replaces=replaces):
             yield line
@@ -149,7 +159,7 @@ def _taken_out(lines: Sequence[str]) -> Iterator[str]:
 def _is_ours(line: str, *, replaces: bool) -> bool:
     """Whether a line of a block was written by us, perhaps changed or commented out since."""
     bare = line.strip()
-    if bare.startswith((_BEGINS, _ENDS, REPLACED)) or bare in _OURS:
+    if bare.startswith((_BEGINS, _ENDS, REPLACED, MIGRATED)) or bare in _OURS:
         return True
     if bare.startswith("#"):
         return bare.lstrip("# ") in _OURS

@@ -8,7 +8,7 @@ pam_copy. Nothing is returned that pam_stack.judge() finds fault with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pam_totp.stack import pam_dispatch, pam_lines, pam_stack, pam_ways
@@ -19,7 +19,7 @@ from pam_totp.stack.pam_stack import read_pam_file
 from . import pam_blocks, pam_copy
 from .pam_blocks import disabled, is_managed, keys_of
 
-__all__ = ["NotUnderstood", "disabled", "enabled", "is_managed", "is_part", "keys_of"]
+__all__ = ["NotUnderstood", "disabled", "enabled", "faults", "is_managed", "is_part", "keys_of"]
 
 Read = Callable[[str], str | None]
 
@@ -56,6 +56,18 @@ def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_
     written = file.written(keys)
     same = pam_blocks.generated(written) == pam_blocks.generated(text)
     return text if same and file.is_right(text) else written
+
+
+def faults(found: pam_stack.Judgement) -> Iterator[tuple[Line, str]]:
+    """Yield each line that lets somebody in who lacks something, or asks too early."""
+    for lines, problem in (
+        (found.bypasses, "lets users in without the code"),
+        (found.after_wrong_password, "continues after a wrong password"),
+        (found.before_password, "makes the code come before the password"),
+        (found.without_password, "lets users in without the password"),
+    ):
+        for line in lines:
+            yield line, problem
 
 
 class _Candidate(NamedTuple):
@@ -205,15 +217,8 @@ class _File:
     def _judge(self, stack: Stack) -> None:
         """Raise NotUnderstood for the first fault that the judge finds."""
         found = pam_stack.judge(stack)
-        faults = (
-            (found.bypasses, "lets users in without the code"),
-            (found.after_wrong_password, "continues after a wrong password"),
-            (found.before_password, "makes the code come before the password"),
-            (found.without_password, "lets users in without the password"),
-        )
-        for lines, problem in faults:
-            for line in lines:
-                raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
+        for line, problem in faults(found):
+            raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
         for line in found.bad_jumps:
             problem = "can jump past the last line, and PAM denies every login that takes this jump"
             raise NotUnderstood(line.file, line.number, problem, _FEWER)

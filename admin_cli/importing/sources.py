@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..errors import CommandFailed
@@ -66,6 +67,17 @@ def content(path: str) -> bytes:
 
 def in_homes() -> tuple[list[TokenFile], Contents]:
     """Return the .google_authenticator of every account that has one. Raises CommandFailed."""
+    return of_everybody(lambda entry: os.path.join(entry.pw_dir, IN_A_HOME))
+
+
+def of_everybody(
+    path_of: Callable[[pwd.struct_passwd], str], owner: int = 0
+) -> tuple[list[TokenFile], Contents]:
+    """Return the file of every account that has one.
+
+    It may be owned by root, by its account, or by ``owner``. Raises CommandFailed where not
+    all accounts are known.
+    """
     sources: list[TokenFile] = []
     refused = Contents()
     seen = set()
@@ -73,9 +85,9 @@ def in_homes() -> tuple[list[TokenFile], Contents]:
         if entry.pw_name in seen:  # the files' own and the directory's
             continue
         seen.add(entry.pw_name)
-        path = os.path.join(entry.pw_dir, IN_A_HOME)
+        path = path_of(entry)
         if os.path.lexists(path):
-            found, problem = _careful(path, entry.pw_name, {0, entry.pw_uid})
+            found, problem = _careful(path, entry.pw_name, {0, owner, entry.pw_uid})
             sources += found
             refused = refused.plus(problem)
     if directory.problem():

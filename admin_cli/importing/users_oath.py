@@ -18,6 +18,7 @@ from .sources import TokenFile
 from .texts import from_hex, number_in, numbered_lines, text_of
 from .tokens import HOTP, TOTP, Contents, Token, Unusable, read_each
 
+DIGITS = 6
 SEARCHED_STEPS = 20  # either way of the last login, for the step of its code
 _LINE = re.compile(r"\s*HOTP(?:/\S*)?\s+\S+\s+\S+\s+\S+")
 _TYPE = re.compile(r"HOTP(?:/(E|T([0-9]*))(?:/([0-9]{1,4}))?)?")
@@ -29,10 +30,11 @@ def recognizes(text: str) -> bool:
     return any(_LINE.match(line) for line in text.split("\n"))
 
 
-def read(source: TokenFile) -> Contents:
+def read(source: TokenFile, digits: int = DIGITS) -> Contents:
+    """Return the tokens of ``source``; ``digits``: of those whose line does not say it."""
     lines = [(place, line.split()) for place, line in numbered_lines(text_of(source.data))]
     counts_failures = any(_has_failures(fields) for _, fields in lines)
-    return read_each(lines, lambda place, fields: _token(place, fields, counts_failures))
+    return read_each(lines, lambda place, fields: _token(place, fields, counts_failures, digits))
 
 
 def _has_failures(fields: list[str]) -> bool:
@@ -43,12 +45,12 @@ def _has_failures(fields: list[str]) -> bool:
     )
 
 
-def _token(place: str, fields: list[str], counts_failures: bool) -> Token:
+def _token(place: str, fields: list[str], counts_failures: bool, default: int) -> Token:
     if len(fields) < 2:
         raise Unusable("there is no user")
     user = fields[1]
     try:
-        kind, period, digits = _type(fields[0])
+        kind, period, digits = _type(fields[0], default)
         secret = from_hex(fields[3] if len(fields) > 3 else "")
         token = Token(place, secret, user, kind, digits=digits, period=period)
         if fields[2] not in ("-", "+"):
@@ -59,8 +61,8 @@ def _token(place: str, fields: list[str], counts_failures: bool) -> Token:
         raise Unusable(str(error), user) from None
 
 
-def _type(text: str) -> tuple[str, int, int]:
-    """Return the kind of token, its period and its digits. Raises Unusable."""
+def _type(text: str, default: int) -> tuple[str, int, int]:
+    """Return the kind of token, its period and its digits, or ``default``. Raises Unusable."""
     found = _TYPE.fullmatch(text)
     if text.upper() != text and _TYPE.fullmatch(text.upper()):
         raise Unusable("token types are in upper case")
@@ -76,8 +78,8 @@ def _type(text: str) -> tuple[str, int, int]:
         period = number_in(seconds, "the period")
         if period <= 0:
             raise Unusable("its period is not above 0 seconds")
-        return TOTP, period, int(digits or 6)
-    return HOTP, 30, int(digits or 6)
+        return TOTP, period, int(digits or default)
+    return HOTP, 30, int(digits or default)
 
 
 def _with_state(token: Token, fields: list[str], counts_failures: bool) -> Token:

@@ -5,6 +5,7 @@ After an interruption, the same command again imports the rest, and changes nobo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pam_totp.core.users import UserRecord
@@ -17,16 +18,29 @@ if TYPE_CHECKING:
     from pam_totp.store import RecordStore
 
 
-def write(session: Session, store: RecordStore, wanted: ImportPlan) -> tuple[Planned, ...]:
-    """Return what was done. What stops it is raised with a note that says how far it came."""
+def write(
+    session: Session,
+    store: RecordStore,
+    wanted: ImportPlan,
+    new_codes: Callable[[str], tuple[bytes, frozenset[bytes]]] | None = None,
+) -> tuple[Planned, ...]:
+    """Return what was done. What stops it is raised with a note that says how far it came.
+
+    ``new_codes`` hands recovery codes to a person who is new and had some in the file, and returns
+    their salt and digests. Without it nobody gets any.
+    """
     by_person = wanted.tokens_by_person()
     done: dict[str, tuple[Planned, ...]] = {}
     try:
         for name, tokens in by_person.items():
+            codes = None
+            if new_codes and any(token.recovery_codes for token in tokens):
+                codes = new_codes(name) if store.load(name) is None else None
             with store.transaction(name) as transaction:
                 record = transaction.record or UserRecord(name, created_at=now())
                 record = session.bound(session.same_account(record, name))
                 record, planned = plan.merged(record, tokens, wanted.carried.get(name), now())
+                record = record.with_recovery_codes(*codes) if codes else record
                 transaction.save(record.changed_at(now()))
             done[name] = planned
             for each in planned:

@@ -1,0 +1,8 @@
+"""migrate: move from another module, with everybody who uses it, as one trial.
+
+command.py       the options
+carrying_out.py  what it does, in order
+pam_files.py     the PAM files that have the module, and their new text
+secrets.py       the secrets that its lines read
+code_files.py    new recovery codes, a file a person
+"""

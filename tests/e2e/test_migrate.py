@@ -1,0 +1,228 @@
+"""totpctl migrate: the users of another module log in with the phones that they have."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import Prepared
+from tests.support import enabling, product
+from tests.support.enabling import PASSWORD_STEP, RECORD, snapshot, totpctl
+from tests.support.machine import Account, Machine
+
+pytestmark = pytest.mark.root
+
+PAM_SSHD, PAM_SUDO = "/etc/pam.d/sshd", "/etc/pam.d/sudo"
+GOOGLE = "auth required pam_google_authenticator.so nullok"
+OATH = "auth requisite pam_oath.so usersfile=/etc/users.oath window=10 digits=6"
+MIGRATE = ("migrate", "google-authenticator", "--recovery-codes", "/root/codes")
+# Without a question, codes of the time, once only, up to eight steps either way, three in 30 s.
+MAKE_SECRET = "google-authenticator -t -f -d -w 17 -r 9 -R 30 -q -C"
+USERS = ("bob", "carol", "dave")
+
+
+@pytest.fixture
+def machine(prepared: Prepared) -> Iterator[Machine]:
+    """Nobody but alice is enrolled; bob is an administrator, and a code is asked for by nobody."""
+    with Machine() as started:
+        started.unpack(product.tree(), prepared.files)
+        started.use_pam("sudo", PASSWORD_STEP)
+        started.run("rm", "-rf", "/etc/pam.d/sudo-i", "/etc/ssh/sshd_config.d")
+        started.run("mkdir", "-p", "/etc/cron.d", "/etc/ssh/sshd_config.d")
+        started.start_sshd("UsePAM yes\n")
+        started.start_service()
+        for name in USERS:
+            groups = ("--groups", "sudo") if name == "bob" else ()
+            started.add_user(name, f"the password of {name}", *groups)
+        yield started
+
+
+def secret_file(name: str) -> str:
+    return f"/home/{name}/.google_authenticator"
+
+
+def with_google_authenticator(machine: Machine, *names: str) -> list[Account]:
+    """Let ``names`` run the program of that module, and sshd ask for its codes."""
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{GOOGLE}\n")
+    accounts = []
+    for name in names:
+        machine.run("su", "-", name, "-c", MAKE_SECRET)
+        text = machine.read(secret_file(name)).split("\n")[0]
+        secret = base64.b32decode(text + "=" * (-len(text) % 8))
+        accounts.append(Account(name, f"the password of {name}", secret, []))
+    return accounts
+
+
+def listed(machine: Machine) -> list[str]:
+    document = json.loads(machine.run("totpctl", "list", "--json").stdout)
+    return [person["user"] for person in document]
+
+
+def test_users_of_google_authenticator_are_moved_in_one_command(machine: Machine) -> None:
+    """With the real module, and files that its program made."""
+    bob, carol, dave = with_google_authenticator(machine, *USERS)
+    for account in (bob, carol, dave):
+        assert f"welcome {account.name}" in enabling.ssh_with_code(machine, account)
+    before, people = snapshot(machine), listed(machine)
+
+    shown = totpctl(machine, *MIGRATE, "--dry-run")
+    assert 0 == shown.returncode, shown.stderr
+    assert "+auth required pam_totp.so nullok" in shown.stdout
+    assert machine.read(secret_file("bob")).split("\n")[0] not in shown.stdout + shown.stderr
+    assert (before, people) == (snapshot(machine), listed(machine))
+    assert not enabling.exists(machine, "/root/codes")
+
+    done = totpctl(machine, *MIGRATE)
+    assert 0 == done.returncode, done.stderr
+    assert "new recovery codes of 3 people are in /root/codes" in done.stderr
+    assert "Log in from a second terminal NOW" in done.stderr
+    assert [*USERS] == [name for name in listed(machine) if name in USERS]
+    assert "welcome carol" in enabling.ssh_with_code(machine, carol, offset=+1)
+    assert "pam_totp(sshd:auth): event=accepted user=carol" in machine.log.text()
+    assert "600 root" == machine.run("stat", "-c%a %U", "/root/codes/bob.txt").stdout.strip()
+
+    record = json.loads(machine.read(RECORD))
+    record["started_boottime"] -= 3600
+    machine.write(RECORD, json.dumps(record), mode=0o600)
+    undone = totpctl(machine, "revert", "--if-due")
+    assert "3 people are not enrolled any more" in undone.stderr
+    assert (before, people) == (snapshot(machine), listed(machine))
+    assert "welcome dave" in enabling.ssh_with_code(machine, dave, offset=+2)
+
+    assert 0 == totpctl(machine, *MIGRATE).returncode
+    assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    codes = machine.read("/root/codes/bob.txt").split()
+    typed = [word for word in codes if word.count("-") == 3]
+    assert 10 == len(typed)
+    client = machine.ssh("bob", "-oNumberOfPasswordPrompts=1")
+    client.answer(enabling.PASSWORD, bob.password)
+    client.answer(enabling.CODE, typed[0])
+    assert "welcome bob" in client.rest()
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert "pam_google_authenticator" not in machine.read(PAM_SSHD)
+    assert "welcome carol" in enabling.ssh_with_password(machine, carol)
+
+
+def test_users_of_pam_oath_are_moved_in_one_command(machine: Machine) -> None:
+    """In sudo as well, which asks people of the same file."""
+    for service in ("sshd", "sudo"):
+        machine.use_pam(service, f"{PASSWORD_STEP}{OATH}\n")
+    accounts = [
+        Account(name, f"the password of {name}", f"the secret of {name}...".encode(), [])
+        for name in USERS
+    ]
+    lines = [f"HOTP/T30 {each.name} - {each.secret.hex()}\n" for each in accounts]
+    machine.write("/etc/users.oath", "".join(lines), mode=0o600)
+    bob, carol, dave = accounts
+    assert "welcome dave" in oath_login(machine, dave)
+    before, people = snapshot(machine), listed(machine)
+
+    done = totpctl(machine, "migrate", "pam_oath")
+    assert 0 == done.returncode, done.stderr
+    assert "auth requisite pam_totp.so window=10" in machine.read(PAM_SUDO)
+    assert "welcome carol" in enabling.ssh_with_code(machine, carol, offset=+1)
+    terminal = machine.spawn("sudo", "-k", "id", "-un", user="bob")
+    terminal.expect("(?i)password.*: ")
+    terminal.sendline(bob.password)
+    terminal.answer(enabling.CODE, bob.code(+1))
+    assert "root" in terminal.rest()
+
+    assert 0 == totpctl(machine, "revert").returncode
+    assert people == listed(machine)
+    assert before == snapshot(machine)
+    assert "welcome dave" in oath_login(machine, dave, +1)
+
+
+def oath_login(machine: Machine, user: Account, offset: int = 0) -> str:
+    client = machine.ssh(user.name, "-oNumberOfPasswordPrompts=1")
+    client.answer(enabling.PASSWORD, user.password)
+    client.answer(f"One-time password (OATH) for `{user.name}': ", user.code(offset))
+    return client.rest()
+
+
+@pytest.mark.parametrize("step", [4, 10, 16, 22])
+def test_a_crash_in_the_middle_is_undone(machine: Machine, step: int) -> None:
+    """SIGKILL at a sync of the disk: what was written before is there, and undone."""
+    with_google_authenticator(machine, "bob")
+    before, people = snapshot(machine), listed(machine)
+    inject = f"-einject=fsync,fdatasync:signal=SIGKILL:when={step}"
+    command = ("strace", "-o/dev/null", "-etrace=fsync,fdatasync", inject, "totpctl")
+    machine.run(*command, *MIGRATE, check=False, timeout=120)
+    assert 0 == totpctl(machine, "revert").returncode
+    assert people == listed(machine)
+    assert enabling.contents(before) == enabling.contents(snapshot(machine))
+
+
+def test_what_a_user_has_put_there_keeps_everybody_back_and_is_named(machine: Machine) -> None:
+    """A link, a pipe, another user's file, or one without end: the rest goes on without them."""
+    with_google_authenticator(machine, "bob")
+    before = snapshot(machine)
+    for trap, reason in (
+        ("ln -s /etc/shadow {}", "is a symbolic link"),
+        ("ln /home/bob/.google_authenticator {}", "is owned by uid"),
+        ("mkfifo {}", "is not a regular file"),
+        ("truncate -s 9M {}; chown carol {}", "is larger than 4 MiB"),
+    ):
+        machine.run("sh", "-ec", trap.replace("{}", secret_file("carol")))
+        refused = totpctl(machine, *MIGRATE)
+        assert 1 == refused.returncode
+        assert reason in refused.stderr
+        assert "1 of 2 people cannot be moved, so nobody was" in refused.stderr
+        assert ["alice"] == listed(machine)
+        assert before == snapshot(machine)
+        machine.run("rm", secret_file("carol"))
+    machine.run("ln", "-s", "/etc/shadow", secret_file("carol"))
+    assert 0 == totpctl(machine, *MIGRATE, "--skip-bad").returncode
+    assert ["alice", "bob"] == listed(machine)
+
+
+def test_a_file_of_a_user_enrolls_nobody_else(machine: Machine) -> None:
+    line = OATH.replace("/etc/users.oath", "${HOME}/users.oath")
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{line}\n")
+    lines = "".join(f"HOTP/T30 {name} - {'5a' * 20}\n" for name in ("root", "bob"))
+    machine.write("/home/bob/users.oath", lines, mode=0o600, owner="bob")
+    done = totpctl(machine, "migrate", "pam_oath", "--skip-bad")
+    assert 0 == done.returncode, done.stderr
+    assert "root: is in a file of bob" in done.stderr
+    assert ["alice", "bob"] == listed(machine)
+
+
+def test_a_line_that_all_services_include_is_moved_there(machine: Machine) -> None:
+    """And disable takes it out by the name of that file."""
+    (bob,) = with_google_authenticator(machine, "bob")
+    machine.use_pam("sshd", PASSWORD_STEP)
+    step = machine.read("/etc/pam.d/common-auth")
+    machine.write("/etc/pam.d/common-auth", f"{step}{GOOGLE}\n")
+    before = snapshot(machine)
+    done = totpctl(machine, *MIGRATE)
+    assert 0 == done.returncode, done.stderr
+    assert "also changes: sudo, which includes common-auth" in done.stderr
+    assert "welcome bob" in enabling.ssh_with_code(machine, bob, offset=+1)
+    assert 0 == totpctl(machine, "revert").returncode
+    assert before == snapshot(machine)
+    assert 0 == totpctl(machine, *MIGRATE).returncode
+    assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    assert 0 == totpctl(machine, "disable", "common-auth").returncode
+    assert step == machine.read("/etc/pam.d/common-auth")
+
+
+def test_nothing_is_changed_where_no_administrator_would_be_left(machine: Machine) -> None:
+    """The record of the people is gone again, too: they were enrolled to find that out."""
+    with_google_authenticator(machine, "carol")
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{GOOGLE.removesuffix(' nullok')}\n")
+    machine.run("totpctl", "remove", "alice", "--yes")
+    before = snapshot(machine)
+    refused = totpctl(machine, *MIGRATE)
+    assert 1 == refused.returncode
+    assert "no administrator could become root any more: sshd; everything is as" in refused.stderr
+    assert [] == listed(machine)
+    assert enabling.contents(before) == enabling.contents(snapshot(machine))
+
+
+def test_enable_offers_it(machine: Machine) -> None:
+    with_google_authenticator(machine, "bob")
+    shown = totpctl(machine, "enable", "sshd", "--dry-run")
+    assert "to move everybody from it instead, run: totpctl migrate google-auth" in shown.stderr

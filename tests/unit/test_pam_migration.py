@@ -1,0 +1,202 @@
+"""Lines of other modules, and what becomes of them in a PAM file."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_cli.enable import blocks
+from admin_cli.host import other_modules, pam_blocks, pam_file, pam_migration
+from pam_totp.stack import pam_lines
+from pam_totp.stack.pam_lines import NotUnderstood
+from pam_totp.system import config
+
+GOOGLE, OATH = other_modules.MODULES.values()
+PASSWORD = "auth requisite pam_unix.so\n"
+FILES = {"other": "auth required pam_deny.so\n"}
+
+
+def line_for(text: str) -> other_modules.Translation:
+    (line,) = pam_lines.lines("sshd", text)
+    return other_modules.translated(line)
+
+
+@pytest.mark.parametrize(
+    ("control", "theirs", "ours"),
+    [
+        ("required", GOOGLE, "required pam_totp.so"),
+        ("requisite", f"/lib/security/{GOOGLE} nullok", "requisite pam_totp.so nullok"),
+        ("required", f"{GOOGLE} echo_verification_code debug", "required pam_totp.so echo debug"),
+        (
+            "required",
+            f"{GOOGLE} [authtok_prompt=Your [x\\] code: ]",
+            "required pam_totp.so [prompt=Your [x\\] code: ]",
+        ),
+        ("required", f"{GOOGLE} authtok_prompt=Code:", "required pam_totp.so prompt=Code:"),
+        (
+            "required",
+            f"{GOOGLE} secret=/var/ga/${{USER}} user=root allowed_perm=0400 no_strict_owner",
+            "required pam_totp.so",
+        ),
+        ("required", f"{GOOGLE} no_increment_hotp", "required pam_totp.so"),
+        ("[success=done default=die]", GOOGLE, "[success=done default=die] pam_totp.so"),
+        (
+            "[success=ok user_unknown=ignore default=die]",
+            OATH,
+            "[success=ok ignore=ignore default=die] pam_totp.so nullok",
+        ),
+        (
+            "[success=ok user_unknown=ignore ignore=ignore default=bad]",
+            f"{GOOGLE} nullok",
+            "[success=ok  ignore=ignore default=bad] pam_totp.so nullok",
+        ),
+        ("sufficient", f"{OATH} usersfile=/etc/users.oath", "sufficient pam_totp.so"),
+        ("requisite", f"{OATH} window=5 digits=6", "requisite pam_totp.so window=5"),
+        ("requisite", f"{OATH} window=x", "requisite pam_totp.so window=0"),
+        ("required", f"{OATH} no_usersfile_okay", "required pam_totp.so nullok"),
+        ("required", f"{OATH} debug debug_syslog", "required pam_totp.so debug"),
+    ],
+)
+def test_a_line_keeps_what_has_a_counterpart(control: str, theirs: str, ours: str) -> None:
+    assert (f"auth {ours}", ()) == line_for(f"auth {control} {theirs}")
+    (written,) = pam_lines.lines("sshd", f"auth {ours}")
+    assert () == config.parse_arguments(written.arguments).problems
+
+
+@pytest.mark.parametrize(
+    ("options", "ours", "note"),
+    [
+        (f"{GOOGLE} grace_period=60", "", "grace_period has no counterpart"),
+        (f"{GOOGLE} forward_pass", "", "password and code are asked for one after the other"),
+        (f"{GOOGLE} try_first_pass", "", "try_first_pass has no counterpart"),
+        (f"{GOOGLE} use_first_pass", "", "use_first_pass has no counterpart"),
+        (f"{GOOGLE} noskewadj", "", "noskewadj has no counterpart"),
+        (f"{GOOGLE} authtok_prompt={'x' * 129}", "", "authtok_prompt is left out"),
+        (f"{GOOGLE} config=/tmp/mine", "", "config is not an option of"),
+        (f"{GOOGLE} unenrolled=skip", "", "unenrolled is not an option of"),
+        (f"{OATH} window=20", " window=10", "window=20 becomes 10 steps"),
+        (f"{OATH} alwaysok", "", "only a right code lets users in"),
+        (f"{OATH} allow_replayed_otp_within=9", "", "a code is accepted once"),
+    ],
+)
+def test_an_option_without_counterpart_is_named(options: str, ours: str, note: str) -> None:
+    """Also one that only pam_totp knows: nobody gets around the other module's parser."""
+    found = line_for(f"auth required {options}")
+    assert f"auth required pam_totp.so{ours}" == found.line
+    assert note in " ".join(found.notes)
+
+
+@pytest.mark.parametrize(
+    ("control", "problem"),
+    [
+        ("[success=ok auth_err=die default=ignore]", "treats maxtries unlike auth_err"),
+        ("[success=ok authinfo_unavail=ignore default=die]", "treats authinfo_unavail unlike"),
+        ("[success=ok user_unknown=1 default=die]", "has user_unknown=1"),
+    ],
+)
+def test_a_control_that_would_let_refused_users_in_is_refused(control: str, problem: str) -> None:
+    with pytest.raises(NotUnderstood, match=problem):
+        line_for(f"auth {control} {GOOGLE}")
+
+
+def migrated(text: str, module: str = GOOGLE, *, key: bool = False) -> pam_migration.Migrated:
+    return pam_migration.migrated("sshd", text, module, read=FILES.get, key=key)
+
+
+TEXTS = {
+    "after the password": (f"{PASSWORD}auth required {GOOGLE}\n", PASSWORD),
+    "without an end of line": (f"{PASSWORD}auth required {GOOGLE}", PASSWORD.rstrip("\n")),
+    "two lines": (f"{PASSWORD}auth required \\\n  {GOOGLE} \\\n nullok\n", PASSWORD),
+    "jumped over": (
+        f"{PASSWORD}auth [success=1 default=ignore] pam_access.so\nauth required {GOOGLE}\n"
+        "auth required pam_permit.so\n",
+        f"{PASSWORD}auth [success=1 default=ignore] pam_access.so\n"
+        "auth [default=ignore] pam_permit.so # for the jumps above\nauth required pam_permit.so\n",
+    ),
+    "jumps": (
+        f"{PASSWORD}auth [success=1 default=ignore] {GOOGLE}\nauth requisite pam_deny.so\n"
+        "auth required pam_permit.so\n",
+        f"{PASSWORD}auth [success=1 default=ignore] pam_permit.so # in place of a code\n"
+        "auth requisite pam_deny.so\nauth required pam_permit.so\n",
+    ),
+    "instead of the password": (f"auth sufficient {GOOGLE}\n{PASSWORD}", PASSWORD),
+    "commented out": (
+        f"{PASSWORD}# auth required {GOOGLE}\nauth required {GOOGLE}\n",
+        f"{PASSWORD}# auth required {GOOGLE}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_an_undo_brings_it_back_to_the_byte_and_disable_leaves_none(name: str) -> None:
+    before, disabled = TEXTS[name]
+    text = migrated(before).text
+    assert before == pam_blocks.disabled(text, undo=True)
+    assert disabled == pam_file.disabled(text)
+    content = text.encode()
+    assert before.encode() == blocks.taken_back("/etc/pam.d/sshd", content, None)
+    live = [line for line in pam_lines.lines("sshd", text) if line.module_name == GOOGLE]
+    assert [] == live
+
+
+def test_a_line_that_a_jump_goes_over_is_kept_in_number() -> None:
+    before = TEXTS["jumped over"][0]
+    count = len(list(pam_lines.lines("sshd", before)))
+    assert count == len(list(pam_lines.lines("sshd", migrated(before).text)))
+    assert "lets users in without the code, as before" in " ".join(migrated(before).notes)
+
+
+def test_a_key_and_a_code_without_a_password_stay_that() -> None:
+    before = f"auth required {GOOGLE}\n"
+    text = migrated(before, key=True).text
+    assert "auth required pam_permit.so # in place of a code\n" == pam_file.disabled(text)
+
+
+@pytest.mark.parametrize("after", ["", "auth required pam_permit.so\n"])
+def test_a_code_that_is_all_there_is_cannot_be_moved(after: str) -> None:
+    """Without it, once it is disabled, everybody would get in."""
+    with pytest.raises(NotUnderstood, match="decides alone"):
+        migrated(f"auth required {GOOGLE}\n{after}")
+
+
+def test_where_codes_are_asked_for_already_a_line_is_taken_out() -> None:
+    before = pam_file.enabled("sshd", PASSWORD, keys=None, read=FILES.get)
+    before += f"auth required {GOOGLE}\nauth required {OATH} usersfile=/x\n"
+    text = migrated(before).text
+    assert 1 == text.count(pam_blocks.CODE)
+    assert 1 == migrated(text, OATH).text.count(pam_blocks.CODE)
+    assert before == pam_blocks.disabled(text, undo=True).replace(
+        PASSWORD, before[: before.index(f"auth required {GOOGLE}")]
+    )
+
+
+def test_both_modules_of_a_file_are_moved_one_after_the_other() -> None:
+    before = f"{PASSWORD}auth required {GOOGLE}\nauth required {OATH} usersfile=/x\n"
+    text = migrated(migrated(before).text, OATH).text
+    assert 1 == text.count("\nauth required pam_totp.so")
+    assert PASSWORD == pam_file.disabled(text)
+    assert before == pam_blocks.disabled(text, undo=True)
+
+
+def test_two_lines_for_different_users_both_go_on_asking() -> None:
+    """Only one of them is reached by each: without it there would be a way past the code."""
+    jump = "auth [success=1 default=ignore] pam_succeed_if.so user ingroup staff\n"
+    before = f"{PASSWORD}{jump}auth requisite {GOOGLE} nullok\nauth requisite {GOOGLE}\n"
+    text = migrated(before).text
+    assert 2 == len([x for x in pam_lines.lines("sshd", text) if x.module_name == "pam_totp.so"])
+
+
+def test_a_password_that_another_line_asks_for_is_not_lost() -> None:
+    forwarding = f"auth required {GOOGLE} forward_pass\n"
+    with pytest.raises(NotUnderstood, match="takes the password that"):
+        migrated(forwarding + "auth required pam_unix.so use_first_pass\n")
+    assert migrated(forwarding + PASSWORD).text
+
+
+def test_a_line_among_those_of_enable_is_left_to_disable() -> None:
+    step = "auth substack step\n"
+    files = {**FILES, "step": f"{PASSWORD}auth requisite {GOOGLE}\n"}
+    text = pam_file.enabled("sshd", step, keys=None, read=files.get)
+    assert GOOGLE in text
+    with pytest.raises(NotUnderstood) as caught:
+        pam_migration.migrated("sshd", text, GOOGLE, read=files.get)
+    assert "totpctl disable sshd" in caught.value.hint
