@@ -49,6 +49,10 @@ COMMANDS = {
     "verify": ListedCommand(
         "reports.verify", "Check a code or recovery code of USER without using it up."
     ),
+    "resync": ListedCommand(
+        "resync.resync",
+        "Find the clock or counter of USER's device by two codes in a row, and remember it.",
+    ),
     "unlock": ListedCommand(
         "state.unlock", "Forget USER's wrong codes, so that codes count again."
     ),

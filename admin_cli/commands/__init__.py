@@ -8,6 +8,7 @@ passphrases.py  passphrases of files that import reads and export writes
 migration/      migrate
 state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
+resync.py       resync
 rollout.py      require, exempt, for people
 group_rules.py  the same for the members of a group
 setup.py        init, rotate-key, selftest: their options

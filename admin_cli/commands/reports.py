@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from pam_totp.core import clock_skew, otp, recovery, users, verifier
+from pam_totp.core import clock_skew, recovery, users, verifier
 from pam_totp.core.admission import GroupRule
 from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.verifier import Policy
 
 from .. import output, policy
 from ..errors import CheckSaysNo
@@ -34,7 +35,7 @@ def list_users(session: Session, as_json: bool) -> None:
         (
             output.printable(record.name),
             _state(session, record),
-            output.printable(", ".join(a.label for a in record.authenticators)) or "-",
+            output.printable(", ".join(map(_named, record.authenticators))) or "-",
             str(len(record.recovery_digests)),
             _last_used(record) or "never",
         )
@@ -72,12 +73,17 @@ def show(session: Session, user: str, as_json: bool) -> None:
     output.result(f"recovery codes  {len(record.recovery_digests)} left")
     for authenticator in record.authenticators:
         a = authenticator
-        output.result(f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {a.period} s")
+        pace = f"HOTP, counter {a.counter}" if a.counts else f"{a.period} s"
+        serial = f", serial {a.serial}" if a.serial else ""
+        output.result(
+            f"authenticator   {a.label}: {a.algorithm}, {a.digits} digits, {pace}{serial}"
+        )
         used = output.iso_time(a.last_used_at) or "never"
         output.result(f"                enrolled {output.iso_time(a.created_at)}, last used {used}")
         if a.clock_sightings:
-            off = clock_skew.in_words(a.label, a.clock_offset, a.period)
+            off = clock_skew.of_authenticator(a, a.clock_offset)
             output.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
+            output.message(f"hint: set it right, or run: totpctl resync {record.name}")
         if a.clock_is_behind(now(), session.policy.window):
             output.warning(
                 f"the last accepted code of {a.label} lies in the future: was the clock set back?"
@@ -105,7 +111,7 @@ def verify(session: Session, user: str, as_json: bool) -> None:
     if given.kind == verifier.RECOVERY_CODE:
         finding = _check_recovery_code(record, given.code)
     elif given.kind == verifier.CODE:
-        finding = _check_code(record, given.code, session.policy.window)
+        finding = _check_code(record, given.code, session.policy)
     else:
         finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
     _warn_of_state(session, record)
@@ -133,18 +139,17 @@ def _check_recovery_code(record: UserRecord, code: str) -> dict[str, object]:
     return {"valid": False, "reason": "this recovery code was used, is void, or never was one"}
 
 
-def _check_code(record: UserRecord, code: str, window: int) -> dict[str, object]:
+def _check_code(record: UserRecord, code: str, policy: Policy) -> dict[str, object]:
     at = now()
     offsets = [(a, clocks.nearest_offset(a, code, at)) for a in record.authenticators]
     found = [(abs(offset), offset, a) for a, offset in offsets if offset is not None]
     if not found:
         return {"valid": False, "reason": "this is not the code of any authenticator"}
-    distance, offset, nearest = min(found)
+    _, offset, nearest = min(found)
     finding = {"authenticator": nearest.label, "offset_steps": offset}
-    if distance > window:
+    if offset not in nearest.accepted_offsets(policy.window, policy.look_ahead):
         return {"valid": False, "reason": clocks.explain(nearest, offset), **finding}
-    step = otp.time_step(at, nearest.period) + nearest.drift + offset
-    if step <= nearest.last_accepted_step:
+    if nearest.current_step(at) + offset <= nearest.last_accepted_step:
         return {"valid": False, "reason": "this code was used already", **finding}
     return {"valid": True, "reason": f"this code of {nearest.label} is good", **finding}
 
@@ -164,11 +169,24 @@ def _summary(record: UserRecord) -> dict[str, object]:
 def _authenticator(authenticator: Authenticator) -> dict[str, object]:
     return {
         "label": authenticator.label,
+        "type": authenticator.kind,
         "algorithm": authenticator.algorithm,
         "digits": authenticator.digits,
-        "period": authenticator.period,
+        "period": None if authenticator.counts else authenticator.period,
+        "counter": authenticator.counter,
+        "serial": authenticator.serial or None,
         "last_used_at": output.iso_time(authenticator.last_used_at),
     }
+
+
+def _named(authenticator: Authenticator) -> str:
+    """Return its label, and for a token how it is told from others."""
+    known = []
+    if authenticator.counts:
+        known.append(f"HOTP, counter {authenticator.counter}")
+    if authenticator.serial and authenticator.serial != authenticator.label:
+        known.append(f"serial {authenticator.serial}")
+    return f"{authenticator.label} ({', '.join(known)})" if known else authenticator.label
 
 
 def _details(session: Session, record: UserRecord) -> dict[str, object]:

@@ -165,10 +165,10 @@ def clock_of_phone(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
         for a in record.authenticators:
             if a.clock_sightings >= 2:
-                yield (
-                    f"{record.name}: {clock_skew.in_words(a.label, a.clock_offset, a.period)}",
-                    "set the phone to take its time and time zone from the network",
-                )
+                fix = "set the phone to take its time and time zone from the network"
+                if a.counts:
+                    fix = f"run: totpctl resync {record.name}"
+                yield f"{record.name}: {clock_skew.of_authenticator(a, a.clock_offset)}", fix
 
 
 CHECKS = (clock, clock_of_host, clock_behind, clock_hardware, last_step, clock_of_phone)

@@ -74,7 +74,7 @@ def _package(
         package,
         f"{{{_PSKC}}}Key",
         Id=identity,
-        Algorithm="urn:ietf:params:xml:ns:keyprov:pskc:totp",
+        Algorithm=f"urn:ietf:params:xml:ns:keyprov:pskc:{authenticator.kind}",
     )
     parameters = SubElement(body, f"{{{_PSKC}}}AlgorithmParameters")
     SubElement(parameters, f"{{{_PSKC}}}Suite").text = f"HMAC-{authenticator.algorithm}"
@@ -87,9 +87,12 @@ def _package(
     _put_encrypted(SubElement(secret, f"{{{_PSKC}}}EncryptedValue"), value)
     mac = hmac.digest(mac_key, value, "sha1")
     SubElement(secret, f"{{{_PSKC}}}ValueMAC").text = _base64(mac)
-    _put_number(data, "Time", 0)
-    _put_number(data, "TimeInterval", authenticator.period)
-    _put_number(data, "TimeDrift", authenticator.drift)
+    if authenticator.counter is None:
+        _put_number(data, "Time", 0)
+        _put_number(data, "TimeInterval", authenticator.period)
+        _put_number(data, "TimeDrift", authenticator.drift)
+    else:
+        _put_number(data, "Counter", authenticator.counter)
     SubElement(body, f"{{{_PSKC}}}UserId").text = f"UID={name.translate(_ESCAPED)}"
 
 

@@ -154,7 +154,7 @@ def _carried(person: dict[str, Any]) -> Carried:
 
 def _authenticator(device: dict[str, Any]) -> Authenticator:
     used = device["last_used_at"]
-    if device["algorithm"] not in otp.ALGORITHMS:
+    if device["algorithm"] not in otp.ALGORITHMS or device["kind"] not in otp.KINDS:
         raise ValueError
     return Authenticator(
         id="",
@@ -167,6 +167,8 @@ def _authenticator(device: dict[str, Any]) -> Authenticator:
         last_accepted_step=_number(device["last_accepted_step"]),
         created_at=_number(device["created_at"]),
         last_used_at=None if used is None else _number(used),
+        kind=device["kind"],
+        serial=_text(device["serial"]),
     )
 
 

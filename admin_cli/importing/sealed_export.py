@@ -36,13 +36,16 @@ def _tokens(person: Carried) -> list[Token]:
             f"{device.label} of {person.name}",
             device.secret or b"",
             person.name,
+            device.kind,
             algorithm=device.algorithm,
             digits=device.digits,
             period=device.period,
             drift=device.drift,
             last_accepted_step=device.last_accepted_step
-            if device.last_accepted_step >= 0
+            if device.last_accepted_step >= 0 and not device.counts
             else None,
+            next_counter=device.counter or 0,
+            serial=device.serial,
             label=device.label,
         )
         for device in person.authenticators

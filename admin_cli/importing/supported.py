@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from pam_totp.core import enrollment, otp
+from pam_totp.core.resynchronisation import MOST_DRIFT
 
 from .tokens import HOTP, Token
 
 LEAST_SECRET_BYTES = 10  # 80 bits, google-authenticator's for years
 RFC_SECRET_BYTES = 16  # RFC 4226 section 4, R6: at least 128 bits
 MOST_SECRET_BYTES = 128
-MOST_DRIFT = 31 * 86400  # seconds: a clock that is more wrong is a mistake in the file
 MOST_STEP = 4_000_000_000  # at 60 s in the year 9575: no date is shown beyond 9999
 
 
 def refusal(token: Token) -> str:
     """Return why ``token`` cannot be used here; "" where it can."""
-    if token.kind == HOTP:
-        return "it counts (HOTP); pam_totp verifies only codes of the time (TOTP)"
     if token.algorithm not in otp.ALGORITHMS:
         return f"its algorithm is {token.algorithm}; there are {', '.join(otp.ALGORITHMS)}"
     if token.digits not in otp.DIGITS:
         return f"its codes have {token.digits} digits; there are {_choices(otp.DIGITS)}"
-    if token.period not in enrollment.PERIODS:
-        return f"its period is {token.period} seconds; there are {_choices(enrollment.PERIODS)}"
-    if not LEAST_SECRET_BYTES <= len(token.secret) <= MOST_SECRET_BYTES:
-        bounds = f"between {8 * LEAST_SECRET_BYTES} and {8 * MOST_SECRET_BYTES}"
-        return f"its secret has {8 * len(token.secret)} bits; it must have {bounds}"
+    if refused := secret_refusal(token.secret):
+        return refused
+    return _refusal_of_counter(token) if token.kind == HOTP else _refusal_of_clock(token)
+
+
+def secret_refusal(secret: bytes) -> str:
+    """Return why a secret of that length cannot be used; "" where it can."""
+    if LEAST_SECRET_BYTES <= len(secret) <= MOST_SECRET_BYTES:
+        return ""
+    bounds = f"between {8 * LEAST_SECRET_BYTES} and {8 * MOST_SECRET_BYTES}"
+    return f"its secret has {8 * len(secret)} bits; it must have {bounds}"
+
+
+def _refusal_of_counter(token: Token) -> str:
+    if 0 <= token.next_counter <= enrollment.MOST_COUNTER:
+        return ""
+    return f"its counter is not between 0 and {enrollment.MOST_COUNTER}"
+
+
+def _refusal_of_clock(token: Token) -> str:
+    if not enrollment.LEAST_PERIOD <= token.period <= enrollment.MOST_PERIOD:
+        bounds = f"from {enrollment.LEAST_PERIOD} to {enrollment.MOST_PERIOD}"
+        return f"its period is {token.period} seconds; there are those {bounds}"
     if abs(token.drift) * token.period > MOST_DRIFT:
         return "its clock is wrong by more than 31 days"
     if token.last_accepted_step is not None and not 0 <= token.last_accepted_step <= MOST_STEP:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
+from pam_totp.core.otp import HOTP as HOTP
+from pam_totp.core.otp import TOTP as TOTP
+
 from ..errors import CommandFailed
 from ..exporting.sealed_file import Carried
 
-TOTP, HOTP = "totp", "hotp"
 MOST_TOKENS = 10_000  # in one file
 
 Entry = TypeVar("Entry")

@@ -1,5 +1,7 @@
 """Which wrong clock a wrong code belongs to: minutes off, or the wrong time zone.
 
+Or which counter: a token whose button was pressed more often than the look-ahead allows.
+
 Pure. Nothing found here is ever accepted: it is told to administrators, and to the person only
 while enrolling. A login searches as many steps for everybody, decoys too: STEPS_SEARCHED for one
 authenticator, some 0.25 ms.
@@ -10,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .users import Authenticator, MatchingSteps
 
 _NEAR = 20  # steps either way
@@ -19,7 +23,19 @@ _AROUND = (-1, 0, 1)  # steps: the hands are seldom set to the second
 STEPS_SEARCHED = 2 * _NEAR + 1 + 2 * _HALF_HOURS * len(_AROUND)
 
 
-def offsets(period: int) -> list[int]:
+def offsets(authenticator: Authenticator, look_ahead: int, count: int) -> list[int]:
+    """Return ``count`` offsets, in steps, that it is most often wrong by.
+
+    Of HOTP those that come after the look-ahead; of TOTP the nearest of clock_offsets(), and where
+    these are too few, some more ahead.
+    """
+    if authenticator.counts:
+        return list(range(look_ahead, look_ahead + count))
+    nearest = sorted(clock_offsets(authenticator.period), key=_distance)
+    return nearest[: max(count, 0)] + list(range(_NEAR + 1, _NEAR + 1 + count - STEPS_SEARCHED))
+
+
+def clock_offsets(period: int) -> list[int]:
     """Return the STEPS_SEARCHED offsets, in steps, that a clock is most often wrong by."""
     near = list(range(-_NEAR, _NEAR + 1))
     zones = [
@@ -32,16 +48,37 @@ def offsets(period: int) -> list[int]:
 
 
 def offset_of(
-    authenticator: Authenticator, code: str, now: int, matching_steps: MatchingSteps
+    authenticator: Authenticator,
+    code: str,
+    now: int,
+    searched: Iterable[int],
+    matching_steps: MatchingSteps,
 ) -> int | None:
-    """Return how many steps ahead of unix time ``now`` the code is; None: none that is searched.
+    """Return how many steps ahead of unix time ``now`` the code is, of the offsets ``searched``.
 
-    The smallest one of several.
+    The smallest one of several; None: of none of them.
     """
     current = authenticator.current_step(now)
-    searched = [current + offset for offset in offsets(authenticator.period)]
-    found = matching_steps(authenticator, code, searched)
+    found = matching_steps(authenticator, code, [current + offset for offset in searched])
     return min((step - current for step in found), key=abs, default=None)
+
+
+def _distance(offset: int) -> tuple[int, int]:
+    return abs(offset), offset
+
+
+def of_authenticator(authenticator: Authenticator, offset: int) -> str:
+    """Say what is wrong with its clock or counter, which is ``offset`` steps ahead."""
+    if authenticator.counts:
+        return counter_in_words(authenticator.label, offset)
+    return in_words(authenticator.label, offset, authenticator.period)
+
+
+def counter_in_words(label: str, offset: int) -> str:
+    """Say that the button of ``label`` was pressed for ``offset`` codes that no login has seen."""
+    if offset < 0:
+        return f"the counter of {label} has passed this code"
+    return f"the counter of {label} is {offset} codes ahead"
 
 
 def in_words(label: str, offset: int, period: int) -> str:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from .verifier import Answer, Policy, Verdict
 
 LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
-PERIODS = (30, 60)  # seconds that codes may be shown
+LEAST_PERIOD, MOST_PERIOD = 15, 120  # seconds that codes may be shown
+MOST_COUNTER = 10**15  # of HOTP
+MOST_SERIAL = 64  # characters
 ATTEMPTS = 3  # to enter a code of the new authenticator
 
 

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .hashes import ALGORITHMS, compare_digest, hmac_digests
+from .hashes import ALGORITHMS as ALGORITHMS
+from .hashes import compare_digest, hmac_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-DIGITS = (6, 8)
+DIGITS = (6, 7, 8)
+
+# What an authenticator's codes come from: of TOTP the time, of HOTP a counter.
+TOTP, HOTP = "totp", "hotp"
+KINDS = (TOTP, HOTP)
+
+
+_COUNTERS = 2**64
 
 
 def hotp(secret: bytes, counter: int, algorithm: str = "SHA1", digits: int = 6) -> str:
@@ -49,12 +57,13 @@ def matching_steps(
     """Return those of ``steps`` whose code is ``code``, oldest first.
 
     Every step is computed and compared in constant time, so that how long it takes
-    tells nothing about which one matched. Steps before the epoch match nothing.
+    tells nothing about which one matched. Steps below 0 are computed, and match nothing.
     """
     given = code.encode("ascii")
-    compared = sorted(step for step in steps if step >= 0)
-    codes = hotps(secret, compared, algorithm, digits)
-    return [step for step, code in zip(compared, codes, strict=True) if compare_digest(code, given)]
-
-
-__all__ = ["ALGORITHMS", "DIGITS", "hotp", "hotps", "matching_steps", "time_step"]
+    compared = sorted(steps)
+    codes = hotps(secret, [step % _COUNTERS for step in compared], algorithm, digits)
+    found = []
+    for step, code_of_step in zip(compared, codes, strict=True):
+        if compare_digest(code_of_step, given) and step >= 0:
+            found.append(step)
+    return found

@@ -32,6 +32,8 @@ STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
 ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may have ended
 
 SAME_CLOCK = 2  # steps that two sightings of one wrong clock may differ by
+DRIFT_AFTER = 3  # accepted codes in a row, all early or all late, that move the drift by a step
+LEARNED_DRIFT = 20  # steps either way: as far as logins may move the drift
 
 
 class Account(NamedTuple):
@@ -42,7 +44,11 @@ class Account(NamedTuple):
 
 
 class Authenticator(NamedTuple):
-    """One app on one device. ``secret`` is None where a record was read without opening secrets."""
+    """One app on one device, or a token. ``secret`` is None where a record was read without it.
+
+    One of HOTP has a counter in place of a clock: its steps are counters, ``period`` means nothing,
+    and it has no drift.
+    """
 
     id: str
     label: str
@@ -51,18 +57,48 @@ class Authenticator(NamedTuple):
     digits: int = 6
     period: int = 30  # seconds
     drift: int = 0  # steps that the device's clock is ahead of this machine's
-    last_accepted_step: int = -1
+    last_accepted_step: int = -1  # -1: none
     created_at: int = 0
     last_used_at: int | None = None
     clock_offset: int = 0  # steps that codes outside the window were ahead when last seen; 0: none
     clock_sightings: int = 0  # how many in a row told about that offset
+    kind: str = otp.TOTP
+    serial: str = ""  # of a token, as its maker wrote it on it
+    lean: int = (
+        0  # accepted codes in a row that were early (above 0) or late (below), in the window
+    )
 
     def __repr__(self) -> str:
         return f"<Authenticator {self.label!r} {self.algorithm}/{self.digits}/{self.period}>"
 
+    @property
+    def counts(self) -> bool:
+        """Tell whether its codes come from a counter: HOTP."""
+        return self.kind == otp.HOTP
+
+    @property
+    def counter(self) -> int | None:
+        """Return the counter of HOTP: the first that may be accepted. None: it has none."""
+        return self.last_accepted_step + 1 if self.counts else None
+
     def current_step(self, now: int) -> int:
-        """Return the step whose code a device with this drift shows at ``now``."""
+        """Return the step whose code the device shows at ``now``.
+
+        A clock with this drift shows it, or a button that was pressed for no other code since.
+        """
+        if self.counts:
+            return self.last_accepted_step + 1
         return otp.time_step(now, self.period) + self.drift
+
+    def accepted_offsets(self, window: int, look_ahead: int) -> range:
+        """Return which steps from the current one on are looked at for a code that is right.
+
+        Of HOTP, these are the last accepted counter, which tells a code that was used from a wrong
+        one, and the next ``look_ahead`` (RFC 4226 section 7.2).
+        """
+        if self.counts:
+            return range(-1, look_ahead)
+        return range(-window, window + 1)
 
     def matching_steps(self, code: str, steps: Iterable[int]) -> list[int]:
         """Return those of ``steps`` whose code is ``code``: see otp.matching_steps()."""
@@ -75,9 +111,38 @@ class Authenticator(NamedTuple):
         return self.last_accepted_step > self.current_step(now) + window
 
     def used(self, step: int, now: int) -> Authenticator:
-        """A login was accepted by the code of ``step``: no earlier code is good again."""
+        """A login was accepted by the code of ``step``: no earlier code is good again.
+
+        The drift follows a clock that goes wrong slowly (RFC 6238 section 6). It moves by one step,
+        with the window and never beside it, and not for codes that somebody was slow to type.
+        """
+        drift, lean = self._learned(step - self.current_step(now))
         return self._replace(
-            last_accepted_step=step, last_used_at=now, clock_offset=0, clock_sightings=0
+            last_accepted_step=step,
+            last_used_at=now,
+            clock_offset=0,
+            clock_sightings=0,
+            drift=drift,
+            lean=lean,
+        )
+
+    def _learned(self, ahead: int) -> tuple[int, int]:
+        """Return drift and lean after an accepted code that was ``ahead`` steps early."""
+        side = (ahead > 0) - (ahead < 0)
+        if side == 0 or self.counts:
+            return self.drift, 0
+        lean = self.lean + side if self.lean * side > 0 else side
+        if abs(lean) < DRIFT_AFTER:
+            return self.drift, lean
+        moved = self.drift + side
+        is_bounded = abs(moved) <= LEARNED_DRIFT or abs(moved) < abs(self.drift)
+        return moved if is_bounded else self.drift, 0
+
+    def resynchronised(self, step: int, now: int) -> Authenticator:
+        """The device shows the code of ``step`` at ``now``; that code is used up."""
+        drift = 0 if self.counts else step - otp.time_step(now, self.period)
+        return self._replace(
+            last_accepted_step=step, drift=drift, lean=0, clock_offset=0, clock_sightings=0
         )
 
     def confirmed(self, step: int) -> Authenticator:
@@ -172,6 +237,13 @@ class UserRecord(NamedTuple):
     def told(self, count: int) -> UserRecord:
         """The person was told of ``count`` wrong codes."""
         return self._replace(untold=max(self.untold - count, 0))
+
+    def with_drifts_of(self, before: UserRecord) -> UserRecord:
+        """Forget what a login has taught about the clocks of authenticators since ``before``."""
+        drifts = {a.id: (a.drift, a.lean) for a in before.authenticators}
+        return self.with_changed(
+            *(a._replace(drift=drifts[a.id][0], lean=drifts[a.id][1]) for a in self.authenticators)
+        )
 
     def with_changed(self, *changed: Authenticator) -> UserRecord:
         """Replace the authenticators that have the ids of ``changed``."""

@@ -3,8 +3,9 @@
 Pure: time, records and answers come in as arguments, and nothing is kept. The caller must
 make the next record durable before acting on an ACCEPTED verdict.
 
-Sources: RFC 4226 sections 7.2-7.4 (throttling, resynchronisation), RFC 6238 section 5.2
-(a code is accepted once), NIST SP 800-63B section 3.2.2 (100 consecutive failures).
+Sources: RFC 4226 sections 7.2-7.4 (look-ahead, throttling, resynchronisation), RFC 6238 sections
+5.2 (a code is accepted once) and 6 (drift), NIST SP 800-63B section 3.2.2 (100 consecutive
+failures).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _WHITE_SPACE = str.maketrans("\t\n\v\f\r", "     ")
 
 
 class Policy(NamedTuple):
-    """How strict to be. Times in seconds, ``window`` in steps."""
+    """How strict to be. Times in seconds, ``window`` in steps, ``look_ahead`` in counters."""
 
     window: int = 1
     throttle_after: int = 5
@@ -49,6 +50,7 @@ class Policy(NamedTuple):
     max_failures: int = 100
     slow_guesses: int = 100  # wrong codes in slow_period, whether or not one was right in between
     slow_period: int = 30 * 86_400
+    look_ahead: int = 5  # of HOTP: how many codes from the next one on are good
 
 
 class Answer(NamedTuple):
@@ -72,7 +74,7 @@ class Verdict(NamedTuple):
     recovery_codes_left: int = 0
     failed_before: int = 0  # wrong codes that the person has not been told of
     clock_is_behind: bool = False
-    clock_offset: int = 0  # steps that the clock of the authenticator is ahead, outside the window
+    clock_offset: int = 0  # steps that the clock or counter of it is ahead, outside the window
     budget_spent: bool = False  # THROTTLED by the slow budget: a recovery code is still good
     is_offline: bool = False  # judged by codes that this host keeps for such a time
 
@@ -137,7 +139,7 @@ def verify(
     if answer.kind == RECOVERY_CODE:
         verdict, accepted = _verify_recovery_code(record, answer)
     else:
-        verdict, accepted = _verify_code(record, answer.code, now, policy.window, matching_steps)
+        verdict, accepted = _verify_code(record, answer.code, now, policy, matching_steps)
     if verdict.outcome == REJECTED or record.status not in ACCEPTABLE:
         skewed, record = _look_beyond_the_window(record, answer, now, policy, matching_steps)
         failed, record = _count_failure(
@@ -182,15 +184,16 @@ def throttle_wait(failures: int, policy: Policy) -> int:
 
 
 def _verify_code(
-    record: UserRecord, code: str, now: int, window: int, matching_steps: MatchingSteps
+    record: UserRecord, code: str, now: int, policy: Policy, matching_steps: MatchingSteps
 ) -> tuple[Verdict, UserRecord]:
+    window = policy.window
     accepted: list[Authenticator] = []
     replayed: list[Authenticator] = []
     for authenticator in record.authenticators:
         # Always computed, whatever the lengths: an answer of another length matches nothing.
         current = authenticator.current_step(now)
-        window_steps = range(current - window, current + window + 1)
-        steps = matching_steps(authenticator, code, window_steps)
+        offsets = authenticator.accepted_offsets(window, policy.look_ahead)
+        steps = matching_steps(authenticator, code, [current + offset for offset in offsets])
         fresh = [step for step in steps if step > authenticator.last_accepted_step]
         if fresh:
             accepted.append(authenticator.used(fresh[-1], now))
@@ -209,17 +212,22 @@ def _verify_code(
 def _look_beyond_the_window(
     record: UserRecord, answer: Answer, now: int, policy: Policy, matching_steps: MatchingSteps
 ) -> tuple[Verdict, UserRecord]:
-    """Note whose wrong clock a rejected code belongs to. It stays rejected.
+    """Note whose wrong clock or counter a rejected code belongs to. It stays rejected.
 
     One authenticator at a time, in turn with the failures: the work is the same for a decoy, for
-    one authenticator and for several.
+    one authenticator and for several. What look-ahead windows have taken more than windows of time
+    is not searched here, so that in all it is the same for both kinds.
     """
     nothing = Verdict(REJECTED)
     if answer.kind != CODE or not record.authenticators:
         return nothing, record
     looked_at = record.authenticators[record.failures % len(record.authenticators)]
-    offset = clock_skew.offset_of(looked_at, answer.code, now, matching_steps)
-    if offset is None or abs(offset) <= policy.window or record.status not in ACCEPTABLE:
+    accepted = [a.accepted_offsets(policy.window, policy.look_ahead) for a in record.authenticators]
+    spent = sum(len(offsets) - (2 * policy.window + 1) for offsets in accepted)
+    offsets = clock_skew.offsets(looked_at, policy.look_ahead, clock_skew.STEPS_SEARCHED - spent)
+    offset = clock_skew.offset_of(looked_at, answer.code, now, offsets, matching_steps)
+    within = looked_at.accepted_offsets(policy.window, policy.look_ahead)
+    if offset is None or offset in within or record.status not in ACCEPTABLE:
         return nothing, record
     found = nothing._replace(authenticator=looked_at.label, clock_offset=offset)
     return found, record.with_changed(looked_at.seen_ahead(offset))
@@ -266,7 +274,12 @@ def _remaining_wait(record: UserRecord, now: int, policy: Policy) -> int:
 
 
 def _wait_for_next_code(authenticator: Authenticator, now: int, window: int) -> int:
-    """Return the seconds until the device shows a code later than the last accepted one."""
+    """Return the seconds until the device shows a code later than the last accepted one.
+
+    0: at once, where a button is pressed.
+    """
+    if authenticator.counts:
+        return 0
     next_step = max(authenticator.last_accepted_step, authenticator.current_step(now)) + 1
     wait = (next_step - authenticator.drift) * authenticator.period - now
     return min(wait, (window + 1) * authenticator.period)

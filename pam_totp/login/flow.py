@@ -147,7 +147,7 @@ class _Login:
         # Of the record that answers are compared with, as the login began.
         self._is_decoy = True
         self._status = users.ACTIVE
-        self._periods: tuple[tuple[str, int], ...] = ()  # by label
+        self._periods: tuple[tuple[str, int], ...] = ()  # by label; 0: it counts
         self._standing: Verdict | None = None  # what any answer would have come to
 
     def run(self) -> Flow[int]:
@@ -207,7 +207,9 @@ class _Login:
         self._standing = verifier.standing(compared, known.at, self._policy)
         if record is not None:
             self._is_decoy, self._status = False, record.status
-            self._periods = tuple((a.label, a.period) for a in record.authenticators)
+            self._periods = tuple(
+                (a.label, 0 if a.counts else a.period) for a in record.authenticators
+            )
 
     # Admission: ask, skip, enroll or deny?
 
@@ -381,10 +383,13 @@ class _Login:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome
         if verdict.clock_offset:
-            period = dict(self._periods).get(verdict.authenticator, 30)
-            fields["detail"] = clock_skew.in_words(
-                verdict.authenticator, verdict.clock_offset, period
-            )
+            label, offset = verdict.authenticator, verdict.clock_offset
+            period = dict(self._periods).get(label, 30)
+            if period:
+                fields["detail"] = clock_skew.in_words(label, offset, period)
+            else:
+                ahead = clock_skew.counter_in_words(label, offset)
+                fields["detail"] = f"{ahead}; run: totpctl resync {self._source.user}"
         yield from self._log(event, **fields)
         if verdict.clock_is_behind:
             yield from self._log(

@@ -63,6 +63,8 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
         return _WRONG
     if outcome == verifier.PASSWORD:
         return THAT_WAS_THE_PASSWORD
+    if outcome == verifier.REPLAYED and not wait:
+        return "This code has already been used. Press the button of your token for the next one."
     if outcome == verifier.REPLAYED:
         return f"This code has already been used. Wait for the next one (at most {wait} seconds)."
     if outcome == verifier.THROTTLED and verdict.budget_spent:

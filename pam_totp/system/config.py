@@ -26,7 +26,7 @@ _PASSED = 1  # an end of time that is over: 1970
 
 
 class Config(NamedTuple):
-    """Every key with its default. Times in seconds, ``window`` in steps."""
+    """Every key with its default. Times are in seconds, ``window`` in steps."""
 
     store: str = "/var/lib/pam_totp/store.db"
     sealing_key: str = "/etc/security/pam_totp.key"
@@ -38,6 +38,7 @@ class Config(NamedTuple):
     prompt: str = "Verification code: "
     echo: bool = False
     window: int = 1
+    look_ahead: int = 5
     attempts: int = 3
     throttle_after: int = 5
     throttle_base: int = 30
@@ -66,6 +67,7 @@ class Config(NamedTuple):
             self.throttle_base,
             self.throttle_max,
             self.max_failures,
+            look_ahead=self.look_ahead,
         )
 
 

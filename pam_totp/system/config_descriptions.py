@@ -63,6 +63,11 @@ KEYS = {
         "",
         "Steps that a code may be early or late. A step is the period of the authenticator.",
     ),
+    "look_ahead": (
+        "",
+        "Of tokens with a counter (HOTP): how many codes are accepted, from the next one on. A"
+        " button that was pressed more often needs `totpctl resync`.",
+    ),
     "attempts": (
         "",
         "Answers that one call may take before the application starts over.",

@@ -106,6 +106,7 @@ def _names(value: str) -> tuple[str, ...]:
 # Numbers, with the lowest and the highest.
 RANGES = {
     "window": (0, 10),
+    "look_ahead": (1, 20),
     "attempts": (1, 10),
     "throttle_after": (1, 100),
     "throttle_base": (1, 3600),

@@ -29,7 +29,7 @@ INSERT INTO totp.users (name, status)
 SELECT 'u' || n, 'active' FROM generate_series(1, %(people)s) n;
 INSERT INTO totp.authenticators (id, user_name, label, algorithm, digits, period, sealed_secret)
 SELECT 'i' || n, 'u' || n, 'phone', 'SHA1', 6, 30,
-    totp.seal(%(secret)s, k.key, totp.secret_binding('u' || n, 'i' || n, 'SHA1', 6, 30))
+    totp.seal(%(secret)s, k.key, totp.secret_binding('u' || n, 'i' || n, 'SHA1', 6, 30, 'totp'))
 FROM generate_series(1, %(people)s) n, (SELECT totp.open_data_key(%(key)s) AS key OFFSET 0) k
 """
 _VERIFY = r"""

@@ -152,9 +152,12 @@ def test_if_missing_with_json_names_the_user_and_no_secret(totpctl: Totpctl, pla
         "secret": None,
         "uri": None,
         "recovery_codes": [],
+        "type": "totp",
         "algorithm": "SHA1",
         "digits": 6,
         "period": 30,
+        "counter": None,
+        "serial": None,
         "issuer": None,
         "account": None,
     } == result.json()

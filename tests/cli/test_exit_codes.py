@@ -128,6 +128,10 @@ UNRELEASED = {
         "ALTER TABLE users DROP COLUMN uid",
         "does not have the tables of this release",
     ),
+    "schema without counters": (
+        "ALTER TABLE authenticators DROP COLUMN lean",
+        "does not have the tables of this release",
+    ),
     "third schema": ("PRAGMA user_version = 3", "has schema 3, this release knows 1"),
 }
 

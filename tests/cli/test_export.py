@@ -189,6 +189,21 @@ def test_other_programs_formats_are_read_again(
         ]
 
 
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_a_counter_goes_on_where_it_was(
+    totpctl: Totpctl, place: Place, elsewhere: Totpctl, passphrase: str, file: str, wanted: str
+) -> None:
+    token = ("--secret-stdin", "--hotp", "--counter", "41", "--label", "fob", "--serial", "26-1")
+    totpctl("enroll", "bob", *token, "--no-confirm", answers=f"hex:{OTHER_SECRET.hex()}\n")
+    how = secretly(wanted, passphrase)
+    totpctl.done("export", "bob", "--format", wanted, "--output", file, *how)
+    elsewhere.done("import", file, *([] if wanted == "otpauth" else how))
+    (fob,) = (a for a in with_secrets(elsewhere.place, "bob").authenticators if a.counts)
+    assert (OTHER_SECRET, 41, 0) == (fob.secret, fob.counter, fob.drift)
+    if wanted == "pam_totp":
+        assert ("fob", "26-1") == (fob.label, fob.serial)
+
+
 def test_addresses_in_clear_take_a_yes(totpctl: Totpctl, file: str) -> None:
     refused = totpctl("export", "alice", "--format", "otpauth", "--output", file)
     assert 1 == refused.code

@@ -42,7 +42,7 @@ def test_the_commands_are_those_of_the_design() -> None:
     expected = (
         "enroll reset remove list show verify recovery-codes unlock suspend resume rebind init "
         "selftest enable disable confirm revert status doctor require exempt rotate-key fleet "
-        "import export migrate"
+        "import export migrate resync"
     )
     assert sorted(expected.split()) == VERBS
 
@@ -111,8 +111,8 @@ def test_version_is_printed(totpctl: Totpctl) -> None:
         (("enroll",), "missing argument 'USER'", "totpctl enroll"),
         (("list", "alice"), "got unexpected extra argument (alice)", "totpctl list"),
         (
-            ("enroll", "alice", "--digits", "7"),
-            "invalid value for '--digits': '7' is not one of '6', '8'",
+            ("enroll", "alice", "--digits", "5"),
+            "invalid value for '--digits': '5' is not one of '6', '7', '8'",
             "totpctl enroll",
         ),
     ],

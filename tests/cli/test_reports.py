@@ -28,7 +28,15 @@ def test_list_json_is_a_list_of_what_the_design_names(totpctl: Totpctl, place: P
     place.enrol("bob", recovery_codes=("0000-0000-0000-0001",))
     used_at(place, "bob", RFC_TIME)
     place.enrol("alice", failures=7, throttled_until=RFC_TIME, status=users.SUSPENDED)
-    phone = {"label": "phone", "algorithm": "SHA1", "digits": 6, "period": 30}
+    phone = {
+        "label": "phone",
+        "type": "totp",
+        "algorithm": "SHA1",
+        "digits": 6,
+        "period": 30,
+        "counter": None,
+        "serial": None,
+    }
     assert [
         {
             "user": "alice",

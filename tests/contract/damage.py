@@ -26,7 +26,7 @@ class FindsDamage:
 
     @pytest.mark.parametrize(
         "alteration",
-        ["digits = 6", "period = 3600", "algorithm = 'SHA1'", "id = 'another id'"],
+        ["digits = 6", "period = 3600", "algorithm = 'SHA1'", "id = 'another id'", "kind = 'totp'"],
     )
     def test_a_weakened_row_is_found_and_does_not_open(
         self, backend: Backend, alteration: str

@@ -71,6 +71,9 @@ def authenticators(draw: st.DrawFn) -> tuple[Authenticator, ...]:
             last_used_at=draw(st.none() | times),
             clock_offset=draw(st.integers(-2000, 2000)),
             clock_sightings=draw(st.integers(0, 100)),
+            kind=draw(st.sampled_from(otp.KINDS)),
+            serial=draw(names | st.just("")),
+            lean=draw(st.integers(-2, 2)),
         )
         for label in labels
     )
@@ -115,6 +118,9 @@ def tablet(**fields: object) -> Authenticator:
         "last_used_at": NOW - 1,
         "clock_offset": -119,
         "clock_sightings": 4,
+        "kind": otp.HOTP,
+        "serial": "2600000000001",
+        "lean": -2,
     }
     return phone("id of the tablet", "tablet", **{**every_field_of_its_own, **fields})
 

@@ -85,8 +85,10 @@ class PostgreSQLBackend(Backend):
         return record._replace(authenticators=tuple(named), uid=None, bound_at=0)
 
     def as_told(self, record: UserRecord) -> UserRecord:
-        """Hosts are told of no digest either."""
-        return self.as_kept(without_secrets(record))._replace(recovery_digests=frozenset())
+        """Hosts are told of no digest either, and of no serial."""
+        record = self.as_kept(without_secrets(record))
+        held = tuple(a._replace(serial="") for a in record.authenticators)
+        return record._replace(recovery_digests=frozenset(), authenticators=held)
 
     def tamper(self, statement: str) -> None:
         with self.database.connect() as connection:

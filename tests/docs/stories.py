@@ -165,6 +165,7 @@ STORIES = {
         },
     ),
     "docs/howto/monitoring.md": Story(enabled),
+    "docs/howto/hardware-tokens.md": Story(installed),
     "docs/howto/move-in.md": Story(with_files_of_others),
     "docs/howto/roll-out.md": Story(
         installed, {"bob@host": typed("totpctl enable sshd --no-confirm")}

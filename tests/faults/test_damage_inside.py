@@ -159,6 +159,8 @@ def test_an_enrolled_user_is_not_taken_for_another_when_the_end_of_the_store_is_
         "authenticators SET algorithm = 'MD5'",
         "authenticators SET digits = 1",
         "authenticators SET period = 0",
+        "authenticators SET kind = 'HOTP'",
+        "authenticators SET lean = 'long'",
         "authenticators SET period = 'long'",
         "authenticators SET drift = 0.5",
         "authenticators SET last_accepted_step = NULL",

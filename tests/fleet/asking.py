@@ -16,7 +16,7 @@ from tests.support.postgres import ADMIN_KEY, Database
 _VERIFY = f"CALL totp.verify({', '.join(['%s'] * 11 + ['NULL'] * 8)})"
 _OWN = (
     "id, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at, "
-    "clock_offset, clock_sightings"
+    "clock_offset, clock_sightings, kind, serial, lean"
 )
 
 
@@ -76,11 +76,11 @@ def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -
         )
         cursor.executemany(
             f"INSERT INTO totp.authenticators (user_name, sealed_secret, {_OWN}) VALUES (%s, "
-            f"totp.seal_secret(%s, %s, %s, %s, %s, %s, %s), {', '.join(['%s'] * 11)})",
+            f"totp.seal_secret(%s, %s, %s, %s, %s, %s, %s, %s), {', '.join(['%s'] * 14)})",
             [
                 (
                     *(record.name, ADMIN_KEY, a.secret, record.name),
-                    *(a.id, a.algorithm, a.digits, a.period),
+                    *(a.id, a.algorithm, a.digits, a.period, a.kind),
                     *(a.id, a.label),
                     *a[a._fields.index("algorithm") :],
                 )

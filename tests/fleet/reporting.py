@@ -60,12 +60,32 @@ def enroll(database: Database, user: str, secret: bytes = SECRET, **columns: obj
     database.execute("INSERT INTO totp.users (name, status) VALUES (%s, 'active')", (user,))
     for name, value in columns.items():
         database.execute(f"UPDATE totp.users SET {name} = %s WHERE name = %s", (value, user))
+    return give(database, user, secret)
+
+
+def give(
+    database: Database,
+    user: str,
+    secret: bytes = SECRET,
+    *,
+    label: str = "phone",
+    kind: str = otp.TOTP,
+) -> str:
+    """Add an authenticator to ``user``; return its id."""
     new_id = os.urandom(16).hex()
     database.execute(
         "INSERT INTO totp.authenticators (id, user_name, label, algorithm, digits, period, "
-        "sealed_secret) SELECT %(id)s::text, %(user)s::text, 'phone', 'SHA1', 6, 30, "
-        "totp.seal_secret(%(key)s, %(secret)s, %(user)s, %(id)s, 'SHA1', 6, 30)",
-        {"id": new_id, "user": user, "key": ADMIN_KEY, "secret": secret},  # type: ignore[arg-type]
+        "kind, sealed_secret) SELECT %(id)s::text, %(user)s::text, %(label)s, 'SHA1', 6, 30, "
+        "%(kind)s::text, totp.seal_secret(%(key)s, %(secret)s, %(user)s, %(id)s, 'SHA1', 6, 30, "
+        "%(kind)s::text)",
+        {
+            "id": new_id,
+            "user": user,
+            "label": label,
+            "kind": kind,
+            "key": ADMIN_KEY,
+            "secret": secret,
+        },  # type: ignore[arg-type]
     )
     return new_id
 

@@ -54,7 +54,8 @@ def enrol(server: Cluster, admin: FleetMachine, user: str) -> None:
         server,
         "INSERT INTO totp.authenticators (id, user_name, label, algorithm, digits, period, "
         "sealed_secret) SELECT 'id of ' || u, u, 'phone', 'SHA1', 6, 30, "
-        "totp.seal_secret(%s, %s, u, 'id of ' || u, 'SHA1', 6, 30) FROM (SELECT %s::text AS u) x",
+        "totp.seal_secret(%s, %s, u, 'id of ' || u, 'SHA1', 6, 30, 'totp') "
+        "FROM (SELECT %s::text AS u) x",
         key, SECRET, user,
     )  # fmt: skip
     asked(server, "INSERT INTO totp.recovery_codes VALUES (%s, %s)", user, bytes(32))
@@ -165,8 +166,8 @@ def test_another_data_key_opens_the_same_secrets(
     key = fleet_file.read(str(admin.admin_path)).key
     assert [(SECRET,)] == asked(
         server,
-        "SELECT totp.open_secret(%s, sealed_secret, user_name, id, algorithm, digits, period) "
-        "FROM totp.authenticators", key,
+        "SELECT totp.open_secret(%s, sealed_secret, user_name, id, algorithm, digits, period, "
+        "kind) FROM totp.authenticators", key,
     )  # fmt: skip
     identity = fleet_file.read(str(web.host_path))
     asked(server, "CALL totp.admission(%s, %s, 'x', NULL)", identity.host, identity.key)
@@ -226,6 +227,17 @@ def test_after_a_restore_recovery_codes_can_be_made_void(
     result = admin.done("after-restore", "--yes", "--void-recovery-codes")
     assert "the recovery codes of 1 people are void" in result.err
     assert [(0,)] == asked(server, "SELECT count(*) FROM totp.recovery_codes")
+
+
+def test_after_a_restore_people_with_counters_are_named(
+    admin: FleetMachine, server: Cluster
+) -> None:
+    enrol(server, admin, "alice")
+    asked(server, "UPDATE totp.authenticators SET kind = 'hotp', last_accepted_step = 7")
+    result = admin.done("after-restore", "--yes")
+    assert "codes of counters that were used since the dump are good again: alice\n" in result.err
+    assert "hint: for each of them run: totpctl resync USER" in result.err
+    assert [(7,)] == asked(server, "SELECT last_accepted_step FROM totp.authenticators")
 
 
 def test_a_step_that_lies_ahead_stays(admin: FleetMachine, server: Cluster) -> None:

@@ -7,7 +7,8 @@ import time
 import psycopg
 import pytest
 
-from tests.fleet.reporting import Reporter, allow, code_of, enroll, numbers_of
+from pam_totp.core import otp
+from tests.fleet.reporting import Reporter, allow, code_of, enroll, give, numbers_of
 from tests.support.postgres import Database
 
 HOURS = 4
@@ -122,3 +123,14 @@ def test_a_host_that_was_removed_is_refused(host: Reporter, database: Database) 
         with pytest.raises(psycopg.Error) as refused:
             ask()
         assert "TP001" == refused.value.sqlstate
+
+
+def test_codes_of_a_counter_are_never_given_out(host: Reporter, database: Database) -> None:
+    """They do not end with the hours: while hosts are apart, each would take the same one."""
+    token = b"secret of a token 20"
+    give(database, "alice", token, label="token", kind=otp.HOTP)
+    assert "accepted" == host.verify("alice", code_of(0, token))
+    (alice,) = host.codes_ahead("alice")["users"]
+    assert ["phone"] == [each["label"] for each in alice["authenticators"]]
+    database.execute("DELETE FROM totp.authenticators WHERE label = 'phone'")
+    assert [] == host.codes_ahead("alice")["users"]

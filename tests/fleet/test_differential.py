@@ -40,7 +40,8 @@ def host(database: Database) -> Iterator[Host]:
 def set_policy(connection: psycopg.Connection, policy: Policy) -> None:
     connection.execute(
         "UPDATE totp.policy SET code_window = %s, throttle_after = %s, throttle_base = %s, "
-        "throttle_max = %s, max_failures = %s, slow_guesses = %s, slow_period = %s",
+        "throttle_max = %s, max_failures = %s, slow_guesses = %s, slow_period = %s, "
+        "look_ahead = %s",
         policy,
     )
 
@@ -58,6 +59,7 @@ def random_policy(chance: random.Random) -> Policy:
         max_failures=chance.choice([10, 100]),
         slow_guesses=chance.choice([1, 7, 100]),
         slow_period=chance.choice([86_400, 2_592_000]),
+        look_ahead=chance.choice([1, 5, 5, 20]),
     )
 
 
@@ -70,14 +72,19 @@ def random_authenticator(
         label=chance.choice(["phone", "Zoë", "a b", "B", "~"]) + str(number),
         secret=secret or chance.randbytes(SECRET_BYTES[algorithm]),
         algorithm=algorithm,
-        digits=chance.choice([6, 6, 8]),
+        digits=chance.choice([6, 6, 7, 8]),
         period=chance.choice([30, 30, 60, 7]),
-        drift=chance.choice([0, 0, 0, -1, 2]),
+        drift=chance.choice([0, 0, 0, -1, 2, 20, -20, -21]),
         created_at=now - 10**6,
         last_used_at=chance.choice([None, now - 1000]),
         clock_offset=chance.choice([0, 0, 3, -4, 120]),
         clock_sightings=chance.choice([0, 0, 1, 5]),
+        serial=chance.choice(["", "2600000000001"]),
+        lean=chance.choice([0, 2, -2, 2, -2]),
     )
+    if chance.random() < 0.3:
+        counter = chance.choice([-1, 0, 3, 10**6, 10**15])
+        return made._replace(kind=otp.HOTP, drift=0, lean=0, last_accepted_step=counter)
     ahead = chance.choice([None, -3, -1, 0, 1, 2, 50])
     if ahead is None:
         return made
@@ -108,7 +115,7 @@ def random_record(chance: random.Random, name: str, now: int, policy: Policy) ->
     )
 
 
-def random_answer(chance: random.Random, record: UserRecord, now: int) -> Answer:
+def random_answer(chance: random.Random, record: UserRecord, now: int, policy: Policy) -> Answer:
     kind = chance.random()
     if kind < 0.2:
         known = sorted(record.recovery_digests)
@@ -119,9 +126,20 @@ def random_answer(chance: random.Random, record: UserRecord, now: int) -> Answer
         return Answer(CODE, chance.choice(["000000", "00000000", f"{chance.randrange(10**6):06}"]))
     chosen = chance.choice(record.authenticators)
     assert chosen.secret is not None
-    ahead = chance.choice([-3, -2, -1, 0, 0, 0, 0, 1, 2, 19, -20, 120, -119, 240, 61, 3000])
-    step = chosen.current_step(now) + ahead
+    ahead = chance.choice([-3, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 19, -20, 120, -119, 240, 61, 3000])
+    if chosen.counts and chance.random() < 0.7:
+        edges = (policy.look_ahead - 1, policy.look_ahead, 201, 202, 203, 208, 210, 215, 219)
+        ahead = chance.choice([-1, 0, 0, 1, *edges])
+    step = max(chosen.current_step(now) + ahead, 0)
     return Answer(CODE, otp.hotp(chosen.secret, step, chosen.algorithm, chosen.digits))
+
+
+def drifts(record: UserRecord) -> list[int]:
+    return [authenticator.drift for authenticator in record.authenticators]
+
+
+def counters(record: UserRecord) -> list[int | None]:
+    return [authenticator.counter for authenticator in record.authenticators]
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=["first", "second", "random"])
@@ -146,13 +164,15 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                     window = chance.choice([None, None, 0, 9])
                     narrower = policy.window if window is None else min(policy.window, window)
                     narrowed = policy._replace(window=narrower)
-                    answer = random_answer(chance, record, now)
+                    answer = random_answer(chance, record, now, narrowed)
                     verdict, after = verifier.verify(record, answer, now, narrowed)
                     set_clock(host, now)
                     told = host.verify(record.name, answer, window=window)
                     assert verdict == told, (seed, record, answer, now, narrowed)
                     outcomes[verdict.outcome] += 1
                     outcomes["offset"] += verdict.clock_offset != 0
+                    outcomes["learned"] += drifts(record) != drifts(after)
+                    outcomes["counter"] += counters(record) != counters(after)
                     outcomes["behind"] += verdict.clock_is_behind
                     outcomes["budget"] += verdict.budget_spent
                     record = after
@@ -160,7 +180,10 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                 expected[number] = record
             for record in expected:
                 assert without_secrets(record) == stored(owner, record.name), (seed, policy)
-    kinds = "accepted recovery_used rejected replayed throttled locked offset behind budget"
+    kinds = (
+        "accepted recovery_used rejected replayed throttled locked offset behind budget "
+        "learned counter"
+    )
     assert set(kinds.split()) == {kind for kind, count in outcomes.items() if count > 5}
     assert outcomes.total() > RECORDS
 
@@ -247,7 +270,13 @@ def test_codes_are_those_of_the_rfcs(database: Database) -> None:
 def test_offsets_of_clocks_are_those_of_the_core(database: Database) -> None:
     for period in (1, 7, 30, 60, 3600, 86_400):
         found = database.execute("SELECT totp.clock_offsets(%s)", (period,))
-        assert [(sorted(clock_skew.offsets(period)),)] == found
+        assert [(sorted(clock_skew.clock_offsets(period)),)] == found
+    for kind, count in itertools.product(otp.KINDS, (0, 100, 201, 208, 209, 210, 229)):
+        device = Authenticator("a", "phone", bytes(20), kind=kind)
+        found = database.execute("SELECT totp.searched_offsets(%s, 30, 5, %s)", (kind, count))
+        assert [(sorted(clock_skew.offsets(device, 5, count)),)] == [
+            (sorted(offsets),) for (offsets,) in found
+        ]
 
 
 def test_waits_are_those_of_the_core(database: Database) -> None:

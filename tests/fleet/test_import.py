@@ -50,7 +50,7 @@ def opened(server: Cluster, machine: FleetMachine) -> list[tuple[Any, ...]]:
     with server.connect("totp_administrator", DATABASE) as connection:
         return connection.execute(
             "SELECT user_name, totp.open_secret(%s, sealed_secret, user_name, id, algorithm, "
-            "digits, period) FROM totp.authenticators ORDER BY 1",
+            "digits, period, kind) FROM totp.authenticators ORDER BY 1",
             (key,),
         ).fetchall()
 

@@ -74,6 +74,15 @@ def test_a_code_is_accepted_once_and_has_to_be_reported(host: Host, clock: Clock
     ] == host.entries()
 
 
+def test_no_drift_is_learned_that_the_database_does_not_know(host: Host, clock: Clock) -> None:
+    """It would refuse the report of a code that the drift alone let in, and accept it later."""
+    for _ in range(6):
+        assert "accepted" == host.outcome(code(clock.now - 30))
+        clock.now += 300
+    assert "rejected" == host.outcome(code(clock.now - 60))
+    assert "accepted" == host.outcome(code(clock.now + 30))
+
+
 def test_the_window_is_the_same_as_with_secrets(host: Host, clock: Clock) -> None:
     for offset, expected in ((-2, "rejected"), (2, "rejected"), (-1, "accepted"), (1, "accepted")):
         assert expected == host.outcome(code(clock.now + 30 * offset)), offset

@@ -91,7 +91,7 @@ def test_a_thousand_idle_hosts_take_a_handful_of_connections(
         connection.execute(
             "INSERT INTO totp.authenticators (id, user_name, label, algorithm, digits, period, "
             "sealed_secret) VALUES ('x', 'alice', 'phone', 'SHA1', 6, 30, "
-            "totp.seal_secret(%s, %s, 'alice', 'x', 'SHA1', 6, 30))",
+            "totp.seal_secret(%s, %s, 'alice', 'x', 'SHA1', 6, 30, 'totp'))",
             (key, SECRET),
         )
 

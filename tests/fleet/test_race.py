@@ -179,7 +179,7 @@ def test_the_key_is_not_rotated_between_the_sealing_of_something_and_its_commit(
     database.execute("SELECT totp.add_host(%s, 'new', %s, '{}', 60)", (ADMIN_KEY, token))
     host = hosts[0]
     sealing = {
-        "SELECT totp.seal_secret(%s, '', 'alice', 'a', 'SHA1', 6, 30)": (ADMIN_KEY,),
+        "SELECT totp.seal_secret(%s, '', 'alice', 'a', 'SHA1', 6, 30, 'totp')": (ADMIN_KEY,),
         "SELECT totp.add_host(%s, 'newer', %s, '{}', 60)": (ADMIN_KEY, token),
         "SELECT totp.take_token('new', %s, %s)": (token, token),
         "SELECT totp.keep_first(%s, %s, %s, 'eve', NULL, 'phone', 'SHA1', 6, 30, %s, 1, %s, "

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.reporting import Reporter, allow, code_of, enroll
+from pam_totp.core import otp
+from tests.fleet.reporting import Reporter, allow, code_of, enroll, give
 from tests.support.postgres import Database
 
 HOURS = 4
@@ -278,3 +279,15 @@ def test_hosts_that_report_at_the_same_time_do_not_lock_each_other(outage: Outag
             for turn in range(1, 17)
         ]
     assert 16 == len([one.result() for one in done])
+
+
+def test_a_report_moves_no_counter(outage: Outage) -> None:
+    """No kit holds codes of one, and a time in its place would end the token."""
+    token = give(outage.database, "alice", label="token", kind=otp.HOTP)
+    used = [[token, outage.step], [token, 1]]
+    outage.hosts[0].report(entry(1, outcome="accepted", used=used))
+    ((counter,),) = outage.database.execute(
+        "SELECT last_accepted_step FROM totp.authenticators WHERE label = 'token'"
+    )
+    assert -1 == counter
+    assert ["accepted_void"] == outage.events()

@@ -12,6 +12,7 @@ import pytest
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from pam_totp.core import otp
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store.postgresql.administration import Administration
 from pam_totp.store.postgresql.kept_kit import AWAY_PATIENCE
@@ -143,7 +144,7 @@ FORBIDDEN_TO_HOSTS = [
     "SELECT totp.data_key('w', '')",
     "SELECT totp.decoy_key('')",
     "SELECT totp.open_data_key('')",
-    "SELECT totp.open_secret('', '', 'alice', 'a', 'SHA1', 6, 30)",
+    "SELECT totp.open_secret('', '', 'alice', 'a', 'SHA1', 6, 30, 'totp')",
     "SELECT totp.rotate('', '')",
     "SELECT totp.add_host('', 'x', '', '{}', 1)",
     "SELECT totp.remove_host('w')",
@@ -610,6 +611,12 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
         with pytest.raises(errors.InsufficientPrivilege):
             helpdesk.execute(brought_back, (-1,))
         helpdesk.execute(brought_back, (1,))
+        token = used._replace(id="t", kind=otp.HOTP, last_accepted_step=10**9)
+        insert(owner, [UserRecord("holder", authenticators=(token,))])
+        with pytest.raises(errors.InsufficientPrivilege):
+            helpdesk.execute(
+                "UPDATE totp.authenticators SET last_accepted_step = 999999999 WHERE id = 't'"
+            )
         suspend = "UPDATE totp.users SET status = 'suspended', exempt_until = 0 WHERE name = %s"
         resume = "UPDATE totp.users SET status = %s WHERE name = %s"
         for name, status in (("eve", "active"), ("nothing", "must_enroll")):

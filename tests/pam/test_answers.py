@@ -21,7 +21,7 @@ HOSTILE = {
     "nothing": b"",
     "blanks": b"      ",
     "too few digits": b"12345",
-    "too many digits": b"1234567",
+    "too many digits": b"123456789",
     "a sign": b"+12345",
     "a thousand digits": b"1" * 1000,
     "a megabyte": b"1" * 1_000_000,

@@ -34,7 +34,7 @@ def test_minutes_are_named_as_seconds() -> None:
 
 def test_the_same_number_of_steps_is_searched_for_every_period() -> None:
     for period in (1, 30, 60, 7, 86_400):
-        assert clock_skew.STEPS_SEARCHED == len(clock_skew.offsets(period))
+        assert clock_skew.STEPS_SEARCHED == len(clock_skew.clock_offsets(period))
 
 
 @pytest.mark.parametrize(

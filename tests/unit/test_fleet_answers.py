@@ -22,7 +22,7 @@ RECORD = {
         {
             "label": "phone", "algorithm": "SHA256", "digits": 8, "period": 60, "drift": -1,
             "last_accepted_step": 9, "created_at": 10, "last_used_at": None,
-            "clock_offset": -2, "clock_sightings": 3,
+            "clock_offset": -2, "clock_sightings": 3, "kind": "totp", "lean": -1,
         }
     ],
 }  # fmt: skip
@@ -33,7 +33,7 @@ TOLD = {
     "rules": [["staff", "exempt", 7]],
     "policy": {
         "code_window": 0, "throttle_after": 2, "throttle_base": 3, "throttle_max": 4,
-        "max_failures": 5, "slow_guesses": 6, "slow_period": 7,
+        "max_failures": 5, "slow_guesses": 6, "slow_period": 7, "look_ahead": 8,
     },
     "offline_hours": 0,
     "first_enrollment": True,
@@ -79,7 +79,7 @@ def test_all_that_is_told_arrives() -> None:
     assert known.record is not None
     assert RECORD == json.loads(json.dumps(record_as_told(known.record)))
     assert (GroupRule("staff", "exempt", 7),) == known.rules
-    assert (Policy(0, 2, 3, 4, 5, 6, 7), True) == (known.policy, known.may_enroll)
+    assert (Policy(0, 2, 3, 4, 5, 6, 7, 8), True) == (known.policy, known.may_enroll)
     assert (1, 2, 3, bytes.fromhex("a5" * 16)) == (
         known.decoy.failures, known.decoy.throttled_until, known.decoy.guesses_until,
         known.decoy.recovery_salt,
@@ -112,7 +112,9 @@ def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
         (("record", "untold"), -1),
         (("record", "failures"), True),
         (("record", "recovery_salt"), "5a"),
-        (("record", "authenticators", 0, "digits"), 7),
+        (("record", "authenticators", 0, "digits"), 5),
+        (("record", "authenticators", 0, "kind"), "HOTP"),
+        (("policy", "look_ahead"), 0),
         (("record", "authenticators", 0, "period"), 0),
         (("decoy", "failures"), -1),
         (("policy", "code_window"), -1),

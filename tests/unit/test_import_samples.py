@@ -1,4 +1,4 @@
-"""Every file in tests/vectors/import is read as its expectation says, counter tokens too."""
+"""Every file in tests/vectors/import is read as its expectation says."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def read(sample: Sample) -> tuple[str, Contents]:
 
 
 def told_apart(contents: Contents) -> tuple[list[Token], list[Rejected]]:
-    """Return what could be held if this store could count, and what is refused."""
+    """Return what can be held, and what is refused."""
     kept, refused = [], list(contents.rejected)
     for token in contents.tokens:
-        reason = supported.refusal(token._replace(kind=TOTP))
+        reason = supported.refusal(token)
         if reason:
             refused.append(Rejected(token.place, reason, token.user, token.serial))
         else:

@@ -15,12 +15,18 @@ from ...completion import candidates
 from ...errors import CommandFailed, NoSuchUser
 from ...session import Session, now, pass_session
 from ..arguments import json_option, local_option, user_argument, yes_option
-from . import handover, issuing, picture_option
+from . import given_secret, handover, issuing, picture_option
 
 
 def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value.strip() or not value.isprintable() or len(value) > 64:
         raise click.BadParameter("1 to 64 printable characters")
+    return value.strip()
+
+
+def _serial(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.isprintable() or len(value) > enrollment.MOST_SERIAL:
+        raise click.BadParameter(f"at most {enrollment.MOST_SERIAL} printable characters")
     return value.strip()
 
 
@@ -48,10 +54,29 @@ _AUTHENTICATOR_OPTIONS = (
     ),
     click.option(
         "--period",
-        type=click.Choice([str(p) for p in enrollment.PERIODS]),
-        default=str(enrollment.PERIOD),
+        type=click.IntRange(enrollment.LEAST_PERIOD, enrollment.MOST_PERIOD),
+        default=enrollment.PERIOD,
         show_default=True,
         help="Seconds that a code is shown.",
+    ),
+    click.option("--hotp", is_flag=True, help="Codes come from a counter: a token with a button."),
+    click.option(
+        "--counter",
+        type=click.IntRange(0, enrollment.MOST_COUNTER),
+        help="With --hotp: the counter of its next code, 0 if this is not given.",
+    ),
+    click.option(
+        "--serial", default="", callback=_serial, help="Serial number, as it stands on the token."
+    ),
+    click.option(
+        "--secret-stdin",
+        is_flag=True,
+        help="It has a secret already: standard input says base32:SECRET or hex:SECRET.",
+    ),
+    click.option(
+        "--secret-format",
+        type=click.Choice(tuple(given_secret.FORMATS)),
+        help="How the secret is written, where it does not begin with that word.",
     ),
 )
 _HANDOVER_OPTIONS = (
@@ -67,9 +92,34 @@ def authenticator_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_wanted(
-        *arguments: object, label: str, algorithm: str, digits: str, period: str, **others: object
+        *arguments: object,
+        label: str,
+        algorithm: str,
+        digits: str,
+        period: int,
+        hotp: bool,
+        counter: int | None,
+        serial: str,
+        secret_stdin: bool,
+        secret_format: str | None,
+        **others: object,
     ) -> None:
-        wanted = issuing.Wanted(label, algorithm, int(digits), int(period))
+        if counter is not None and not hotp:
+            raise click.UsageError("--counter is for --hotp")
+        if hotp and period != enrollment.PERIOD:
+            raise click.UsageError("--period is not for --hotp: a counter has none")
+        if secret_format and not secret_stdin:
+            raise click.UsageError("--secret-format is for --secret-stdin")
+        wanted = issuing.Wanted(
+            label,
+            algorithm,
+            int(digits),
+            period,
+            counter=(counter or 0) if hotp else None,
+            serial=serial,
+            has_secret=secret_stdin,
+            secret_format=secret_format,
+        )
         command(*arguments, wanted=wanted, **others)
 
     for option in reversed(_AUTHENTICATOR_OPTIONS):
@@ -123,7 +173,8 @@ def enroll(
     if record is not None:
         session.same_account(record, name)
     _refuse_known_label(record, name, wanted.label)
-    offer = handover.offer(session, name, issuing.new_authenticator(wanted), record)
+    new = issuing.new_authenticator(wanted)
+    offer = handover.offer(session, name, new, record, is_given=wanted.has_secret)
     with picture_option.file_of(how.picture, offer.uri):
         new = handover.hand_over(session, offer, how)
         codes, salt, digests = issuing.new_recovery_codes()
@@ -170,7 +221,8 @@ def reset(
     before = session.load(user, to_enroll=True)
     name = before.name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
-    offer = handover.offer(session, name, issuing.new_authenticator(wanted))
+    new = issuing.new_authenticator(wanted)
+    offer = handover.offer(session, name, new, is_given=wanted.has_secret)
     with picture_option.file_of(how.picture, offer.uri):
         new = handover.hand_over(session, offer, how)
         codes, salt, digests = issuing.new_recovery_codes()

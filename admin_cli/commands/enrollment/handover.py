@@ -27,11 +27,15 @@ class How(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """A new authenticator of ``user``, and the names that the app shows for it."""
+    """A new authenticator of ``user``, and the names that the app shows for it.
+
+    ``is_given``: it was made elsewhere, and has its secret already.
+    """
 
     user: str
     authenticator: Authenticator
     entry: entries.AppEntry
+    is_given: bool = False
 
     @property
     def uri(self) -> str:
@@ -47,18 +51,23 @@ class Offer(NamedTuple):
 
 
 def offer(
-    session: Session, user: str, new: Authenticator, beside: UserRecord | None = None
+    session: Session,
+    user: str,
+    new: Authenticator,
+    beside: UserRecord | None = None,
+    *,
+    is_given: bool = False,
 ) -> Offer:
     """Return what to hand over. ``beside``: whose authenticators stay valid beside the new one."""
     is_first = beside is None or not beside.authenticators
     entry = entry_of(session, user, "" if is_first else new.label)
     size = entry.size(new.period)
-    if size > entries.MAX_BYTES:
+    if size > entries.MAX_BYTES and not is_given:
         output.warning(
             f"the app's entry {entry} has {size} bytes, and a YubiKey takes {entries.MAX_BYTES}: "
             "choose a shorter --label, or a shorter issuer in the configuration"
         )
-    return Offer(user, new, entry)
+    return Offer(user, new, entry, is_given)
 
 
 def entry_of(session: Session, user: str, label: str = "") -> entries.AppEntry:
@@ -74,11 +83,15 @@ def hand_over(session: Session, offered: Offer, how: How) -> Authenticator:
     new = offered.authenticator
     if how.as_json and how.no_confirm:
         return new
-    _show_secret(offered, how)
+    if not offered.is_given:
+        _show_secret(offered, how)
     if how.no_confirm:
         return new
+    shown_by = "token" if offered.is_given else "app"
     for _ in range(enrollment.ATTEMPTS):
-        answer = output.ask("Code shown by the app", "if nobody can answer, use --no-confirm")
+        answer = output.ask(
+            f"Code shown by the {shown_by}", "if nobody can answer, use --no-confirm"
+        )
         given = verifier.classify(answer, frozenset((new.digits,)))
         at = now()
         verdict, judged = enrollment.judge_first_code(new, given, at, session.policy)
@@ -88,7 +101,10 @@ def hand_over(session: Session, offered: Offer, how: How) -> Authenticator:
         if offset is None:
             output.message("that code does not match the new secret")
         else:
-            output.message(f"that code is not valid now: {clocks.explain(new, offset)}")
+            start_over = ""
+            if new.counts and offset > 0:
+                start_over = f"; start over with --counter {new.current_step(at) + offset}"
+            output.message(f"that code is not valid now: {clocks.explain(new, offset)}{start_over}")
     raise CommandFailed("no correct code was entered; nothing was changed", "try again")
 
 
@@ -101,7 +117,8 @@ def _show_secret(offered: Offer, how: How) -> None:
     show()
     show(f"  {offered.uri}")
     show("  secret: " + issuing.to_type(offered.secret))
-    show(f"  {new.algorithm}, {new.digits} digits, {new.period} seconds")
+    how_often = f"counter {new.counter}" if new.counts else f"{new.period} seconds"
+    show(f"  {new.algorithm}, {new.digits} digits, {how_often}")
     show(f"  entry in the app: {offered.entry}")
     show()
     if lines:
@@ -162,16 +179,23 @@ def once_committed(what: str, fix: str) -> Iterator[None]:
 def document(
     user: str, authenticator: Authenticator, offered: Offer | None, codes: list[str]
 ) -> dict[str, object]:
-    """Return what --json prints. ``offered``: None where ``authenticator`` is an old one."""
+    """Return what --json prints. ``offered``: None where ``authenticator`` is an old one.
+
+    A secret that was given is not repeated.
+    """
+    is_new = offered is not None and not offered.is_given
     return {
         "user": user,
         "label": authenticator.label,
-        "secret": offered and offered.secret,
-        "uri": offered and offered.uri,
+        "secret": offered.secret if offered and is_new else None,
+        "uri": offered.uri if offered and is_new else None,
         "recovery_codes": codes,
+        "type": authenticator.kind,
         "algorithm": authenticator.algorithm,
         "digits": authenticator.digits,
-        "period": authenticator.period,
+        "period": None if authenticator.counts else authenticator.period,
+        "counter": authenticator.counter,
+        "serial": authenticator.serial or None,
         "issuer": offered and offered.entry.issuer,
         "account": offered and offered.entry.account,
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pam_totp.core import enrollment
+from pam_totp.core import enrollment, otp
 from pam_totp.core.users import Authenticator
 from pam_totp.system import issuing
 
 from ... import output
 from ...session import now
+from . import given_secret
 
 
 def new_recovery_codes() -> tuple[list[str], bytes, frozenset[bytes]]:
@@ -25,9 +26,25 @@ class Wanted(NamedTuple):
     algorithm: str
     digits: int
     period: int  # seconds
+    counter: int | None = None  # the first of HOTP; None: of TOTP
+    serial: str = ""
+    has_secret: bool = False  # it was made elsewhere, with a secret that standard input says
+    secret_format: str | None = None  # of given_secret.FORMATS; None: the secret says so itself
 
 
 def new_authenticator(wanted: Wanted) -> Authenticator:
+    """Return it, with a new secret or the one it has. Raises CommandFailed."""
+    parameters = (wanted.label, wanted.algorithm, wanted.digits, wanted.period)
+    new = issuing.new_authenticator(*parameters, now())._replace(serial=wanted.serial)
+    if wanted.counter is not None:
+        new = new._replace(kind=otp.HOTP, last_accepted_step=wanted.counter - 1)
+    if wanted.has_secret:
+        return new._replace(secret=given_secret.read(wanted.secret_format))
+    _warn_of_unusual(wanted)
+    return new
+
+
+def _warn_of_unusual(wanted: Wanted) -> None:
     unusual = [
         text
         for text, is_unusual in (
@@ -39,4 +56,3 @@ def new_authenticator(wanted: Wanted) -> Authenticator:
     ]
     if unusual:
         output.warning(f"some apps ignore {', '.join(unusual)} and show wrong codes: try it first")
-    return issuing.new_authenticator(*wanted, now())

@@ -14,16 +14,18 @@ def provisioning_uri(authenticator: Authenticator, account: str, issuer: str) ->
     import pyotp
 
     digests = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
-    totp = pyotp.TOTP(
-        issuing.base32(authenticator.secret),
-        digits=authenticator.digits,
-        digest=digests[authenticator.algorithm],
-        interval=authenticator.period,
-    )
-    uri = totp.provisioning_uri(name=account, issuer_name=without_colon(issuer))
-    names, question_mark, parameters = str(uri).partition("?")
+    secret, digits = issuing.base32(authenticator.secret), authenticator.digits
+    digest = digests[authenticator.algorithm]
+    names = {"name": account, "issuer_name": without_colon(issuer)}
+    if authenticator.counts:
+        hotp = pyotp.HOTP(secret, digits=digits, digest=digest)
+        uri = hotp.provisioning_uri(**names, initial_count=authenticator.counter)
+    else:
+        totp = pyotp.TOTP(secret, digits=digits, digest=digest, interval=authenticator.period)
+        uri = totp.provisioning_uri(**names)
+    path, question_mark, parameters = str(uri).partition("?")
     # As in the format's own examples: a path may hold it (RFC 3986 section 3.3), and it is shorter.
-    return names.replace("%40", "@") + question_mark + parameters
+    return path.replace("%40", "@") + question_mark + parameters
 
 
 def without_colon(issuer: str) -> str:

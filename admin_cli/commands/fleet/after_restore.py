@@ -30,6 +30,10 @@ def after_restore(session: Session, void_recovery_codes: bool, yes: bool) -> Non
         hosts = [host.name for host in fleet.hosts()]
     session.log("restored", "", count=restored.authenticators)
     output.message(f"{restored.authenticators} authenticators: no code shown so far is good again")
+    if restored.with_counters:
+        names = ", ".join(restored.with_counters)
+        output.warning(f"codes of counters that were used since the dump are good again: {names}")
+        output.message("hint: for each of them run: totpctl resync USER")
     if void_recovery_codes:
         output.message(f"the recovery codes of {len(restored.with_recovery_codes)} people are void")
     elif restored.with_recovery_codes:

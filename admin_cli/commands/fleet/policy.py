@@ -46,6 +46,7 @@ SETTINGS: Mapping[str, PolicySetting] = {
     "max_failures": PolicySetting(1, 100, _more, "wrong codes in a row that lock"),
     "slow_guesses": PolicySetting(1, 1000, _more, "wrong codes in slow_period, in a row or not"),
     "slow_period": PolicySetting(86400, 31536000, _less, "seconds in which they are forgiven"),
+    "look_ahead": PolicySetting(1, 20, _more, "codes of a counter (HOTP), from the next one on"),
     "require_standby": PolicySetting(
         0, 1, _less, "deny where no standby confirms what was accepted", is_boolean=True
     ),

@@ -12,14 +12,13 @@ from ...errors import CommandFailed
 from ...exporting.sealed_file import Carried
 from ...importing import supported
 from ...importing.naming import Naming
-from ...importing.tokens import Contents, Rejected, Token, Unusable, missing_parts
+from ...importing.tokens import HOTP, Contents, Rejected, Token, Unusable, missing_parts
 from ...session import Session, now
 
 if TYPE_CHECKING:
     from pam_totp.store import RecordStore
 
 NEW, KNOWN, USED_SINCE = "new", "already there", "used since"
-_LONGEST_LABEL = 64
 
 
 class Planned(NamedTuple):
@@ -111,8 +110,8 @@ def merged(
         if found is None:
             found, result = _authenticator(token, _label(token, record), now), NEW
             record = record.with_authenticator(found, now)
-        elif (token.last_accepted_step or -1) > found.last_accepted_step:
-            found, result = found.confirmed(token.last_accepted_step or -1), USED_SINCE
+        elif _last_step(token) > found.last_accepted_step:
+            found, result = found.confirmed(_last_step(token)), USED_SINCE
             record = record.with_changed(found)
         else:
             result = KNOWN
@@ -147,24 +146,42 @@ def _with_carried(record: UserRecord, carried: Carried, *, is_new: bool) -> User
 
 
 def _is_same(authenticator: Authenticator, token: Token) -> bool:
-    kept = (authenticator.algorithm, authenticator.digits, authenticator.period)
-    given = (token.algorithm, token.digits, token.period)
-    return authenticator.secret == token.secret and kept == given
+    kept = (authenticator.kind, authenticator.algorithm, authenticator.digits)
+    given = (token.kind, token.algorithm, token.digits)
+    has_same_pace = authenticator.counts or authenticator.period == token.period
+    return authenticator.secret == token.secret and kept == given and has_same_pace
+
+
+def _last_step(token: Token) -> int:
+    """Return the last step or counter that was used, as far as the file knows; -1: of none."""
+    if token.kind == HOTP:
+        return token.next_counter - 1
+    return -1 if token.last_accepted_step is None else token.last_accepted_step
 
 
 def _authenticator(token: Token, label: str, now: int) -> Authenticator:
     """Return what is kept of ``token``. Where no last code is known, the current one was used."""
-    new = issuing.new_authenticator(label, token.algorithm, token.digits, token.period, now)
-    new = new._replace(secret=token.secret, drift=token.drift)
-    step = token.last_accepted_step
-    return new.confirmed(new.current_step(now) if step is None else step)
+    period = enrollment.PERIOD if token.kind == HOTP else token.period
+    new = issuing.new_authenticator(label, token.algorithm, token.digits, period, now)
+    new = new._replace(secret=token.secret, kind=token.kind)
+    if _is_shown(token.serial):
+        new = new._replace(serial=token.serial)
+    if token.kind == HOTP:
+        return new.confirmed(_last_step(token))
+    new = new._replace(drift=token.drift)
+    is_known = token.last_accepted_step is not None
+    return new.confirmed(_last_step(token) if is_known else new.current_step(now))
+
+
+def _is_shown(serial: str) -> bool:
+    return serial.isprintable() and len(serial) <= enrollment.MOST_SERIAL
 
 
 def _label(token: Token, record: UserRecord) -> str:
     """Name the device: by its serial, else as any phone; no two of a person have one name."""
     taken = {authenticator.label for authenticator in record.authenticators}
-    is_shown = token.serial.isprintable() and len(token.serial) <= _LONGEST_LABEL
-    label = token.label or (token.serial if token.serial and is_shown else enrollment.LABEL)
+    by_serial = token.serial if _is_shown(token.serial) else ""
+    label = token.label or by_serial or enrollment.LABEL
     number = 2
     unique = label
     while unique in taken:

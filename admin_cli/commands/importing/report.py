@@ -9,13 +9,13 @@ from pam_totp.core import users
 from ... import output
 from ...importing import supported
 from ...importing.sources import TokenFile
-from ...importing.tokens import Rejected
+from ...importing.tokens import HOTP, Rejected
 from ...session import now
 from .plan import ImportPlan, Planned
 
 _MOST_NAMES = 10  # in one line
 _HEADINGS = (
-    *("USER", "AUTHENTICATOR", "ALGORITHM", "DIGITS", "PERIOD", "DRIFT", "LAST CODE"),
+    *("USER", "AUTHENTICATOR", "TYPE", "ALGORITHM", "DIGITS", "PERIOD", "DRIFT", "LAST CODE"),
     *("FROM", "RESULT"),
 )
 
@@ -25,9 +25,10 @@ def show_table(planned: Iterable[Planned]) -> None:
         (
             each.name,
             output.printable(each.authenticator.label),
+            each.token.kind.upper(),
             each.token.algorithm,
             str(each.token.digits),
-            str(each.token.period),
+            "-" if each.authenticator.counts else str(each.token.period),
             f"{each.token.drift:+d}" if each.token.drift else "0",
             _last_code(each) or "not known",
             output.printable(each.token.place),
@@ -65,9 +66,10 @@ def _entry(each: Planned) -> dict[str, object]:
         "type": token.kind,
         "algorithm": token.algorithm,
         "digits": token.digits,
-        "period": token.period,
+        "period": None if token.kind == HOTP else token.period,
         "drift": token.drift,
         "last_accepted_step": token.last_accepted_step,
+        "counter": token.next_counter if token.kind == HOTP else None,
         "recovery_codes": token.recovery_codes,
         "remarks": list(supported.remarks(token)),
         "result": each.result,
@@ -75,7 +77,9 @@ def _entry(each: Planned) -> dict[str, object]:
 
 
 def _last_code(each: Planned) -> str | None:
-    """Return when the last code was used that the file knows of."""
+    """Return when the last code was used that the file knows of; of HOTP the next counter."""
+    if each.token.kind == HOTP:
+        return f"counter {each.token.next_counter}"
     step = each.token.last_accepted_step
     return None if step is None else output.iso_time((step - each.token.drift) * each.token.period)
 

@@ -87,7 +87,8 @@ class AdminStore:
         if self._key is not None:
             closed = self._connection.execute(
                 "SELECT DISTINCT a.user_name FROM totp.authenticators a WHERE totp.open_secret("
-                "$1, a.sealed_secret, a.user_name, a.id, a.algorithm, a.digits, a.period) IS NULL "
+                "$1, a.sealed_secret, a.user_name, a.id, a.algorithm, a.digits, a.period, a.kind) "
+                "IS NULL "
                 "ORDER BY a.user_name",
                 (self._key,),
             )

@@ -42,10 +42,11 @@ class Host(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """How many authenticators were changed, and who has recovery codes."""
+    """How many authenticators were changed, who has recovery codes, and who has a counter."""
 
     authenticators: int
     with_recovery_codes: tuple[str, ...]
+    with_counters: tuple[str, ...]
 
 
 class Administration:
@@ -156,15 +157,22 @@ class Administration:
             changed = self._rows(
                 "UPDATE totp.authenticators a SET last_accepted_step = greatest("
                 "a.last_accepted_step, totp.unix_time() / a.period + a.drift + p.code_window) "
-                "FROM totp.policy p RETURNING a.id"
+                "FROM totp.policy p WHERE a.kind = 'totp' RETURNING a.id"
             )
             self._rows("UPDATE totp.users SET last_request = NULL, last_verdict = NULL")
             self._rows("UPDATE totp.decoys SET last_request = NULL, last_verdict = NULL")
             names = self._rows("SELECT DISTINCT user_name FROM totp.recovery_codes ORDER BY 1")
+            counting = self._rows(
+                "SELECT DISTINCT user_name FROM totp.authenticators WHERE kind = 'hotp' ORDER BY 1"
+            )
             if void_recovery_codes:
                 self._rows("DELETE FROM totp.recovery_codes")
             self._note("restored")
-        return Restored(len(changed), tuple(name for (name,) in names))
+        return Restored(
+            len(changed),
+            tuple(name for (name,) in names),
+            tuple(name for (name,) in counting),
+        )
 
     def _note(self, event: str, *, host: str = "", user: str = "") -> None:
         """Leave an event of an administrator, in the transaction of what it tells."""

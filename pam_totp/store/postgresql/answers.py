@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core import verifier
 from ...core.admission import RULES, GroupRule
-from ...core.otp import ALGORITHMS, DIGITS
+from ...core.otp import ALGORITHMS, DIGITS, KINDS
 from ...core.users import STATUSES, Authenticator, UserRecord
 from ...core.verifier import Policy, Verdict
 from ...system.errors import StoreCorrupt
@@ -41,7 +41,7 @@ _OF_RECORDS = (
 )
 _OF_AUTHENTICATORS = (
     *("label", "algorithm", "digits", "period", "drift", "last_accepted_step"),
-    *("created_at", "last_used_at", "clock_offset", "clock_sightings"),
+    *("created_at", "last_used_at", "clock_offset", "clock_sightings", "kind", "lean"),
 )
 
 
@@ -141,6 +141,8 @@ def _authenticator_of(told: dict[str, Any]) -> Authenticator:
         last_used_at=None if used is None else _integer(used),
         clock_offset=_integer(told["clock_offset"]),
         clock_sightings=_integer(told["clock_sightings"]),
+        kind=_one_of(KINDS, told["kind"]),
+        lean=_integer(told["lean"]),
     )
 
 

@@ -21,10 +21,17 @@ _ELSEWHERE = ("name", "recovery_digests", "authenticators")
 USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
 AUTHENTICATOR_COLUMNS = users.Authenticator._fields
 POLICY_COLUMNS = ("code_window", *verifier.Policy._fields[1:])
-BINDING = ("id", "algorithm", "digits", "period")  # with the user: what a secret is bound to
+BINDING = (
+    "id",
+    "algorithm",
+    "digits",
+    "period",
+    "kind",
+)  # with the user: what a secret is bound to
 
 _OPENED = (
-    "totp.open_secret($1, a.sealed_secret, a.user_name, a.id, a.algorithm, a.digits, a.period)"
+    "totp.open_secret($1, a.sealed_secret, a.user_name, a.id, a.algorithm, a.digits, a.period, "
+    "a.kind)"
 )
 _NO_SECRET = "NULL"
 _AUTHENTICATOR_AT = 2 + len(USER_COLUMNS)

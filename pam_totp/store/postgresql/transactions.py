@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CHANGING = (
     *("label", "drift", "last_accepted_step"),
-    *("last_used_at", "clock_offset", "clock_sightings"),
+    *("last_used_at", "clock_offset", "clock_sightings", "lean"),
 )
 
 
@@ -138,8 +138,8 @@ class UserTransaction:
         columns = [column for column in AUTHENTICATOR_COLUMNS if column != "secret"]
         self._connection.execute(
             f"INSERT INTO totp.authenticators (user_name, sealed_secret, {', '.join(columns)}) "
-            "VALUES ($1, totp.seal_secret($2, $3, $4, $5, $6, $7, $8), "
-            f"{_places(columns, first=9)})",
+            "VALUES ($1, totp.seal_secret($2, $3, $4, $5, $6, $7, $8, $9), "
+            f"{_places(columns, first=10)})",
             (
                 *(self._name, self._key, new.secret, self._name),
                 *(getattr(new, field) for field in BINDING),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...core.otp import TOTP
 from ...core.recovery import CODES_IN_A_SET, DIGEST_BYTES
 from ...core.users import ACTIVE, SUSPENDED, Authenticator, UserRecord
 from .rows import (
@@ -52,7 +53,7 @@ _NOBODY: list[tuple[Any, ...]] = [
     (
         *(None,) * _USER_AT,
         *("", ACTIVE, 0, 0, bytes(16), 0, 0, 0, 0, 0, 0, 0),
-        *("", "", "", bytes(80), "SHA1", 6, 30, 0, 0, 0, 0, 0, 0),
+        *("", "", "", bytes(80), "SHA1", 6, 30, 0, 0, 0, 0, 0, 0, TOTP, "", 0),
     )
 ]
 _NO_CODES = ",".join(["00" * DIGEST_BYTES] * CODES_IN_A_SET)

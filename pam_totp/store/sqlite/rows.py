@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...core.admission import RULES, GroupRule
-from ...core.otp import ALGORITHMS, DIGITS
+from ...core.otp import ALGORITHMS, DIGITS, KINDS
 from ...core.users import STATUSES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ USER_COLUMNS = (
 )
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
-    "created_at, last_used_at, clock_offset, clock_sightings"
+    "created_at, last_used_at, clock_offset, clock_sightings, kind, serial, lean"
 )
 _INTEGERS = {int}
 
@@ -57,8 +57,10 @@ def is_sound(row: Authenticator) -> bool:
         and row.algorithm in ALGORITHMS
         and row.digits in DIGITS
         and are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
-        and are_integers(row.clock_offset, row.clock_sightings)
+        and are_integers(row.clock_offset, row.clock_sightings, row.lean)
         and row.period > 0
+        and row.kind in KINDS
+        and isinstance(row.serial, str)
         and (row.last_used_at is None or isinstance(row.last_used_at, int))
     )
 
@@ -75,6 +77,7 @@ def binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:
         authenticator.algorithm,
         str(authenticator.digits),
         str(authenticator.period),
+        authenticator.kind,
     )
 
 

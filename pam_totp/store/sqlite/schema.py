@@ -40,7 +40,7 @@ MIGRATIONS = (
         user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
         label TEXT NOT NULL,
         algorithm TEXT NOT NULL CHECK (algorithm IN ('SHA1', 'SHA256', 'SHA512')),
-        digits INTEGER NOT NULL CHECK (digits IN (6, 8)),
+        digits INTEGER NOT NULL CHECK (digits IN (6, 7, 8)),
         period INTEGER NOT NULL CHECK (period > 0),
         drift INTEGER NOT NULL,
         last_accepted_step INTEGER NOT NULL,
@@ -49,6 +49,9 @@ MIGRATIONS = (
         last_used_at INTEGER,
         clock_offset INTEGER NOT NULL,
         clock_sightings INTEGER NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('totp', 'hotp')),
+        serial TEXT NOT NULL,
+        lean INTEGER NOT NULL,
         UNIQUE (user, label)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE recovery_codes (

@@ -139,23 +139,25 @@ class Transaction(_CriticalSection):
         self._has_enrolled = True
         self._database.execute(
             f"INSERT INTO authenticators (user, {AUTHENTICATOR_COLUMNS}) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (self._name, *authenticator._replace(secret=sealed)),
         )
 
     def _update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
-        fixed = (known.secret, *binding(self._name, known), known.created_at)
-        if fixed != (changed.secret, *binding(self._name, changed), changed.created_at):
+        fixed = (known.secret, *binding(self._name, known), known.created_at, known.serial)
+        after = (changed.secret, *binding(self._name, changed), changed.created_at, changed.serial)
+        if fixed != after:
             raise ValueError("a secret and its parameters never change: use a new id")
         self._database.execute(
             "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ?, "
-            "clock_offset = ?, clock_sightings = ? WHERE id = ?",
+            "clock_offset = ?, clock_sightings = ?, lean = ? WHERE id = ?",
             (
                 changed.drift,
                 changed.last_accepted_step,
                 changed.last_used_at,
                 changed.clock_offset,
                 changed.clock_sightings,
+                changed.lean,
                 changed.id,
             ),
         )

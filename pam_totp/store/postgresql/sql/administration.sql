@@ -26,21 +26,23 @@ BEGIN
 END $$;
 
 CREATE FUNCTION totp.seal_secret(
-    p_admin_key bytea, p_secret bytea, p_user text, p_id text, p_algorithm text, p_digits int, p_period int)
+    p_admin_key bytea, p_secret bytea, p_user text, p_id text, p_algorithm text, p_digits int, p_period int,
+    p_kind text)
 RETURNS bytea LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 BEGIN
     -- Until the caller's commit: what is sealed now must not arrive after the key was rotated.
     LOCK TABLE totp.authenticators IN ROW EXCLUSIVE MODE;
     RETURN totp.seal(p_secret, totp.open_data_key(p_admin_key),
-        totp.secret_binding(p_user, p_id, p_algorithm, p_digits, p_period));
+        totp.secret_binding(p_user, p_id, p_algorithm, p_digits, p_period, p_kind));
 END $$;
 
 CREATE FUNCTION totp.open_secret(
-    p_admin_key bytea, p_sealed bytea, p_user text, p_id text, p_algorithm text, p_digits int, p_period int)
+    p_admin_key bytea, p_sealed bytea, p_user text, p_id text, p_algorithm text, p_digits int, p_period int,
+    p_kind text)
 RETURNS bytea LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
 BEGIN
     RETURN totp.unseal(p_sealed, totp.open_data_key(p_admin_key),
-        totp.secret_binding(p_user, p_id, p_algorithm, p_digits, p_period));
+        totp.secret_binding(p_user, p_id, p_algorithm, p_digits, p_period, p_kind));
 END $$;
 
 -- Let a host join with a one-time key, within p_valid_seconds. A host of that name is replaced. TP006: two
@@ -89,7 +91,7 @@ BEGIN
     v_old := totp.open_data_key(p_admin_key);
     SELECT x.whose INTO v_problem FROM (
         SELECT 'the secret of ' || a.user_name AS whose FROM totp.authenticators a
-        WHERE totp.unseal(a.sealed_secret, v_old, totp.secret_binding(a.user_name, a.id, a.algorithm, a.digits, a.period)) IS NULL
+        WHERE totp.unseal(a.sealed_secret, v_old, totp.secret_binding(a.user_name, a.id, a.algorithm, a.digits, a.period, a.kind)) IS NULL
         UNION ALL
         SELECT 'the key of ' || h.name FROM totp.hosts h
         WHERE totp.unseal(h.sealed_key, v_old, totp.field('host key') || totp.field(h.name)) IS NULL
@@ -98,8 +100,8 @@ BEGIN
         RAISE EXCEPTION '% does not open', v_problem USING ERRCODE = 'TP003';
     END IF;
     UPDATE totp.authenticators a SET sealed_secret = totp.seal(
-        totp.unseal(a.sealed_secret, v_old, totp.secret_binding(a.user_name, a.id, a.algorithm, a.digits, a.period)),
-        p_new_data_key, totp.secret_binding(a.user_name, a.id, a.algorithm, a.digits, a.period));
+        totp.unseal(a.sealed_secret, v_old, totp.secret_binding(a.user_name, a.id, a.algorithm, a.digits, a.period, a.kind)),
+        p_new_data_key, totp.secret_binding(a.user_name, a.id, a.algorithm, a.digits, a.period, a.kind));
     GET DIAGNOSTICS v_count = ROW_COUNT;
     UPDATE totp.hosts h SET
         wrapped_key = totp.seal(p_new_data_key,

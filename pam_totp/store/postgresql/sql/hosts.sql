@@ -68,7 +68,8 @@ BEGIN ATOMIC
                 'label', a.label, 'algorithm', a.algorithm, 'digits', a.digits, 'period', a.period,
                 'drift', a.drift, 'last_accepted_step', a.last_accepted_step,
                 'created_at', a.created_at, 'last_used_at', a.last_used_at,
-                'clock_offset', a.clock_offset, 'clock_sightings', a.clock_sightings
+                'clock_offset', a.clock_offset, 'clock_sightings', a.clock_sightings,
+                'kind', a.kind, 'lean', a.lean
             ) ORDER BY a.label) AS authenticators
             FROM totp.authenticators a WHERE a.user_name = u.name) AS held ON true
         OFFSET 0) AS built;

@@ -86,7 +86,7 @@ BEGIN
     INSERT INTO totp.authenticators
         (id, user_name, label, algorithm, digits, period, last_accepted_step, sealed_secret, created_at)
     VALUES (v_id, p_user, p_label, p_algorithm, p_digits, p_period, p_last_accepted_step,
-        totp.seal(p_secret, v_key, totp.secret_binding(p_user, v_id, p_algorithm, p_digits, p_period)), v_now);
+        totp.seal(p_secret, v_key, totp.secret_binding(p_user, v_id, p_algorithm, p_digits, p_period, 'totp')), v_now);
     DELETE FROM totp.recovery_codes r WHERE r.user_name = p_user;
     INSERT INTO totp.recovery_codes (user_name, digest) SELECT p_user, unnest(p_digests);
     UPDATE totp.users x SET

@@ -68,6 +68,7 @@ BEGIN
         WHERE v_policy.offline_hours > 0 AND k.host = p_host AND k.user_name = ANY (p_users[1:64])
             AND k.accepted_at > v_now - totp.kit_seconds()
             AND u.name = k.user_name AND u.status = 'active' AND u.groups && v_groups
+            AND EXISTS (SELECT FROM totp.authenticators x WHERE x.user_name = u.name AND x.kind = 'totp')
         RETURNING k.user_name)
     SELECT array_agg(g.user_name) INTO v_given FROM given g;
     SELECT jsonb_agg(jsonb_build_object(
@@ -83,8 +84,8 @@ BEGIN
             ) ORDER BY a.label), '[]')
             FROM totp.authenticators a, LATERAL (
                 SELECT totp.unseal(a.sealed_secret, v_key,
-                    totp.secret_binding(u.name, a.id, a.algorithm, a.digits, a.period)) AS secret OFFSET 0) AS opened
-            WHERE a.user_name = u.name AND opened.secret IS NOT NULL)
+                    totp.secret_binding(u.name, a.id, a.algorithm, a.digits, a.period, a.kind)) AS secret OFFSET 0) AS opened
+            WHERE a.user_name = u.name AND a.kind = 'totp' AND opened.secret IS NOT NULL)
     ) ORDER BY u.name) INTO v_told
     FROM totp.users u WHERE u.name = ANY (v_given);
     RETURN jsonb_build_object(
@@ -95,7 +96,8 @@ BEGIN
 END $$;
 
 -- The codes of the next hours, as many as the policy allows, of those of 64 p_users of whom a code was
--- accepted on this host within totp.kit_seconds(), and who are active and may log in there.
+-- accepted on this host within totp.kit_seconds(), and who are active and may log in there. Never those of
+-- a counter (HOTP): they do not end with the hour, so that each host could take the same one for as long.
 CREATE PROCEDURE totp.codes_ahead(p_host text, p_host_key bytea, p_users text[], OUT told jsonb)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -211,7 +213,7 @@ BEGIN
                     WHERE jsonb_typeof(x) = 'array' AND jsonb_typeof(x -> 0) = 'string' LIMIT 64
                 LOOP
                     v_step := totp.whole(v_used -> 1);
-                    SELECT * INTO a FROM totp.authenticators x WHERE x.id = v_used ->> 0 AND x.user_name = v_name;
+                    SELECT * INTO a FROM totp.authenticators x WHERE x.id = v_used ->> 0 AND x.user_name = v_name AND x.kind = 'totp';
                     IF NOT FOUND THEN
                         v_event := coalesce(v_event, 'accepted_void');  -- reset or removed since
                         CONTINUE;

@@ -65,8 +65,8 @@ BEGIN
 END $$;
 
 GRANT EXECUTE ON FUNCTION
-    totp.seal_secret(bytea, bytea, text, text, text, int, int),
-    totp.open_secret(bytea, bytea, text, text, text, int, int),
+    totp.seal_secret(bytea, bytea, text, text, text, int, int, text),
+    totp.open_secret(bytea, bytea, text, text, text, int, int, text),
     totp.add_host(bytea, text, bytea, text[], int), totp.remove_host(text),
     totp.rotate(bytea, bytea), totp.prune(int)
     TO totp_admin;
@@ -76,7 +76,7 @@ GRANT SELECT (name, groups, join_until, joined_at, merged_seq, added_at, last_se
 
 GRANT SELECT ON totp.users, totp.group_rules, totp.policy TO totp_helpdesk;
 GRANT SELECT (id, user_name, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at,
-    clock_offset, clock_sightings), UPDATE (last_accepted_step) ON totp.authenticators TO totp_helpdesk;
+    clock_offset, clock_sightings, kind, serial, lean), UPDATE (last_accepted_step) ON totp.authenticators TO totp_helpdesk;
 GRANT SELECT ON totp.recovery_codes TO totp_helpdesk;
 GRANT UPDATE ON totp.users TO totp_helpdesk;
 
@@ -116,7 +116,7 @@ CREATE TRIGGER restrict_helpdesk BEFORE UPDATE ON totp.users FOR EACH ROW
 -- UserRecord.unlocked() ends a last accepted step at the window; no code that was shown is good again.
 CREATE FUNCTION totp.restrict_helpdesk_steps() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF NEW.last_accepted_step < least(OLD.last_accepted_step,
+    IF NEW.last_accepted_step < OLD.last_accepted_step AND (OLD.kind = 'hotp' OR NEW.last_accepted_step <
         totp.unix_time() / OLD.period + OLD.drift + (SELECT p.code_window FROM totp.policy p)) THEN
         RAISE EXCEPTION 'the help desk may not make a used code good again' USING ERRCODE = '42501';
     END IF;

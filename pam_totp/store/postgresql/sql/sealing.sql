@@ -8,9 +8,10 @@ CREATE FUNCTION totp.field(p_text text) RETURNS bytea STABLE PARALLEL SAFE
 RETURN int4send(octet_length(convert_to(p_text, 'UTF8'))) || convert_to(p_text, 'UTF8');
 
 -- What a secret is bound to: a row copied onto another user, or weakened, does not open.
-CREATE FUNCTION totp.secret_binding(p_user text, p_id text, p_algorithm text, p_digits int, p_period int)
+CREATE FUNCTION totp.secret_binding(p_user text, p_id text, p_algorithm text, p_digits int, p_period int, p_kind text)
 RETURNS bytea STABLE PARALLEL SAFE
-RETURN totp.field(p_user) || totp.field(p_id) || totp.field(p_algorithm) || int4send(p_digits) || int4send(p_period);
+RETURN totp.field(p_user) || totp.field(p_id) || totp.field(p_algorithm) || int4send(p_digits) || int4send(p_period)
+    || totp.field(p_kind);
 
 CREATE FUNCTION totp.key_id(p_key bytea) RETURNS bytea IMMUTABLE PARALLEL SAFE
 RETURN substring(totp_crypto.hmac('key id'::bytea, p_key, 'sha256') FOR 4);

@@ -16,8 +16,9 @@ CREATE DOMAIN totp.name AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1
 CREATE DOMAIN totp.status AS text CHECK (VALUE IN ('active', 'suspended', 'exempt', 'must_enroll'));
 CREATE DOMAIN totp.rule AS text CHECK (VALUE IN ('exempt', 'required'));
 CREATE DOMAIN totp.algorithm AS text CHECK (VALUE IN ('SHA1', 'SHA256', 'SHA512'));
-CREATE DOMAIN totp.digits AS int CHECK (VALUE IN (6, 8));
+CREATE DOMAIN totp.digits AS int CHECK (VALUE IN (6, 7, 8));
 CREATE DOMAIN totp.period AS int CHECK (VALUE BETWEEN 1 AND 86400);
+CREATE DOMAIN totp.kind AS text CHECK (VALUE IN ('totp', 'hotp'));
 CREATE DOMAIN totp.salt AS bytea CHECK (octet_length(VALUE) = 16);
 CREATE DOMAIN totp.digest AS bytea CHECK (octet_length(VALUE) = 32);
 
@@ -36,6 +37,7 @@ CREATE TABLE totp.policy (
     max_failures int NOT NULL DEFAULT 100 CHECK (max_failures BETWEEN 1 AND 100000),
     slow_guesses int NOT NULL DEFAULT 100 CHECK (slow_guesses BETWEEN 1 AND 100000),
     slow_period int NOT NULL DEFAULT 2592000 CHECK (slow_period BETWEEN 86400 AND 315360000),
+    look_ahead int NOT NULL DEFAULT 5 CHECK (look_ahead BETWEEN 1 AND 20),
     require_standby boolean NOT NULL DEFAULT false,
     offline_hours int NOT NULL DEFAULT 0 CHECK (offline_hours BETWEEN 0 AND 168),
     first_enrollment boolean NOT NULL DEFAULT false
@@ -76,6 +78,7 @@ CREATE TABLE totp.users (
     last_verdict totp.verdict
 ) WITH (fillfactor = 60);
 
+-- Of kind hotp, steps are counters, the period means nothing, and there is no drift.
 CREATE TABLE totp.authenticators (
     id text COLLATE "C" PRIMARY KEY,
     user_name totp.name NOT NULL REFERENCES totp.users (name) ON DELETE CASCADE,
@@ -90,6 +93,9 @@ CREATE TABLE totp.authenticators (
     last_used_at bigint,
     clock_offset int NOT NULL DEFAULT 0,
     clock_sightings int NOT NULL DEFAULT 0,
+    kind totp.kind NOT NULL DEFAULT 'totp',
+    serial text NOT NULL DEFAULT '',
+    lean int NOT NULL DEFAULT 0,
     UNIQUE (user_name, label)
 ) WITH (fillfactor = 60);
 

@@ -20,10 +20,10 @@ DECLARE
     v_secrets bytea[];
     v_secret bytea;
     v_window int;
-    v_offsets int[];
     v_found int[];
     v_step bigint;
     v_fresh bigint;
+    v_learned record;
     v_wait int;
     v_interval int;
     v_debt bigint;
@@ -63,6 +63,7 @@ BEGIN
         INTO u.status, u.failures, u.throttled_until, u.guesses_until, u.last_request, u.last_verdict
         FROM totp.decoys x WHERE x.bucket = v_bucket FOR NO KEY UPDATE;
         a.label := 'decoy'; a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.last_accepted_step := -1;
+        a.kind := 'totp';
         v_authenticators := ARRAY[a];
         v_secrets := ARRAY[substring(totp.decoy('secret', p_user, v_secret) FOR 20)];
         u.recovery_salt := substring(totp.decoy('salt', p_user, v_secret) FOR 16);
@@ -108,11 +109,10 @@ BEGIN
                 v.outcome := 'recovery_used';
             END IF;
         ELSE
-            v_offsets := CASE v_window WHEN 1 THEN '{-1,0,1}' ELSE ARRAY(SELECT generate_series(-v_window, v_window)) END;
             FOR i IN 1 .. cardinality(v_authenticators) LOOP
                 a := v_authenticators[i];
                 IF v_known THEN
-                    v_bound := totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period);
+                    v_bound := totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period, a.kind);
                     v_secret := totp.unseal(a.sealed_secret, v_key, v_bound);
                     IF v_secret IS NULL THEN  -- the key was rotated since we read it
                         v_asking := totp.data_key(p_host, p_host_key);
@@ -124,8 +124,9 @@ BEGIN
                     END IF;
                     v_secrets[i] := v_secret;
                 END IF;
-                v_step := v_now / a.period + a.drift;
-                v_found := totp.matching_offsets(p_code, v_secrets[i], v_step, v_offsets, a.algorithm, a.digits);
+                v_step := totp.current_step(a, v_now);
+                v_found := totp.matching_offsets(p_code, v_secrets[i], v_step,
+                    totp.accepted_offsets(a.kind, v_window, p.look_ahead), a.algorithm, a.digits);
                 v_behind := v_behind OR a.last_accepted_step > v_step + v_window;
                 IF cardinality(v_found) > 0 THEN
                     v_fresh := v_step + v_found[cardinality(v_found)];
@@ -144,11 +145,12 @@ BEGIN
                 v.clock_is_behind := v_behind;
                 IF v_replayed IS NOT NULL THEN
                     a := v_authenticators[v_replayed];
-                    v_step := v_now / a.period + a.drift;
+                    v_step := totp.current_step(a, v_now);
                     v.outcome := 'replayed';
                     v.authenticator := a.label;
-                    v.wait := least((greatest(a.last_accepted_step, v_step) + 1 - a.drift) * a.period - v_now,
-                        (v_window + 1) * a.period);
+                    v.wait := CASE a.kind WHEN 'hotp' THEN 0
+                        ELSE least((greatest(a.last_accepted_step, v_step) + 1 - a.drift) * a.period - v_now,
+                            (v_window + 1) * a.period) END;
                 END IF;
             END IF;
         END IF;
@@ -177,9 +179,11 @@ BEGIN
             END IF;
             -- All of them: one secret under two labels must not make one code good twice.
             FOR i IN 1 .. cardinality(v_accepted) LOOP
+                a := v_authenticators[v_accepted[i]];
+                v_learned := totp.learned(a.kind, a.drift, a.lean, v_steps[i] - totp.current_step(a, v_now));
                 UPDATE totp.authenticators x SET last_accepted_step = v_steps[i], last_used_at = v_now,
-                    clock_offset = 0, clock_sightings = 0
-                WHERE x.id = (v_authenticators[v_accepted[i]]).id;
+                    clock_offset = 0, clock_sightings = 0, drift = v_learned.o_drift, lean = v_learned.o_lean
+                WHERE x.id = a.id;
             END LOOP;
         END IF;
     END IF;
@@ -210,7 +214,7 @@ EXCEPTION WHEN query_canceled THEN
     RAISE EXCEPTION 'canceled' USING ERRCODE = '57014';
 END $$;
 
--- Whose wrong clock a rejected code belongs to: _look_beyond_the_window(), one authenticator at a time, in
+-- Whose wrong clock or counter a rejected code belongs to: _look_beyond_the_window(), one authenticator at a time, in
 -- turn with the failures. In a transaction of its own, for it takes longer than all the rest: whoever
 -- cancels a question once a right code would have been committed must not find that wrong ones were not
 -- counted. Only totp.verify gets here, with the code that was judged.
@@ -225,10 +229,14 @@ DECLARE
     v_authenticators totp.authenticators[] := '{}';
     a totp.authenticators;
     v_secret bytea;
+    v_window int;
+    v_look_ahead int;
+    v_count int := 209;
     v_found int[];
     v_offset int;
 BEGIN
     v.clock_offset := 0;
+    SELECT greatest(least(p_window, y.code_window), 0), y.look_ahead INTO v_window, v_look_ahead FROM totp.policy y;
     v_asking := totp.data_key(p_host, p_host_key);
     IF NOT coalesce(p_is_decoy, false) THEN
         SELECT * INTO v_user FROM totp.users x
@@ -238,18 +246,24 @@ BEGIN
     IF cardinality(v_authenticators) > 0 THEN
         a := v_authenticators[greatest(v_user.failures - 1, 0) % cardinality(v_authenticators) + 1];
         v_secret := totp.unseal(a.sealed_secret, v_asking.o_key,
-            totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period));
+            totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period, a.kind));
     ELSE
-        a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0;
+        a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.kind := 'totp';
         v_secret := substring(totp.decoy('secret', p_user, totp.decoy_key(v_asking.o_key)) FOR 20);
     END IF;
     IF v_secret IS NULL THEN  -- the key was rotated a moment ago
         RETURN v;
     END IF;
-    v_found := totp.matching_offsets(p_code, v_secret, totp.unix_time() / a.period + a.drift,
-        totp.clock_offsets(a.period), a.algorithm, a.digits);
+    -- What look-ahead windows have taken more than windows of time is not searched: so all take the same.
+    FOR i IN 1 .. cardinality(v_authenticators) LOOP
+        IF (v_authenticators[i]).kind = 'hotp' THEN
+            v_count := v_count - (v_look_ahead + 1 - (2 * v_window + 1));
+        END IF;
+    END LOOP;
+    v_found := totp.matching_offsets(p_code, v_secret, totp.current_step(a, totp.unix_time()),
+        totp.searched_offsets(a.kind, a.period, v_look_ahead, v_count), a.algorithm, a.digits);
     v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
-    IF abs(v_offset) > (SELECT greatest(least(p_window, y.code_window), 0) FROM totp.policy y)
+    IF (a.kind = 'hotp' OR abs(v_offset) > v_window) AND v_offset IS NOT NULL
         AND v_user.status IN ('active', 'exempt') AND v_user.last_request = p_request
     THEN
         v.authenticator := a.label;
