@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +20,21 @@ from tests.support.postgres import Cluster
 def nothing_left() -> Iterator[None]:
     """Make sure that a test leaves no thread and no descriptor."""
 
-    def here() -> tuple[int, int]:
-        return threading.active_count(), len(os.listdir("/proc/self/fd"))
-
-    before = here()
+    threads, before = threading.active_count(), _open_files()
     yield
     deadline = time.monotonic() + 5
-    while here()[0] > before[0] and time.monotonic() < deadline:
+    while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert before == here()
+    assert threads == threading.active_count()
+    assert Counter() == _open_files() - before
+
+
+def _open_files() -> Counter[str]:
+    found = Counter[str]()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            found[os.readlink(f"/proc/self/fd/{descriptor}")] += 1
+    return found
 
 
 @pytest.fixture

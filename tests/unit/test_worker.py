@@ -60,6 +60,8 @@ def town(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch) -> Town:
 
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
     monkeypatch.setattr(config, "DEFAULT_PATH", str(place.config_path))
+    # What it remembers of arguments has the path in it: of this place for other tests, or theirs.
+    monkeypatch.setattr(config, "_parse_arguments", config._parse_arguments.__wrapped__)
     place.enrol("alice", recovery_codes=(CODE,))
     return Town(place, log)
 
