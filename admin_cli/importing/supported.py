@@ -10,6 +10,7 @@ from .tokens import HOTP, Token
 LEAST_SECRET_BYTES = 10  # 80 bits, google-authenticator's for years
 RFC_SECRET_BYTES = 16  # RFC 4226 section 4, R6: at least 128 bits
 MOST_SECRET_BYTES = 128
+USUAL_DIGITS, USUAL_PERIODS = (6, 8), (30, 60)
 MOST_STEP = 4_000_000_000  # at 60 s in the year 9575: no date is shown beyond 9999
 
 
@@ -22,6 +23,18 @@ def refusal(token: Token) -> str:
     if refused := secret_refusal(token.secret):
         return refused
     return _refusal_of_counter(token) if token.kind == HOTP else _refusal_of_clock(token)
+
+
+def doubt(token: Token) -> str:
+    """Return why the codes that a device shows may be others than ``token`` says; "" if they match.
+
+    Many apps take what they do not know for 6 digits and 30 seconds.
+    """
+    if token.digits not in USUAL_DIGITS:
+        return f"few apps show codes of {token.digits} digits; if its device does, add: --unusual"
+    if token.kind != HOTP and token.period not in USUAL_PERIODS:
+        return f"few apps know a period of {token.period} s; if its device does, add: --unusual"
+    return ""
 
 
 def secret_refusal(secret: bytes) -> str:

@@ -386,6 +386,18 @@ def test_a_dry_run_changes_nothing(totpctl: Totpctl, place: Place, file: Path) -
     assert 0 == secrets_of(place)
 
 
+def test_what_few_apps_show_takes_a_word_more(totpctl: Totpctl, place: Place, file: Path) -> None:
+    """An app that knows no 7 digits shows 6, and its owner would not get in."""
+    path = written(file, f"SN1,{HEX},totp,7,30\nSN2,{HEX},totp,6,45\nSN3,{HEX},hotp,7\n")
+    mine = [part for n in (1, 2, 3) for part in ("--assign", f"alice=SN{n}")]
+    refused = totpctl("import", path, *mine)
+    assert (1, 0) == (refused.code, secrets_of(place))
+    assert 2 == refused.err.count("few apps show codes of 7 digits; if its device does, add: --un")
+    assert 1 == refused.err.count("few apps know a period of 45 s; if its device does, add: --un")
+    totpctl.done("import", path, *mine, "--unusual")
+    assert [(7, 30), (6, 45), (7, 30)] == [(a.digits, a.period) for a in kept(place, "alice")]
+
+
 def test_bad_tokens_are_skipped_when_asked(totpctl: Totpctl, place: Place, file: Path) -> None:
     path = written(file, f"HOTP/T30 alice - {HEX}\nHOTP/T30 bob - zz\nHOTP/T9 carol - {HEX}\n")
     result = totpctl("import", path)

@@ -53,7 +53,7 @@ def told_apart(contents: Contents) -> tuple[list[Token], list[Rejected]]:
     """Return what can be held, and what is refused."""
     kept, refused = [], list(contents.rejected)
     for token in contents.tokens:
-        reason = supported.refusal(token)
+        reason = supported.refusal(token) or supported.doubt(token)
         if reason:
             refused.append(Rejected(token.place, reason, token.user, token.serial))
         else:

@@ -34,6 +34,7 @@ class ImportRequest(NamedTuple):
     accepts_no_mac: bool
     dry_run: bool
     skip_bad: bool
+    takes_unusual: bool
     partial: bool
     as_json: bool
 
@@ -50,7 +51,7 @@ def carry_out(session: Session, request: ImportRequest) -> None:
         formats, contents = _read(files, opening, request.format)
         contents = refused.plus(contents)
         _refuse_unknown_serials(contents, names)
-        wanted = plan.make(session, store, contents, names)
+        wanted = plan.make(session, store, contents, names, takes_unusual=request.takes_unusual)
         problem = _problem(wanted, request)
         writes = not problem and not request.dry_run
         planned = writing.write(session, store, wanted) if writes else wanted.planned

@@ -37,6 +37,11 @@ from ..arguments import json_option
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be imported, without secrets.")
 @click.option("--skip-bad", is_flag=True, help="Import the good tokens although others are bad.")
+@click.option(
+    "--unusual",
+    is_flag=True,
+    help="Take tokens of 7 digits, and of periods other than 30 and 60 s.",
+)
 @click.option("--partial", is_flag=True, help="Import some QR codes of an export without the rest.")
 @click.option(
     "--passphrase-file",
@@ -60,6 +65,7 @@ def import_tokens(
     assign: tuple[str, ...],
     dry_run: bool,
     skip_bad: bool,
+    unusual: bool,
     partial: bool,
     passphrase_file: str | None,
     key_file: str | None,
@@ -90,6 +96,7 @@ def import_tokens(
             accepts_no_mac=no_mac,
             dry_run=dry_run,
             skip_bad=skip_bad,
+            takes_unusual=unusual,
             partial=partial,
             as_json=as_json,
         ),

@@ -44,8 +44,18 @@ class ImportPlan(NamedTuple):
         return {name: [p.token for p in self.planned if p.name == name] for name in changed}
 
 
-def make(session: Session, store: RecordStore, contents: Contents, naming: Naming) -> ImportPlan:
-    """Check everything that can be checked before the first write. Raises CommandFailed."""
+def make(
+    session: Session,
+    store: RecordStore,
+    contents: Contents,
+    naming: Naming,
+    *,
+    takes_unusual: bool,
+) -> ImportPlan:
+    """Check everything that can be checked before the first write. Raises CommandFailed.
+
+    ``takes_unusual``: also tokens with digits or a period that few apps know.
+    """
     rejected = list(contents.rejected)
     carried = {person.name: person for person in contents.people}
     by_account: dict[str, Carried] = {}
@@ -56,7 +66,8 @@ def make(session: Session, store: RecordStore, contents: Contents, naming: Namin
         try:
             if token.serial in ambiguous:
                 raise Unusable(f"the serial {token.serial} is there twice, with different secrets")
-            if reason := supported.refusal(token):
+            is_known_here = takes_unusual or token.user in carried  # by another pam_totp
+            if reason := supported.refusal(token) or (not is_known_here and supported.doubt(token)):
                 raise Unusable(reason)
             if naming.passes_over(token):
                 passed_over += 1

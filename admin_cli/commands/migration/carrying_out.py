@@ -93,7 +93,7 @@ def _read(session: Session, request: MigrationRequest) -> _Ready:
     found, contents = secrets.read(pam.lines)
     report.warn_of_files(found)
     with session.open_store() as store:
-        people = plan.make(session, store, contents, Naming())
+        people = plan.make(session, store, contents, Naming(), takes_unusual=True)
     report.show_table(people.planned)
     report.name_rejected(people.rejected)
     report.warn_of_remarks(people.planned)
