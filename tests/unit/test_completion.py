@@ -69,6 +69,13 @@ def test_no_option_is_offered_twice_unless_it_may_be_given_twice() -> None:
     assert "--group" in offered("require", "--group", "adm", "--")
 
 
+def test_kinds_of_a_qr_code_are_offered_and_where_none_fits_a_file() -> None:
+    assert offered("enroll", "alice", "--qr", "") == ["utf8", "ansi", "ascii", "none"]
+    assert offered("enroll", "alice", "--qr", "a") == ["ansi", "ascii"]
+    to_a_file = ("enroll", "alice", "--qr", "/root/al")
+    assert answering.answer(totpctl, "zsh", to_a_file) == [answering.FILES]
+
+
 def test_people_of_the_store_are_offered_to_root(as_root: Place) -> None:
     assert ["alice", "bob"] == offered("show", "")
     assert ["bob"] == offered("resume", "")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import click
+from click.shell_completion import CompletionItem
 
 from ...errors import CommandFailed
 from . import qr
@@ -23,9 +24,18 @@ def _parsed(_context: click.Context, _parameter: click.Parameter, value: str | N
     return os.path.abspath(value)
 
 
+def _offered(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the kinds; where none begins like that, the shell's own names of files."""
+    kinds = [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+    return kinds or [CompletionItem(incomplete, type="file")]
+
+
 qr_option = click.option(
     "--qr",
     metavar="KIND",
+    shell_complete=_offered,
     callback=_parsed,
     help="utf8, ansi, ascii or none; or FILE.png or FILE.svg. Default: utf8 where it can be shown.",
 )
