@@ -7,13 +7,15 @@ whose it is in naming.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pam_totp.core.otp import HOTP as HOTP
 from pam_totp.core.otp import TOTP as TOTP
 
 from ..errors import CommandFailed
-from ..exporting.sealed_file import Carried
+
+if TYPE_CHECKING:
+    from ..exporting.sealed_file import Carried
 
 MOST_TOKENS = 10_000  # in one file
 
