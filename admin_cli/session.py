@@ -51,8 +51,13 @@ class Session:
 
     @property
     def issuer(self) -> str:
-        """The name an app shows above the code: from the configuration, or this host's."""
-        return self.config.issuer or os.uname().nodename
+        """The name an app shows above the code: from the configuration, or that of the place."""
+        return self.config.issuer or self.place
+
+    @property
+    def place(self) -> str:
+        """What an app shows people to be at: this host, or their fleet by its first server."""
+        return (self.config.place if self.is_of_fleet else "") or os.uname().nodename
 
     def use_store_on_disk(self) -> None:
         """From now on, work on this machine's own store: in a fleet, that of its local accounts."""

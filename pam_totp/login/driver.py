@@ -181,14 +181,23 @@ class BlockingDriver:
         return pam_stack.proves_password(service, key=key)
 
     def issue_authenticator(
-        self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
+        self,
+        user: str,
+        place: str,
+        issuer: str,
+        *,
+        label: str,
+        algorithm: str,
+        digits: int,
+        period: int,
     ) -> tuple[Authenticator, str, list[str]]:
         from ..system import issuing
         from . import picture
 
         new = issuing.new_authenticator(label, algorithm, digits, period, int(time.time()))
         assert new.secret is not None
-        uri, lines = picture.draw(new.secret, user, issuer or os.uname().nodename)
+        place = place or os.uname().nodename
+        uri, lines = picture.draw(new.secret, user, place, issuer or place)
         return new, uri, lines
 
     def issue_codes(self) -> list[str]:

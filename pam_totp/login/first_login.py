@@ -105,6 +105,7 @@ class FirstLogin:
         new, uri, picture = yield from need(
             Driver.issue_authenticator,
             self._user,
+            self._settings.place,
             self._settings.issuer,
             label=enrollment.LABEL,
             algorithm=enrollment.ALGORITHM,

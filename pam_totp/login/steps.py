@@ -228,11 +228,20 @@ class Driver(Protocol):
         ...
 
     def issue_authenticator(
-        self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
+        self,
+        user: str,
+        place: str,
+        issuer: str,
+        *,
+        label: str,
+        algorithm: str,
+        digits: int,
+        period: int,
     ) -> tuple[Authenticator, str, list[str]]:
         """Make an authenticator with a new secret; return it, its otpauth URI and its QR code.
 
-        ``issuer`` "": the name of this machine. URI and lines are empty where nothing was drawn.
+        ``place`` "": this machine; ``issuer`` "": the place. URI and lines are empty where nothing
+        was drawn.
         """
         ...
 

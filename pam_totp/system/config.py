@@ -56,6 +56,19 @@ class Config(NamedTuple):
         """Tell whether the store is PostgreSQL, and shared by many hosts."""
         return self.store.startswith(FLEET_PREFIX)
 
+    @property
+    def place(self) -> str:
+        """What apps show people to be at: their fleet, by its first server; "": this machine."""
+        if not self.is_fleet:
+            return ""
+        from . import postgresql_url
+
+        try:
+            servers = postgresql_url.parse(self.store).servers
+        except ValueError:
+            return ""
+        return servers[0][0] if servers else ""
+
     def of_this_machine(self) -> Config:
         """Return it with the store that this machine has for itself."""
         return self._replace(store=self.local_store) if self.is_fleet else self

@@ -49,7 +49,8 @@ KEYS = {
     "issuer": (
         "printable text, at most 128 characters",
         "What an app shows above the code, with the account `USER@HOST` below. Empty: the name of"
-        " this host. Used at enrollment only.",
+        " this host; in a fleet that of the first server in `store`, also in the account. Used at"
+        " enrollment only.",
     ),
     "prompt": (
         "printable text, at most 128 characters",

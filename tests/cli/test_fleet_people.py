@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from admin_cli.completion import names
@@ -33,6 +35,16 @@ def test_an_administrator_is_told_that_a_machine_works_on_its_own_store(
     told = totpctl.done("enroll", "alice", "--no-confirm", "--json").err
     assert 1 == told.count("this is about people of this machine alone")
     assert "warning" not in totpctl.done("list", "--local").err
+
+
+def test_an_app_names_the_fleet_and_not_the_machine_of_its_administrator(
+    totpctl: Totpctl, place: Place
+) -> None:
+    of_fleet = totpctl.done("enroll", "alice", "--no-confirm", "--json").json()
+    assert ("localhost", "alice@localhost") == (of_fleet["issuer"], of_fleet["account"])
+    totpctl.done("init")
+    here = totpctl.done("enroll", "alice", "--local", "--no-confirm", "--json").json()
+    assert here["account"].startswith(f"alice@{os.uname().nodename.partition('.')[0]}")
 
 
 def test_people_are_looked_after_as_where_the_store_is_a_file(

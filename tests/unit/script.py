@@ -187,7 +187,15 @@ class Script:
         return self._proves_password
 
     def issue_authenticator(
-        self, user: str, issuer: str, *, label: str, algorithm: str, digits: int, period: int
+        self,
+        user: str,
+        place: str,
+        issuer: str,
+        *,
+        label: str,
+        algorithm: str,
+        digits: int,
+        period: int,
     ) -> tuple[Authenticator, str, list[str]]:
         new = Authenticator("new", label, SECRET, algorithm, digits, period, created_at=NOW)
         return new, "otpauth://totp/", ["picture"]

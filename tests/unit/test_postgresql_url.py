@@ -92,3 +92,16 @@ def test_no_password_of_a_bad_url_is_repeated() -> None:
 @pytest.mark.parametrize("store", ["/srv/store.db", "sqlite:/srv/store.db", "/srv/postgresql:x"])
 def test_a_file_is_no_fleet(store: str) -> None:
     assert not config.Config(store=store).is_fleet
+
+
+@pytest.mark.parametrize(
+    ("store", "place"),
+    [
+        ("/var/lib/pam_totp/store.db", ""),
+        ("postgresql://db1.example:5433,db2.example/pam_totp", "db1.example"),
+        ("postgresql:///pam_totp?socket=/run/postgresql", ""),
+        ("postgresql://not one", ""),
+    ],
+)
+def test_apps_show_people_at_the_first_server_of_a_fleet(store: str, place: str) -> None:
+    assert place == config.Config(store=store).place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TextIO
@@ -71,7 +70,7 @@ def offer(
 
 
 def entry_of(session: Session, user: str, label: str = "") -> entries.AppEntry:
-    return entries.entry_of(user, os.uname().nodename, session.issuer, label)
+    return entries.entry_of(user, session.place, session.issuer, label)
 
 
 def hand_over(session: Session, offered: Offer, how: How) -> Authenticator:
