@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 import pam_totp
+from admin_cli.host import fleet_units
 from pam_totp.store.sqlite import schema
+from pam_totp.system import config, fleet_file
 from tests.support.machine import Machine
 from tests.support.place import ROOT
 
@@ -159,7 +161,7 @@ def test_totpctl_keeps_all_of_fedoras_python() -> None:
 def scriptlet(package: Path, tag: str, count: int, root: Path) -> subprocess.CompletedProcess[str]:
     """Run a scriptlet on the files below ``root``; ``count`` is what rpm gives it."""
     text = query(package, f"%{{{tag}}}")
-    for folder in ("/etc/pam.", "/etc/security", "/usr/lib/pam", STATE):
+    for folder in ("/etc/pam.", "/etc/security", "/etc/systemd", "/usr/lib/pam", STATE):
         text = text.replace(folder, f"{root}{folder}")
     return run("/bin/sh", "-c", text, "sh", str(count))
 
@@ -215,6 +217,35 @@ def test_preun_refuses_while_a_change_waits(package: Path, root: Path) -> None:
     done = scriptlet(package, "PREUN", 0, root)
     assert 1 == done.returncode
     assert "totpctl revert" in done.stderr
+
+
+def test_postun_names_the_identities_of_a_fleet_and_closes_the_sandbox(
+    package: Path, root: Path
+) -> None:
+    drop_ins = [root / f"etc/systemd/system/{unit}.d/fleet.conf" for unit in fleet_units.UNITS]
+    for drop_in in drop_ins:
+        drop_in.parent.mkdir(parents=True)
+        drop_in.touch()
+    own = drop_ins[0].with_name("own.conf")
+    own.touch()
+    identities = [root / f"etc/security/pam_totp.{name}" for name in ("fleet", "fleet-ca.pem")]
+    for identity in identities:
+        identity.touch()
+    scriptlet(package, "POSTUN", 1, root)  # an upgrade
+    assert all(drop_in.exists() for drop_in in drop_ins)
+    said = scriptlet(package, "POSTUN", 0, root).stdout
+    kept = f"{root}{STATE} {root}/etc/security/pam_totp.key {identities[0]} {identities[1]}"
+    assert f"pam_totp: kept, with every enrollment: {kept}\n" in said
+    assert [own] == [path for path in (root / "etc/systemd").rglob("*") if path.is_file()]
+    assert all(identity.exists() for identity in identities)
+    assert not drop_ins[1].parent.exists()
+
+
+def test_post_labels_what_a_fleet_writes(package: Path) -> None:
+    said = query(package, "%{POSTIN}").replace("\\\n", " ")
+    (labelled,) = re.findall(r"restorecon -i (.*) \|\| :", said)
+    identities = (config.Config().fleet_host, config.Config().fleet_admin, fleet_file.DEFAULT_CA)
+    assert identities == tuple(labelled.split())
 
 
 @pytest.fixture
