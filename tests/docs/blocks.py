@@ -28,6 +28,7 @@ KINDS = {
     "ssh_config": "lines of the client's configuration",
     "cron": "a line of a file in /etc/cron.d",
     "ini": "a file of fail2ban's, or of systemd's",
+    "sql": "a question to the database of a fleet",
     "yaml": "a playbook, or variables for it",
 }
 _FENCE = re.compile(r"^( *)```(.*)$")

@@ -13,7 +13,8 @@ from tests.support.place import ROOT
 from tests.unit.pages import read, rows, section
 
 RAISED = {"refused", "unreachable", "CallFailed", "_sent"}  # with the problem at first
-TOLD = {"StoreRefused", "StoreUnavailable", "StoreUnreachable", "StoreBusy", "SchemaTooNew"}  # at second
+# With it at second.
+TOLD = {"StoreRefused", "StoreUnavailable", "StoreUnreachable", "StoreBusy", "SchemaTooNew"}
 SOURCES = (*(ROOT / "pam_totp/store/postgresql").glob("*.py"), ROOT / "pam_totp/login/fleet.py")
 # What libpq and OpenSSL 3 say of a certificate, and the system of a server: nothing of ours.
 OF_OTHERS = (
