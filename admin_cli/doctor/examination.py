@@ -6,6 +6,7 @@ from ..host.sshd import ask_once
 from . import (
     changes,
     clock,
+    fleet,
     modules,
     ownership,
     pam,
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     *sudo.CHECKS,
     *store.CHECKS,
     *clock.CHECKS,
+    *fleet.CHECKS,
     *people.CHECKS,
     *records.CHECKS,
     *service.CHECKS,

@@ -98,6 +98,30 @@ class Facts:
             return store_room.restore(self.usable_on_disk, self.store_path)
 
     @property
+    def is_host_of_fleet(self) -> bool:
+        """Return whether logins of this machine ask a fleet's database, or are to."""
+        settings = self.config
+        return settings.is_fleet and (self.any_asks or os.path.lexists(settings.fleet_host))
+
+    def ahead_of_fleet(self) -> int:
+        """Ask the database, once, as a login does. Raises Unavailable.
+
+        Return by how many seconds this host's clock is ahead; an answer takes time, too.
+        """
+        if isinstance(self._ahead_of_fleet, Unavailable):
+            raise self._ahead_of_fleet
+        return self._ahead_of_fleet
+
+    @cached_property
+    def _ahead_of_fleet(self) -> int | Unavailable:
+        asked = int(time.time())
+        try:
+            (known,) = recorded.ask_as_host(self.config)
+        except Unavailable as error:
+            return error
+        return max(0, asked - known.at) or min(0, int(time.time()) - known.at)
+
+    @property
     def recorded(self) -> Recorded:
         """Everybody who may log in here, as the stores know them."""
         with _cannot_tell_on(Unavailable):

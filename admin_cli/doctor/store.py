@@ -103,8 +103,8 @@ def store(facts: Facts) -> Iterator[Found]:
     ways: list[Callable[[], object]] = []
     if not settings.is_fleet or not is_missing(settings.local_store):
         ways.append(lambda: facts.open_on_disk().close())
-    if settings.is_fleet and (facts.any_asks or os.path.lexists(settings.fleet_host)):
-        ways.append(lambda: recorded.ask_as_host(settings))
+    if facts.is_host_of_fleet:
+        ways.append(facts.ahead_of_fleet)
     if settings.is_fleet and recorded.administers(settings):
         ways.append(lambda: open_for_administrator(settings).close())
     for try_it in ways:

@@ -23,6 +23,9 @@ NOT_IN_A_TABLE = {
     "store-room",  # of another process: test_doctor_machine
     "doctor-timer",  # of systemd: tests/booted/test_doctor_units.py
     "local-administrators",  # of a fleet: test_fleet_enable
+    # Of a fleet: tests/cli/test_fleet_doctor.py
+    *("fleet-certificate", "fleet-certificate-ends", "fleet-clock", "fleet-clock-off"),
+    "fleet-cache",
     *("renumbered", "made-again"),  # of a directory, of a disk that tells births: test_reused_names
 }
 NO_LINE = "printf '@include common-auth\\n' >/etc/pam.d/sudo"
