@@ -32,15 +32,25 @@ def unlock(session: Session, user: str) -> None:
             fixed.append(f"{record.failures} wrong codes forgotten")
         elif record.guesses_until > now():
             fixed.append("wrong codes of the last weeks forgotten")
-        window = session.policy.window
-        for authenticator in record.authenticators:
-            if authenticator.clock_is_behind(now(), window):
-                fixed.append(f"the last accepted code of {authenticator.label} is no longer ahead")
-        return record.unlocked(now(), window)
+        unlocked = record.unlocked(now(), session.policy.window, _widest_window(session))
+        for before, after in zip(record.authenticators, unlocked.authenticators, strict=True):
+            if before != after:
+                fixed.append(f"the last accepted code of {after.label} is no longer ahead")
+        return unlocked
 
     name = _change(session, user, change)
     session.log("unlocked", name)
     output.message(f"{name}: " + ("; ".join(fixed) or "nothing to unlock"))
+
+
+def _widest_window(session: Session) -> int:
+    """Return the steps that a code may have been early at any login: a PAM line may allow more.
+
+    Hosts of a fleet may only allow less.
+    """
+    from pam_totp.system.config_values import RANGES
+
+    return session.policy.window if session.is_of_fleet else RANGES["window"][1]
 
 
 @click.command()

@@ -155,12 +155,13 @@ class Authenticator(NamedTuple):
         sightings = self.clock_sightings + 1 if again else 1
         return self._replace(clock_offset=offset, clock_sightings=sightings)
 
-    def brought_back(self, now: int, window: int) -> Authenticator:
+    def brought_back(self, now: int, window: int, widest: int = 0) -> Authenticator:
         """Where the clock is behind, end the last accepted step at the window.
 
-        No code that was shown so far is good again.
+        No code that was shown so far is good again; nor one that a login with the window
+        ``widest`` may have accepted before its time.
         """
-        if not self.clock_is_behind(now, window):
+        if not self.clock_is_behind(now, max(window, widest)):
             return self
         return self._replace(last_accepted_step=self.current_step(now) + window)
 
@@ -288,9 +289,12 @@ class UserRecord(NamedTuple):
 
     # What administrators decide
 
-    def unlocked(self, now: int, window: int) -> UserRecord:
-        """Forget wrong codes, and last accepted steps that a clock set back left in the future."""
-        authenticators = tuple(a.brought_back(now, window) for a in self.authenticators)
+    def unlocked(self, now: int, window: int, widest: int = 0) -> UserRecord:
+        """Forget wrong codes, and last accepted steps that a clock set back left in the future.
+
+        ``widest``: the window of the login that takes the earliest codes, if it is another.
+        """
+        authenticators = tuple(a.brought_back(now, window, widest) for a in self.authenticators)
         return self._without_failures()._replace(authenticators=authenticators)
 
     def suspended(self) -> UserRecord:

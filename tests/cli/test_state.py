@@ -69,6 +69,17 @@ def test_unlock_reopens_no_code_that_was_shown_so_far(totpctl: Totpctl, place: P
         assert verifier.ACCEPTED != verdict.outcome
 
 
+def test_unlock_reopens_no_code_that_a_wider_line_took_early(
+    totpctl: Totpctl, place: Place
+) -> None:
+    """window=10 on the line of one service, and the file says 1."""
+    place.enrol("alice")
+    early = current_step() + 8
+    with_last_accepted_step(place, early)
+    totpctl.done("unlock", "alice")
+    assert early == place.record("alice").authenticators[0].last_accepted_step
+
+
 def test_unlock_leaves_a_last_accepted_step_of_now_alone(totpctl: Totpctl, place: Place) -> None:
     place.enrol("alice")
     step = current_step()
