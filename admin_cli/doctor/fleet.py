@@ -86,7 +86,7 @@ def _ends(facts: Facts) -> Iterator[tuple[str, int, str]]:
                 ends = _ends_of(file) if file else []
             except (OSError, ValueError, Unavailable):
                 continue
-            if ends:  # of ours, the first one is the machine's, and CAs follow
+            if ends:  # in a file with several, the first one is for this machine, and CAs follow
                 found[file] = max(ends) if is_ca else ends[0], fix
     for file, (moment, fix) in found.items():
         yield file, moment, fix
