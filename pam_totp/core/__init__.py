@@ -10,5 +10,6 @@ resynchronisation.py  a clock or counter that was lost, found by two codes in a 
 enrollment.py  what is issued, and how its first code is judged
 admission.py   which accounts are asked, skipped, enrolled or denied
 hashes.py      HMAC and constant-time comparison, without OpenSSL
+addresses.py   addresses of the network, each in one form
 dates.py       days as people write them, and when they end
 """

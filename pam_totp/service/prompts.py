@@ -8,10 +8,11 @@ address, and never those of another one, nor those of this machine.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from typing import NamedTuple
+
+from ..core import addresses
 
 MAX_OF_ONE_CALLER = 50  # on this machine, where nobody else is counted with them
 MAX_OF_ONE_PLACE = 10  # an address, or 64 bits of an IPv6 address
@@ -20,8 +21,6 @@ MAX_OF_ONE_NAME = 200  # from all addresses together; callers on this machine ar
 TELL_SHARE = 2  # for every so many places, one to tell somebody that they are taken
 NEWS_SECONDS = 60.0  # one line in the log for each user in so many
 _PLACES_SHOWN = 5
-
-_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in an IPv6 one: RFC 4291, 2.5.5.2
 
 
 class Group(NamedTuple):
@@ -136,20 +135,8 @@ def _networks(rhost: str) -> tuple[str, str]:
     A name, as sshd gives it with ``UseDNS yes``, is one of as many as its owner likes: all names
     are one network.
     """
-    text = rhost.partition("%")[0]  # without the interface of a link-local address
-    try:
-        address = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-    except (OSError, ValueError):
+    address = addresses.parse(rhost)
+    if address is None:
         return rhost.lower(), "hosts known by name"
-    if address.startswith(_MAPPED):
-        address = address[len(_MAPPED) :]
-    if len(address) == 4:
-        return _first_bits(address, 32), _first_bits(address, 24)
-    return _first_bits(address, 64), _first_bits(address, 48)
-
-
-def _first_bits(address: bytes, bits: int) -> str:
-    size = len(address)
-    network = address[: bits // 8].ljust(size, b"\0")
-    text = socket.inet_ntop(socket.AF_INET if size == 4 else socket.AF_INET6, network)
-    return text if bits == 8 * size else f"{text}/{bits}"
+    place = addresses.network_of(address, ipv4=32, ipv6=64)
+    return place, addresses.network_of(address, ipv4=24, ipv6=48)

@@ -1,0 +1,49 @@
+"""Addresses of the network, each in one form: four bytes of IPv4, sixteen of IPv6.
+
+Pure: nobody is asked for a name, and a name is no address.
+"""
+
+from __future__ import annotations
+
+from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in an IPv6 one: RFC 4291, 2.5.5.2
+
+
+def parse(text: str) -> bytes | None:
+    """Return the address that ``text`` is, or None.
+
+    An IPv4 address in an IPv6 one is that IPv4 address: which of the two an application shows
+    depends on its socket. The interface of a link-local address (``fe80::1%eth0``) is left out.
+    """
+    family = AF_INET6 if ":" in text else AF_INET
+    if family == AF_INET6:
+        text = text.partition("%")[0]
+    try:
+        address = inet_pton(family, text)
+    except (OSError, ValueError):
+        return None
+    return address[len(_MAPPED) :] if address.startswith(_MAPPED) else address
+
+
+def as_text(address: bytes) -> str:
+    """Return the shortest spelling of ``address``."""
+    family = AF_INET if len(address) == 4 else AF_INET6
+    return inet_ntop(family, address)
+
+
+def first_bits(address: bytes, bits: int) -> bytes:
+    """Return ``address`` with zeros behind its first ``bits``: the network that it is in."""
+    behind = 8 * len(address) - bits
+    number = int.from_bytes(address, "big") >> behind << behind
+    return number.to_bytes(len(address), "big")
+
+
+def network_of(address: bytes, *, ipv4: int, ipv6: int) -> str:
+    """Return the network of ``address`` in words: so many bits of IPv4, or of IPv6.
+
+    An address alone where all bits count.
+    """
+    bits = ipv4 if len(address) == 4 else ipv6
+    text = as_text(first_bits(address, bits))
+    return text if bits == 8 * len(address) else f"{text}/{bits}"
