@@ -16,78 +16,97 @@ from .verbs import ListedCommand, Verbs, loaded_when_used
 DEFAULT_CONFIG = "/etc/security/pam_totp.conf"
 
 
+_PEOPLE = "People"
+_MOVING = "Moving in and out"
+_LOGINS = "Logins of this machine"
+_SETUP = "Store"
+
 COMMANDS = {
     "enroll": ListedCommand(
-        "enrollment.enroll.enroll", "Give USER an authenticator app, and recovery codes."
+        "enrollment.enroll.enroll", "Give USER an authenticator app, and recovery codes.", _PEOPLE
+    ),
+    "list": ListedCommand(
+        "reports.list_users", "List everyone who has a record, and the rules for groups.", _PEOPLE
+    ),
+    "show": ListedCommand("reports.show", "Show the state of USER.", _PEOPLE),
+    "verify": ListedCommand(
+        "reports.verify", "Check a code or recovery code of USER without using it up.", _PEOPLE
     ),
     "reset": ListedCommand(
-        "enrollment.enroll.reset", "Give USER a new secret and codes; all old ones are void."
-    ),
-    "remove": ListedCommand(
-        "enrollment.enroll.remove", "Remove USER's enrollment, or one authenticator of it."
+        "enrollment.enroll.reset",
+        "Give USER a new secret and codes; all old ones are void.",
+        _PEOPLE,
     ),
     "recovery-codes": ListedCommand(
         "enrollment.enroll.recovery_codes",
         "Issue new recovery codes to USER; the old ones are void.",
+        _PEOPLE,
     ),
-    "import": ListedCommand(
-        "importing.command.import_tokens",
-        "Import authenticators from other programs: their phones and tokens go on working.",
-    ),
-    "export": ListedCommand(
-        "exporting.command.export",
-        "Write the authenticators of USERs to a file, for another machine or another program.",
-    ),
-    "migrate": ListedCommand(
-        "migration.command.migrate",
-        "Move everybody from another module, with the phones that they have.",
-    ),
-    "list": ListedCommand(
-        "reports.list_users", "List everyone who has a record, and the rules for groups."
-    ),
-    "show": ListedCommand("reports.show", "Show the state of USER."),
-    "verify": ListedCommand(
-        "reports.verify", "Check a code or recovery code of USER without using it up."
+    "remove": ListedCommand(
+        "enrollment.enroll.remove", "Remove USER's enrollment, or one authenticator of it.", _PEOPLE
     ),
     "resync": ListedCommand(
         "resync.resync",
         "Find the clock or counter of USER's device by two codes in a row, and remember it.",
+        _PEOPLE,
     ),
     "unlock": ListedCommand(
-        "state.unlock", "Forget USER's wrong codes, so that codes count again."
+        "state.unlock", "Forget USER's wrong codes, so that codes count again.", _PEOPLE
     ),
     "suspend": ListedCommand(
-        "state.suspend", "Deny USER every login that needs a code, until resumed."
+        "state.suspend", "Deny USER every login that needs a code, until resumed.", _PEOPLE
     ),
-    "resume": ListedCommand("state.resume", "Let a suspended USER log in again."),
+    "resume": ListedCommand("state.resume", "Let a suspended USER log in again.", _PEOPLE),
     "rebind": ListedCommand(
-        "state.rebind", "Tie the enrollments of USERs to their accounts of today."
+        "state.rebind", "Tie the enrollments of USERs to their accounts of today.", _PEOPLE
     ),
     "require": ListedCommand(
-        "rollout.require", "Make USERs, or the members of a group, use a code."
+        "rollout.require", "Make USERs, or the members of a group, use a code.", _PEOPLE
     ),
     "exempt": ListedCommand(
-        "rollout.exempt", "Let USERs, or the members of a group, in without a code."
+        "rollout.exempt", "Let USERs, or the members of a group, in without a code.", _PEOPLE
+    ),
+    "migrate": ListedCommand(
+        "migration.command.migrate",
+        "Move everybody from another module, with the phones that they have.",
+        _MOVING,
+    ),
+    "import": ListedCommand(
+        "importing.command.import_tokens",
+        "Import authenticators from other programs: their phones and tokens go on working.",
+        _MOVING,
+    ),
+    "export": ListedCommand(
+        "exporting.command.export",
+        "Write the authenticators of USERs to a file, for another machine or another program.",
+        _MOVING,
     ),
     "enable": ListedCommand(
-        "logins.enable", "Make each SERVICE ask for a code after the password."
+        "logins.enable", "Make each SERVICE ask for a code after the password.", _LOGINS
     ),
-    "disable": ListedCommand("logins.disable", "Stop each SERVICE from asking for a code."),
-    "confirm": ListedCommand("logins.confirm", "Keep what enable changed."),
-    "revert": ListedCommand("logins.revert", "Undo at once what is not confirmed yet."),
+    "confirm": ListedCommand("logins.confirm", "Keep what enable changed.", _LOGINS),
+    "revert": ListedCommand("logins.revert", "Undo at once what is not confirmed yet.", _LOGINS),
+    "disable": ListedCommand(
+        "logins.disable", "Stop each SERVICE from asking for a code.", _LOGINS
+    ),
     "status": ListedCommand(
-        "status.status", "Show which services ask for a code, and the state of their users."
+        "status.status",
+        "Show which services ask for a code, and the state of their users.",
+        _LOGINS,
     ),
-    "doctor": ListedCommand("doctor.doctor", "Find what breaks or bypasses two-factor logins."),
-    "init": ListedCommand("setup.init", "Create the sealing key and the store."),
+    "doctor": ListedCommand(
+        "doctor.doctor", "Find what breaks or bypasses two-factor logins.", _LOGINS
+    ),
+    "init": ListedCommand("setup.init", "Create the sealing key and the store.", _SETUP),
     "rotate-key": ListedCommand(
-        "setup.rotate_key", "Replace the sealing key, and reseal every secret."
+        "setup.rotate_key", "Replace the sealing key, and reseal every secret.", _SETUP
     ),
     "selftest": ListedCommand(
-        "setup.selftest", "Try logins through libpam, with a temporary store."
+        "setup.selftest", "Try logins through libpam, with a temporary store.", _SETUP
     ),
+    "help": ListedCommand("help.show_help", "Show the help of totpctl, or of COMMAND.", _SETUP),
     "fleet": ListedCommand(
-        "fleet.group.fleet", "Let many hosts share one store, in a PostgreSQL database."
+        "fleet.group.fleet", "Let many hosts share one store, in a PostgreSQL database.", _SETUP
     ),
 }
 
@@ -99,7 +118,7 @@ COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with: totpctl init, then: totpctl enroll USER",
 )
-@click.version_option(__version__, prog_name="totpctl")
+@click.version_option(__version__, "-V", "--version", prog_name="totpctl")
 @click.option(
     "--config",
     "config_path",

@@ -16,10 +16,14 @@ from click.shell_completion import CompletionItem
 
 
 class ListedCommand(NamedTuple):
-    """Where a command is, as ``module.name`` in its group's package, and its line in the list."""
+    """Where a command is, as ``module.name`` in its group's package, and its line in the list.
+
+    ``section``: the heading under which ``--help`` lists it.
+    """
 
     place: str
     summary: str
+    section: str = "Commands"
 
 
 class _LoadedWhenUsed(Mapping[str, click.Command]):
@@ -74,9 +78,17 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            names = self.list_commands(ctx)
-            formatter.write_dl([(name, self.listed[name].summary) for name in names])
+        column = max(map(len, self.listed))  # the same in each section
+        names = sorted(self.list_commands(ctx), key=list(self.listed).index)
+        for section in dict.fromkeys(self.listed[name].section for name in names):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name.ljust(column), self.listed[name].summary)
+                        for name in names
+                        if self.listed[name].section == section
+                    ]
+                )
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]

@@ -55,6 +55,15 @@ def groups(context: click.Context, parameter: click.Parameter, incomplete: str) 
     return _to_choose(names.groups(), context, parameter, incomplete)
 
 
+def commands(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The commands of totpctl; after the name of a group, those of the group."""
+    group: click.Command | None = context.find_root().command
+    for name in context.params.get(str(parameter.name)) or ():
+        group = group.get_command(context, name) if isinstance(group, click.Group) else None
+    listed = group.list_commands(context) if isinstance(group, click.Group) else []
+    return [name for name in listed if name.startswith(incomplete)]
+
+
 def services(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The services that PAM knows."""
     from . import names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
@@ -42,7 +43,7 @@ def test_the_commands_are_those_of_the_design() -> None:
     expected = (
         "enroll reset remove list show verify recovery-codes unlock suspend resume rebind init "
         "selftest enable disable confirm revert status doctor require exempt rotate-key fleet "
-        "import export migrate resync"
+        "import export migrate resync help"
     )
     assert sorted(expected.split()) == VERBS
 
@@ -97,8 +98,30 @@ def test_totpctl_alone_explains_itself_and_is_a_usage_error(totpctl: Totpctl) ->
     assert all(f"\n  {verb} " in result.err for verb in VERBS)
 
 
-def test_version_is_printed(totpctl: Totpctl) -> None:
-    result = totpctl("--version")
+def test_help_lists_each_command_once_and_under_a_heading(totpctl: Totpctl) -> None:
+    sections = totpctl("--help").out.split("\n\n")[3:-1]
+    headings = [section.split("\n")[0] for section in sections]
+    assert ["People:", "Moving in and out:", "Logins of this machine:", "Store:"] == headings
+    listed = re.findall(r"^  ([a-z-]+)  ", "\n".join(sections), re.MULTILINE)
+    assert VERBS == sorted(listed)
+
+
+@pytest.mark.parametrize("words", [(), ("enroll",), ("fleet", "add"), ("help",)], ids=" ".join)
+def test_help_is_a_word_as_well(totpctl: Totpctl, words: tuple[str, ...]) -> None:
+    asked, expected = totpctl("help", *words), totpctl(*words, "--help")
+    assert expected == asked
+    assert 0 == asked.code
+
+
+def test_help_about_no_command_is_a_usage_error(totpctl: Totpctl) -> None:
+    result = totpctl("help", "enrol")
+    assert 2 == result.code
+    assert "there is no command enrol; did you mean enroll?" in result.err
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version_is_printed(totpctl: Totpctl, option: str) -> None:
+    result = totpctl(option)
     assert (0, f"totpctl, version {__version__}\n") == (result.code, result.out)
 
 
