@@ -28,6 +28,7 @@ from ..host import accounts, sshd, sudoers
 from ..host.accounts import NO, ONE_COMMAND, YES, Shadow
 from ..host.sshd import process as sshd_process
 from ..host.sshd.access import NOTHING, Access, Ways
+from ..host.sshd.drop_in_text import KEY_COMES_FIRST
 from ..policy import admit
 
 ROOT = "root"
@@ -143,16 +144,16 @@ def plan(enabled: Iterable[str] = (), keys: str | None = None, *, remote: bool =
 
 
 def sshd_keys() -> str | None:
-    """Return how sshd treats keys, as sshd.keys_in_force(); None where it asks for no code."""
+    """Return how sshd treats keys, as enable's --keys, or "none"; None: it asks for no code."""
     try:
-        enabled = sshd.keys_enabled()
-        if enabled is not None or not _asks(SSHD):
-            return enabled
-        keys = sshd.keys_in_force(sshd.effective())
+        keys = sshd.keys_enabled()
+        if keys is None and not _asks(SSHD):
+            return None
+        keys = keys or sshd.keys_in_force(sshd.effective())
     except CommandFailed:
         return None
-    # "Key and code", written by hand: behind a key no password is asked for at all.
-    return "code" if keys == "password+code" and not _asks_password_of_keys(SSHD) else keys
+    # What sshd has in force is the same for both; behind a key PAM may ask for no password.
+    return "key+code" if keys == "password+code" and not _asks_password_of_keys(SSHD) else keys
 
 
 class Judge:
@@ -267,7 +268,7 @@ def ssh_obstacles(
     if keys == "skip" and ways.key != NO:
         return ()
     found: list[Obstacle] = []
-    if not ways.password and ways.key == NO:
+    if not ways.password and ways.key == NO and keys != "key+code":
         fix = "" if keys == "password+code" else f"passwd {entry.pw_name}"
         found.append(Obstacle("has neither a password nor a key", fix))
     elif not ways.may_type:
@@ -279,17 +280,20 @@ def ssh_obstacles(
         )
     elif keys == "password+code" and not ways.password:
         found.append(_no_password(entry))
-    elif keys == "password+code" and ways.key == NO:
+    elif keys in KEY_COMES_FIRST and ways.key == NO:
         found.append(Obstacle("has no key"))
     elif keys == "none" and not ways.password:
         found.append(_no_password(entry))
-    return (*found, *policy.obstacles(entry, password=ways.password))
+    asks_password = ways.password and keys != "key+code"
+    return (*found, *policy.obstacles(entry, password=asks_password))
 
 
 def is_certain(ways: Ways, keys: str) -> bool:
     """Return whether what they need surely exists, unlike a key that a program may find."""
     if keys == "password+code":
         return ways.password and ways.key == YES
+    if keys == "key+code":
+        return ways.key == YES
     if keys == "none":
         return ways.password
     return ways.password or ways.key == YES

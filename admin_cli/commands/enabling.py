@@ -22,13 +22,15 @@ from ..enable import (
 )
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed
-from ..host import other_modules, pam_blocks, sshd
+from ..host import other_modules, sshd
+from ..host.sshd.drop_in_text import KEY_COMES_FIRST
 from ..session import Session
 
-_DEFAULT_KEYS = next(iter(pam_blocks.KEYS))
 _WHAT_KEYS_DO = {
     "code": "sshd asks key logins for a code but no password, and all others for both",
+    "key+code": "sshd requires a key, and then asks for a code; it takes no password",
     "password+code": "sshd requires a key, and then asks for password and code",
+    "none": "keys do not log in: sshd asks everybody for password and code",
     "skip": "key logins are NOT two-factor: a key alone is enough, and no code is asked for",
 }
 
@@ -46,7 +48,7 @@ def enable(
     """Make each service ask for a code. ``confirm_within``: seconds."""
     services = planning.with_companions(service)
     if planning.SSHD in services:
-        keys = keys or planning.keys_so_far() or _DEFAULT_KEYS
+        keys = keys or planning.keys_so_far() or _keys_by_default()
     with trial.changing():
         switch.revert_if_due(session)
         waiting = trial_record.pending()
@@ -80,6 +82,22 @@ def enable(
         if no_confirm:
             switch.confirm(session, new)
     tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
+
+
+def _keys_by_default() -> str:
+    """Return the mode that adds no way in; where that is not the usual one, say so."""
+    keys = sshd.keys_by_default()
+    if keys in KEY_COMES_FIRST:
+        output.message(
+            f"sshd lets nobody in without a key, and that stays so: --keys {keys}; "
+            "to let passwords and codes in as well: --keys code"
+        )
+    elif keys == "none":
+        output.message(
+            "sshd lets nobody in by a key, and that stays so: --keys none; "
+            "to let keys and codes in as well: --keys code"
+        )
+    return keys
 
 
 def _offers(services: Sequence[str]) -> Iterator[str]:

@@ -67,7 +67,8 @@ confirm_within_option = click.option(
 @click.option(
     "--keys",
     type=click.Choice(KEYS),
-    help="What sshd requires for key logins (default: keep the current mode, else code).",
+    help="What sshd requires for key logins (default: keep the current mode; else code, or the "
+    "mode that adds no way in).",
 )
 @confirm_within_option
 @click.option("--no-confirm", is_flag=True, help="Make it permanent at once, without a trial.")

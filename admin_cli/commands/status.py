@@ -18,6 +18,7 @@ from .arguments import json_option
 SHOWN_NAMES = 8
 _KEYS = {
     "code": "code",
+    "key+code": "key+code",
     "password+code": "password+code",
     "skip": "no code",
     "none": "do not log in",

@@ -112,7 +112,7 @@ def other_servers(facts: Facts) -> Iterator[Found]:
 
 
 def keys_now(facts: Facts) -> str | None:
-    """Return what keys are worth, as sshd.keys_in_force(); None where there is no sshd.
+    """Return what keys are worth, as enable's --keys, or "none"; None where there is no sshd.
 
     sshd's settings say whether PAM asks people with a key; what it asks them stands in its file.
     """
@@ -123,7 +123,9 @@ def keys_now(facts: Facts) -> str | None:
         stack = pam_stack.auth_stack(SERVICE)
     except (CannotTell, NotUnderstood):
         return None
-    return "password+code" if pam_stack.asks_password_of_keys(stack) else "code"
+    if pam_stack.asks_password_of_keys(stack):
+        return "password+code"
+    return "key+code" if keys == "password+code" else "code"
 
 
 def uses_pam(facts: Facts) -> bool:

@@ -25,7 +25,7 @@ def keys_of(path: str, content: bytes | None) -> str | None:
     if path == sshd.DROP_IN:
         if not any(line.startswith(_BEGIN) for line in text.splitlines()):
             return None
-        for keys in ("code", "password+code", "skip"):
+        for keys in pam_blocks.KEYS:
             if sshd.drop_in(keys) in text:
                 return keys
         return ""

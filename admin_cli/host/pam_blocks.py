@@ -31,9 +31,13 @@ KEYS_ALONE = "auth [success=done default=ignore] pam_totp.so first_factor=key"
 # What sshd does with a key is set in its own file; this says which one the lines go with.
 KEYS = {
     "code": "# keys: code (an SSH key or the password, then the code)",
+    "key+code": "# keys: key+code (an SSH key, then the code; sshd takes no password)",
     "password+code": "# keys: password+code (an SSH key, then the password and the code)",
+    "none": "# keys: none (keys do not log in; the password, then the code)",
     "skip": "# keys: skip (an SSH key alone is enough, and never gets here)",
 }
+# Those with which key logins are asked for the code and no password.
+CODE_AFTER_KEY = ("code", "key+code")
 _BEGINS, _ENDS = "# BEGIN pam_totp", "# END pam_totp"
 _OURS = frozenset((CODE, *KEY_LINES, *KEYS.values()))
 

@@ -162,7 +162,7 @@ class _File:
     def _beside(self, first: Line, end: Line, keys: str | None) -> _Candidate:
         lines = self._numbered()
         about_keys = [pam_blocks.KEYS[keys]] if keys else []
-        if keys == "code":
+        if keys in pam_blocks.CODE_AFTER_KEY:
             before, after = [*about_keys, *pam_blocks.KEY_LINES], [pam_blocks.CODE]
         else:
             before, after = [], [*about_keys, pam_blocks.CODE]
@@ -191,7 +191,7 @@ class _File:
             if first.number <= entry.top <= end.number
         ]
         ours = [pam_blocks.KEYS[keys]] if keys else []
-        ours += pam_blocks.KEY_LINES if keys == "code" else ()
+        ours += pam_blocks.KEY_LINES if keys in pam_blocks.CODE_AFTER_KEY else ()
         ours += [pam_blocks.REPLACED + line.rstrip("\n") for line in gone]
         ours += pam_copy.copied(self._stack, places[0], places[-1] + 1)
         ours += [pam_blocks.PERMIT, pam_blocks.CODE]

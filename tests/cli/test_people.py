@@ -119,39 +119,66 @@ NO_ANSWER = (
 )
 
 
+FORMS = ("code", "key+code", "password+code", "none", "skip")
+NO_PASSWORD, NO_KEY = "has no password (passwd alice)", "has no key"
+
+
 @pytest.mark.parametrize(
-    ("ways", "code", "password_and_code", "skip"),
+    ("ways", "expected"),
     [
-        (HAS_BOTH, "", "", ""),
-        (HAS_KEY, "", "has no password (passwd alice)", ""),
-        (HAS_PASSWORD, "", "has no key", ""),
-        (MAY_HAVE_KEY, "", "has no password (passwd alice)", ""),
-        (ROOT_WITH_KEY, NO_ANSWER, NO_ANSWER, ""),
-        (Ways(), NEITHER, "has neither a password nor a key", NEITHER),
+        (HAS_BOTH, ["", "", "", "", ""]),
+        (HAS_KEY, ["", "", NO_PASSWORD, NO_PASSWORD, ""]),
+        (HAS_PASSWORD, ["", NO_KEY, NO_KEY, "", ""]),
+        (MAY_HAVE_KEY, ["", "", NO_PASSWORD, NO_PASSWORD, ""]),
+        (ROOT_WITH_KEY, [NO_ANSWER, NO_ANSWER, NO_ANSWER, NO_ANSWER, ""]),
+        (
+            Ways(),
+            [NEITHER, NO_KEY, "has neither a password nor a key", NEITHER, NEITHER],
+        ),
     ],
 )
 def test_enrolled_person_gets_in_with_what_the_form_asks_for(
-    alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
+    alice: pwd.struct_passwd, ways: Ways, expected: list[str]
 ) -> None:
-    forms = ("code", "password+code", "skip")
-    found = [why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in forms]
-    assert [code, password_and_code, skip] == found
+    assert expected == [why_not_by_ssh(alice, ways, keys, policy(ENROLLED)) for keys in FORMS]
 
 
 @pytest.mark.parametrize(
-    ("ways", "code", "password_and_code", "skip"),
+    ("ways", "expected"),
     [
-        (HAS_BOTH, NOT_ENROLLED, NOT_ENROLLED, ""),
-        (HAS_KEY, NOT_ENROLLED, f"has no password (passwd alice) and {NOT_ENROLLED}", ""),
-        (HAS_PASSWORD, NOT_ENROLLED, f"has no key and {NOT_ENROLLED}", NOT_ENROLLED),
+        (HAS_BOTH, [NOT_ENROLLED, NOT_ENROLLED, NOT_ENROLLED, NOT_ENROLLED, ""]),
+        (
+            HAS_KEY,
+            [
+                NOT_ENROLLED,
+                NOT_ENROLLED,
+                f"{NO_PASSWORD} and {NOT_ENROLLED}",
+                f"{NO_PASSWORD} and {NOT_ENROLLED}",
+                "",
+            ],
+        ),
+        (
+            HAS_PASSWORD,
+            [
+                NOT_ENROLLED,
+                f"{NO_KEY} and {NOT_ENROLLED}",
+                f"{NO_KEY} and {NOT_ENROLLED}",
+                NOT_ENROLLED,
+                NOT_ENROLLED,
+            ],
+        ),
     ],
 )
 def test_person_who_is_not_enrolled_gets_in_where_a_key_needs_no_code(
-    alice: pwd.struct_passwd, ways: Ways, code: str, password_and_code: str, skip: str
+    alice: pwd.struct_passwd, ways: Ways, expected: list[str]
 ) -> None:
-    forms = ("code", "password+code", "skip")
-    found = [why_not_by_ssh(alice, ways, keys, policy()) for keys in forms]
-    assert [code, password_and_code, skip] == found
+    assert expected == [why_not_by_ssh(alice, ways, keys, policy()) for keys in FORMS]
+
+
+def test_person_who_is_asked_for_no_password_cannot_enroll_at_the_login(
+    alice: pwd.struct_passwd,
+) -> None:
+    assert NOT_ENROLLED == why_not_by_ssh(alice, HAS_BOTH, "key+code", policy(settings=ENROLL))
 
 
 def test_person_with_a_key_alone_cannot_enrol_at_the_login(alice: pwd.struct_passwd) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from admin_cli.errors import CommandFailed
 from admin_cli.host import sshd
 from admin_cli.host.sshd import drop_in_text as sshd_drop_in
 from admin_cli.host.sshd import files as sshd_files
 from tests.support.place import ROOT
 
-KEYS = ("code", "password+code", "skip")
+KEYS = ("code", "key+code", "password+code", "none", "skip")
 EXAMPLES = {"code": "key-or-password-and-code"}
 
 
@@ -20,7 +21,7 @@ def test_drop_in_is_one_block_of_settings(keys: str) -> None:
     assert ["UsePAM yes", "KbdInteractiveAuthentication yes"] == lines[1:3]
     assert "PasswordAuthentication no" in lines
     assert f"AuthenticationMethods {sshd_drop_in.METHODS[keys]}" in lines
-    assert (keys != "skip") is ("PubkeyAuthentication yes" in lines)
+    assert (keys not in ("none", "skip")) is ("PubkeyAuthentication yes" in lines)
 
 
 def test_drop_in_says_what_the_example_says() -> None:
@@ -58,7 +59,8 @@ def test_line_that_somebody_put_into_our_block_stays() -> None:
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
-        *((sshd_drop_in.METHODS[keys], keys) for keys in KEYS),
+        *((sshd_drop_in.METHODS[keys], keys) for keys in KEYS if keys != "key+code"),
+        (sshd_drop_in.METHODS["key+code"], "password+code"),  # PAM's file says which
         ("any", "skip"),
         ("publickey", "skip"),
         ("publickey,password", "skip"),
@@ -78,6 +80,57 @@ def test_keys_in_force_are_told_by_the_methods(methods: str, expected: str) -> N
 def test_keys_that_sshd_does_not_take_are_none() -> None:
     settings = {"pubkeyauthentication": "no", "authenticationmethods": sshd_drop_in.METHODS["code"]}
     assert "none" == sshd.keys_in_force(settings)
+
+
+def default_keys(monkeypatch: pytest.MonkeyPatch, settings: str) -> str:
+    """Return what enable does without --keys, where sshd -T says ``settings``."""
+    debian = {
+        "usepam": "yes",
+        "pubkeyauthentication": "yes",
+        "passwordauthentication": "yes",
+        "kbdinteractiveauthentication": "no",
+        "authenticationmethods": "any",
+    }
+    said = dict(setting.split(" ", 1) for setting in settings.split("; ") if setting)
+    monkeypatch.setattr(sshd, "effective", lambda: {**debian, **said})
+    try:
+        return sshd.keys_by_default()
+    except CommandFailed as error:
+        return str(error)
+
+
+NO_PASSWORDS = "passwordauthentication no"
+NO_KEYS = "pubkeyauthentication no"
+METHODS = "authenticationmethods "
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("", "code"),
+        ("kbdinteractiveauthentication yes; passwordauthentication no", "code"),
+        (f"{METHODS}publickey password", "code"),
+        (f"{METHODS}password publickey,password", "code"),
+        (NO_PASSWORDS, "key+code"),
+        (f"{NO_PASSWORDS}; kbdinteractiveauthentication yes; usepam no", "key+code"),
+        (f"{METHODS}publickey", "key+code"),
+        (f"{METHODS}publickey password; {NO_PASSWORDS}", "key+code"),
+        (f"{METHODS}publickey,password", "password+code"),
+        (f"{METHODS}password,publickey", "password+code"),
+        (f"{METHODS}publickey,password; {NO_PASSWORDS}", "key+code"),
+        (
+            f"{METHODS}publickey,keyboard-interactive:pam; kbdinteractiveauthentication yes",
+            "password+code",
+        ),
+        (NO_KEYS, "none"),
+        (f"{METHODS}password", "none"),
+        (f"{NO_KEYS}; {NO_PASSWORDS}", "sshd takes neither keys nor passwords now"),
+    ],
+)
+def test_keys_by_default_add_no_way_in(
+    monkeypatch: pytest.MonkeyPatch, settings: str, expected: str
+) -> None:
+    assert expected == default_keys(monkeypatch, settings)
 
 
 @pytest.fixture

@@ -269,7 +269,7 @@ def in_file(key: str, value: object) -> Callable[[dict], dict]:
         tampered("started_boottime", True),
         tampered("id", 5),
         tampered("boot", None),
-        tampered("keys", "none"),
+        tampered("keys", "some"),
         tampered("services", ["../x"]),
         tampered("services", "door"),
         tampered("services", [7]),

@@ -93,6 +93,72 @@ def test_with_keys_password_and_code_all_three_are_needed(machine: Machine, alic
     assert "Permission denied (publickey)" in without
 
 
+KEYS_ALONE = "/etc/ssh/sshd_config.d/50-keys-alone.conf"
+
+
+def answers(machine: Machine, user: Account, *options: str, given: tuple[str, ...] = ()) -> str:
+    """Log in, give each prompt the next answer, and return what was shown."""
+    client = machine.ssh(user.name, *options, "-oNumberOfPasswordPrompts=1")
+    for answer in given:
+        client.expect("(?i)(password|code): ")
+        client.sendline(answer)
+    return client.rest()
+
+
+def test_a_host_that_takes_no_password_from_the_network_goes_on_to_take_none(
+    machine: Machine, alice: Account
+) -> None:
+    machine.write(KEYS_ALONE, "PasswordAuthentication no\n")
+    machine.run("pkill", "-HUP", "-o", "-x", "sshd")
+    key = machine.give_key("alice")
+    enabling.wait_until(
+        lambda: "(publickey)" in machine.ssh("alice").rest(), "sshd takes no password"
+    )
+    done = totpctl(machine, "enable", "sshd")
+    assert "that stays so: --keys key+code; to let passwords and codes in as well" in done.stderr
+    assert "sshd requires a key, and then asks for a code; it takes no password" in done.stderr
+    assert "AuthenticationMethods publickey,keyboard-interactive:pam\n" in machine.read(DROP_IN)
+    client = machine.ssh("alice", f"-i{key}")
+    client.answer(CODE, alice.code())
+    assert PASSWORD not in client.before
+    assert "welcome alice" in client.rest()
+    denied = "Permission denied (publickey)"
+    for options in (
+        ("-oPreferredAuthentications=keyboard-interactive",),
+        ("-oPreferredAuthentications=password",),
+        (
+            f"-i{key}",
+            "-oPreferredAuthentications=keyboard-interactive,publickey",
+            "-oBatchMode=yes",
+        ),
+        (f"-i{key}", "-oPreferredAuthentications=keyboard-interactive"),
+        (f"-i{key}", "-oPreferredAuthentications=password,keyboard-interactive"),
+    ):
+        shown = answers(machine, alice, *options)
+        assert denied in shown or f"{denied[:-10]}keyboard-interactive)" in shown, options
+    assert 0 == totpctl(machine, "confirm").returncode
+    found = json.loads(totpctl(machine, "status", "--json").stdout)["services"]
+    assert [("on", "key+code", None)] == [
+        (s["state"], s["keys"], s["trouble"]) for s in found if s["service"] == "sshd"
+    ]
+    assert "nothing to change" in totpctl(machine, "enable", "sshd").stderr
+    done = totpctl(machine, "enable", "sshd", "--keys", "code", "--dry-run")
+    assert "sshd lets nobody in without a key now; it will, by password and code" in done.stderr
+    assert 0 == totpctl(machine, "disable", "sshd").returncode
+    assert "welcome alice" in machine.ssh("alice", f"-i{key}", "-oBatchMode=yes").rest()
+    assert "(publickey)" in machine.ssh("alice").rest()
+
+
+def test_a_host_that_takes_no_keys_goes_on_to_take_none(machine: Machine, alice: Account) -> None:
+    machine.write(KEYS_ALONE, "PubkeyAuthentication no\n")
+    key = machine.give_key("alice")
+    done = totpctl(machine, "enable", "sshd")
+    assert "sshd lets nobody in by a key, and that stays so: --keys none" in done.stderr
+    assert "welcome alice" in enabling.ssh_with_code(machine, alice, f"-i{key}")
+    shown = answers(machine, alice, f"-i{key}", "-oPreferredAuthentications=publickey")
+    assert "Permission denied" in shown
+
+
 def test_with_keys_skip_a_key_needs_no_code_and_enable_says_so(
     machine: Machine, alice: Account
 ) -> None:

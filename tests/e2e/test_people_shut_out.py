@@ -279,8 +279,22 @@ def test_server_that_takes_keys_alone_is_told_that_it_will_take_passwords(
     machine.give_key("alice")
     found = look(machine, "sshd", "code")
     assert (["alice"], {}) == (found.people, found.denied)
-    assert found.notes[0].startswith("sshd accepts no passwords now; it will, followed by a code")
-    assert [] == look(machine, "sshd", "password+code").notes
+    assert [
+        "sshd lets nobody in without a key now; it will, by password and code; "
+        "to require a key: --keys key+code"
+    ] == found.notes
+    for keys in ("key+code", "password+code"):
+        assert [] == look(machine, "sshd", keys).notes
+
+
+def test_server_that_takes_passwords_alone_is_told_that_it_will_take_keys(
+    machine: Machine,
+) -> None:
+    machine.write(DROP_IN, "PubkeyAuthentication no\n")
+    assert ["sshd lets nobody in by a key now; it will; to let no key in: --keys none"] == look(
+        machine, "sshd", "code"
+    ).notes
+    assert [] == look(machine, "sshd", "none").notes
 
 
 def test_keys_that_a_program_knows_let_nobody_be_left(machine: Machine) -> None:

@@ -64,7 +64,7 @@ def test_a_key_that_is_enough_bypasses_the_code(doctored: Doctored) -> None:
     ("example", "keys"),
     [
         ("key-or-password-and-code", "code"),
-        ("key-and-code", "code"),
+        ("key-and-code", "key+code"),
         ("password-and-code", "none"),
     ],
 )
@@ -83,10 +83,10 @@ def test_what_keys_are_asked_for_is_told_by_both_files(
 def test_key_and_code_with_one_line_is_on(doctored: Doctored) -> None:
     doctored.run("sh", "-ec", KEY_AND_CODE)
     sshd = services(doctored)["sshd"]
-    assert ("on", "code", None) == (sshd["state"], sshd["keys"], sshd["trouble"])
+    assert ("on", "key+code", None) == (sshd["state"], sshd["keys"], sshd["trouble"])
 
 
-@pytest.mark.parametrize("keys", ["code", "password+code", "skip"])
+@pytest.mark.parametrize("keys", ["code", "key+code", "password+code", "none", "skip"])
 def test_keys_are_what_enable_was_told(doctored: Doctored, keys: str) -> None:
     doctored.run("totpctl", "enable", "sshd", "--keys", keys, "--no-confirm", "--force")
     assert ("on", keys) == tuple(services(doctored)["sshd"][name] for name in ("state", "keys"))

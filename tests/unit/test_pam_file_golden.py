@@ -10,7 +10,7 @@ from tests.support.place import ROOT
 from tests.unit.pam_files import DISTRIBUTIONS, GOLDEN, Went, distribution, log_in
 
 SERVICES = ("sshd", "sudo", "sudo-i", "su", "su-l", "login")
-KEYS = ("code", "password+code", "skip")
+KEYS = ("code", "key+code", "password+code", "none", "skip")
 # sudo-i of Fedora includes sudo, su-l of most includes su: those are to be enabled.
 COVERED = {
     *((name, "su-l") for name in DISTRIBUTIONS if name != "arch"),
@@ -122,15 +122,18 @@ def test_who_does_not_know_the_password_never_sees_the_code(
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("keys", ["code", "key+code"])
 @pytest.mark.parametrize(
     ("code", "granted"), [("success", True), ("ignore", True), ("auth_err", False)]
 )
-def test_with_a_key_the_code_is_asked_once_and_decides(name: str, code: str, granted: bool) -> None:
-    read = distribution(name, sshd=enabled(name, "sshd", "code"))
+def test_with_a_key_the_code_is_asked_once_and_decides(
+    name: str, keys: str, code: str, granted: bool
+) -> None:
+    read = distribution(name, sshd=enabled(name, "sshd", keys))
     assert Went(granted, 1) == log_in("sshd", read, key=True, code=code)
 
 
-@pytest.mark.parametrize("keys", ["password+code", "skip"])
+@pytest.mark.parametrize("keys", ["password+code", "none", "skip"])
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_a_key_does_not_spare_the_password_otherwise(name: str, keys: str) -> None:
     read = distribution(name, sshd=enabled(name, "sshd", keys))

@@ -52,7 +52,8 @@ def keys_in_force(settings: Mapping[str, str]) -> str:
     """Say what a key is worth under ``settings`` of effective(), by AuthenticationMethods.
 
     "skip": it logs in without a code. "code", "password+code": what PAM asks for decides, and
-    somebody without a key may, or may not, log in too. "none": keys do not log in.
+    somebody without a key may, or may not, log in too: key+code is "password+code" here. "none":
+    keys do not log in.
     """
     if settings.get("pubkeyauthentication", "yes") == "no":
         return "none"
@@ -65,6 +66,44 @@ def keys_in_force(settings: Mapping[str, str]) -> str:
     keyless = [methods for methods in lists if "publickey" not in methods]
     by_password = any("keyboard-interactive" in methods for methods in keyless)
     return "code" if by_password else "password+code"
+
+
+def keys_by_default() -> str:
+    """Return the mode that lets nobody in by a way that sshd does not take now.
+
+    By what is in force for all; ``enable`` refuses where a Match block says something else. Raises
+    CommandFailed.
+    """
+    settings = effective()
+    by_password = takes_passwords_alone(settings)
+    if keys_in_force(settings) == "none":
+        if by_password:
+            return "none"
+        raise CommandFailed(
+            "sshd takes neither keys nor passwords now", "say which it should take, with --keys"
+        )
+    if by_password:
+        return "code"
+    lists = method_lists(settings.get("authenticationmethods", "any"))
+    asks_more = any({"password", "keyboard-interactive"} & {*methods} for methods in lists)
+    return "password+code" if asks_more and _types(settings) else "key+code"
+
+
+def takes_passwords_alone(settings: Mapping[str, str]) -> bool:
+    """Return whether sshd lets somebody in without a key who types a password."""
+    typed = _types(settings)
+    lists = method_lists(settings.get("authenticationmethods", "any"))
+    if not lists:
+        return bool(typed)
+    return any(typed & {*methods} and "publickey" not in methods for methods in lists)
+
+
+def _types(settings: Mapping[str, str]) -> set[str]:
+    """Return the methods that are on of those with which people type."""
+    typed = {"password"} if settings.get("passwordauthentication") == "yes" else set()
+    if settings.get("kbdinteractiveauthentication") == settings.get("usepam") == "yes":
+        typed.add("keyboard-interactive")
+    return typed
 
 
 def keys_come_first() -> bool:

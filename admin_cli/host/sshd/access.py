@@ -80,11 +80,13 @@ class Access:
     def notes(self, keys: str) -> list[str]:
         """Say what a change to ``keys`` brings that nobody may expect, and what is not known."""
         settings, notes = self._of_all, []
-        if keys == "code" and not _takes_passwords(settings):
+        if keys == "code" and not sshd.takes_passwords_alone(settings):
             notes.append(
-                "sshd accepts no passwords now; it will, followed by a code; "
-                "with --keys password+code it requires a key"
+                "sshd lets nobody in without a key now; it will, by password and code; "
+                "to require a key: --keys key+code"
             )
+        if keys != "none" and sshd.keys_in_force(settings) == "none":
+            notes.append("sshd lets nobody in by a key now; it will; to let no key in: --keys none")
         for keyword in ("AuthorizedKeysCommand", "TrustedUserCAKeys"):
             if settings.get(keyword.lower(), "none") != "none":
                 notes.append(f"{keyword} is set, so it is unknown which users have a key")

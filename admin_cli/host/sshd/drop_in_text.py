@@ -12,9 +12,13 @@ BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disa
 END = "# END pam_totp"
 METHODS = {
     "code": "publickey,keyboard-interactive keyboard-interactive",
+    # The same for sshd, and other words: by these the file tells which of the two it was.
+    "key+code": "publickey,keyboard-interactive:pam",
     "password+code": "publickey,keyboard-interactive",
+    "none": "keyboard-interactive",
     "skip": "publickey keyboard-interactive",
 }
+KEY_COMES_FIRST = ("key+code", "password+code")  # nobody gets in without a key
 NAMES = {
     "usepam": "UsePAM",
     "kbdinteractiveauthentication": "KbdInteractiveAuthentication",
@@ -35,7 +39,7 @@ def needed(keys: str) -> dict[str, str]:
         "pubkeyauthentication": "yes",
         "authenticationmethods": METHODS[keys],
     }
-    if keys == "skip":
+    if keys in ("none", "skip"):
         del settings["pubkeyauthentication"]
     return settings
 
@@ -93,7 +97,7 @@ def is_good(keys: str, setting: Setting) -> bool:
 def _is_strict(keys: str, methods: Sequence[str]) -> bool:
     if keys == "skip" and "publickey" in methods:
         return True
-    if keys == "password+code" and "publickey" not in methods:
+    if keys in KEY_COMES_FIRST and "publickey" not in methods:
         return False
     return "keyboard-interactive" in methods
 
