@@ -1,0 +1,181 @@
+"""Runs programs of the tree in forks of one process, which has loaded the libraries.
+
+More than half of what totpctl takes is spent on click, nacl and the like, and tests start it some
+thousand times. A fork finds these loaded; what is the project's own it loads itself.
+
+This file is both ends: Starter for a test, and main() for the process that forks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+# What most commands load that is not the project's.
+_LIBRARIES = (
+    *("click", "click.shell_completion", "nacl.bindings", "pyotp", "segno", "sqlite3"),
+    *("datetime", "difflib", "getpass", "hashlib", "ipaddress", "pathlib", "pwd", "resource"),
+    *("shutil", "tempfile", "urllib.parse"),
+)
+_REQUEST_BYTES = 128 * 1024
+
+
+class Starter:
+    """A process started by ``interpreter``, in the ``environment`` that Python starts in."""
+
+    def __init__(self, interpreter: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with inside:
+            self._process = subprocess.Popen(
+                [*interpreter, __file__, str(inside.fileno())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # as in a run no terminal
+                pass_fds=[inside.fileno()],
+            )
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.wait(10)
+
+    def run(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        typed: bytes,
+        timeout: float,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``program`` to its end, as ``python3 -c`` does, with exactly ``environment``."""
+        umask = os.umask(0o077)
+        os.umask(umask)
+        request = {
+            "program": program,
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "folder": os.getcwd(),
+            "umask": umask,
+        }
+        reply, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with reply, _in_memory("stdout") as stdout, _in_memory("stderr") as stderr:
+            with inside, _pipe_with(typed) as stdin:
+                files = [inside, stdin, stdout, stderr]
+                socket.send_fds(
+                    self._control,
+                    [json.dumps(request).encode()],
+                    [file.fileno() for file in files],
+                )
+            reply.settimeout(timeout)
+            status = reply.recv(16)
+            assert status, "the process that forks is gone"
+            stdout.seek(0)
+            stderr.seek(0)
+            return subprocess.CompletedProcess(
+                list(arguments), int(status), stdout.read(), stderr.read()
+            )
+
+
+def _in_memory(name: str) -> IO[bytes]:
+    return open(os.memfd_create(name), "w+b")
+
+
+def _pipe_with(content: bytes) -> IO[bytes]:
+    """Return the end of a pipe that gives ``content``, and then no more."""
+    reads, writes = os.pipe()
+    size = max(len(content), select.PIPE_BUF)
+    assert fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, size) >= size
+    with open(writes, "wb") as end:
+        end.write(content)
+    return open(reads, "rb")
+
+
+def main() -> str | None:
+    """Fork for each request. Returns in each fork, with its program; None once nobody asks."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(control.fileno(), False)
+    sys.path[0] = ""  # as with -c, and not the folder of this file
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    gc.freeze()
+    running: dict[int, tuple[int, socket.socket]] = {}  # by pidfd: the process, and who waits
+    while True:
+        readable, _, _ = select.select([control, *running], [], [])
+        for ended in set(readable) & set(running):
+            pid, reply = running.pop(ended)
+            _, status = os.waitpid(pid, 0)
+            os.close(ended)
+            with reply, contextlib.suppress(OSError):  # nobody waits for this one any more
+                reply.send(str(os.waitstatus_to_exitcode(status)).encode())
+        if control in readable:
+            request, descriptors, _, _ = socket.recv_fds(control, _REQUEST_BYTES, 4)
+            if not request:
+                break
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                return _become(json.loads(request), descriptors[1:])
+            reply = socket.socket(fileno=descriptors[0])
+            running[os.pidfd_open(pid)] = (pid, reply)
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
+    for pid, _ in running.values():
+        os.kill(pid, signal.SIGKILL)
+    control.close()
+    return None
+
+
+def _become(wanted: dict[str, Any], standard: list[int]) -> str:
+    """Turn this fork into what Python is before it runs the program, and return that."""
+    for number, descriptor in enumerate(standard):
+        os.dup2(descriptor, number)
+    os.closerange(3, 256)
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    time.tzset()
+    os.chdir(wanted["folder"])
+    os.umask(wanted["umask"])
+    sys.argv = ["-c", *wanted["arguments"]]
+    program: str = wanted["program"]
+    return program
+
+
+def _run(program: str) -> int:
+    """Return the exit status that Python has after ``program``."""
+    status: object = 0
+    try:
+        exec(program, {"__name__": "__main__"})
+    except SystemExit as error:
+        status = error.code or 0
+        if not isinstance(status, int):
+            sys.stderr.write(f"{status}\n")
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    gc.collect()  # a file that was left open is complained of
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return 120
+    return status if isinstance(status, int) else 1
+
+
+if __name__ == "__main__":
+    program = main()
+    if program is not None:
+        os._exit(_run(program))  # to take all modules down takes longer than most commands
