@@ -6,7 +6,6 @@ import fcntl
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from admin_cli import running
 from admin_cli.main import totpctl as group
 from pam_totp import store
+from pam_totp.system import lock_file
 from tests.cli.command import Totpctl, is_in_order
 from tests.support.place import Place
 
@@ -55,7 +55,7 @@ def test_a_lock_that_is_never_let_go_is_named_and_nothing_is_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(lock_file, "PATIENCE", 0.2)
     lock = Path(f"{bare.key_path}.lock")
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
