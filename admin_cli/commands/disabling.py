@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import output
-from ..enable import planning, reached, switch, trial
+from ..enable import planning, reached, switch, trial, trial_record
 from ..errors import CommandFailed
 from ..session import Session
 
@@ -14,6 +14,7 @@ def disable(session: Session, service: Sequence[str]) -> None:
     """Take out of the files of each service what enable wrote."""
     services = planning.with_companions(service)
     with trial.changing():
+        _refuse_a_migration(services)
         changes = planning.changes_to_disable(services)
         changed = switch.disable(session, services)
     still = planning.still_asked_by(services)
@@ -28,4 +29,22 @@ def disable(session: Session, service: Sequence[str]) -> None:
             "; ".join(f"{name} still asks for a code: {line}" for name, line in still.items()),
             "remove that line with an editor; or, if enable wrote it, name the file: "
             "totpctl disable FILE",
+        )
+
+
+def _refuse_a_migration(services: Sequence[str]) -> None:
+    """Raise CommandFailed for a file that a trial moves from another module.
+
+    Without it people would be asked for no code at all, or by both modules for the same ones.
+    """
+    waiting = trial_record.pending()
+    if waiting is None or not waiting.moved_from:
+        return
+    changed = {file.path for file in waiting.files}
+    names = [name for name in services if changed & set(planning.paths(name))]
+    if names:
+        raise CommandFailed(
+            f"{switch.words(names)}: moved from {waiting.moved_from}, and not confirmed yet",
+            f"to move back, run: totpctl revert; to ask for no code at all: totpctl confirm, then "
+            f"totpctl disable {' '.join(names)}",
         )

@@ -22,7 +22,6 @@ from .finding import NOTE, WRONG, Found, check
 
 PAM_PYTHON_IS_SAFE_IN = ("sshd", "sudo", "sudo-i")
 _OURS_IN_A_COMMENT = re.compile(r"^\s*#.*\bauth\b.*\bpam_(totp|python)\.so.*$", re.MULTILINE)
-_REPLACED = "#replaced:"
 _PASSWORD_STEP = "@include common-auth"  # Debian's
 _KEY_LINES_ALONE = "its only pam_totp line has first_factor=key, which asks for no code"
 
@@ -195,7 +194,7 @@ def arguments(facts: Facts) -> Iterator[Found]:
 )
 def out_of_step(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
-        if _REPLACED not in service.text or not pam_file.is_managed(service.text):
+        if not pam_blocks.has_copies(service.text):
             continue
         before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
         try:

@@ -44,6 +44,22 @@ def is_half_disabled(path: str) -> bool:
     return content is not None and content == keys_alone(_without(path, content))
 
 
+def of_other_modules(content: bytes) -> list[str]:
+    """Return the lines of modules that were moved from, which the undo of a trial brings back."""
+    return pam_blocks.of_other_modules(files.text_of(content))
+
+
+def is_moved_from(content: bytes | None, original: bytes | None) -> bool:
+    """Return whether our lines replace some of another module's in ``original``."""
+    texts = [files.text_of(text or b"") for text in (content, original)]
+    return pam_blocks.migration_undone(texts[0], "", texts[1]) is not None
+
+
+def confirmed(content: bytes) -> bytes:
+    """Return ``content`` of a PAM file without the lines that the undo of a trial brings back."""
+    return files.bytes_of(pam_blocks.confirmed(files.text_of(content)))
+
+
 def without(path: str, content: bytes) -> bytes | None:
     """Return ``content`` without our lines; None where no file is left to keep.
 
@@ -52,19 +68,44 @@ def without(path: str, content: bytes) -> bytes | None:
     return _unless_the_vendors(path, _without(path, content))
 
 
-def taken_back(path: str, content: bytes, keys_before: str | None) -> bytes | None:
+def taken_back(
+    path: str,
+    content: bytes,
+    keys_before: str | None,
+    *,
+    migration: str = "",
+    original: bytes | None = None,
+) -> bytes | None:
     """Return ``content`` with our lines as they were before a trial; None for no file.
 
-    Lines of another module, which the trial was to move from, are there again.
+    ``migration``: the id of a trial that was to move from another module, whose lines are there
+    again. Of an unknown trial, ``original``, the content before it, tells which these are.
     """
+    before = None if original is None else files.text_of(original)
+    moved_back = pam_blocks.migration_undone(files.text_of(content), migration, before)
+    if moved_back is not None:
+        content = files.bytes_of(moved_back)
     if keys_before is None:
-        return _unless_the_vendors(path, _without(path, content, undo=True))
-    left = files.text_of(_without(path, content, undo=True))
+        return _unless_the_vendors(path, _without(path, content))
+    if migration or moved_back is not None:
+        return content
+    left = files.text_of(_without(path, content))
     if path == sshd.DROP_IN:
         return files.bytes_of(sshd.drop_in(keys_before or "code") + left)
     keys, service = keys_before or None, os.path.basename(path)
     again = pam_file.enabled(service, left, keys=keys, read=pam_stack.read_pam_file)
     return files.bytes_of(again)
+
+
+def has_lines_of(path: str, content: bytes | None, original: bytes) -> bool:
+    """Return whether our lines in a PAM file are those of ``original``: a migration keeps options.
+
+    Of any other file, True.
+    """
+    if path == sshd.DROP_IN:
+        return True
+    ours = [pam_blocks.generated(files.text_of(text or b"")) for text in (content, original)]
+    return ours[0] == ours[1]
 
 
 def keys_alone(pam: bytes) -> bytes:
@@ -79,11 +120,11 @@ def _if_believed(path: str) -> bytes | None:
         return None
 
 
-def _without(path: str, content: bytes, *, undo: bool = False) -> bytes:
+def _without(path: str, content: bytes) -> bytes:
     text = files.text_of(content)
     if path == sshd.DROP_IN:
         return files.bytes_of(sshd.drop_in_disabled(text))
-    return files.bytes_of(pam_file.disabled(text, undo=undo))
+    return files.bytes_of(pam_file.disabled(text))
 
 
 def _unless_the_vendors(path: str, left: bytes) -> bytes | None:

@@ -81,12 +81,15 @@ def _tell() -> None:
         sshd.reload()
 
 
-def pam_taken_back(keys_before: str | None) -> bytes:
+def pam_taken_back(keys_before: str | None, original: bytes | None) -> bytes:
     """Return what sshd's PAM file says with our lines as they were; ``keys_before``: None without.
 
-    A file that is not trusted is left to the step that restores it, which moves it aside.
+    ``original``: its content before, where that is known. A file that is not trusted is left to the
+    step that restores it, which moves it aside.
     """
-    return _pam_with(lambda path, content: blocks.taken_back(path, content, keys_before))
+    return _pam_with(
+        lambda path, content: blocks.taken_back(path, content, keys_before, original=original)
+    )
 
 
 def pam_disabled() -> bytes:

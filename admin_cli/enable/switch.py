@@ -15,7 +15,7 @@ from ..host import files, sshd
 from ..host.signals import interruptible, uninterrupted
 from ..session import Session
 from . import automatic_undo, enabled, imported, planning, spares, sshd_files, trial, trial_record
-from .trial import Change
+from .trial import Change, Migration
 from .trial_record import ChangedFile, Trial
 
 SPARES_WAIT = 5.0  # seconds for another totpctl
@@ -56,16 +56,16 @@ def migrate(
     changes: Sequence[Change],
     seconds: int,
     recovery_sets: Mapping[str, int] | None,
-    people: Mapping[str, list[str]],
+    migration: Migration,
     enroll: Callable[[], None],
 ) -> tuple[Trial, list[str]]:
-    """Carry out ``changes`` as enable does, after ``enroll`` has put ``people`` into the store.
+    """Carry out ``changes`` as enable does, after ``enroll`` has put people into the store.
 
-    ``people``: the labels of the authenticators that it adds for each. They are in the record
-    before they are in the store, so that an undo finds them whenever this is cut off.
+    The people of ``migration`` are in the record before they are in the store, so that an undo
+    finds them whenever this is cut off.
     """
     with interruptible():
-        new = trial.begin(changes, services, None, seconds, recovery_sets, people)
+        new = trial.begin(changes, services, None, seconds, recovery_sets, migration)
         with _undone_if_it_fails(new, partial(imported.forget, session, new)):
             warnings = automatic_undo.arrange(new)
             enroll()
@@ -117,6 +117,9 @@ def _not_noted(confirmed: Trial, reason: str) -> CommandFailed:
 
 def _finish(session: Session, confirmed: Trial) -> None:
     """Remember what was confirmed, and only then forget the trial."""
+    if confirmed.moved_from:
+        for problem in trial.drop_lines_of_other_modules(confirmed):
+            output.warning(problem)
     try:
         # One that was disabled since the confirmation was cut off is on no more.
         on_now = [name for name in confirmed.services if planning.changes_to_disable([name])]
@@ -142,6 +145,8 @@ def revert(session: Session, waiting: Trial) -> None:
         for note in trial.undo(waiting, partial(imported.forget, session, waiting)):
             output.message(note)
         automatic_undo.cancel()
+        if waiting.moved_from and waiting.id == trial_record.LOST:
+            output.message(trial.MAY_BE_ENROLLED)
         for name in waiting.services:
             session.log("reverted", "", service=name, reason=reason)
     output.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")

@@ -31,6 +31,7 @@ from . import blocks, enabled, spares, sshd_files, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
 LOCK = "/run/pam_totp.change.lock"
+MAY_BE_ENROLLED = "people whom the move has enrolled may still be enrolled; see: totpctl list"
 
 
 class Busy(CommandFailed):
@@ -43,6 +44,17 @@ class Change(NamedTuple):
     path: str
     before: bytes | None
     after: bytes | None
+
+
+class Migration(NamedTuple):
+    """What the record of a trial says of a move from another module.
+
+    ``id``: of the trial; the files name it. ``people``: the labels of what each one gets.
+    """
+
+    id: str
+    module: str
+    people: Mapping[str, list[str]]
 
 
 @contextmanager
@@ -78,12 +90,12 @@ def begin(
     keys: str | None,
     seconds: int,
     recovery_sets: Mapping[str, int] | None = None,
-    imported: Mapping[str, list[str]] | None = None,
+    migration: Migration | None = None,
 ) -> Trial:
     """Record the trial, so that everything can be undone; nothing is changed yet.
 
-    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets`` and
-    ``imported``: as Trial has them.
+    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets``: as Trial has
+    them.
     """
     changed = tuple(
         ChangedFile(
@@ -96,7 +108,7 @@ def begin(
     )
     boot, boottime = read_boot()
     new = Trial(
-        id=os.urandom(8).hex(),
+        id=migration.id if migration else trial_record.new_id(),
         started=int(time.time()),
         seconds=seconds,
         boot=boot,
@@ -105,7 +117,8 @@ def begin(
         keys=keys,
         files=changed,
         recovery_sets=None if recovery_sets is None else dict(recovery_sets),
-        imported=dict(imported or {}),
+        imported=dict(migration.people) if migration else {},
+        moved_from=migration.module if migration else "",
     )
     try:
         for change in changes:
@@ -161,7 +174,7 @@ def undo(trial: Trial, forget: Callable[[], list[str]] | None = None) -> list[st
     of_sshd = of_sshd if sshd.DROP_IN in [file.path for file in trial.files] else set()
     for file in trial.files:
         if file.path not in of_sshd:
-            _attempt(partial(put_file_back, file), notes, problems)
+            _attempt(partial(put_file_back, file, trial.migration), notes, problems)
     if of_sshd:
         files_of_sshd = {file.path: file for file in trial.files if file.path in of_sshd}
         _attempt(lambda: _put_sshd_back(files_of_sshd), notes, problems)
@@ -183,7 +196,7 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
     pam, drop_in = of_sshd.get(sshd_files.pam_file()), of_sshd[sshd.DROP_IN]
     if pam is not None and pam.keys_before in (None, "skip"):
         return sshd_files.without_a_gap(
-            _unedited(pam) or sshd_files.pam_taken_back(pam.keys_before),
+            _unedited(pam) or sshd_files.pam_taken_back(pam.keys_before, _original(pam)),
             lambda: put_file_back(drop_in),
             lambda: put_file_back(pam),
             by_renames_alone=True,
@@ -204,13 +217,33 @@ def _put_sshd_back(of_sshd: Mapping[str, ChangedFile]) -> list[str]:
     return notes
 
 
+def drop_lines_of_other_modules(trial: Trial) -> list[str]:
+    """Remove from the files of a confirmed ``trial`` what its undo would have brought back.
+
+    Return what could not be written: there they stay comments, which nothing brings back.
+    """
+    problems = []
+    for file in trial.files:
+        try:
+            content = files.read(file.path)
+            left = None if content is None else blocks.confirmed(content)
+            if left is not None and left != content:
+                # The spare file is for disable.
+                files.replace(file.path, left, may_use_spare=False)
+        except (OSError, PamTotpError) as error:
+            problems.append(f"comments with lines of {trial.moved_from} stay: {error}")
+    return problems
+
+
 def _original(file: ChangedFile) -> bytes | None:
     """Return the original; None where it is missing or not trusted, or there was none."""
-    kept = files.beside(file.path, files.BEFORE)
-    if not _has_original(file):
-        return None
+    return _beside(file.path) if _has_original(file) else None
+
+
+def _beside(path: str) -> bytes | None:
+    """Return the original beside ``path``; None where none is, or it is not trusted."""
     try:
-        return files.read(kept)
+        return files.read(files.beside(path, files.BEFORE))
     except CommandFailed:  # others can write its folder by now
         return None
 
@@ -231,8 +264,11 @@ def is_lost(file: ChangedFile) -> bool:
     return is_gone and not _has_original(file)
 
 
-def put_file_back(file: ChangedFile) -> list[str]:
-    """Restore one file, and remove its second name; return notes for the administrator."""
+def put_file_back(file: ChangedFile, migration: str = "") -> list[str]:
+    """Restore one file, and remove its second name; return notes for the administrator.
+
+    ``migration``: as blocks.taken_back() has it.
+    """
     files.remove(files.beside(file.path, files.NEW))
     kept = files.beside(file.path, files.BEFORE)
     now = files.digest_at(file.path)
@@ -248,7 +284,7 @@ def put_file_back(file: ChangedFile) -> list[str]:
     elif now in as_left and has_original:
         files.put_original_back(file.path)
     elif now != "":
-        notes = _put_edited_back(file, has_original=has_original)
+        notes = _put_edited_back(file, migration, has_original=has_original)
     elif file.path == sshd.DROP_IN and file.keys_before is not None:
         notes = _write_drop_in(file.keys_before)
     else:
@@ -268,7 +304,7 @@ def _write_drop_in(keys_before: str) -> list[str]:
     return [f"{sshd.DROP_IN} was missing, and so was its original: it was written again"]
 
 
-def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
+def _put_edited_back(file: ChangedFile, migration: str, *, has_original: bool) -> list[str]:
     """Take our lines out of a file that somebody has edited since, and keep the edits.
 
     Where that cannot be done (no room; a block that was torn), what was there before comes back,
@@ -277,7 +313,12 @@ def _put_edited_back(file: ChangedFile, *, has_original: bool) -> list[str]:
     try:
         content = files.read(file.path)
         assert content is not None
-        left = blocks.taken_back(file.path, content, file.keys_before)
+        original = _original(file)
+        left = blocks.taken_back(
+            file.path, content, file.keys_before, migration=migration, original=original
+        )
+        if original is not None and not blocks.has_lines_of(file.path, left, original):
+            raise CommandFailed("it had lines that were not written by enable")
         if has_original and files.digest(left) == file.before:
             files.put_original_back(file.path)
         elif left is None:
@@ -311,7 +352,7 @@ def take_out_everything() -> list[str]:
             _attempt(partial(_take_out, path), notes, problems)
     _attempt(
         lambda: sshd_files.without_a_gap(
-            sshd_files.pam_taken_back(None),
+            sshd_files.pam_taken_back(None, _beside(sshd_files.pam_file())),
             lambda: _take_out(of_sshd[0]),
             lambda: _take_out(of_sshd[1]),
         ),
@@ -326,13 +367,20 @@ def _take_out(path: str) -> list[str]:
     content = files.read(path) if os.path.isfile(path) else None
     if content is None or blocks.keys_of(path, content) is None:
         return []
-    left = blocks.taken_back(path, content, None)
+    left = blocks.taken_back(path, content, None, original=_beside(path))
     if left is None:
         files.remove(path)
         files.sync_folder(path)
     else:
         files.replace(path, left)
-    return [f"our lines are removed from {path}"]
+    restored = files.text_of(left or b"").split("\n")
+    theirs = blocks.of_other_modules(content)
+    gone = [line for line in theirs if line not in restored]
+    return [
+        f"our lines are removed from {path}",
+        *(f"not restored, as nothing tells whether it was in use: {line}" for line in gone),
+        *([MAY_BE_ENROLLED] if theirs else []),
+    ]
 
 
 def _end(problems: list[str], failed: str) -> None:

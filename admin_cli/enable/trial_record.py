@@ -29,6 +29,7 @@ from . import blocks
 
 RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 LOST = "lost"  # the id of a trial that has no record any more
+_ANOTHER_MODULE = "another module"
 _CONFIRMED = 0o400
 _BEING_UNDONE = 0o700
 MAX_BYTES = 1024 * 1024
@@ -65,6 +66,12 @@ class Trial(NamedTuple):
     recovery_sets: dict[str, int] | None = None
     # Authenticators that it imports, by label, of each person: imported.py.
     imported: dict[str, list[str]] = {}
+    moved_from: str = ""  # the module whose lines it replaced, if it is a migration
+
+    @property
+    def migration(self) -> str:
+        """Its id where it is a migration, as the lines that it replaced have it; else ""."""
+        return self.id if self.moved_from else ""
 
     def seconds_left(self) -> float:
         """Return the seconds until it is undone; 0 when that is due."""
@@ -81,6 +88,10 @@ class Trial(NamedTuple):
     def deadline(self) -> int:
         """Return the unix time when it is undone, by the clock as it is now set."""
         return int(time.time() + self.seconds_left())
+
+
+def new_id() -> str:
+    return os.urandom(8).hex()
 
 
 def read_boot() -> tuple[str, float]:
@@ -194,6 +205,7 @@ def remove() -> None:
 def _without_record() -> Trial | None:
     """Return what the originals say of a trial whose record is gone; None where there is none."""
     changed = []
+    moved_from = ""
     for path in files.having(files.BEFORE, blocks.folders()):
         try:
             content = files.read(path)
@@ -202,6 +214,8 @@ def _without_record() -> Trial | None:
             raise Damaged(str(error), error.hint) from None
         if content != original and blocks.keys_of(path, content) is not None:
             changed.append(_changed(path, content, original))
+            if blocks.is_moved_from(content, original):
+                moved_from = _ANOTHER_MODULE
     if not changed:
         return None
     is_sshd = [file.path == sshd.DROP_IN for file in changed]
@@ -218,6 +232,7 @@ def _without_record() -> Trial | None:
         services=tuple(sorted(names)),
         keys=None,
         files=tuple(changed),
+        moved_from=moved_from,
     )
 
 
@@ -225,7 +240,9 @@ def _changed(path: str, content: bytes | None, original: bytes | None) -> Change
     """Return what a record would say; where the file was also edited, ``written`` is unknown."""
     keys_before = blocks.keys_of(path, original)
     try:
-        is_edited = content and blocks.taken_back(path, content, keys_before) != original
+        is_edited = content and (
+            blocks.taken_back(path, content, keys_before, original=original) != original
+        )
     except PamTotpError:
         is_edited = True
     written = "" if is_edited else files.digest(content)
@@ -250,7 +267,7 @@ def _understood(document: dict[str, object]) -> Trial:
         raise TypeError
     if not 0 < trial.seconds <= MAX_SECONDS or trial.keys not in (None, *pam_blocks.KEYS):
         raise ValueError
-    if not isinstance(trial.id, str) or not isinstance(trial.boot, str):
+    if not all(isinstance(text, str) for text in (trial.id, trial.boot, trial.moved_from)):
         raise TypeError
     if not all(SERVICE.fullmatch(service) for service in trial.services):
         raise ValueError

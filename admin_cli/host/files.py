@@ -136,12 +136,13 @@ def put_original_back(path: str) -> None:
     atomic_files.rename(beside(path, BEFORE), path)
 
 
-def replace(path: str, content: bytes) -> None:
+def replace(path: str, content: bytes, *, may_use_spare: bool = True) -> None:
     """Let ``content`` take the place of ``path``, durably, with the owner, mode and extended
     attributes (SELinux label, ACL) of the file that is there; a new file is root's, for all to
-    read.
+    read. Raises OSError where there is no room and no spare file that it may use.
     """
-    _put(path, content, path if os.path.lexists(path) else None)
+    like = path if os.path.lexists(path) else None
+    _put(path, content, like, may_use_spare=may_use_spare)
 
 
 def write_own(path: str, document: object) -> None:
@@ -203,7 +204,9 @@ def spares(path: str) -> tuple[str, str]:
     return first, f"{first}{SECOND}"
 
 
-def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None:
+def _put(
+    path: str, content: bytes, like: str | None, mode: int = 0o644, *, may_use_spare: bool = True
+) -> None:
     new = beside(path, NEW)
     try:
         remove(new)
@@ -211,7 +214,7 @@ def _put(path: str, content: bytes, like: str | None, mode: int = 0o644) -> None
         os.rename(new, path)
     except BaseException as error:
         remove(new)
-        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
+        if not (may_use_spare and isinstance(error, OSError) and error.errno in NO_ROOM):
             raise
         tried = reversed(spares(path))
         written = next((s for s in tried if _write_spare(s, content, like, mode)), None)

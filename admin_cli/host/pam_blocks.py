@@ -1,14 +1,18 @@
 """Our lines in a PAM file: between which marks they stand, which they are, how they come out.
 
 A block begins and ends with a mark. Lines that it replaced stand in it behind ``#replaced: ``, and
-are there again once the block is taken out. Those of another module that was moved from stand
-behind ``#migrated: ``: they come back where a trial is undone, and are gone once it is confirmed,
-as the module's secrets may be. Whatever else somebody wrote into a block is theirs, and stays.
+are there again once the block is taken out. Whatever else somebody wrote into a block is theirs,
+and stays.
+
+Lines of another module that was moved from stand behind ``#migrated ID: ``, with the id of the
+trial. The undo of that trial alone brings them back. Once it is confirmed they are removed, and
+wherever they are left behind they stay comments: the module's secrets are not kept up to date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pam_totp.stack import pam_lines, pam_ways
@@ -17,7 +21,6 @@ from pam_totp.stack.pam_lines import NotUnderstood
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable SERVICE)"
 END = "# END pam_totp"
 REPLACED = "#replaced: "
-MIGRATED = "#migrated: "
 CODE = "auth required pam_totp.so"
 PERMIT = "auth required pam_permit.so"  # after lines that jump, none of which grants anything
 KEY_LINES = (
@@ -39,6 +42,7 @@ KEYS = {
 # Those with which key logins are asked for the code and no password.
 CODE_AFTER_KEY = ("code", "key+code")
 _BEGINS, _ENDS = "# BEGIN pam_totp", "# END pam_totp"
+_MIGRATED = re.compile(r"#migrated ([0-9a-z]*): ")
 _OURS = frozenset((CODE, *KEY_LINES, *KEYS.values()))
 
 
@@ -66,15 +70,54 @@ def lets_keys_in(text: str) -> bool:
     return KEYS_ALONE in generated(text)
 
 
-def disabled(text: str, *, undo: bool = False) -> str:
-    """Return ``text`` without our blocks; what they replaced is there again.
+def disabled(text: str) -> str:
+    """Return ``text`` without our blocks; what they replaced is there again."""
+    return _with_blocks(text, _taken_out)
 
-    ``undo``: and the lines of another module, too.
+
+def migrated_line(trial: str, line: str) -> str:
+    """Return a line of another module as the comment that the undo of ``trial`` brings back."""
+    return f"#migrated {trial}: {line}"
+
+
+def of_other_modules(text: str) -> list[str]:
+    """Return the lines of modules that were moved from, as the undo brings them back."""
+    lines = [line for piece in _pieces(text) if piece.is_block for line in piece.lines]
+    return [line[mark.end() :].rstrip("\n") for line in lines if (mark := _MIGRATED.match(line))]
+
+
+def confirmed(text: str) -> str:
+    """Return ``text`` without any line of a module that was moved from."""
+    return _with_blocks(text, lambda lines: [each for each in lines if not _MIGRATED.match(each)])
+
+
+def migration_undone(text: str, trial: str, original: str | None) -> str | None:
+    """Return ``text`` with the lines that the migration ``trial`` replaced; None without any.
+
+    Other blocks stay as they are. ``original``: the text before the last change, where it is known:
+    a block of an unknown trial is of that change if all that it replaced is there.
     """
+    before = None if original is None else original.split("\n")
+
+    def is_of_the_trial(lines: Sequence[str]) -> bool:
+        found = [mark for line in lines if (mark := _MIGRATED.match(line.rstrip("\n")))]
+        if not found or (trial and any(mark[1] == trial for mark in found)):
+            return bool(found)
+        return before is not None and all(
+            mark.string not in before and mark.string[mark.end() :] in before for mark in found
+        )
+
+    if not any(piece.is_block and is_of_the_trial(piece.lines) for piece in _pieces(text)):
+        return None
+    return _with_blocks(
+        text, lambda lines: _moved_back(lines) if is_of_the_trial(lines) else iter(lines)
+    )
+
+
+def _with_blocks(text: str, changed: Callable[[Sequence[str]], Iterator[str] | list[str]]) -> str:
     pieces = list(_pieces(text))
     out = "".join(
-        "".join(_taken_out(piece.lines, undo=undo) if piece.is_block else piece.lines)
-        for piece in pieces
+        "".join(changed(piece.lines) if piece.is_block else piece.lines) for piece in pieces
     )
     # enabled() moves a missing end of line, which the last line of a file may lack, to the mark.
     ended_with_block = bool(pieces) and pieces[-1].is_block and not text.endswith("\n")
@@ -83,6 +126,19 @@ def disabled(text: str, *, undo: bool = False) -> str:
 
 def is_managed(text: str) -> bool:
     return any(piece.is_block for piece in _pieces(text))
+
+
+def has_copies(text: str) -> bool:
+    """Return whether our blocks replace lines by copies of what these include.
+
+    Not where a line stands in for one of another module once our block is taken out.
+    """
+    replacing = [
+        [line.strip() for line in piece.lines]
+        for piece in _pieces(text)
+        if piece.is_block and any(line.startswith(REPLACED) for line in piece.lines)
+    ]
+    return bool(replacing) and all(PERMIT in lines for lines in replacing)
 
 
 def keys_of(text: str) -> str | None:
@@ -148,22 +204,27 @@ def _end_of_block(lines: Sequence[str], begin: int) -> int:
     return end
 
 
-def _taken_out(lines: Sequence[str], *, undo: bool) -> Iterator[str]:
-    comes_back = undo and any(line.startswith(MIGRATED) for line in lines)
-    replaces = comes_back or any(line.startswith(REPLACED) for line in lines)
+def _taken_out(lines: Sequence[str]) -> Iterator[str]:
+    replaces = any(line.startswith(REPLACED) for line in lines)
     for line in lines:
-        if comes_back and line.startswith(MIGRATED):
-            yield line.removeprefix(MIGRATED)
-        elif line.startswith(REPLACED) and not comes_back:
+        if line.startswith(REPLACED):
             yield line.removeprefix(REPLACED)
         elif not _is_ours(line.rstrip("\n"), replaces=replaces):
+            yield line
+
+
+def _moved_back(lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        if mark := _MIGRATED.match(line):
+            yield line[mark.end() :]
+        elif not _is_ours(line.rstrip("\n"), replaces=True):
             yield line
 
 
 def _is_ours(line: str, *, replaces: bool) -> bool:
     """Whether a line of a block was written by us, perhaps changed or commented out since."""
     bare = line.strip()
-    if bare.startswith((_BEGINS, _ENDS, REPLACED, MIGRATED)) or bare in _OURS:
+    if bare.startswith((_BEGINS, _ENDS, REPLACED)) or _MIGRATED.match(bare) or bare in _OURS:
         return True
     if bare.startswith("#"):
         return bare.lstrip("# ") in _OURS

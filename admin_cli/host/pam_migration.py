@@ -2,7 +2,7 @@
 
 A line takes the place of a line, with its control: what jumps over it, and what it jumps over, is
 as before. So is what was wrong with the file, and that is named. The other module's line stays in
-the block, behind a mark, for as long as the change may be undone.
+the block, as a comment with the id of the trial, for as long as that may be undone.
 
 Once it is confirmed, ``disable`` takes our line out and leaves none. Where that would let somebody
 in without a password, or nobody in at all, a line stays that keeps the jumps right: the first of
@@ -34,13 +34,16 @@ class Migrated(NamedTuple):
     notes: tuple[str, ...]
 
 
-def migrated(file: str, text: str, module: str, *, read: Read, key: bool = False) -> Migrated:
+def migrated(
+    file: str, text: str, module: str, trial: str, *, read: Read, key: bool = False
+) -> Migrated:
     """Return ``text`` with our lines in place of those of ``module``. Raises NotUnderstood.
 
-    ``key``: nobody gets here whose key sshd has not accepted. Where our lines ask already, or
-    another one of ``module`` comes first, a line is left out, unless somebody would get past.
+    ``trial``: the id of the one that can be undone. ``key``: nobody gets here whose key sshd has
+    not accepted. Where our lines ask already, or another one of ``module`` comes first, a line is
+    left out, unless somebody would get past.
     """
-    moved = _FileToMigrate(file, text, module, read, key)
+    moved = _FileToMigrate(file, text, module, trial, read, key)
     all_in = moved.candidate([True] * len(moved.lines))
     faults = moved.faults(all_in)
     chosen = all_in
@@ -58,9 +61,12 @@ def migrated(file: str, text: str, module: str, *, read: Read, key: bool = False
 
 
 class _FileToMigrate:
-    def __init__(self, file: str, text: str, module: str, read: Read, key: bool) -> None:
+    def __init__(
+        self, file: str, text: str, module: str, trial: str, read: Read, key: bool
+    ) -> None:
         self._file = file
         self._text = text
+        self._trial = trial
         self._read = read
         self._key = key
         self.lines = other_modules.lines_of(module, file, text)
@@ -95,7 +101,7 @@ class _FileToMigrate:
         physical = pam_blocks.physical_lines(self._text)
         for line, is_asked in reversed(list(zip(self.lines, asks, strict=True))):
             old = physical[line.number - 1 : line.last]
-            new = [pam_blocks.MIGRATED + text.rstrip("\n") for text in old]
+            new = [pam_blocks.migrated_line(self._trial, text.rstrip("\n")) for text in old]
             instead = [placeholder(line)] if placeholder else []
             if is_asked:
                 new += [pam_blocks.REPLACED + text for text in instead]

@@ -15,7 +15,7 @@ from admin_cli.enable import blocks, sshd_files, trial, trial_record
 from admin_cli.enable.trial import Change
 from admin_cli.enable.trial_record import ChangedFile, Damaged, Trial
 from admin_cli.errors import CommandFailed
-from admin_cli.host import files, sshd
+from admin_cli.host import files, pam_blocks, pam_migration, sshd
 from pam_totp.stack import pam_stack
 
 PASSWORD = "auth requisite pam_unix.so\n"
@@ -346,6 +346,156 @@ def test_with_a_damaged_record_our_lines_go_from_every_file(path: Path, folder: 
     trial.remove_leftovers()
     assert (BEFORE, ["door", "torn"]) == (path.read_bytes(), names(folder))
     assert not Path(sshd.DROP_IN).exists()
+
+
+# A move from another module
+
+THEIRS = "auth requisite pam_oath.so usersfile=/etc/users.oath no_usersfile_okay\n"
+
+
+def moved(path: Path, trial_id: str = "1a") -> Change:
+    """Return the change that replaces THEIRS, for the trial of that id."""
+    text = files.text_of(path.read_bytes())
+    found = pam_migration.migrated(path.name, text, "pam_oath.so", trial_id, read=lambda _: None)
+    return Change(str(path), path.read_bytes(), files.bytes_of(found.text))
+
+
+def begun_to_move(path: Path, trial_id: str = "1a") -> Trial:
+    change = moved(path, trial_id)
+    migration = trial.Migration(trial_id, "pam_oath.so", {})
+    new = trial.begin([change], (path.name,), None, 600, migration=migration)
+    trial.carry_out(new, [change])
+    return new
+
+
+@pytest.fixture
+def theirs(path: Path) -> Path:
+    path.write_text(PASSWORD + THEIRS + LINES)
+    return path
+
+
+def test_the_undo_of_a_move_brings_their_line_back_and_keeps_edits(theirs: Path) -> None:
+    before = theirs.read_bytes()
+    trial.undo(begun_to_move(theirs))
+    assert before == theirs.read_bytes()
+    for with_original in (True, False):
+        new = begun_to_move(theirs)
+        theirs.write_bytes(theirs.read_bytes() + b"# below\n")
+        if not with_original:
+            Path(files.beside(str(theirs), files.BEFORE)).unlink()
+        for _ in range(2):  # it may have been killed before the record was gone
+            trial.undo(new)
+            assert before + b"# below\n" == theirs.read_bytes()
+        theirs.write_bytes(before)
+
+
+def test_their_line_that_somebody_removed_in_the_trial_stays_away(theirs: Path) -> None:
+    new = begun_to_move(theirs)
+    lines = theirs.read_text().splitlines(True)
+    theirs.write_text("".join(line for line in lines if "pam_oath" not in line))
+    trial.undo(new)
+    assert BEFORE == theirs.read_bytes()
+
+
+def test_a_confirmed_move_leaves_nothing_that_a_later_undo_could_bring_back(theirs: Path) -> None:
+    confirmed = begun_to_move(theirs)
+    trial_record.mark_confirmed()
+    assert [] == trial.drop_lines_of_other_modules(confirmed)
+    trial.remove_leftovers(confirmed.files)
+    assert "pam_oath" not in theirs.read_text()
+    assert "auth requisite pam_totp.so nullok\n" in theirs.read_text()
+    assert 1 == len(trial.take_out_everything())
+    assert BEFORE == theirs.read_bytes()
+
+
+def test_lines_that_could_not_be_removed_at_confirm_stay_comments(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of a later trial: undone, edited, with a damaged record or a lost one."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    confirmed = begun_to_move(theirs)
+    trial_record.mark_confirmed()
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "replace", full)
+        (problem,) = trial.drop_lines_of_other_modules(confirmed)
+    assert "comments with lines of pam_oath.so stay: " in problem
+    trial.remove_leftovers(confirmed.files)
+    moved_text = theirs.read_text()
+    assert f"#migrated 1a: {THEIRS}" in moved_text
+    for damage in ("", "edited", "damaged", "lost"):
+        theirs.write_text(moved_text)
+        change = on(theirs)
+        assert "pam_oath" not in files.text_of(change.after or b"")
+        new = trial.begin([change], ("door",), None, 600)
+        trial.carry_out(new, [change])
+        if damage == "edited":
+            theirs.write_bytes(theirs.read_bytes() + b"# below\n")
+        elif damage == "damaged":
+            Path(trial_record.RECORD).write_text("{")
+            trial.take_out_everything()
+            trial.remove_leftovers()
+            assert BEFORE == theirs.read_bytes()
+            continue
+        elif damage == "lost":
+            Path(trial_record.RECORD).unlink()
+            new = trial_record.pending() or new
+            assert trial_record.LOST == new.id
+        trial.undo(new)
+        assert moved_text == theirs.read_text()
+        if damage == "edited":
+            edited = Path(files.beside(str(theirs), files.EDITED))
+            assert edited.read_bytes().endswith(b"# below\n")
+        trial.remove_leftovers()
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+@pytest.mark.parametrize("damage", ["damaged", "lost"])
+def test_a_move_whose_record_is_no_good_is_undone_by_the_original(
+    theirs: Path, damage: str, is_edited: bool
+) -> None:
+    before = theirs.read_bytes()
+    begun_to_move(theirs)
+    end = b"# below\n" if is_edited else b""
+    theirs.write_bytes(theirs.read_bytes() + end)
+    if damage == "damaged":
+        Path(trial_record.RECORD).write_text("{")
+        notes = trial.take_out_everything()
+        assert trial.MAY_BE_ENROLLED in notes
+    else:
+        Path(trial_record.RECORD).unlink()
+        waiting = trial_record.pending()
+        assert waiting is not None
+        assert waiting.moved_from
+        trial.undo(waiting)
+    assert before + end == theirs.read_bytes()
+
+
+def test_their_line_is_not_restored_where_nothing_tells_that_it_was_in_use(theirs: Path) -> None:
+    begun_to_move(theirs)
+    Path(trial_record.RECORD).write_text("{")
+    Path(files.beside(str(theirs), files.BEFORE)).unlink()
+    notes = trial.take_out_everything()
+    assert any(THEIRS.rstrip() in note for note in notes)
+    assert BEFORE == theirs.read_bytes()
+
+
+def test_the_undo_of_a_second_move_leaves_the_first_one_alone(theirs: Path) -> None:
+    google = "auth required pam_google_authenticator.so nullok\n"
+    theirs.write_text(f"{PASSWORD}{google}{THEIRS}")
+    text = theirs.read_text()
+    first = pam_migration.migrated(
+        "door", text, "pam_google_authenticator.so", "9f", read=lambda _: None
+    ).text
+    for confirmed in (pam_blocks.confirmed(first), first):
+        theirs.write_text(confirmed)
+        new = begun_to_move(theirs)
+        theirs.write_bytes(theirs.read_bytes() + b"# below\n")
+        for _ in range(2):
+            trial.undo(new)
+            assert f"{confirmed}# below\n" == theirs.read_text()
 
 
 # The lock

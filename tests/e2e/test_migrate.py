@@ -84,6 +84,9 @@ def test_users_of_google_authenticator_are_moved_in_one_command(machine: Machine
     assert "pam_totp(sshd:auth): event=accepted user=carol" in machine.log.text()
     assert "600 root" == machine.run("stat", "-c%a %U", "/root/codes/bob.txt").stdout.strip()
 
+    refused = totpctl(machine, "disable", "sshd")
+    assert "sshd: moved from pam_google_authenticator.so, and not confirmed yet" in refused.stderr
+    assert "to move back, run: totpctl revert; to ask for no code at all" in refused.stderr
     record = json.loads(machine.read(RECORD))
     record["started_boottime"] -= 3600
     machine.write(RECORD, json.dumps(record), mode=0o600)
@@ -94,6 +97,7 @@ def test_users_of_google_authenticator_are_moved_in_one_command(machine: Machine
 
     assert 0 == totpctl(machine, *MIGRATE).returncode
     assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    assert "pam_google_authenticator" not in machine.read(PAM_SSHD)
     codes = machine.read("/root/codes/bob.txt").split()
     typed = [word for word in codes if word.count("-") == 3]
     assert 10 == len(typed)
@@ -103,6 +107,7 @@ def test_users_of_google_authenticator_are_moved_in_one_command(machine: Machine
     assert "welcome bob" in client.rest()
     assert 0 == totpctl(machine, "disable", "sshd").returncode
     assert "pam_google_authenticator" not in machine.read(PAM_SSHD)
+    assert [] == enabling.left_over(machine)
     assert "welcome carol" in enabling.ssh_with_password(machine, carol)
 
 

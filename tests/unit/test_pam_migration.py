@@ -98,8 +98,14 @@ def test_a_control_that_would_let_refused_users_in_is_refused(control: str, prob
         line_for(f"auth {control} {GOOGLE}")
 
 
-def migrated(text: str, module: str = GOOGLE, *, key: bool = False) -> pam_migration.Migrated:
-    return pam_migration.migrated("sshd", text, module, read=FILES.get, key=key)
+def migrated(
+    text: str, module: str = GOOGLE, *, trial: str = "1a", key: bool = False
+) -> pam_migration.Migrated:
+    return pam_migration.migrated("sshd", text, module, trial, read=FILES.get, key=key)
+
+
+def undone(text: str, trial: str = "1a", original: str | None = None) -> str | None:
+    return pam_blocks.migration_undone(text, trial, original)
 
 
 TEXTS = {
@@ -130,12 +136,29 @@ TEXTS = {
 def test_an_undo_brings_it_back_to_the_byte_and_disable_leaves_none(name: str) -> None:
     before, disabled = TEXTS[name]
     text = migrated(before).text
-    assert before == pam_blocks.disabled(text, undo=True)
+    assert before == undone(text)
     assert disabled == pam_file.disabled(text)
+    assert (None, None, before) == (undone(text, "2b"), undone(text, ""), undone(text, "", before))
+    confirmed = pam_blocks.confirmed(text)
+    assert (None, disabled) == (undone(confirmed), pam_file.disabled(confirmed))
+    assert [] == pam_blocks.of_other_modules(confirmed)
     content = text.encode()
-    assert before.encode() == blocks.taken_back("/etc/pam.d/sshd", content, None)
+    path = "/etc/pam.d/sshd"
+    assert before.encode() == blocks.taken_back(path, content, None, migration="1a")
+    assert disabled.encode() == blocks.taken_back(path, content, None)
     live = [line for line in pam_lines.lines("sshd", text) if line.module_name == GOOGLE]
     assert [] == live
+
+
+def test_a_line_in_place_of_one_that_is_gone_is_no_copy_of_a_password_step() -> None:
+    """Doctor compares copies with what enable would write now."""
+    text = migrated(TEXTS["jumped over"][0]).text
+    assert pam_blocks.REPLACED in text
+    assert not pam_blocks.has_copies(text)
+    read = {**FILES, "step": f"{PASSWORD}auth sufficient pam_unix.so\n"}.get
+    copy = pam_file.enabled("sshd", "auth substack step\n", keys=None, read=read)
+    assert pam_blocks.REPLACED in copy
+    assert pam_blocks.has_copies(copy)
 
 
 def test_a_line_that_a_jump_goes_over_is_kept_in_number() -> None:
@@ -164,17 +187,40 @@ def test_where_codes_are_asked_for_already_a_line_is_taken_out() -> None:
     text = migrated(before).text
     assert 1 == text.count(pam_blocks.CODE)
     assert 1 == migrated(text, OATH).text.count(pam_blocks.CODE)
-    assert before == pam_blocks.disabled(text, undo=True).replace(
-        PASSWORD, before[: before.index(f"auth required {GOOGLE}")]
-    )
+    assert before == undone(text)
 
 
 def test_both_modules_of_a_file_are_moved_one_after_the_other() -> None:
     before = f"{PASSWORD}auth required {GOOGLE}\nauth required {OATH} usersfile=/x\n"
-    text = migrated(migrated(before).text, OATH).text
+    first = migrated(before).text
+    text = migrated(first, OATH, trial="2b").text
     assert 1 == text.count("\nauth required pam_totp.so")
     assert PASSWORD == pam_file.disabled(text)
-    assert before == pam_blocks.disabled(text, undo=True)
+    assert first == undone(text, "2b")
+    assert first == undone(text, "", first)
+    assert first.encode() == blocks.taken_back("/f", text.encode(), "", migration="2b")
+    assert first.encode() == blocks.taken_back("/f", text.encode(), "", original=first.encode())
+
+
+def test_a_line_that_was_not_in_use_before_is_not_brought_back() -> None:
+    """Only a comment of an older move, or removed by an administrator: so it stays."""
+    before = f"{PASSWORD}auth required {GOOGLE}\n"
+    text = migrated(before).text
+    assert undone(text, "", text) is None
+    assert undone(text, "", PASSWORD) is None
+    added_again = f"{text}auth required {GOOGLE}\n"
+    assert undone(added_again, "", added_again) is None
+    edited = "".join(line for line in text.splitlines(True) if GOOGLE not in line)
+    assert undone(edited) is None
+    assert PASSWORD == pam_file.disabled(edited)
+
+
+def test_edits_around_and_in_the_block_stay_where_it_is_undone() -> None:
+    before = f"{PASSWORD}auth required {GOOGLE}\n"
+    text = migrated(before).text.replace(pam_blocks.END, f"# mine\n{pam_blocks.END}")
+    after = f"{PASSWORD}auth required {GOOGLE}\n# mine\n# below\n"
+    assert after == undone(f"{text}# below\n")
+    assert f"{PASSWORD}# mine\n" == pam_file.disabled(text)
 
 
 def test_two_lines_for_different_users_both_go_on_asking() -> None:
@@ -198,5 +244,5 @@ def test_a_line_among_those_of_enable_is_left_to_disable() -> None:
     text = pam_file.enabled("sshd", step, keys=None, read=files.get)
     assert GOOGLE in text
     with pytest.raises(NotUnderstood) as caught:
-        pam_migration.migrated("sshd", text, GOOGLE, read=files.get)
+        pam_migration.migrated("sshd", text, GOOGLE, "1a", read=files.get)
     assert "totpctl disable sshd" in caught.value.hint

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ... import output
 from ...enable import planning, reached, readiness, switch, trial, trial_record, uses
+from ...enable.trial import Migration
 from ...errors import CommandFailed
 from ...host import pam_file, sshd
 from ...host.other_modules import MODULES
@@ -32,8 +33,9 @@ class MigrationRequest(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """All that was checked, before anything is changed."""
+    """All that was checked, before anything is changed. ``id``: of the trial."""
 
+    id: str
     pam: PamChanges
     files: list[TokenFile]
     people: ImportPlan
@@ -64,7 +66,7 @@ def carry_out(session: Session, request: MigrationRequest) -> None:
             ready.pam.changes,
             request.seconds,
             uses.partly_used_sets(session),
-            _labels(ready.people),
+            Migration(ready.id, MODULES[request.module], _labels(ready.people)),
             lambda: _enroll(session, request, ready, codes),
         )
     for name in new.services:
@@ -84,7 +86,8 @@ def carry_out(session: Session, request: MigrationRequest) -> None:
 def _read(session: Session, request: MigrationRequest) -> _Ready:
     """Say what will become of whom, and of which file. Raises CommandFailed."""
     module = MODULES[request.module]
-    pam = pam_files.plan(module, keys_come_first=_keys_come_first())
+    new_id = trial_record.new_id()
+    pam = pam_files.plan(module, new_id, keys_come_first=_keys_come_first())
     if not pam.names:
         raise CommandFailed(
             f"no PAM file has {module}", "to import its secrets alone: totpctl import"
@@ -110,7 +113,7 @@ def _read(session: Session, request: MigrationRequest) -> _Ready:
             f"{people.bad} of {all_told} people cannot be moved, so nobody was",
             "fix that, or move the others with --skip-bad",
         )
-    return _Ready(pam, found, people)
+    return _Ready(new_id, pam, found, people)
 
 
 def _keys_come_first() -> bool:

@@ -30,10 +30,11 @@ class PamChanges(NamedTuple):
     notes: tuple[str, ...]
 
 
-def plan(module: str, *, keys_come_first: bool) -> PamChanges:
+def plan(module: str, trial: str, *, keys_come_first: bool) -> PamChanges:
     """Return what becomes of every file that has ``module``. Raises CommandFailed.
 
-    ``keys_come_first``: sshd asks PAM only about those whose key it has accepted.
+    ``trial``: its id. ``keys_come_first``: sshd asks PAM only about those whose key it has
+    accepted.
     """
     known = services.read_services()
     found = {name: lines for name, each in known.items() if (lines := _lines_of(module, each))}
@@ -49,6 +50,7 @@ def plan(module: str, *, keys_come_first: bool) -> PamChanges:
                 name,
                 known[name].text,
                 module,
+                trial,
                 read=lambda file: new.get(file) or pam_stack.read_pam_file(file),
                 key=keys_come_first and name == "sshd",
             )
