@@ -24,4 +24,6 @@ privacyidea_csv.py       CSV of privacyIDEA and LinOTP; csv_rows.py: any CSV
 freeipa.py               LDIF of FreeIPA
 aegis.py  andotp.py  bitwarden.py  freeotp_plus.py  two_fas.py
                          plain exports of apps; json_documents.py: any JSON
+bitwarden_csv.py         CSV of Bitwarden
+foreign_files.py         what is packed, encrypted or no text, and what helps
 """

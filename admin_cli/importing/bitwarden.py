@@ -29,13 +29,19 @@ def _is_encrypted(document: Document) -> bool:
 
 def _token(place: str, item: dict[str, Any]) -> Token | None:
     login = object_at(item, "login")
-    user, totp = text_at(login, "username"), text_at(login, "totp")
+    return token_of(
+        place, text_at(item, "name"), text_at(login, "username"), text_at(login, "totp")
+    )
+
+
+def token_of(place: str, name: str, user: str, totp: str) -> Token | None:
+    """Return the token of an item: an address, or a secret alone; None for an empty ``totp``."""
     if not totp:
         return None
     try:
         if "://" in totp:
             token = otpauth.token_of(place, totp)
             return token._replace(user=token.user or user)
-        return Token(place, from_base32(totp), user, issuer=text_at(item, "name"))
+        return Token(place, from_base32(totp), user, issuer=name)
     except Unusable as error:
         raise Unusable(str(error), user) from None

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from .csv_rows import rows_with_header
+from .csv_rows import Row, header_of, rows_with_header
 from .sources import TokenFile
-from .texts import from_base32, number_in, reads_as_hex, text_of
+from .texts import algorithm_in, from_base32, number_in, reads_as_hex, text_of
 from .tokens import Contents, Token, Unusable, read_each
 
-_COLUMNS = {"upn", "secret key"}
+_COLUMNS = {"upn", "secretkey"}
 
 
 def recognizes(text: str) -> bool:
-    header, _, _ = text.partition("\n")
-    return {name.strip().strip('"').lower() for name in header.split(",")} >= _COLUMNS
+    return header_of(text) >= _COLUMNS
 
 
 def read(source: TokenFile) -> Contents:
     return read_each(rows_with_header(text_of(source.data)), _token)
 
 
-def _token(place: str, row: dict[str, str]) -> Token:
-    user = row.get("upn", "").replace("''", "'")  # Entra doubles an apostrophe
-    serial = row.get("serial number", "")
+def _token(place: str, row: Row) -> Token:
+    user = row.get("upn").replace("''", "'")  # Entra doubles an apostrophe
+    serial = row.get("serialnumber")
     try:
-        secret = row.get("secret key", "")
+        if row.is_too_long:
+            raise Unusable("it has more cells than the header")
+        secret = row.get("secretkey")
         remark = "its secret may be hexadecimal, which Entra does not take: try a code of it"
+        interval = row.get("timeinterval", "timeintervalinseconds")
         return Token(
             place,
             from_base32(secret),
             user,
-            period=number_in(row.get("time interval") or "30", "the time interval"),
+            algorithm=algorithm_in(row.get("hashfunction")),
+            period=number_in(interval or "30", "the time interval"),
             serial=serial,
             remarks=(remark,) if reads_as_hex(secret) else (),
         )

@@ -19,6 +19,7 @@ FORMATS = (
     "freeotp-plus",
     "2fas",
     "bitwarden",
+    "bitwarden-csv",
     "pskc",
     "safenet",
     "qr-picture",

@@ -13,6 +13,7 @@ from .tokens import HOTP, TOTP, Contents, Token, Unreadable, Unusable, read_each
 
 _RECORD = re.compile(r"^dn::?\s", flags=re.MULTILINE)
 _TOKEN = re.compile(r"ipatoken", flags=re.IGNORECASE)
+_END = re.compile(rb"^search: [0-9]+\r?\nresult: [0-9]+[^\n]*$", flags=re.MULTILINE)
 
 Attributes = dict[str, list[bytes]]
 
@@ -31,15 +32,19 @@ def read(source: TokenFile) -> Contents:
 
 
 def _entries(data: bytes) -> list[Attributes]:
-    """Return each entry, its attributes by their names in lower case."""
+    """Return each entry, its attributes by their names in lower case.
+
+    What ldapsearch says of its search at the end, without -LLL, is no entry.
+    """
     ldif = load("ldif", "LDIF", "python3-ldap")
     try:
-        records = ldif.LDIFRecordList(io.BytesIO(data))  # this reads the first line
+        records = ldif.LDIFRecordList(io.BytesIO(_END.sub(b"", data)))  # this reads the first line
         records.parse()
     except (ValueError, TypeError, AttributeError):  # what it makes of lines that are not LDIF
         raise Unreadable("is not well-formed LDIF") from None
     return [
-        {name.lower(): values for name, values in entry.items()} for _, entry in records.all_records
+        {name.partition(";")[0].lower(): values for name, values in entry.items()}  # no options
+        for _, entry in records.all_records
     ]
 
 

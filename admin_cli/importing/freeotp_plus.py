@@ -1,10 +1,14 @@
-"""FreeOTP+: its JSON, where a secret is a list of Java's signed bytes."""
+"""FreeOTP+: its JSON, where a secret is a list of Java's signed bytes.
+
+It has no type for the codes of Steam: they are those of the issuer "Steam".
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .json_documents import Document, load, objects_at, text_at, token_of, with_places
+from .otpauth import STEAM
 from .sources import TokenFile
 from .tokens import Contents, Token, Unusable, read_each
 
@@ -21,6 +25,8 @@ def read(source: TokenFile) -> Contents:
 
 def _token(place: str, entry: dict[str, Any]) -> Token:
     label = text_at(entry, "label")
+    if text_at(entry, "issuerExt") == STEAM:
+        raise Unusable("Steam's codes are not OATH", label)
     return token_of(
         place,
         entry,

@@ -52,23 +52,28 @@ def _token(place: str, text: str, user: str) -> Token:
         secret = from_base32(first.translate(_MISTAKEN))
     except Unusable as error:
         raise Unusable(f"line 1: {error}", user) from None
-    if "HOTP_COUNTER" not in options and "TOTP_AUTH" not in options:
-        reason = "has neither TOTP_AUTH nor HOTP_COUNTER, so only its scratch codes were accepted"
-        raise Unusable(reason, user)
     scratch_codes = sum(1 for line in rest if _SCRATCH_CODE.fullmatch(line))
     token = Token(place, secret, user, recovery_codes=scratch_codes, remarks=_remarks(options))
     try:
-        if "HOTP_COUNTER" in options:  # it wins over TOTP_AUTH
-            counter = number_in(options["HOTP_COUNTER"], "HOTP_COUNTER")
+        if counter := _counter(options):  # it wins over TOTP_AUTH
             return token._replace(kind=HOTP, next_counter=counter)
+        if "TOTP_AUTH" not in options:
+            which = "a HOTP_COUNTER above 0" if "HOTP_COUNTER" in options else "HOTP_COUNTER"
+            reason = f"has neither TOTP_AUTH nor {which}, so only its scratch codes were accepted"
+            raise Unusable(reason)
         return token._replace(
             kind=TOTP,
             period=number_in(options.get("STEP_SIZE", "30"), "STEP_SIZE"),
-            drift=number_in(options.get("TIME_SKEW", "0"), "TIME_SKEW"),
+            drift=number_in(options.get("TIME_SKEW") or "0", "TIME_SKEW"),
             last_accepted_step=_last_step(options.get("DISALLOW_REUSE", "")),
         )
     except Unusable as error:
         raise Unusable(str(error), user) from None
+
+
+def _counter(options: dict[str, str]) -> int:
+    """Return the next counter; 0 where there is none: one below 1 counts as none."""
+    return max(number_in(options.get("HOTP_COUNTER") or "0", "HOTP_COUNTER"), 0)
 
 
 def _last_step(disallowed: str) -> int | None:

@@ -16,12 +16,15 @@ from .texts import (
     from_base32,
     number_in,
     numbered_lines,
+    shown_type,
     text_of,
 )
 from .tokens import HOTP, TOTP, Contents, Token, Unusable, read_each
 
 _ADDRESS = re.compile(r"otpauth://([^/?#]*)/?([^?]*)(?:\?(.*))?", flags=re.IGNORECASE | re.DOTALL)
 _LINE = re.compile(r"^[ \t]*otpauth://", flags=re.IGNORECASE | re.MULTILINE)
+_FOREIGN = re.compile(r"(steam|motp|yaotp)://", flags=re.IGNORECASE)
+STEAM = "Steam"  # the issuer, where an app has no type for its codes
 _KNOWN = ("secret", "issuer", "algorithm", "digits", "period", "counter")
 _MOST_PARAMETERS = 50
 
@@ -50,15 +53,17 @@ def token_of(place: str, address: str) -> Token:
     """Return the token of one address. Raises Unusable."""
     found = _ADDRESS.fullmatch(address.strip())
     if not found:
-        raise Unusable("this is no otpauth address")
+        foreign = _FOREIGN.match(address.strip())
+        problem = f"the address is of {foreign[1].lower()}, which is not OATH" if foreign else ""
+        raise Unusable(problem or "this is no otpauth address")
     kind, label, query = found[1].lower(), unquote(found[2]), found[3] or ""
     user, prefix = account_and_issuer(label)
     try:
         if kind not in (TOTP, HOTP):
-            raise Unusable(
-                "Steam's codes are not OATH" if kind == "steam" else "the type is not totp or hotp"
-            )
+            raise Unusable(f"{shown_type(kind)}; there are totp and hotp")
         given = _parameters(query)
+        if STEAM.lower() in (given.get("encoder", "").lower(), given.get("issuer", "").lower()):
+            raise Unusable("Steam's codes are not OATH")
         token = Token(
             place,
             from_base32(given.get("secret", "")),

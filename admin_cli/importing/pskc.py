@@ -33,6 +33,8 @@ def read(source: TokenFile, unlocking: Unlocking) -> Contents:
     remark = ("the signature of its file is not checked",) if is_signed else ()
     cryptography = xml_encryption.of_container(root, unlocking)
     packages = list(children(root, "KeyPackage"))
+    if not packages and child(root, "Device") is not None:
+        raise Unreadable("is of a draft of PSKC, older than RFC 6030", "ask for a file of RFC 6030")
     if not packages:
         raise Unreadable("has no keys")
     places = [_place(number, package) for number, package in enumerate(packages, 1)]
@@ -64,10 +66,12 @@ def _user(package: Element) -> str:
 
 
 def _token(place: str, package: Element, cryptography: Cryptography) -> Token:
-    key = child(package, "Key")
+    key, *others = [*children(package, "Key"), None]
     data = child(key, "Data")
     if key is None:
         raise Unusable("there is no key")
+    if len(others) > 1:
+        raise Unusable("it has more than one key")
     kind = _kind(key)
     _check_policy(child(key, "Policy"))
     _check_dates(child(package, "DeviceInfo"))

@@ -9,7 +9,9 @@ from . import (
     aegis,
     andotp,
     bitwarden,
+    bitwarden_csv,
     entra_csv,
+    foreign_files,
     freeipa,
     freeotp_plus,
     google_authenticator,
@@ -42,6 +44,7 @@ _TEXTS: dict[str, tuple[Callable[[str], bool], Reader]] = {
     "users-oath": (users_oath.recognizes, users_oath.read),
     "freeipa": (freeipa.recognizes, freeipa.read),
     "entra-csv": (entra_csv.recognizes, entra_csv.read),
+    "bitwarden-csv": (bitwarden_csv.recognizes, bitwarden_csv.read),
     "privacyidea-csv": (privacyidea_csv.recognizes, privacyidea_csv.read),
 }
 _JSON: dict[str, tuple[Callable[[json_documents.Document], bool], Reader]] = {
@@ -62,10 +65,13 @@ def read(source: TokenFile, unlocking: Unlocking, given: str = "") -> tuple[str,
     Raises Unreadable, CommandFailed.
     """
     if not source.data.strip():
-        raise Unreadable("is empty")
+        raise Unreadable("is empty", "copy it once more")
     if source.data.count(b"\n") > _MOST_LINES:
         raise Unreadable("has too many lines", "split it")
-    found = PICTURE if qr_pictures.recognizes(source.data) else given or _format_of(source.data)
+    if qr_pictures.recognizes(source.data):
+        return PICTURE, qr_pictures.read(source)
+    foreign_files.refuse(source.data)
+    found = given or _format_of(source.data)
     if found in _JSON and not _JSON[found][0](json_documents.load(source.data)):
         raise Unreadable(f"is not of the format {found}", "leave out --format")
     return found, _readers(unlocking)[found](source)
@@ -90,12 +96,15 @@ def _format_of(data: bytes) -> str:
     root = xml_documents.root_name(text)
     if root:
         return _ROOTS[root]
+    document = None
     if text.lstrip().startswith(("{", "[")):
         document = json_documents.load(data)
         tests = [(name, recognizes(document)) for name, (recognizes, _) in _JSON.items()]
     else:
         tests = [(name, recognizes(text)) for name, (recognizes, _) in _TEXTS.items()]
     found = next((name for name, is_it in tests if is_it), "")
-    if not found:
-        raise Unreadable("is in no format that is known", _HINT)
-    return found
+    if found:
+        return found
+    if json_documents.is_encrypted(document):
+        raise Unreadable("is encrypted", "export it without encryption, or decrypt it first")
+    raise Unreadable("is in no format that is known", _HINT)

@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from .tokens import Unreadable, Unusable
 
 MOST_DIGITS = 19  # of a number: more does not fit into 63 bits
+MOST_TYPE = 8  # characters of a type's name; no secret is so short
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLANKS = str.maketrans("", "", " \t\r\n-")
 _BASE32 = re.compile(r"[A-Za-z2-7]*")
 _HEX = re.compile(r"[0-9A-Fa-f]*")
 _UID = re.compile(r"(?:^|,)\s*uid=((?:[^\\,+]|\\.)+)", flags=re.IGNORECASE)
+_ESCAPE = re.compile(rb"\\(?:([0-9A-Fa-f]{2})|(.))", flags=re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -114,6 +116,14 @@ def refuse_too_many(data: bytes, marks: bytes, most: int) -> None:
         raise Unreadable("has too many values", "split it")
 
 
+def shown_type(name: str) -> str:
+    """Return a type of tokens in words; the name is shown unless it may be a secret."""
+    if not name:
+        return "there is no type"
+    is_name = name.isascii() and name.isalnum() and len(name) <= MOST_TYPE
+    return f"its type is {name.lower()}" if is_name else "its type is not known"
+
+
 def account_and_issuer(label: str) -> tuple[str, str]:
     """Return the account and the issuer of a label such as "Example: alice".
 
@@ -126,7 +136,16 @@ def account_and_issuer(label: str) -> tuple[str, str]:
 def uid_in(name: str) -> str:
     """Return the uid of a distinguished name (RFC 4514); of any other name, itself."""
     found = _UID.search(name)
-    return re.sub(r"\\(.)", r"\1", found[1].strip()) if found else name
+    return _unescaped(found[1].strip()) if found else name
+
+
+def _unescaped(value: str) -> str:
+    """Return a value of a distinguished name: a backslash escapes a character, or a byte in hex."""
+    escaped = value.encode("utf-8", "surrogateescape")
+    plain = _ESCAPE.sub(
+        lambda found: bytes.fromhex(found[1].decode()) if found[1] else found[2], escaped
+    )
+    return plain.decode("utf-8", "surrogateescape")
 
 
 def moment_in(text: str, what: str) -> datetime:

@@ -32,4 +32,5 @@ def _token(place: str, service: dict[str, Any]) -> Token:
         issuer=text_at(otp, "issuer") or text_at(service, "name"),
         kind=text_at(otp, "tokenType") or TOTP,
         algorithm=text_at(otp, "algorithm"),
+        first_counter=0,
     )

@@ -3,8 +3,8 @@
 A line is: type, user, PIN, secret in hex; after a login also a counter, the last code and when that
 was. Of HOTP, liboath writes the counter of the code that was just used, with that code as field 6;
 of TOTP its counter means nothing, as it adds the distance of each login to it (tried with 2.6.7).
-mod_authn_otp has a count of failures before the code, and an address last; its field 5 is the next
-counter of HOTP, and the steps by which a clock is ahead of TOTP.
+mod_authn_otp has a count of failures before the code, or an address last, or both; its field 5 is
+the next counter of HOTP, and the steps by which a clock is ahead of TOTP.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .tokens import HOTP, TOTP, Contents, Token, Unusable, read_each
 
 DIGITS = 6
 SEARCHED_STEPS = 20  # either way of the last login, for the step of its code
-_LINE = re.compile(r"\s*HOTP(?:/\S*)?\s+\S+\s+\S+\s+\S+")
+_LINE = re.compile(r"\s*[HM]OTP(?:/\S*)?\s+\S+\s+\S+\s+\S+")
 _TYPE = re.compile(r"HOTP(?:/(E|T([0-9]*))(?:/([0-9]{1,4}))?)?")
-_CODE = re.compile(r"[0-9]{6,8}")
-_FAILURES = re.compile(r"[0-9]{1,5}")
+_FAILURES = re.compile(r"[0-9]{1,5}")  # a code has six digits or more
+_NEGATIVE = re.compile(r"-[0-9]+")
 
 
 def recognizes(text: str) -> bool:
@@ -33,19 +33,22 @@ def recognizes(text: str) -> bool:
 def read(source: TokenFile, digits: int = DIGITS) -> Contents:
     """Return the tokens of ``source``; ``digits``: of those whose line does not say it."""
     lines = [(place, line.split()) for place, line in numbered_lines(text_of(source.data))]
-    counts_failures = any(_has_failures(fields) for _, fields in lines)
-    return read_each(lines, lambda place, fields: _token(place, fields, counts_failures, digits))
+    is_of_apache = any(_is_of_apache(fields) for _, fields in lines)
+    return read_each(lines, lambda place, fields: _token(place, fields, is_of_apache, digits))
 
 
-def _has_failures(fields: list[str]) -> bool:
-    return len(fields) == 9 or (
-        len(fields) > 6
-        and _FAILURES.fullmatch(fields[5]) is not None
-        and _CODE.fullmatch(fields[6]) is not None
-    )
+def _is_of_apache(fields: list[str]) -> bool:
+    """Tell by what only mod_authn_otp writes: an address, a count of failures, a negative offset.
+
+    pam_oath has a counter alone, which an administrator wrote, or a code and its time after it.
+    """
+    if len(fields) > 7:
+        return True
+    has_failures = len(fields) > 5 and _FAILURES.fullmatch(fields[5]) is not None
+    return has_failures or (len(fields) > 4 and _NEGATIVE.fullmatch(fields[4]) is not None)
 
 
-def _token(place: str, fields: list[str], counts_failures: bool, default: int) -> Token:
+def _token(place: str, fields: list[str], is_of_apache: bool, default: int) -> Token:
     if len(fields) < 2:
         raise Unusable("there is no user")
     user = fields[1]
@@ -56,7 +59,7 @@ def _token(place: str, fields: list[str], counts_failures: bool, default: int) -
         if fields[2] not in ("-", "+"):
             remark = "its PIN is not imported: pam_totp asks for a code alone"
             token = token._replace(remarks=(remark,))
-        return _with_state(token, fields[4:], counts_failures)
+        return _with_state(token, fields[4:], is_of_apache)
     except Unusable as error:
         raise Unusable(str(error), user) from None
 
@@ -82,11 +85,11 @@ def _type(text: str, default: int) -> tuple[str, int, int]:
     return HOTP, 30, int(digits or default)
 
 
-def _with_state(token: Token, fields: list[str], counts_failures: bool) -> Token:
+def _with_state(token: Token, fields: list[str], is_of_apache: bool) -> Token:
     """Return ``token`` with what the fields from the fifth on tell of its last login."""
     if not fields:
         return token
-    if counts_failures:
+    if is_of_apache:
         if token.kind == HOTP:
             return token._replace(next_counter=number_in(fields[0], "the counter"))
         return token._replace(drift=number_in(fields[0], "the offset of the clock"))

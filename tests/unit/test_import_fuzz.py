@@ -25,19 +25,11 @@ SECONDS = min(FUZZ_SECONDS, 60) or 1
 SMALL = 10_000  # bytes: of larger files few are tried in that time
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
 ALICE = UserRecord("alice", authenticators=(Authenticator("id", "phone", KEY),))
-OTHERS = {
-    "andotp": b'[{"secret": "GEZDGNBVGY3TQOJQ", "type": "TOTP", "digits": 6, "label": "a:b"}]',
-    "2fas": b'{"services": [{"secret": "GEZDGNBVGY3TQOJQ", "otp": {"account": "a"}}],'
-    b' "schemaVersion": 4}',
-    "privacyidea-csv": b"SN1,3132333435363738393031323334353637383930,totp,6,30\n",
-}
 PIECES = (b"\0", b"\xff\xfe", b"\n", b'"', b"<", b"[" * 50, b"-1", b"9" * 30, b"%00", b"=", b"\xc3")
 
 
 def seeds(name: str) -> list[bytes]:
     """Return good files of the format ``name``; of a picture there is one."""
-    if name in OTHERS:
-        return [OTHERS[name]]
     if name == recognition.OWN:
         return [sealed_file.seal([ALICE], "qwerty")]
     contents = [sample.path.read_bytes() for sample in FILES]

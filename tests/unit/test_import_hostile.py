@@ -63,13 +63,13 @@ ENTITIES = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10) for n i
 HOSTILE = {
     "nothing": (b"", "is empty"),
     "blanks": (b" \n" * 1000, "is empty"),
-    "zeros": (bytes(LIMIT), "is in no format that is known"),
+    "zeros": (bytes(LIMIT), "is not text: it may be encrypted"),
     "too large": (b"x" * (LIMIT + 1), "is larger than 4 MiB"),
     "deep JSON": (b"[" * 100_000 + b"]" * 100_000, "is nested too deeply"),
     "many lists": (filled(b"[", b"[],", b"[]]"), "has too many values"),
     "many objects": (filled(b'{"items":[', b"{},", b"{}]}"), "has too many values"),
     "a huge number": (b'{"items": ' + b"1" * 100_000 + b"}", "is not well-formed JSON"),
-    "JSON that is cut off": (b'{"items": [', "is not well-formed JSON"),
+    "JSON that is cut off": (b'{"items": [', "is JSON that is cut off"),
     "JSON in a foreign encoding": (b'{"items": "\xff\xfe"}', "is not well-formed JSON"),
     "a billion laughs": (
         b"<!DOCTYPE k [" + ENTITIES + b"]><KeyContainer>&e9;</KeyContainer>",

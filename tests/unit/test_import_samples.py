@@ -15,7 +15,7 @@ from admin_cli.importing.formats import FORMATS
 from admin_cli.importing.sources import TokenFile
 from admin_cli.importing.tokens import HOTP, TOTP, Contents, Rejected, Token
 from pam_totp.core import otp
-from tests.support.import_samples import ALL, FILES, ROSTERS, Sample
+from tests.support.import_samples import ALL, FILES, FOLDER, ROSTERS, Sample
 
 # The reasons why no account gets it, which come after reading.
 AFTER_READING = ("no such account", "twice, with different secrets")
@@ -27,6 +27,7 @@ NAMES = {
     "safenet": "SafeNet",
     "qr-picture": "otpauth-migration",
     "freeotp-plus": "FreeOTP+",
+    "bitwarden-csv": "Bitwarden",
 }
 
 
@@ -144,6 +145,13 @@ def test_a_format_is_recognized_by_its_content(sample: Sample) -> None:
     assert found in FORMATS
     name = str(sample.expected["format"]).lower()
     assert name.startswith(NAMES.get(found, found).lower())
+
+
+def test_every_format_has_a_file_and_every_file_an_expectation() -> None:
+    there = {str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*") if p.is_file()}
+    there = {n for n in there if n != "README.md" and not n.endswith(".expected.json")}
+    assert there == {sample.name for sample in ALL}
+    assert set(FORMATS) == {read(sample)[0] for sample in FILES if sample.tokens}
 
 
 @pytest.mark.parametrize("sample", ROSTERS, ids=name_of)
