@@ -14,6 +14,7 @@ PAM_SUCCESS, PAM_SERVICE_ERR, PAM_IGNORE = 0, 3, 25
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _skipped = False
+_kept = []  # in this handle: the code that came with the password, for the next line
 
 
 def pam_sm_authenticate(pamh, flags, argv):
@@ -29,7 +30,7 @@ def pam_sm_authenticate(pamh, flags, argv):
             embedding.make_safe(service, _ROOT)
             from pam_totp.login import flow, in_process
 
-            code = in_process.authenticate(pamh, flags, argv[1:])
+            code = in_process.authenticate(pamh, flags, argv[1:], _kept)
             if type(code) is not int or code not in flow.CODES:
                 raise TypeError("not a PAM code")
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: fail closed

@@ -2,6 +2,7 @@
 
 otp.py         HOTP and TOTP (RFC 4226, RFC 6238)
 recovery.py    recovery codes: format, normalize, hash, match
+one_answer.py  password and code in one answer, split
 pasted.py      an answer with dashes, spaces and digits of Unicode, in ASCII
 users.py       the user model: records, authenticators, statuses
 verifier.py    verify() -> Verdict: which answer is right, replay, throttling

@@ -21,18 +21,26 @@ class Conversation:
 
     ``silent``: the application wants no messages, as sudo does (PAM_SILENT). What is wrong then
     stands in front of the next prompt, and the rest is not said. ``by_sshd``: it is sshd, one of
-    whose methods asks nobody.
+    whose methods asks nobody. ``hides_errors``: nothing may tell a wrong code from
+    a wrong password.
     """
 
-    __slots__ = ("_by_sshd", "_echo", "_quiet", "_silent", "_unsaid")
+    __slots__ = ("_by_sshd", "_echo", "_hides_errors", "_quiet", "_silent", "_unsaid")
 
     def __init__(
-        self, *, echo: bool, quiet: bool, silent: bool = False, by_sshd: bool = False
+        self,
+        *,
+        echo: bool,
+        quiet: bool,
+        silent: bool = False,
+        by_sshd: bool = False,
+        hides_errors: bool = False,
     ) -> None:
         self._echo = echo
         self._quiet = quiet
         self._silent = silent
         self._by_sshd = by_sshd
+        self._hides_errors = hides_errors
         self._unsaid = ""
 
     @property
@@ -42,7 +50,7 @@ class Conversation:
     @property
     def shows_prompts_alone(self) -> bool:
         """Tell whether what has to be said can be said in a prompt, and nowhere else."""
-        return self._silent and not self._quiet
+        return self._silent and not self._quiet and not self._hides_errors
 
     def ask(self, prompt: str) -> Flow[Reply]:
         """Return the answer. Raises LoginAborted if none comes."""
@@ -54,7 +62,7 @@ class Conversation:
 
         One that cannot be shown changes nothing about the login.
         """
-        if not self.shows_messages:
+        if not self.shows_messages or (error and self._hides_errors):
             self._unsaid = f"{text}\n" if error and self.shows_prompts_alone else ""
             return False
         told = yield from need(Driver.tell, text, is_error=error)

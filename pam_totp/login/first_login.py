@@ -39,6 +39,8 @@ def reason_not_to_offer(
     """
     if not is_allowed:
         return "the policy of the fleet does not allow it; see: totpctl fleet policy"
+    if request.answer_kept:
+        return "this login asks only once"
     if not conversation.shows_messages:
         return "messages are not shown"
     if not request.password_given:

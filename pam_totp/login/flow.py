@@ -56,6 +56,7 @@ _PAM_CODES = {
     verifier.THROTTLED: PAM_MAXTRIES,
     verifier.LOCKED: PAM_MAXTRIES,
 }
+_GRANTING = (PAM_SUCCESS, PAM_IGNORE)
 _ASK_AGAIN = (verifier.REJECTED, verifier.REPLAYED, verifier.MALFORMED, verifier.PASSWORD)
 _PROBLEMS_LOGGED = 5  # at each login; totpctl shows them all
 _DIGITS = frozenset(otp.DIGITS)  # of everybody: which ones are a user's own is nobody's business
@@ -70,8 +71,14 @@ def login(request: Request) -> Flow[int]:
     """Go through one login; return one of CODES.
 
     Unexpected errors are raised: hook.py, worker.py or loop.py logs them, and answers
-    PAM_SERVICE_ERR.
+    PAM_SERVICE_ERR. Where the answer was kept, the password was right, and a refusal has to look
+    as if it had been wrong.
     """
+    code = yield from _log_in(request)
+    return PAM_AUTH_ERR if request.answer_kept and code not in _GRANTING else code
+
+
+def _log_in(request: Request) -> Flow[int]:
     arguments = config.parse_arguments(request.arguments)
     source = audit.Source(
         module=f"{request.service}:auth", rhost=request.rhost, tty=request.tty, ruser=request.ruser
@@ -83,9 +90,11 @@ def login(request: Request) -> Flow[int]:
         loaded = yield from need(Driver.read_config, arguments)
         for problem in (*arguments.problems, *loaded.problems)[:_PROBLEMS_LOGGED]:
             yield from steps.log("error", source, reason="configuration", detail=problem)
-        if arguments.first_factor_key:
+        if arguments.first_factor == config.KEY:
             return (yield from _answer_for_a_key(request, source))
         one = _Login(request, loaded.config, source, debug=arguments.debug)
+        if arguments.first_factor == config.PASSWORD:
+            return (yield from one.take_answer())
         return (yield from one.run())
     except LoginAborted as error:
         yield from steps.log("aborted", source, reason=str(error))
@@ -137,6 +146,7 @@ class _Login:
             quiet=settings.quiet,
             silent=request.is_silent,
             by_sshd=_is_sshd(request),
+            hides_errors=request.answer_kept,
         )
         self._request = request
         self._settings = settings
@@ -159,6 +169,44 @@ class _Login:
             yield from self._conversation.tell_last(messages.UNAVAILABLE)
             return code
 
+    def take_answer(self) -> Flow[int]:
+        """Have password and code asked for in one answer, before anybody has judged the password.
+
+        Whatever comes of it, users who are asked for a code and others see the same.
+        """
+        if self._request.answer_kept:
+            yield from self._log("error", reason=messages.BOTH_ASKED_TWICE, hint="see pam_totp(8)")
+            return PAM_SERVICE_ERR
+        if not self._settings.one_prompt:
+            return PAM_IGNORE
+        try:
+            digits = yield from self._digits_expected()
+            if (yield from self._is_turned_away()):
+                return PAM_MAXTRIES
+            prompt = self._settings.one_prompt_text
+            if not (yield from need(Driver.ask_for_both, prompt, digits)):
+                yield from self._log("malformed", reason=messages.NO_CODE_AT_THE_END)
+        except (Unavailable, OSError) as error:
+            code = yield from _unavailable(error, self._source)
+            yield from self._conversation.tell_last(messages.UNAVAILABLE)
+            return code
+        return PAM_IGNORE
+
+    def _digits_expected(self) -> Flow[tuple[int, ...]]:
+        """Return how many digits codes of this user have; () for one who is asked for none."""
+        entry = yield from need(Driver.look_up_account, self._source.user)
+        if entry is None:
+            compared = (yield from self._look_up_user()).decoy
+        else:
+            self._source = self._source._replace(user=entry.name)
+            admitted, known = yield from self._admit(entry)
+            if admitted.kind == admission.SKIP:
+                return ()
+            assert known is not None  # nobody is asked without a store
+            asked = admitted.kind == admission.ASK
+            compared = known.record if asked and known.record else known.decoy
+        return tuple(sorted({authenticator.digits for authenticator in compared.authenticators}))
+
     def _decide(self) -> Flow[int | None]:
         """Return a PAM code where none has to be asked for; None: ask."""
         entry = yield from need(Driver.look_up_account, self._source.user)
@@ -171,6 +219,8 @@ class _Login:
         self._account = entry.account
         admitted, admitting = yield from self._admit(entry)
         if admitted.kind == admission.SKIP:
+            if admitted.by_absence:
+                yield from need(Driver.confirm_absence)
             yield from self._log("skipped", group=admitted.group, reason=admitted.reason)
             if admitted.reason == admission.NOT_ENROLLED and admitted.until:
                 yield from self._conversation.tell(messages.needed_from(admitted.until))
@@ -231,8 +281,6 @@ class _Login:
         )
         if known.problem:
             admitted = admission.admit_uncertain(admitted)
-        if admitted.by_absence and admitted.kind == admission.SKIP:
-            yield from need(Driver.confirm_absence)
         return admitted, known
 
     def _look_up_user(self) -> Flow[Known]:
@@ -297,11 +345,12 @@ class _Login:
 
     def _ask_and_verify(self) -> Flow[int]:
         """Ask up to ``attempts`` times. Without a record: go through the motions on a decoy."""
-        if (yield from self._is_turned_away()):
+        kept = self._request.answer_kept
+        if not kept and (yield from self._is_turned_away()):
             return PAM_MAXTRIES
         code, rejected = PAM_AUTH_ERR, 0
         yield from self._tell_standing()
-        for _ in range(self._settings.attempts):
+        for _ in range(1 if kept else self._settings.attempts):
             reply = yield from self._conversation.ask(self._settings.prompt)
             answer = _answer_of(reply)
             verdict = yield from self._verify(answer, is_decoy=self._is_decoy)
@@ -315,7 +364,8 @@ class _Login:
                 again = not (yield from self._conversation.is_answered_blindly(said))
             was_told = yield from self._report(verdict, by_a_person=again)
             if code == PAM_SUCCESS and untold:
-                yield from self._have_told(untold if was_told else own)
+                # A program that can ask only once takes messages, and shows them to nobody.
+                yield from self._have_told(untold if was_told and not kept else own)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or not again:
                 break

@@ -26,6 +26,8 @@ PASSWORD_AS_ANSWER = (
     "the password came back as the code: sshd's password method answers every prompt with it; "
     "set 'PasswordAuthentication no' and 'KbdInteractiveAuthentication yes' in sshd_config"
 )
+BOTH_ASKED_TWICE = "there are two lines with first_factor=password, and none of them decides"
+NO_CODE_AT_THE_END = "the answer to the only prompt has no code at its end"
 PASSWORD_TYPED_AGAIN = "the password came in place of the code"
 CLOCK_IS_BEHIND = "the last accepted code lies in the future: was the clock set back?"
 

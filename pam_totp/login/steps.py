@@ -98,6 +98,7 @@ class Request(NamedTuple):
     is_silent: bool = False  # PAM_SILENT
     password_given: bool = False  # a module before this one has asked for it: right or wrong
     ssh_auth_info: str = ""  # SSH_AUTH_INFO_0 of the PAM environment
+    answer_kept: bool = False  # a line with first_factor=password has asked for password and code
 
 
 class AccountEntry(NamedTuple):
@@ -180,7 +181,19 @@ class Driver(Protocol):
         ...
 
     def ask(self, prompt: str, *, echo: bool) -> Reply:
-        """Show a prompt and wait for the answer. Raises ConversationFailed if none comes."""
+        """Show a prompt and wait for the answer. Raises ConversationFailed if none comes.
+
+        Where the answer was kept, that is returned, and nothing is shown; "": it held no code.
+        """
+        ...
+
+    def ask_for_both(self, prompt: str, digits: tuple[int, ...]) -> bool:
+        """Ask for password and code in one answer, and return whether it was as expected.
+
+        The password is handed to the next module, and the code kept for the next line. A code has
+        one of ``digits``; none of them: all of the answer is the password. False: there is no code
+        at its end. Then the next module gets what is nobody's password. Raises ConversationFailed.
+        """
         ...
 
     def tell(self, text: str, *, is_error: bool) -> Told:

@@ -26,12 +26,30 @@ struct login {
     int flags;
     int argc;
     const char **argv;
-    int patience; /* what is left of it, in ms */
+    int patience;     /* what is left of it, in ms */
+    bool asks_both;   /* its line has first_factor=password: it never grants */
+    const char *kept; /* of another line: what a line before has kept, which answers its prompts */
     struct packet packet;
 };
 
 /* Write to the system log, in the form of pam_totp/system/audit.py. */
 void report(struct login *login, const char *reason, const char *hint);
+
+/* The password that a module before this one asked for, right or wrong; NULL if none did. */
+const char *password_of(struct login *login);
+
+/* Show a prompt or a message. False: the application could not. *answer is the caller's to wipe and
+ * to free; NULL: there is none. */
+bool say(struct login *login, int style, const char *text, char **answer);
+
+/* both.c: have password and code asked for in one answer, for the next module and the next line;
+ * what came of it. */
+enum answer_kind ask_both(struct login *login, const struct order *order);
+
+/* The code that was kept, "" for none; NULL: no line has asked for both. It stays until it is
+ * forgotten. */
+const char *kept_code(pam_handle_t *pamh);
+void forget_kept_code(pam_handle_t *pamh);
 
 /* A socket, and the unit of systemd that listens on it. */
 struct listener {

@@ -34,8 +34,7 @@ void report(struct login *login, const char *reason, const char *hint)
                *name ? " user=" : "", name, reason, hint);
 }
 
-/* The password that a module before this one asked for, right or wrong; NULL if none did. */
-static const char *password_of(struct login *login)
+const char *password_of(struct login *login)
 {
     const void *password = NULL;
 
@@ -47,12 +46,14 @@ static const char *password_of(struct login *login)
 static bool make_request(struct login *login)
 {
     static const int items[] = {PAM_USER, PAM_SERVICE, PAM_RHOST, PAM_RUSER, PAM_TTY};
-    uint32_t flags = (uint32_t)login->flags & ~(uint32_t)PASSWORD_GIVEN;
+    uint32_t flags = (uint32_t)login->flags & ~(uint32_t)(PASSWORD_GIVEN | ANSWER_KEPT);
     bool fits;
 
     packet_begin(&login->packet, REQUEST);
     if (password_of(login))
         flags |= PASSWORD_GIVEN;
+    if (kept_code(login->pamh))
+        flags |= ANSWER_KEPT;
     fits = packet_add_number(&login->packet, flags, 4);
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         const void *value = NULL;
@@ -69,37 +70,58 @@ static bool make_request(struct login *login)
     return fits;
 }
 
-/* Show a prompt or a message, and make the packet with what came back. */
-static void converse(struct login *login, const struct order *order)
+bool say(struct login *login, int style, const char *text, char **answer)
 {
     const struct pam_conv *conv = NULL;
     const void *item = NULL;
-    struct pam_message message = {.msg_style = order->style, .msg = order->text};
+    struct pam_message message = {.msg_style = style, .msg = text};
     const struct pam_message *messages = &message;
     struct pam_response *response = NULL;
-    enum answer_kind kind = FAILED;
-    const char *text = NULL, *password;
+    bool said;
 
     if (pam_get_item(login->pamh, PAM_CONV, &item) == PAM_SUCCESS)
         conv = item;
-    if (conv && conv->conv &&
-        conv->conv(1, &messages, &response, conv->appdata_ptr) == PAM_SUCCESS) {
-        text = response ? response->resp : NULL;
-        kind = text ? TEXT : NONE;
-        /* The password given again is told, not sent: it never leaves the application. */
-        if (text && (password = password_of(login)) && strcmp(text, password) == 0)
-            kind = PASSWORD;
+    said = conv && conv->conv &&
+           conv->conv(1, &messages, &response, conv->appdata_ptr) == PAM_SUCCESS;
+    *answer = response ? response->resp : NULL;
+    free(response);
+    if (!said && *answer) {
+        explicit_bzero(*answer, strlen(*answer));
+        free(*answer);
+        *answer = NULL;
     }
+    return said;
+}
+
+static void make_answer(struct login *login, enum answer_kind kind, const char *text)
+{
     packet_begin(&login->packet, ANSWER);
     packet_add_number(&login->packet, kind, 1);
-    if (kind == TEXT) /* a longer one is no code, with or without its end */
+    if (kind == TEXT && text) /* a longer one is no code, with or without its end */
         packet_add(&login->packet, text, strnlen(text, PAM_MAX_RESP_SIZE));
-    if (response) {
-        if (response->resp)
-            explicit_bzero(response->resp, strlen(response->resp));
-        free(response->resp);
-        free(response);
-    }
+}
+
+/* Show a prompt or a message, and make the packet with what came back. */
+static void converse(struct login *login, const struct order *order)
+{
+    enum answer_kind kind = FAILED;
+    char *text = NULL;
+    const char *password;
+
+    if (say(login, order->style, order->text, &text))
+        kind = text ? TEXT : NONE;
+    /* The password given again is told, not sent: it never leaves the application. */
+    if (text && (password = password_of(login)) && strcmp(text, password) == 0)
+        kind = PASSWORD;
+    make_answer(login, kind, text);
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static bool is_prompt(const struct order *order)
+{
+    return order->style == PAM_PROMPT_ECHO_OFF || order->style == PAM_PROMPT_ECHO_ON;
 }
 
 /* Do what the worker says until it gives a code. */
@@ -127,14 +149,21 @@ static int be_led(struct login *login, int fd)
                    "look at: systemctl status pam_totp.service");
             return PAM_SERVICE_ERR;
         }
-        if (!packet_parse(&login->packet, &order)) {
+        if (!packet_parse(&login->packet, &order) ||
+            (order.type == ASK_BOTH && !login->asks_both)) {
             report(login, "the worker answered what this module does not understand",
                    "restart it: systemctl restart pam_totp.service");
             return PAM_SERVICE_ERR;
         }
         switch (order.type) {
         case MESSAGE:
-            converse(login, &order);
+        case ASK_BOTH:
+            if (order.type == ASK_BOTH)
+                make_answer(login, ask_both(login, &order), NULL);
+            else if (login->kept && is_prompt(&order))
+                make_answer(login, TEXT, login->kept); /* nobody is asked again */
+            else
+                converse(login, &order);
             if (!send_packet(login, fd)) {
                 report(login, "the worker ended in the middle", "look further up in this log");
                 return PAM_SERVICE_ERR;
@@ -207,8 +236,29 @@ static int authenticate(struct login *login)
         return code;
     report(login, "no worker could be asked", "look at: systemctl status pam_totp.socket; "
                                               "for a program without root: unprivileged = yes");
-    tell_unavailable(login);
+    if (!login->kept)
+        tell_unavailable(login);
     return PAM_AUTHINFO_UNAVAIL;
+}
+
+static bool is_among(int argc, const char **argv, const char *argument)
+{
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], argument) == 0)
+            return true;
+    return false;
+}
+
+/* What is true of this line, whatever the worker says: one that asks for both never grants; and
+ * where the code was kept, the password was right, so that a refusal has to look as if it had been
+ * wrong. */
+static int held_to_its_line(const struct login *login, int code)
+{
+    if (login->asks_both)
+        return code == PAM_SUCCESS ? PAM_SERVICE_ERR : code;
+    if (login->kept && code != PAM_SUCCESS && code != PAM_IGNORE)
+        return PAM_AUTH_ERR;
+    return code;
 }
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -227,7 +277,14 @@ EXPORTED int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const 
     login->argc = argc;
     login->argv = argv;
     login->patience = PAM_TOTP_PATIENCE * 1000;
-    code = authenticate(login);
+    login->asks_both = is_among(argc, argv, "first_factor=password");
+    if (!login->asks_both)
+        login->kept = kept_code(pamh);
+    else if (!password_of(login)) /* what there is comes from an earlier call */
+        forget_kept_code(pamh);
+    code = held_to_its_line(login, authenticate(login));
+    if (!login->asks_both)
+        forget_kept_code(pamh);
     explicit_bzero(login->packet.bytes, HEADER + 1 + PAM_MAX_RESP_SIZE); /* no answer is longer */
     free(login);
     pam_set_data(pamh, "pam_totp_skipped", code == PAM_IGNORE ? (void *)"" : NULL, NULL);
@@ -241,9 +298,8 @@ EXPORTED int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char 
     const void *skipped = NULL;
 
     (void)flags;
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "first_factor=key") == 0)
-            return PAM_SUCCESS;
+    if (is_among(argc, argv, "first_factor=key"))
+        return PAM_SUCCESS;
     if (pam_get_data(pamh, "pam_totp_skipped", &skipped) == PAM_SUCCESS && skipped)
         return PAM_IGNORE;
     return PAM_SUCCESS;

@@ -79,17 +79,28 @@ bool packet_parse(struct packet *packet, struct order *order)
             return false;
         order->style = body[0];
         body++, left--;
-        /* fall through */
+        break;
     case REFUSED:
-        if (memchr(body, 0, left))
+        break;
+    case ASK_BOTH:
+        if (left < 1 || left - 1 < body[0] || body[0] > MOST_DIGITS - FEWEST_DIGITS + 1)
             return false;
-        body[left] = '\0'; /* there is room: length < MAX_PACKET */
-        order->text = (const char *)body;
-        return true;
+        order->digits_count = body[0];
+        order->digits = body + 1;
+        for (size_t i = 0; i < order->digits_count; i++)
+            if (order->digits[i] < FEWEST_DIGITS || order->digits[i] > MOST_DIGITS)
+                return false;
+        body += 1 + order->digits_count, left -= 1 + order->digits_count;
+        break;
     case RESULT:
         order->number = left == 1 ? body[0] : UINT32_MAX;
         return is_code(order->number);
     default:
         return false;
     }
+    if (memchr(body, 0, left))
+        return false;
+    body[left] = '\0'; /* there is room: length < MAX_PACKET */
+    order->text = (const char *)body;
+    return true;
 }

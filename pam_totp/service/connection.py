@@ -38,6 +38,7 @@ def request_of(asked: wire.RequestPacket) -> Request:
         is_silent=bool(asked.flags & PAM_SILENT),
         password_given=bool(asked.flags & wire.PASSWORD_GIVEN),
         ssh_auth_info=(asked.ssh_auth_info or b"").decode("utf-8", "replace"),
+        answer_kept=bool(asked.flags & wire.ANSWER_KEPT),
     )
 
 
@@ -58,6 +59,9 @@ class Connection(BlockingDriver):
 
     def ask(self, prompt: str, *, echo: bool) -> Reply:
         return reply_of(self._converse(prompt_packet(prompt, echo=echo)))
+
+    def ask_for_both(self, prompt: str, digits: tuple[int, ...]) -> bool:
+        return kept_by(self._converse(wire.ask_both(prompt, digits)))
 
     def tell(self, text: str, *, is_error: bool) -> Told:
         try:
@@ -118,6 +122,13 @@ def reply_of(answer: wire.AnswerPacket) -> Reply:
     if answer.kind != wire.TEXT:
         raise LoginAborted("conversation", "no answer came back")
     return Reply(_text(answer.text, UNREADABLE), now)
+
+
+def kept_by(answer: wire.AnswerPacket) -> bool:
+    """Return whether there was a code. Raises LoginAborted where nothing was typed at all."""
+    if answer.kind not in (wire.KEPT, wire.NO_CODE):
+        raise LoginAborted("conversation", "no answer came back")
+    return answer.kind == wire.KEPT
 
 
 def told_by(answer: wire.AnswerPacket) -> Told:

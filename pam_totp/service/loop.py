@@ -44,6 +44,7 @@ from .connection import (
     NOT_TOLD,
     TOO_LONG,
     heard,
+    kept_by,
     message_packet,
     prompt_packet,
     reply_of,
@@ -88,7 +89,12 @@ ON_THE_DISK = {
     "look_up_groups": "look_up_local_groups",
 }
 BY_A_HELPER = frozenset(("admit", "confirm_absence", "judge_stack", "issue_authenticator"))
-BY_THE_PERSON = frozenset(("ask", "tell"))
+SAID: dict[str, tuple[Callable[..., bytes], Callable[..., object]]] = {  # and how it is understood
+    "ask": (prompt_packet, reply_of),
+    "ask_for_both": (wire.ask_both, kept_by),
+    "tell": (message_packet, told_by),
+}
+BY_THE_PERSON = frozenset(SAID)
 USES_UP = frozenset(("verify", "enroll_first"))
 TOGETHER = frozenset(("verify", "have_told", "enroll_first"))
 IN_TURN = {"hash_answer": "prepare_answer", "hash_codes": "prepare_codes"}
@@ -138,7 +144,7 @@ class Login:
 
     def is_typing(self) -> bool:
         """Tell whether it waits for a person, or has not even said what it wants."""
-        return self.waits_for in (wire.parse_request, reply_of)
+        return self.waits_for in (wire.parse_request, reply_of, kept_by)
 
 
 class Leader:
@@ -593,16 +599,15 @@ class Loop:
         return self._unless_busy(login, step, value, error)
 
     def _say(self, login: Login, step: Step) -> Outcome | None:
-        is_prompt = step.name == "ask"
-        make: Callable[..., bytes] = prompt_packet if is_prompt else message_packet
+        make, understand = SAID[step.name]
         try:
             login.socket.send(make(*step.arguments, **step.options))
         except OSError:
-            if is_prompt:
+            if understand is not told_by:
                 return None, LoginAborted("conversation", GONE)
             return NOT_TOLD, None
         login.has_spoken = True
-        login.waits_for = reply_of if is_prompt else told_by
+        login.waits_for = understand
         self._wait_for_packet(login, ANSWER_SECONDS)
         return None
 

@@ -5,9 +5,12 @@ Pure: bytes in, values out. Whatever bytes come in, the outcome is a value or a 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..system.errors import PamTotpError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 VERSION = 1
 SOCKET = "/run/pam_totp/pam_totp.sock"
@@ -16,13 +19,15 @@ MAX_ANSWER = 512  # bytes; PAM_MAX_RESP_SIZE
 MAX_ARGUMENTS = 64
 
 REQUEST, ANSWER = 1, 2  # module to worker
-MESSAGE, RESULT, REFUSED = 16, 18, 19  # worker to module
-TEXT, NONE, PASSWORD, FAILED = 0, 1, 2, 3  # kinds of an ANSWER
-PASSWORD_GIVEN = 0x40000000  # in the flags of a REQUEST: PAM_AUTHTOK is there, and not empty
+MESSAGE, ASK_BOTH, RESULT, REFUSED = 16, 17, 18, 19  # worker to module
+TEXT, NONE, PASSWORD, FAILED, KEPT, NO_CODE = 0, 1, 2, 3, 4, 5  # kinds of an ANSWER
+# In the flags of a REQUEST: PAM_AUTHTOK is there, and not empty; a line before has kept an answer.
+PASSWORD_GIVEN, ANSWER_KEPT = 0x40000000, 0x20000000
 
 _MAGIC = b"PT"
 _HEADER_BYTES = 4
 _ABSENT = 0xFFFF
+_WITHOUT_TEXT = tuple(bytes([kind]) for kind in (NONE, PASSWORD, FAILED, KEPT, NO_CODE))
 
 
 class ProtocolError(PamTotpError):
@@ -78,16 +83,19 @@ def parse_answer(packet: bytes) -> AnswerPacket:
         if len(text) > MAX_ANSWER or b"\0" in text:
             raise ProtocolError("answer", "is no line of text")
         return AnswerPacket(TEXT, text)
-    if text or kind not in (bytes([NONE]), bytes([PASSWORD]), bytes([FAILED])):
+    if text or kind not in _WITHOUT_TEXT:
         raise ProtocolError("answer", "is of no known kind")
     return AnswerPacket(kind[0])
 
 
 def message(style: int, text: str) -> bytes:
     """Make a MESSAGE; what cannot be encoded, and a NUL, is shown as a question mark."""
-    encoded = text.encode("utf-8", "replace").replace(b"\0", b"?")
-    limit = MAX_PACKET - _HEADER_BYTES - 2
-    return _header(MESSAGE) + bytes([style]) + encoded[:limit].decode("utf-8", "ignore").encode()
+    return _with_text(_header(MESSAGE) + bytes([style]), text)
+
+
+def ask_both(prompt: str, digits: Collection[int]) -> bytes:
+    """Make an ASK_BOTH: a code at the end has one of ``digits``; none of them: there is no code."""
+    return _with_text(_header(ASK_BOTH) + bytes([len(digits), *digits]), prompt)
 
 
 def result(code: int) -> bytes:
@@ -97,6 +105,12 @@ def result(code: int) -> bytes:
 def refused(reason: str) -> bytes:
     """Make a REFUSED, which every release understands: the versions that this one speaks."""
     return _header(REFUSED) + bytes([VERSION, VERSION]) + reason.encode("ascii", "replace")
+
+
+def _with_text(begin: bytes, text: str) -> bytes:
+    encoded = text.encode("utf-8", "replace").replace(b"\0", b"?")
+    limit = MAX_PACKET - len(begin) - 1
+    return begin + encoded[:limit].decode("utf-8", "ignore").encode()
 
 
 def _header(kind: int) -> bytes:

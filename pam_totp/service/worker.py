@@ -24,7 +24,10 @@ REQUEST_SECONDS = 10.0  # for a module to say what it wants
 OTHERS_REQUEST_SECONDS = 2.0  # without root
 
 # What an unprivileged program may ask of its own login: nothing that makes it easier.
-HARMLESS_ARGUMENTS = (b"attempts", b"debug", b"echo", b"prompt", b"quiet")
+HARMLESS_ARGUMENTS = (
+    *(b"attempts", b"debug", b"echo", b"first_factor=password", b"one_prompt"),
+    *(b"one_prompt_text", b"prompt", b"quiet"),
+)
 
 
 class Refused(PamTotpError):
@@ -165,7 +168,7 @@ def admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
     entry = identity.passwd_entry((request.user or b"").decode("utf-8", "replace"))
     if entry is None or entry.pw_uid != peer.uid:
         raise Refused("peer", "is not root, and asks for somebody else")
-    harmless = tuple(a for a in request.arguments if a.partition(b"=")[0] in HARMLESS_ARGUMENTS)
+    harmless = tuple(argument for argument in request.arguments if _is_harmless(argument))
     if harmless != request.arguments:
         log_of(peer, "arguments of a program without root are ignored: put them into pam_totp.conf")
     return request._replace(
@@ -176,6 +179,10 @@ def admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
         ssh_auth_info=None,
         arguments=harmless,
     )
+
+
+def _is_harmless(argument: bytes) -> bool:
+    return not {argument, argument.partition(b"=")[0]}.isdisjoint(HARMLESS_ARGUMENTS)
 
 
 def log_error(reason: str, **fields: object) -> None:

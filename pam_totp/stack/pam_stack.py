@@ -44,6 +44,8 @@ class Judgement(NamedTuple):
     ] = ()  # first_factor=key lines of a stack that asks for nothing
     other_codes: tuple[Line, ...] = ()  # other modules that ask for a code
     needs_other_code: bool = False  # password and code let nobody in whom one of these refuses
+    too_late: tuple[Line, ...] = ()  # first_factor=password lines after a password, or another one
+    asks_again: tuple[Line, ...] = ()  # password modules that do not take what these hand on
 
 
 def pam_path(name: str) -> str | None:
@@ -126,6 +128,10 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
     no_key = [(at, progress) for at, progress in asked if not progress.key]
     lines = [entry.line for entry in stack.entries if not entry.begins_substack]
     asks = any(map(pam_ways.asks_for_a_code, lines))
+    late: set[int] = set()
+    again: set[int] = set()
+    if any(map(pam_ways.takes_both, lines)):
+        late, again = pam_ways.not_in_step(stack, key=key)
 
     def named(places: Iterable[int]) -> tuple[Line, ...]:
         return tuple(stack.entries[at].line for at in sorted(set(places)))
@@ -145,15 +151,29 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
         lets_exempt_in=_lets_in(granted, "ignore"),
         modules=tuple(dict.fromkeys(x.module_name for x in lines if pam_ways.runs_the_hook(x))),
         bad_jumps=named(pam_ways.jumps_beyond_the_end(stack, key=key)),
-        nobody_gets_in=all(progress.code == "ignore" or progress.root for progress in granted),
+        nobody_gets_in=not any(map(_gets_in, granted)),
         key_lines_alone=() if asks else tuple(filter(pam_ways.is_key_line, lines)),
         other_codes=tuple(x for x in lines if x.module_name in pam_ways.OTHER_CODES),
         needs_other_code=_needs_other_code(stack, key=key),
+        too_late=named(late),
+        asks_again=named(again),
     )
 
 
+def _gets_in(progress: pam_ways.Progress) -> bool:
+    """Whether somebody gets in who is not root, and is asked for a code."""
+    has_code = progress.code != "success" or progress.both != pam_ways.TOO_LATE
+    return progress.code != "ignore" and not progress.root and has_code
+
+
 def _lets_in(granted: Iterable[pam_ways.Progress], code: str) -> bool:
-    return any((progress.passed or progress.key) and progress.code == code for progress in granted)
+    """Whether the code ``code`` ends a way that grants; one that came too late is never right."""
+    return any(
+        (progress.passed or progress.key)
+        and progress.code == code
+        and not (code == "success" and progress.both == pam_ways.TOO_LATE)
+        for progress in granted
+    )
 
 
 def _needs_other_code(stack: Stack, *, key: bool) -> bool:

@@ -69,6 +69,10 @@ OTHER_CODES = frozenset(
         "pam_otpw.so",
     }
 )
+# These take the password that a line with first_factor=password hands on; others ask again, unless
+# an argument tells them to take it.
+TAKE_WHAT_IS_THERE = frozenset({"pam_unix.so", "pam_unix2.so", "pam_tcb.so", "pam_systemd_home.so"})
+_TAKES_IT = frozenset({"use_first_pass", "try_first_pass", "force_first_pass"})
 # Set-uid programs: only there does pam_rootok see the caller. A daemon is always root.
 SET_UID = frozenset(
     {
@@ -84,6 +88,9 @@ SET_UID = frozenset(
         "chage",
     }
 )
+
+# Whether a line with first_factor=password could hand on the password and keep the code.
+KEPT, TOO_LATE = "kept", "too late"
 
 _GRANTED = ("success", "new_authtok_reqd")
 _ALWAYS = {
@@ -105,6 +112,7 @@ class Progress(NamedTuple):
     proven: bool = False  # one that asks for the password succeeded
     key: bool = False  # sshd accepted a key: a line with first_factor=key succeeded
     root_at: int = -1  # where pam_rootok knew root
+    both: str = ""  # KEPT or TOO_LATE, once a line with first_factor=password has run
     code: str = ""  # "success" or "ignore": what a pam_totp line returned
     code_at: int = -1  # which entry that was
     blame: int = -1  # the last entry that went past a pam_totp line, or was one and did not pass
@@ -128,8 +136,23 @@ def is_key_line(line: Line) -> bool:
     return runs_the_hook(line) and "first_factor=key" in line.arguments
 
 
+def takes_both(line: Line) -> bool:
+    """Return whether it asks for password and code at once, and leaves it to others to judge."""
+    return runs_the_hook(line) and "first_factor=password" in line.arguments
+
+
 def asks_for_a_code(line: Line) -> bool:
+    return _concerns_codes(line) and not takes_both(line)
+
+
+def _concerns_codes(line: Line) -> bool:
     return runs_the_hook(line) and not is_key_line(line)
+
+
+def asks_again(line: Line) -> bool:
+    """Return whether a password module asks although a module before it has asked."""
+    takes = line.module_name in TAKE_WHAT_IS_THERE or _TAKES_IT & {*line.arguments}
+    return line.module_name in PASSWORD_MODULES and not takes
 
 
 def walk(
@@ -149,6 +172,22 @@ def walk(
         elif asks_for_a_code(stack.entries[state.at].line):
             asked.add((state.at, progress))
     return asked, granted
+
+
+def not_in_step(stack: Stack, *, key: bool = False) -> tuple[set[int], set[int]]:
+    """Return which lines with first_factor=password come too late, and who asks again after them.
+
+    Too late is after a password module, or after another such line.
+    """
+    late, again = set(), set()
+    for state, progress in _reached(stack, key=key):
+        if state.at < len(stack.entries):
+            line = stack.entries[state.at].line
+            if takes_both(line) and (progress.tried or progress.both):
+                late.add(state.at)
+            if progress.both == KEPT and asks_again(line):
+                again.add(state.at)
+    return late, again
 
 
 def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
@@ -208,7 +247,7 @@ def _can_return(line: Line, code: str, service: str) -> bool:
     if code == "incomplete":  # asks the application to call again
         return False
     if code == "success":
-        return service.startswith("sshd") or not is_key_line(line)
+        return not takes_both(line) and (service.startswith("sshd") or not is_key_line(line))
     if code == "new_authtok_reqd":
         return not runs_the_hook(line)
     if code == "ignore" and line.module_name in _DECIDES:
@@ -222,9 +261,14 @@ def _learn(progress: Progress, stack: Stack, at: int, following: int, code: str)
     if entry.begins_substack:
         return progress
     line = entry.line
-    if any(asks_for_a_code(e.line) for e in stack.entries[at + 1 : following]):
+    if any(_concerns_codes(entry.line) for entry in stack.entries[at + 1 : following]):
         progress = progress._replace(blame=at)
-    if asks_for_a_code(line):
+    if takes_both(line):
+        progress = progress._replace(blame=at)
+        if code == "ignore":
+            is_late = progress.tried or progress.both
+            return progress._replace(both=TOO_LATE if is_late else KEPT)
+    elif asks_for_a_code(line):
         if code not in ("success", "ignore"):
             return progress._replace(blame=at)
         if progress.code != "success":

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/etc/security/pam_totp.conf"
 MAX_FILE_BYTES = 64 * 1024
 FLEET_PREFIX = f"{POSTGRESQL}:"
+# What a line that asks for no code is about: see first_factor in config_descriptions.py.
+KEY, PASSWORD = "key", "password"
+FIRST_FACTORS = (KEY, PASSWORD)
 _PASSED = 1  # an end of time that is over: 1970
 
 
@@ -37,6 +40,8 @@ class Config(NamedTuple):
     issuer: str = ""
     prompt: str = "Verification code: "
     echo: bool = False
+    one_prompt: bool = False
+    one_prompt_text: str = "Password and code: "
     window: int = 1
     look_ahead: int = 5
     attempts: int = 3
@@ -85,12 +90,12 @@ class Config(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """The arguments of a PAM line. ``first_factor_key`` is what ``first_factor=key`` asks for."""
+    """The arguments of a PAM line. ``first_factor``: KEY or PASSWORD, where it names one."""
 
     settings: tuple[tuple[str, str], ...] = ()
     path: str = DEFAULT_PATH
     debug: bool = False
-    first_factor_key: bool = False
+    first_factor: str = ""
     problems: tuple[str, ...] = ()
 
 
@@ -155,15 +160,15 @@ def parse_arguments(argv: Iterable[str]) -> Arguments:
 def _parse_arguments(argv: tuple[str, ...]) -> Arguments:
     settings: list[tuple[str, str]] = []
     problems: list[str] = []
-    path, debug, first_factor_key = DEFAULT_PATH, False, False
+    path, debug, first_factor = DEFAULT_PATH, False, ""
     for argument in argv:
         key, separator, value = argument.partition("=")
         if argument == "nullok":
             settings.append(("unenrolled", SKIP))
         elif argument == "debug":
             debug = True
-        elif argument == "first_factor=key":
-            first_factor_key = True
+        elif key == "first_factor" and value in FIRST_FACTORS:
+            first_factor = value
         elif key == "config" and os.path.isabs(value):
             path = value
         elif key in IN_FILE_ONLY:
@@ -174,7 +179,10 @@ def _parse_arguments(argv: tuple[str, ...]) -> Arguments:
             settings.append((key, value))
         else:
             problems.append(f"PAM argument: unknown: {argument[:40]}")
-    return Arguments(tuple(settings), path, debug, first_factor_key, tuple(problems))
+    wants_one_prompt = any(key == "one_prompt" and v.lower() == "yes" for key, v in settings)
+    if wants_one_prompt and first_factor != PASSWORD:
+        problems.append(f"PAM argument: one_prompt counts only beside first_factor={PASSWORD}")
+    return Arguments(tuple(settings), path, debug, first_factor, tuple(problems))
 
 
 def _apply(

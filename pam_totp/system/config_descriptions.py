@@ -60,6 +60,17 @@ KEYS = {
         "`yes`, `no`",
         "Whether the answer is shown while it is typed.",
     ),
+    "one_prompt": (
+        "`yes`, `no`",
+        "`yes`: lines with `first_factor=password` ask for password and code in one answer, for"
+        " programs that can ask only once, and `totpctl enable` writes such a line for the programs"
+        " of this kind that it knows. `no`: such a line asks for nothing, and password and code are"
+        " asked for one after the other.",
+    ),
+    "one_prompt_text": (
+        "printable text, at most 128 characters",
+        "The prompt for password and code in one answer. What is typed there is never shown.",
+    ),
     "window": (
         "",
         "Steps that a code may be early or late. A step is the period of the authenticator.",
@@ -134,6 +145,11 @@ ARGUMENTS = {
         "Ask for nothing. Succeed if sshd says that it accepted an SSH key, else return"
         " `PAM_AUTH_ERR`. In a service whose name does not begin with `sshd`, always return"
         " `PAM_AUTH_ERR` and log why."
+    ),
+    "first_factor=password": (
+        "Before the line of the password module: with `one_prompt`, ask for password and code in"
+        " one answer, hand the password to the next module, and keep the code for the next"
+        " pam_totp.so line, which alone decides. Return `PAM_IGNORE`, never `PAM_SUCCESS`."
     ),
     "nullok": (
         "The same as `unenrolled=skip`: users without an authenticator log in without a code."

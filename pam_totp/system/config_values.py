@@ -123,6 +123,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "issuer": _text,
     "prompt": _text,
     "echo": boolean,
+    "one_prompt": boolean,
+    "one_prompt_text": _text,
     **{key: _integer(low, high) for key, (low, high) in RANGES.items()},
     "unenrolled": _unenrolled,
     "unenrolled_until": _deadline,

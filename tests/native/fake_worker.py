@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.native.module_side import PROMPT_ECHO_OFF, TIMEOUT
 
-TEXT, NONE, PASSWORD, FAILED = 0, 1, 2, 3
+TEXT, NONE, PASSWORD, FAILED, KEPT, NO_CODE = 0, 1, 2, 3, 4, 5
 MAX_PACKET = 32768
 
 
@@ -20,6 +20,10 @@ def packet(kind: int, body: bytes = b"", version: int = 1, magic: bytes = b"PT")
 
 def message(text: bytes, style: int = PROMPT_ECHO_OFF) -> bytes:
     return packet(16, bytes([style]) + text)
+
+
+def ask_both(digits: bytes = b"\6", text: bytes = b"Password and code: ") -> bytes:
+    return packet(17, bytes([len(digits)]) + digits + text)
 
 
 def result(code: int) -> bytes:
@@ -63,7 +67,7 @@ def says(*packets: bytes) -> Script:
         talk.recv()
         for each in packets:
             talk.send(each)
-            if each[3:4] == b"\x10":
+            if each[3:4] in (b"\x10", b"\x11"):
                 talk.recv()
 
     return script

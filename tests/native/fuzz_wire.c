@@ -45,6 +45,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
                  order.style <= PAM_TEXT_INFO);
             must(strlen(order.text) == size - HEADER - 1);
             break;
+        case ASK_BOTH:
+            must(order.digits_count == data[HEADER] && order.digits_count <= 3);
+            for (size_t i = 0; i < order.digits_count; i++)
+                must(order.digits[i] >= 6 && order.digits[i] <= 8);
+            must(strlen(order.text) == size - HEADER - 1 - order.digits_count);
+            break;
         case REFUSED:
             must(strlen(order.text) == size - HEADER - 2);
             break;

@@ -1,15 +1,16 @@
 /* An application on libpam, for tests: logs in, and writes down all that happens.
  *
- *     login [-f FLAGS] [-n TIMES] [-m COUNT]... [-i MICROSECONDS] [-s] FOLDER SERVICE OUTPUT PERSON [+ PERSON]...
+ *     login [-f FLAGS] [-n TIMES] [-a TIMES] [-m COUNT]... [-i MICROSECONDS] [-s] FOLDER SERVICE OUTPUT PERSON [+ PERSON]...
  *
  * FOLDER holds the PAM service files; a PERSON is a user and the answers to the prompts, in order.
  * Each further PERSON logs in on a thread of its own, at the same time. Everybody does so TIMES
  * times, with the same answers. -m: after COUNT of them, tell the memory and the open files. -i: a
  * signal interrupts all system calls this often. -s: pam_setcred(3) too. -f: for
- * pam_authenticate(3).
+ * pam_authenticate(3). -a: call it so often, on one handle.
  *
  * An answer may be a deed: \fail (the conversation fails), \none (it gives nothing), \null (its
- * answer has no text), \slow (1.2 s pass, then "late" is typed).
+ * answer has no text), \slow (1.2 s pass, then "late" is typed). What libpam would have waited for
+ * after a refusal is written down.
  *
  * OUTPUT gets a line an event. syslog(3) is replaced: what libpam and modules log comes there too.
  */
@@ -37,7 +38,7 @@ struct person {
     int count, next;
 };
 
-static int output, flags, times = 1, with_setcred, measured, measure_at[MAX_COUNTS];
+static int output, flags, times = 1, calls = 1, with_setcred, measured, measure_at[MAX_COUNTS];
 static const char *folder, *service;
 static volatile sig_atomic_t children_ended;
 
@@ -131,6 +132,23 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
     return PAM_SUCCESS;
 }
 
+#ifdef TELL_WHAT_IS_ASKED_FOR
+int pam_fail_delay(pam_handle_t *pamh, unsigned int microseconds)
+{
+    (void)pamh;
+    tell("asked %u\n", microseconds);
+    return PAM_SUCCESS;
+}
+#endif
+
+/* In place of waiting for as long. */
+static void on_delay(int code, unsigned int microseconds, void *data)
+{
+    (void)data;
+    if (microseconds)
+        tell("delay %u %d\n", microseconds, code);
+}
+
 static void log_in(struct person *person)
 {
     struct pam_conv conv = {converse, person};
@@ -142,8 +160,11 @@ static void log_in(struct person *person)
         tell("start %d\n", code);
         return;
     }
-    code = pam_authenticate(pamh, flags);
-    tell("code %d %s\n", code, person->words[0]);
+    pam_set_item(pamh, PAM_FAIL_DELAY, (const void *)on_delay);
+    for (int i = 0; i < calls; i++) {
+        code = pam_authenticate(pamh, flags);
+        tell("code %d %s\n", code, person->words[0]);
+    }
     if (with_setcred)
         tell("setcred %d\n", pam_setcred(pamh, PAM_ESTABLISH_CRED));
     pam_end(pamh, code);
@@ -192,11 +213,13 @@ int main(int argc, char **argv)
     struct itimerval interval = {{0}, {0}};
     int option, count = 0, opened;
 
-    while ((option = getopt(argc, argv, "+f:n:m:i:s")) != -1) {
+    while ((option = getopt(argc, argv, "+f:n:a:m:i:s")) != -1) {
         if (option == 'f')
             flags = (int)strtol(optarg, NULL, 0);
         else if (option == 'n')
             times = atoi(optarg);
+        else if (option == 'a')
+            calls = atoi(optarg);
         else if (option == 'm' && measured < MAX_COUNTS)
             measure_at[measured++] = atoi(optarg);
         else if (option == 'i')

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from tests.support import native
 from tests.support.logs import LogSocket
-from tests.support.place import ROOT
 
 NOBODY = 65534
 ALICE = "alice"
@@ -67,7 +66,19 @@ class Outcome(NamedTuple):
     @property
     def reasons(self) -> list[str]:
         """Why, as the system log has it."""
-        return [line.split('reason="')[1].split('"')[0] for line in self.of("log")]
+        lines = [line for line in self.of("log") if "tried [" not in line]
+        return [line.split('reason="')[1].split('"')[0] for line in lines]
+
+    @property
+    def passwords_tried(self) -> list[str]:
+        """What reached pam_one_password.so."""
+        tried = [line.partition("tried [") for line in self.of("log")]
+        return [password[:-1] for _, found, password in tried if found]
+
+    @property
+    def delays(self) -> list[int]:
+        """How many microseconds libpam would have waited, as modules asked for it."""
+        return [int(line.split()[0]) for line in self.of("delay")]
 
     @property
     def shown(self) -> list[tuple[int, str]]:
@@ -102,6 +113,7 @@ class Side:
         self.module = self._build_module("pam_totp.so")
         self.impatient = self._build_module("impatient.so", f"-DPAM_TOTP_PATIENCE={PATIENCE}")
         self.application = self.build_application("login")
+        self.one_password = native.build_one_password()
         self._runs = 0
 
     def remove(self) -> None:
@@ -119,11 +131,7 @@ class Side:
 
     def build_application(self, name: str, *flags: str) -> Path:
         application = self.folder / name
-        options = ("-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
-        source = ROOT / "tests" / "native" / "login.c"
-        # Without -rdynamic libpam would not find the application's own syslog().
-        command = ["gcc", *options, "-rdynamic", *flags, "-o", application, source]
-        subprocess.run([*command, "-lpam", "-pthread"], check=True, timeout=120)
+        shutil.copy(native.build_application(*flags), application)
         return application
 
     def write_worker(self, text: str) -> None:
@@ -164,7 +172,8 @@ class Side:
         output.touch()
         output.chmod(0o666)
         line = " ".join(map(str, (module or self.module, *arguments)))
-        (folder / "door").write_text(stack.replace("MODULE", line))
+        text = stack.replace("MODULE", line).encode("utf-8", "surrogateescape")
+        (folder / "door").write_bytes(text)
         (folder / "other").write_text("auth required pam_deny.so\n")
         if os.geteuid() == 0 and not as_root:
             how |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}

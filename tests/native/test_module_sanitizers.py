@@ -14,6 +14,7 @@ from tests.native.fake_worker import (
     Script,
     Talk,
     Worker,
+    ask_both,
     message,
     result,
     says,
@@ -22,6 +23,7 @@ from tests.native.module_side import (
     PAM_AUTH_ERR,
     PAM_AUTHINFO_UNAVAIL,
     PAM_BAD_ITEM,
+    PAM_CONV_ERR,
     PAM_IGNORE,
     PAM_SERVICE_ERR,
     PAM_SUCCESS,
@@ -106,6 +108,33 @@ def test_whatever_a_service_says(side: Side, log_in: LogIn):
         outcome = log_in(*TYPED, stack=AFTER_A_PASSWORD, options=("-s", "-n", str(len(LOGINS))))
     codes = [PAM_IGNORE if code == PAM_BAD_ITEM else code for _, code in LOGINS]
     assert codes == outcome.codes
+
+
+def test_password_and_code_in_one_answer(side: Side, log_in: LogIn):
+    asks, both, nothing = ask_both(), ask_both(b"\6\7\10"), ask_both(b"")
+    ignores, judges = result(PAM_IGNORE), says(CODE, result(PAM_SUCCESS))
+    logins: list[tuple[str, list[Script], int]] = [
+        (f"{HORSE}123456", [says(asks, ignores), judges], PAM_SUCCESS),
+        (f"{HORSE} ABCD-EFGH-JKMN-PQRS", [says(both, ignores), judges], PAM_SUCCESS),
+        (HORSE, [says(nothing, ignores), says(ignores)], PAM_SUCCESS),
+        (f"{HORSE}123456", [says(asks, ignores), says(CODE, CODE)], PAM_AUTH_ERR),
+        ("wrong 123456", [says(asks, ignores)], PAM_AUTH_ERR),
+        ("", [says(asks, ignores)], PAM_AUTH_ERR),
+        ("x" * 600, [says(both, ignores)], PAM_AUTH_ERR),
+        ("123456", [says(asks, asks, CODE, result(PAM_AUTH_ERR))], PAM_AUTH_ERR),
+        ("\\null", [says(asks, result(PAM_CONV_ERR))], PAM_CONV_ERR),
+        ("\\fail", [says(asks, result(PAM_CONV_ERR))], PAM_CONV_ERR),
+    ]
+    scripts = iter([script for _, scripts, _ in logins for script in scripts])
+    stack = (
+        "auth requisite MODULE first_factor=password\n"
+        f"auth requisite {side.one_password} [{HORSE}]\n"
+        "auth required MODULE\n"
+    )
+    words = [typed for typed, _, _ in logins]
+    with Worker(side.socket, lambda talk: next(scripts)(talk)):
+        outcome = log_in(*words, stack=stack, options=("-s", "-a", str(len(words))))
+    assert [code for _, _, code in logins] == outcome.codes
 
 
 def test_no_service(log_in: LogIn):

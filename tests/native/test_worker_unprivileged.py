@@ -180,6 +180,9 @@ def test_arguments_that_would_make_it_easier_have_no_effect(
     town.machine.log.wait_for("arguments of a program without root are ignored")
 
 
+KEPT = b"PT\1\2\4"
+
+
 def test_harmless_arguments_count(town: Town) -> None:
     town.machine.run("totpctl", "unlock", "alice")
     arguments = [b"attempts=1", b"prompt=Your code: ", b"echo", b"quiet"]
@@ -187,6 +190,13 @@ def test_harmless_arguments_count(town: Town) -> None:
     said = [request, side.answer(wrong_code(town.alice.secret))]
     _, (heard,) = town.say("alice", said)
     assert [b"PT\1\x10\2Your code: ", b"PT\1\x12\7"] == heard
+
+
+def test_password_and_code_may_come_in_one_answer(town: Town) -> None:
+    """A line that grants nothing, and hears nothing of the answer."""
+    arguments = [b"first_factor=password", b"one_prompt"]
+    _, (heard,) = town.say("alice", [side.request(b"alice", arguments=arguments), KEPT])
+    assert [b"PT\1\x11\1\6Password and code: ", b"PT\1\x12\x19"] == heard
 
 
 def test_a_key_that_sshd_never_saw_gives_nothing(town: Town) -> None:

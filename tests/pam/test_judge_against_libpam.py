@@ -59,7 +59,7 @@ def reader(folder: Path) -> pam_stack.Read:
 # What the judge says of a stack, beside one login on it by libpam
 
 _ROLE = re.compile(
-    r"(?P<module>pam_\w+\.so)(?P<key>\s+first_factor=key)?(?:\s|\\\n)+(?P<number>line=\d)"
+    r"(?P<module>pam_\w+\.so)(?P<first>\s+first_factor=(?P<factor>\w+))?(?:\s|\\\n)+(?P<number>line=\d)"
 )
 
 
@@ -108,7 +108,7 @@ def seen(texts: dict[str, str], returned: dict[tuple[str, str], str]) -> tuple[S
     """Log in by libpam, each module returning what ``returned`` says."""
 
     def in_debug(found: re.Match[str]) -> str:
-        module = found["module"] + (" first_factor=key" if found["key"] else "")
+        module = found["module"] + (f" first_factor={found['factor']}" if found["first"] else "")
         if module in ("pam_permit.so", "pam_deny.so", random_stacks.MISSING):
             return found[0]
         return f"pam_debug.so auth={returned[module, found['number']]}"
@@ -136,6 +136,7 @@ def seen(texts: dict[str, str], returned: dict[tuple[str, str], str]) -> tuple[S
 def code_of(entry: Entry, returned: dict[tuple[str, str], str]) -> str:
     line = entry.line
     module = random_stacks.KEY if pam_ways.is_key_line(line) else line.module
+    module = random_stacks.BOTH if pam_ways.takes_both(line) else module
     number = line.arguments[-1] if line.arguments else "line=0"
     return returned[module, number]
 
@@ -157,6 +158,7 @@ def mistakes(stack: Stack, login: Seen, found: Judgement, *, key_first: bool) ->
     lines = [entry.line for entry in stack.entries if not entry.begins_substack]
     asks = any(map(pam_ways.asks_for_a_code, lines))
     by_key = any(map(pam_ways.is_key_line, lines))
+    by_both = any(map(pam_ways.takes_both, lines))
     unproven = [
         entry.line
         for at, (entry, _) in enumerate(login.ran)
@@ -166,11 +168,17 @@ def mistakes(stack: Stack, login: Seen, found: Judgement, *, key_first: bool) ->
     jumped = login.jumped_beyond_the_end and not login.refused_by_a_factor
     granted, code = login.granted, login.code
     shown = {
-        "calls dead what lets in": granted and found.nobody_gets_in and code != "ignore",
-        "no bypass": granted and asks and not code and not found.bypasses,
+        "calls dead what lets in": granted
+        and found.nobody_gets_in
+        and code != "ignore"
+        and not found.too_late,
+        "no bypass": granted and (asks or by_both) and not code and not found.bypasses,
         "no bypass by a key line": granted and not asks and by_key and not found.key_lines_alone,
         "no code alone": granted and code and not proven and not found.without_password,
-        "denies the code": granted and code == "success" and proven and not found.can_succeed,
+        "denies the code": granted
+        and code == "success"
+        and proven
+        and not (found.can_succeed or found.too_late),
         "denies the exempt": granted and code == "ignore" and proven and not found.lets_exempt_in,
         "no code without a password": not set(unproven) <= set(named),
         "no jump beyond the end": jumped and not found.bad_jumps,

@@ -144,7 +144,7 @@ def test_key_is_not_believed_of_the_environment(stack: Stack) -> None:
         ("window=many",),
         ("window",),
         ("unenrolled=perhaps",),
-        ("first_factor=password",),
+        ("first_factor=passwords",),
         ("config=relative.conf",),
         ("throttle_after=0",),
     ],

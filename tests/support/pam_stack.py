@@ -50,13 +50,13 @@ class Stack:
     def __init__(self, folder: Path, module: str, config: Path) -> None:
         folder.mkdir()
         self.folder = folder
-        self._module = module
+        self.module = module
         self._config = config
         self.probe()
 
     def line(self, *arguments: str, control: str = "required") -> str:
         """Return a PAM line with the hook, this place's configuration and ``arguments``."""
-        words = ("auth", control, self._module, f"config={self._config}")
+        words = ("auth", control, self.module, f"config={self._config}")
         return " ".join(map(str, (*words, *arguments)))
 
     def probe(self, *arguments: str) -> None:

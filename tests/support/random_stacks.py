@@ -85,11 +85,13 @@ def write(folder: Path, texts: dict[str, str]) -> None:
 # Modules with a part in a login. "line=N" tells them apart: each returns a code of its own.
 PASSWORD, OTHER_PASSWORD = "pam_unix.so", "pam_sss.so"
 CODE, KEY = "pam_totp.so", "pam_totp.so first_factor=key"
+BOTH = "pam_totp.so first_factor=password"
 ROLES = {
     PASSWORD: ["success", "success", "auth_err", "user_unknown", "new_authtok_reqd"],
     OTHER_PASSWORD: ["success", "auth_err", "user_unknown"],
     CODE: ["success", "success", "ignore", "auth_err", "perm_denied"],
     KEY: ["success", "ignore"],
+    BOTH: ["ignore", "ignore", "perm_denied"],
     "pam_access.so": CODES,
     "pam_faildelay.so": ["success", "ignore"],
     "pam_permit.so": ["success"],
@@ -102,6 +104,7 @@ _USUAL = [
     "auth requisite {PASSWORD}\n",
     "auth required {CODE}\n",
     "auth required {CODE}\n",
+    "auth requisite {BOTH}\n",
     "auth [success=1 default=ignore] pam_access.so line=0\n",
 ]
 
@@ -111,6 +114,7 @@ def role_line(choice: Choice) -> str:
     number = choice.randint(1, 9)
     if choice.random() < 0.35:
         names = {"PASSWORD": f"{PASSWORD} line={number}", "CODE": f"{CODE} line={number}"}
+        names["BOTH"] = f"{BOTH} line={number}"
         return choice.choice(_USUAL).format(**names)
     role = choice.choice(sorted(ROLES))
     words = [choice.choice(["auth", "-auth"]), control(choice, ROLES[role]), role]

@@ -43,8 +43,8 @@ class FakePam:
     """Gives ``answers`` one by one, and keeps what was asked and shown.
 
     An answer may be text, bytes, None, an exception to raise, or a function that returns it and
-    does something meanwhile. An item may be an exception as well. authtok cannot be written.
-    ``blind``: messages are answered, as sshd's password method does it.
+    does something meanwhile. An item may be an exception as well. ``blind``: messages are answered,
+    as sshd's password method does it. ``delays``: what was asked for, in microseconds.
     """
 
     PAM_PROMPT_ECHO_OFF = CONSTANTS["PAM_PROMPT_ECHO_OFF"]
@@ -67,7 +67,9 @@ class FakePam:
         env: dict[str, str] | None = None,
         deaf: type[BaseException] | None = None,
         blind: bool = False,
+        may_set_authtok: bool = False,
     ) -> None:
+        self.may_set_authtok = may_set_authtok
         self._items = {"service": service, "rhost": rhost, "tty": tty, "ruser": ruser}
         self._items |= {"user": user, "authtok": authtok}
         self._answers = list(answers)
@@ -75,12 +77,24 @@ class FakePam:
         self._blind = blind
         self.env = env or {}
         self.transcript: list[tuple[int, str]] = []
+        self.delays: list[int] = []
 
     service = property(lambda self: self._item("service"))
     rhost = property(lambda self: self._item("rhost"))
     tty = property(lambda self: self._item("tty"))
     ruser = property(lambda self: self._item("ruser"))
-    authtok = property(lambda self: self._item("authtok"))
+
+    @property
+    def authtok(self) -> object:
+        return self._item("authtok")
+
+    @authtok.setter
+    def authtok(self, value: str) -> None:
+        assert self.may_set_authtok
+        self._items["authtok"] = value
+
+    def fail_delay(self, microseconds: int) -> None:
+        self.delays.append(microseconds)
 
     def get_user(self, prompt: str | None) -> object:
         assert prompt is None

@@ -10,7 +10,7 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from pam_totp.core import otp, recovery, verifier
+from pam_totp.core import one_answer, otp, recovery, verifier
 from pam_totp.core.admission import GroupRule, Groups
 from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Verdict
@@ -142,6 +142,9 @@ class Script:
         if answer is PASSWORD:
             return Reply("", NOW, is_password=True)
         return Reply(str(answer() if callable(answer) else answer), NOW)
+
+    def ask_for_both(self, prompt: str, digits: tuple[int, ...]) -> bool:
+        return not digits or one_answer.split(str(self._answers.pop(0)), digits) is not None
 
     def tell(self, text: str, *, is_error: bool) -> Told:
         return self._told

@@ -29,7 +29,9 @@ bytes_of_a_file = st.one_of(
 arguments = st.lists(
     st.one_of(
         st.text(st.characters(), max_size=30),
-        st.sampled_from(("nullok", "debug", "config=", "config=/x", "first_factor=key", "echo")),
+        st.sampled_from(
+            ("nullok", "debug", "config=", "config=/x", "first_factor=key", "echo", "one_prompt")
+        ),
         st.tuples(st.sampled_from(Config._fields), st.text(st.characters(), max_size=20)).map(
             "=".join
         ),
@@ -39,7 +41,7 @@ arguments = st.lists(
 
 
 def test_no_arguments_mean_the_defaults() -> None:
-    assert Arguments((), "/etc/security/pam_totp.conf", False, False, ()) == parse_arguments([])
+    assert Arguments((), "/etc/security/pam_totp.conf", False, "", ()) == parse_arguments([])
 
 
 def test_nullok_means_that_the_unenrolled_are_skipped() -> None:
@@ -47,8 +49,19 @@ def test_nullok_means_that_the_unenrolled_are_skipped() -> None:
 
 
 def test_debug_config_and_first_factor_are_taken() -> None:
-    expected = Arguments(path="/srv/x.conf", debug=True, first_factor_key=True)
-    assert expected == parse_arguments(["debug", "config=/srv/x.conf", "first_factor=key"])
+    for first_factor in ("key", "password"):
+        expected = Arguments(path="/srv/x.conf", debug=True, first_factor=first_factor)
+        argument = f"first_factor={first_factor}"
+        assert expected == parse_arguments(["debug", "config=/srv/x.conf", argument])
+
+
+def test_one_prompt_counts_beside_the_first_factor_that_it_is_about() -> None:
+    both = parse_arguments(["first_factor=password", "one_prompt"])
+    assert ((("one_prompt", "yes"),), ()) == (both.settings, both.problems)
+    for argv in (["one_prompt"], ["one_prompt=yes", "first_factor=key"]):
+        (problem,) = parse_arguments(argv).problems
+        assert "PAM argument: one_prompt counts only beside first_factor=password" == problem
+    assert () == parse_arguments(["one_prompt=no"]).problems
 
 
 @pytest.mark.parametrize("key", ["echo", "quiet"])
@@ -75,7 +88,7 @@ def test_a_value_may_contain_an_equals_sign() -> None:
         "config=",
         "config=pam_totp.conf",
         "config=../pam_totp.conf",
-        "first_factor=password",
+        "first_factor=passwords",
         "first_factor",
         "first_factor=KEY",
         "use_first_pass",

@@ -55,6 +55,28 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     pair.close()
 
 
+# Password and code in one answer
+
+
+@pytest.mark.parametrize(("kind", "there_is_one"), [(wire.KEPT, True), (wire.NO_CODE, False)])
+def test_whether_there_was_a_code_is_told(pair: Pair, kind: int, there_is_one: bool) -> None:
+    pair.will_answer(b"PT\x01\x02" + bytes([kind]))
+    assert there_is_one == pair.driver.ask_for_both("Both: ", (6,))
+    assert wire.ask_both("Both: ", (6,)) == pair.shown()
+
+
+@pytest.mark.parametrize("kind", [wire.NONE, wire.PASSWORD, wire.FAILED])
+def test_no_answer_for_both_is_an_aborted_login(pair: Pair, kind: int) -> None:
+    pair.will_answer(b"PT\x01\x02" + bytes([kind]))
+    with pytest.raises(LoginAborted):
+        pair.driver.ask_for_both("Both: ", (6,))
+
+
+def test_that_an_answer_was_kept_is_understood() -> None:
+    kept = request_of(NOTHING._replace(flags=wire.ANSWER_KEPT))
+    assert (True, False) == (kept.answer_kept, kept.password_given)
+
+
 # What the module says
 
 

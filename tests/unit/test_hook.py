@@ -69,7 +69,7 @@ def test_the_login_is_called_without_the_path_of_the_script(
 
     monkeypatch.setattr(in_process, "authenticate", authenticate)
     loaded["pam_sm_authenticate"](pamh, 0x8000, [str(HOOK), "debug", "nullok"])
-    assert [(pamh, 0x8000, ["debug", "nullok"])] == calls
+    assert [(pamh, 0x8000, ["debug", "nullok"], [])] == calls
 
 
 @pytest.mark.parametrize("code", sorted(NAMES), ids=lambda code: NAMES[code])
@@ -143,7 +143,10 @@ def test_the_log_tells_the_places_and_nothing_else(
     assert ["hook.py", "test_hook.py"] == files
     lines = [int(place.split(":")[1]) for place in pairs["at"].split()]
     source = HOOK.read_text(encoding="utf-8").splitlines()
-    assert "code = in_process.authenticate(pamh, flags, argv[1:])" == source[lines[0] - 1].strip()
+    assert (
+        "code = in_process.authenticate(pamh, flags, argv[1:], _kept)"
+        == source[lines[0] - 1].strip()
+    )
 
 
 def test_a_missing_module_is_named_with_the_mend(

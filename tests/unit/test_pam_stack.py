@@ -425,6 +425,78 @@ def test_a_long_stack_is_judged_all_the_same() -> None:
     assert (True, ()) == judged(f"{optional}@include debian\n{optional}{CODE}")[:2]
 
 
+# Password and code in one answer
+
+BOTH = "auth requisite pam_totp.so first_factor=password one_prompt\n"
+
+
+@pytest.mark.parametrize("step", [DEBIAN, "auth requisite pam_unix.so\n", "@include debian\n"])
+def test_both_lines_around_the_password_are_found_sound(step: str) -> None:
+    found = judged(f"{BOTH}{step}{CODE}", "vsftpd")
+    assert (True, True, True) == (found.asks, found.can_succeed, found.lets_exempt_in)
+    assert [] == [
+        *found.bypasses,
+        *found.before_password,
+        *found.after_wrong_password,
+        *found.without_password,
+        *found.too_late,
+        *found.asks_again,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "bypasses"),
+    [
+        (f"{BOTH}{DEBIAN}", [("vsftpd", 1)]),
+        (f"{BOTH}auth sufficient pam_unix.so\nauth required pam_deny.so\n", [("vsftpd", 1)]),
+        (f"{BOTH}auth sufficient pam_unix.so\nauth required pam_deny.so\n{CODE}", [("vsftpd", 2)]),
+        (f"{BOTH}auth substack fedora\n{CODE}", []),
+        (f"{BOTH}auth include fedora\n{CODE}", [("fedora", 3)]),
+        (f"{BOTH}{DEBIAN}auth optional pam_totp.so\n", [("vsftpd", 6)]),
+        (f"{BOTH}{DEBIAN}{BOTH}", [("vsftpd", 6)]),
+        (f"auth [success=1] pam_permit.so\n{BOTH}{DEBIAN}", [("vsftpd", 1)]),
+    ],
+)
+def test_a_first_line_that_no_line_with_the_code_follows_is_a_bypass(
+    text: str, bypasses: list[tuple[str, int]]
+) -> None:
+    assert bypasses == numbers(judged(text, "vsftpd").bypasses)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{DEBIAN}{BOTH}{CODE}", f"{DEBIAN}{CODE}{BOTH}", f"{BOTH}{BOTH}{DEBIAN}{CODE}"]
+)
+def test_a_first_line_that_comes_too_late_is_found(text: str) -> None:
+    found = judged(text, "vsftpd")
+    assert 1 == len(found.too_late)
+    assert [] == [*found.bypasses]
+
+
+def test_lines_in_the_wrong_order_let_nobody_in_with_a_code() -> None:
+    found = judged(f"{DEBIAN}{BOTH}{CODE}", "vsftpd")
+    assert (False, True) == (found.can_succeed, found.nobody_gets_in)
+
+
+def test_a_code_that_is_judged_before_the_password_is_found() -> None:
+    assert [("vsftpd", 2)] == numbers(judged(f"{BOTH}{CODE}{DEBIAN}", "vsftpd").before_password)
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ("auth sufficient pam_sss.so", True),
+        ("auth sufficient pam_sss.so forward_pass", True),
+        ("auth sufficient pam_sss.so use_first_pass", False),
+        ("auth sufficient pam_krb5.so try_first_pass", False),
+        ("auth optional pam_faildelay.so", False),
+        ("auth sufficient pam_unix.so", False),
+    ],
+)
+def test_a_password_module_that_would_ask_again_is_found(line: str, asks: bool) -> None:
+    found = judged(f"{BOTH}{line}\nauth requisite pam_unix.so\n{CODE}", "vsftpd")
+    assert asks == bool(found.asks_again)
+
+
 # All ways, one by one
 
 CODES = ("success", "ignore", "auth_err", "user_unknown", "new_authtok_reqd", "perm_denied")
@@ -452,6 +524,7 @@ any_module = st.sampled_from(
         *2 * ["pam_unix.so", "pam_totp.so"],
         *("pam_env.so", "pam_access.so", "pam_permit.so", "pam_deny.so", "pam_rootok.so"),
         "pam_totp.so first_factor=key",
+        "pam_totp.so first_factor=password",
     ]
 )
 module_lines = st.builds("auth {} {}\n".format, controls, any_module)
@@ -471,7 +544,7 @@ def every_way(stack: Stack) -> Iterator[Seen]:
         codes = RETURNS.get(line.module_name, CODES)
         if entry.begins_substack:
             codes = ("success",)
-        elif pam_ways.is_key_line(line) and stack.service != "sshd":
+        elif pam_ways.takes_both(line) or (pam_ways.is_key_line(line) and stack.service != "sshd"):
             codes = codes[1:]
         choices.append(codes)
     for codes in itertools.product(*choices):
@@ -491,13 +564,23 @@ def first_factors(ran: list[tuple[pam_stack.Line, str]]) -> tuple[bool, bool]:
     return bool(tried), key or any(code in ("success", "new_authtok_reqd") for code in tried)
 
 
+def is_too_late(ran: list[tuple[pam_stack.Line, str]], at: int) -> bool:
+    """Return whether a password, or password and code, were asked for before."""
+    before = [line for line, code in ran[:at] if pam_ways.takes_both(line) and code == "ignore"]
+    return bool(before) or first_factors(ran[:at])[0]
+
+
 def expected(stack: Stack) -> dict[str, object]:
     """Judge by looking at each way as a whole."""
     found: dict[str, set[object]] = {
-        name: set() for name in ("asked", "before", "after", "granted")
+        name: set() for name in ("asked", "before", "after", "granted", "late")
     }
     for granted, ran in every_way(stack):
-        for at, (line, _) in enumerate(ran):
+        late = False
+        for at, (line, code) in enumerate(ran):
+            if pam_ways.takes_both(line) and is_too_late(ran, at):
+                found["late"].add(line)
+                late = late or code == "ignore"
             if pam_ways.asks_for_a_code(line):
                 tried, right = first_factors(ran[:at])
                 found["asked"].add(line)
@@ -506,9 +589,11 @@ def expected(stack: Stack) -> dict[str, object]:
             codes = {code for line, code in ran if pam_ways.asks_for_a_code(line)}
             root = any(one.module == "pam_rootok.so" and c == "success" for one, c in ran)
             code = "success" if "success" in codes else "ignore" if "ignore" in codes else ""
+            code = "too late" if code == "success" and late else code
             found["granted"].add((first_factors(ran)[1], code, root and stack.service == "su"))
     granted_ways = found["granted"]
-    ours = any(pam_ways.asks_for_a_code(entry.line) for entry in stack.entries)
+    lines = [entry.line for entry in stack.entries]
+    ours = any(pam_ways.asks_for_a_code(line) or pam_ways.takes_both(line) for line in lines)
     return {
         "asks": bool(found["asked"]),
         "bypasses": ours and any(not code and not root for _, code, root in granted_ways),
@@ -520,6 +605,7 @@ def expected(stack: Stack) -> dict[str, object]:
         ),
         "can_succeed": any(right and code == "success" for right, code, _ in granted_ways),
         "lets_exempt_in": any(right and code == "ignore" for right, code, _ in granted_ways),
+        "too_late": found["late"],
     }
 
 
@@ -545,4 +631,5 @@ def test_the_judge_sees_what_every_single_way_shows(
         "without_password": bool(found.without_password),
         "can_succeed": found.can_succeed,
         "lets_exempt_in": found.lets_exempt_in,
+        "too_late": set(found.too_late),
     }

@@ -166,7 +166,7 @@ def test_an_answer_is_text_or_the_reason_why_not(packet: bytes, reply: AnswerPac
         b"PT\x01\x02\x01x",
         b"PT\x01\x02\x02hunter2",
         b"PT\x01\x02\x03\x00",
-        b"PT\x01\x02\x04",
+        b"PT\x01\x02\x06",
         b"PT\x01\x02\xff",
     ],
 )
@@ -208,6 +208,8 @@ def test_whatever_comes_is_an_answer_or_a_protocol_error(packet: bytes) -> None:
 def test_packets_to_the_module_are_these() -> None:
     assert b"PT\x01\x10\x01Verification code: " == wire.message(1, "Verification code: ")
     assert "PT\x01\x10\x04Gr\u00fc\u00dfe".encode() == wire.message(4, "Gr\u00fc\u00dfe")
+    assert b"PT\x01\x11\x02\x06\x08Both: " == wire.ask_both("Both: ", (6, 8))
+    assert b"PT\x01\x11\x00Both: " == wire.ask_both("Both: ", ())
     assert b"PT\x01\x12\x00" == wire.result(0)
     assert b"PT\x01\x12\x19" == wire.result(25)
     assert b"PT\x01\x13\x01\x01too many connections" == wire.refused("too many connections")
@@ -221,9 +223,9 @@ def test_a_message_has_no_nul_and_no_surrogate() -> None:
     "text", ["x" * 40000, "\u00fc" * 20000, "\u20ac" * 20000, "\U0001f511" * 9000]
 )
 def test_a_long_message_ends_within_the_module_s_room_and_between_characters(text: str) -> None:
-    packet = wire.message(1, text)
-    assert wire.MAX_PACKET - 5 < len(packet) < wire.MAX_PACKET
-    assert text.startswith(packet[5:].decode("utf-8"))
+    for packet, begin in ((wire.message(1, text), 5), (wire.ask_both(text, (6, 8)), 7)):
+        assert wire.MAX_PACKET - 5 < len(packet) < wire.MAX_PACKET
+        assert text.startswith(packet[begin:].decode("utf-8"))
 
 
 def test_a_reason_is_ascii() -> None:
