@@ -23,4 +23,5 @@ status.py       status: what is on, and for whom
 overview.py     what status shows, as one document
 doctor.py       doctor
 fleet/          fleet: many hosts, one store in a database
+help.py         help
 """
