@@ -3,6 +3,7 @@
 Folders are layers: a file imports from its own folder and from those above it in this list.
 
     errors.py    what a command could not do, what helps, and the exit code
+    prose.py     how a sentence looks on a terminal: colours, and where it is broken
     output.py    every rule of what is printed, asked and answered
     verbs.py     groups of commands, each loaded when it is used
     host/        reads and writes the machine: PAM files, sshd, accounts, sudoers, units

@@ -7,6 +7,8 @@
 - A secret is never in argv. It is shown once, and only because somebody asked for it.
 - Whatever is written is one line: control characters in names never reach the terminal, and
   neither does what its encoding lacks. picture() alone goes out as it is.
+- On a terminal, sentences have colours and are broken between words: prose.py. Tables, and what
+  people copy, are not.
 
 What goes wrong, and the exit codes: errors.py.
 """
@@ -19,6 +21,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
+from . import prose
 from .errors import CommandFailed
 
 
@@ -32,8 +35,13 @@ def result_json(document: object) -> None:
     _write(json.dumps(document, indent=2, ensure_ascii=True), sys.stdout)
 
 
+def result_in_words(text: str) -> None:
+    """Print a sentence that is a result."""
+    _write(prose.on(sys.stdout, printable(text)), sys.stdout)
+
+
 def message(text: str = "") -> None:
-    _write(printable(text), sys.stderr)
+    _write(prose.on(sys.stderr, printable(text)), sys.stderr)
 
 
 def warning(text: str) -> None:

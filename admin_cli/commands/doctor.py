@@ -36,9 +36,9 @@ def doctor(session: Session, as_json: bool, quiet: bool, to_log: bool) -> None:
         output.result_json({"wrong": len(wrong), "findings": [f._asdict() for f in shown]})
     else:
         for finding in shown:
-            output.result(f"{finding.level.upper():7}{finding.problem} [{finding.check}]")
-            output.result(f"       why: {finding.why}")
-            output.result(f"       fix: {finding.fix}")
+            output.result_in_words(f"{finding.level.upper():7}{finding.problem} [{finding.check}]")
+            output.result_in_words(f"       why: {finding.why}")
+            output.result_in_words(f"       fix: {finding.fix}")
     if wrong:
         things = "1 thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         raise CheckSaysNo(f"{things} wrong")

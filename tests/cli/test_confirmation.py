@@ -118,7 +118,7 @@ def test_a_code_of_eight_digits_is_asked_for_where_eight_were_chosen(
 def test_the_code_of_a_phone_whose_clock_is_off_is_refused_and_explained(
     terminals: Terminals, place: Place, offset: int, side: str
 ) -> None:
-    terminal = terminals.open("enroll", "alice")
+    terminal = terminals.open("enroll", "alice", columns=200)
     terminal.wait_for(PROMPT)
     early_in_a_step()
     terminal.type(code_now(offset, terminal.secret))

@@ -143,7 +143,13 @@ class Booted:
         """Start a program at a terminal of its own."""
         first, *others = self._command(argv, user)
         return Terminal(
-            first, others, timeout=TIMEOUT, env=ENVIRONMENT, encoding="utf-8", echo=False
+            first,
+            others,
+            timeout=TIMEOUT,
+            env=ENVIRONMENT,
+            encoding="utf-8",
+            echo=False,
+            dimensions=(50, 200),  # so that no sentence is broken
         )
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
