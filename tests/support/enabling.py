@@ -56,7 +56,7 @@ def snapshot(machine: Machine) -> str:
 
 def watchers(machine: Machine) -> list[int]:
     """Return the processes that wait to put something back."""
-    found = machine.run("pgrep", "-f", "totpctl enable", check=False).stdout
+    found = machine.run("pgrep", "-x", "totpctl", check=False).stdout
     return [int(line) for line in found.split()]
 
 

@@ -7,6 +7,7 @@ happens inside is left when it is gone, however the test ends.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import functools
 import io
@@ -23,10 +24,11 @@ from typing import IO, NamedTuple
 
 from pexpect import fdpexpect
 
-from tests.support import hosts, namespaces, product
+from tests.support import hosts, product
 from tests.support.dialogue import Dialogue
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now, wrong_code
+from tests.support.starter import Starter
 
 SSH_PORT = 2222
 CLIENT = "nobody"
@@ -85,6 +87,22 @@ _LEFT_BY_THIS_MACHINE = (
     "/usr/lib/*/security/pam_totp.so /usr/lib/systemd/system/pam_totp.*"
 )
 
+_INIT = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.support import machine_init
+del sys.path[0]
+machine_init.main()
+"""
+
+
+@functools.cache
+def _starter() -> Starter:
+    """Return what machines are started by: Python as in the first line of totpctl."""
+    starter = Starter(["/usr/bin/python3", "-I"], ENVIRONMENT)
+    atexit.register(starter.close)
+    return starter
+
 
 class Account(NamedTuple):
     """A user of the machine who is enrolled."""
@@ -133,12 +151,10 @@ class Machine:
         assert os.geteuid() == 0, "this needs root; without it: pytest -m 'not root'"
         self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._terminals: list[Terminal] = []
-        self._process = subprocess.Popen(
-            namespaces.command("machine_init", inside.fileno(), ROOT, *self._disk),
-            cwd=ROOT,
-            pass_fds=[inside.fileno()],
-        )
-        inside.close()
+        with inside:
+            self._process = _starter().start(
+                _INIT, [str(ROOT), *map(str, self._disk)], ENVIRONMENT, [inside.fileno(), 1, 2]
+            )
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
         if not descriptors:
             self._end()
@@ -172,7 +188,10 @@ class Machine:
         check: bool = True,
         timeout: float = TIMEOUT,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end, with exactly ENVIRONMENT and ``env``."""
+        """Run a program to its end, with exactly ENVIRONMENT and ``env``.
+
+        totpctl is mostly run in a fork of a process that has loaded the libraries.
+        """
         content = typed if isinstance(typed, bytes) else typed.encode("utf-8")
         with (
             tempfile.TemporaryFile() as stdin,
@@ -181,7 +200,9 @@ class Machine:
         ):
             stdin.write(content)
             stdin.seek(0)
-            with self._request(argv, user, env, cwd, [stdin, stdout, stderr]) as reply:
+            may_fork = (argv[0], user, env) == ("totpctl", "root", None)
+            standard = [stdin, stdout, stderr]
+            with self._request(argv, user, env, cwd, standard, may_fork=may_fork) as reply:
                 reply.settimeout(timeout)
                 status = int(reply.recv(64))
             shown, complaints = _content(stdout), _content(stderr)
@@ -310,6 +331,8 @@ class Machine:
         env: dict[str, str] | None,
         cwd: str,
         standard: list[IO[bytes]],
+        *,
+        may_fork: bool = False,
     ) -> socket.socket:
         reply, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reply.settimeout(TIMEOUT)
@@ -318,6 +341,7 @@ class Machine:
             "user": user,
             "env": {**ENVIRONMENT, **(env or {})},
             "cwd": cwd,
+            "may_fork": may_fork,
         }
         descriptors = [inside.fileno(), *(file.fileno() for file in standard)]
         socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)

@@ -1,11 +1,13 @@
 """The first process of a Machine (see machine.py): makes the copy, then starts what it is told to.
 
-    machine_init SOCKET FOLDER [DISK PLACE]
+    machine_init FOLDER [DISK PLACE]
 
-SOCKET is the number of an inherited SOCK_SEQPACKET socket; when its other end closes, this
-process ends and the kernel removes the machine with all that runs in it. FOLDER is shown inside
-at the same path, read-only; DISK at PLACE, writable. Everything needed is imported before the
-root changes.
+Standard input is a SOCK_SEQPACKET socket; when its other end closes, this process ends and the
+kernel removes the machine with all that runs in it. FOLDER is shown inside at the same path,
+read-only; DISK at PLACE, writable. Everything needed is imported before the root changes.
+
+It comes from tests/support/starter.py, and so has loaded what totpctl needs of libraries: that
+program it runs in a fork, where nothing speaks against it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import os
 import pwd
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -31,11 +34,13 @@ from tests.support.namespaces import (
     make_mounts_private,
     mount,
 )
+from tests.support.starter import status_of
 
 CLONE_NEWUTS, CLONE_NEWIPC = 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+START_OF_TOTPCTL = b"#!/usr/bin/python3 -I\n"
 TTY_GROUP = 5
 NAME = "machine"
 MAX_REQUEST_BYTES = 128 * 1024
@@ -54,7 +59,7 @@ DEVICES = {
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control = socket.socket(fileno=os.dup(0))
     call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET)
     first = os.fork()
     if first:
@@ -66,9 +71,9 @@ def main() -> None:
     try:
         make_mounts_private()
         os.chroot(".")
-        _make_copy(sys.argv[2])
-        if len(sys.argv) > 3:
-            _show_disk(sys.argv[3], sys.argv[4])
+        _make_copy(sys.argv[1])
+        if len(sys.argv) > 2:
+            _show_disk(sys.argv[2], sys.argv[3])
         os.chroot(COPY)
         os.chdir("/")
         log = _furnish()
@@ -202,6 +207,8 @@ def _become(wanted: dict, standard: list[int]) -> None:
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
         os.chdir(wanted["cwd"])
+        if wanted["may_fork"]:
+            _run_totpctl(wanted["argv"], wanted["env"])
         os.execvpe(wanted["argv"][0], wanted["argv"], wanted["env"])
     except BaseException as error:
         os.write(2, f"{wanted['argv'][0]}: {error}\n".encode())
@@ -209,5 +216,20 @@ def _become(wanted: dict, standard: list[int]) -> None:
         os._exit(127)
 
 
-if __name__ == "__main__":
-    main()
+def _run_totpctl(argv: list[str], environment: dict[str, str]) -> None:
+    """Run it as Python does that was just started; return where it is not ours, or not there."""
+    path = shutil.which(argv[0], path=environment["PATH"])
+    if path is None:
+        return
+    with open(path, "rb") as file:
+        source = file.read()
+    if not source.startswith(START_OF_TOTPCTL):
+        return
+    call("prctl", PR_SET_NAME, os.path.basename(path).encode())
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [path, *argv[1:]]
+    os._exit(status_of(compile(source, path, "exec"), __file__=path))

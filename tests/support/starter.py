@@ -20,18 +20,35 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from types import CodeType
 from typing import IO, Any
 
 # What most commands load that is not the project's.
 _LIBRARIES = (
     *("click", "click.shell_completion", "nacl.bindings", "pyotp", "segno", "sqlite3"),
-    *("datetime", "difflib", "getpass", "hashlib", "ipaddress", "pathlib", "pwd", "resource"),
-    *("shutil", "tempfile", "urllib.parse"),
+    *("ctypes", "ctypes.util", "datetime", "difflib", "getpass", "hashlib", "ipaddress"),
+    *("pathlib", "pwd", "resource", "shutil", "tempfile", "urllib.parse"),
 )
 _REQUEST_BYTES = 128 * 1024
+
+
+class Running:
+    """One run of a program. ``ended``: the descriptor that says how it ended."""
+
+    def __init__(self, ended: socket.socket) -> None:
+        self._ended = ended
+
+    def wait(self, timeout: float) -> int:
+        """Return how it ended, as subprocess does. Raises TimeoutError."""
+        with self._ended:
+            self._ended.settimeout(timeout)
+            status = self._ended.recv(16)
+        assert status, "the process that forks is gone"
+        return int(status)
 
 
 class Starter:
@@ -52,15 +69,17 @@ class Starter:
         self._control.close()
         self._process.wait(10)
 
-    def run(
+    def start(
         self,
         program: str,
         arguments: Sequence[str],
         environment: Mapping[str, str],
-        typed: bytes,
-        timeout: float,
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run ``program`` to its end, as ``python3 -c`` does, with exactly ``environment``."""
+        standard: Sequence[int],
+    ) -> Running:
+        """Start ``program``, as ``python3 -c`` does, with exactly ``environment``.
+
+        ``standard``: its standard input, output and error.
+        """
         umask = os.umask(0o077)
         os.umask(umask)
         request = {
@@ -70,22 +89,30 @@ class Starter:
             "folder": os.getcwd(),
             "umask": umask,
         }
-        reply, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with reply, _in_memory("stdout") as stdout, _in_memory("stderr") as stderr:
-            with inside, _pipe_with(typed) as stdin:
-                files = [inside, stdin, stdout, stderr]
-                socket.send_fds(
-                    self._control,
-                    [json.dumps(request).encode()],
-                    [file.fileno() for file in files],
-                )
-            reply.settimeout(timeout)
-            status = reply.recv(16)
-            assert status, "the process that forks is gone"
+        ended, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with inside:
+            descriptors = [inside.fileno(), *standard]
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+        return Running(ended)
+
+    def run(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        typed: bytes,
+        timeout: float,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``program`` to its end, with ``typed`` as its standard input."""
+        with _in_memory("stdout") as stdout, _in_memory("stderr") as stderr:
+            with _pipe_with(typed) as stdin:
+                standard = [file.fileno() for file in (stdin, stdout, stderr)]
+                running = self.start(program, arguments, environment, standard)
+            status = running.wait(timeout)
             stdout.seek(0)
             stderr.seek(0)
             return subprocess.CompletedProcess(
-                list(arguments), int(status), stdout.read(), stderr.read()
+                list(arguments), status, stdout.read(), stderr.read()
             )
 
 
@@ -107,7 +134,8 @@ def main() -> str | None:
     """Fork for each request. Returns in each fork, with its program; None once nobody asks."""
     control = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(control.fileno(), False)
-    sys.path[0] = ""  # as with -c, and not the folder of this file
+    if not sys.flags.isolated:
+        sys.path[0] = ""  # as with -c, and not the folder of this file
     for library in _LIBRARIES:
         importlib.import_module(library)
     gc.freeze()
@@ -153,11 +181,11 @@ def _become(wanted: dict[str, Any], standard: list[int]) -> str:
     return program
 
 
-def _run(program: str) -> int:
-    """Return the exit status that Python has after ``program``."""
+def status_of(program: str | CodeType, **names: str) -> int:
+    """Run ``program`` with ``names``; return the exit status that Python then has."""
     status: object = 0
     try:
-        exec(program, {"__name__": "__main__"})
+        exec(program, {"__name__": "__main__", **names})
     except SystemExit as error:
         status = error.code or 0
         if not isinstance(status, int):
@@ -165,6 +193,7 @@ def _run(program: str) -> int:
     except BaseException:
         traceback.print_exc()
         status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
     gc.collect()  # a file that was left open is complained of
     atexit._run_exitfuncs()
     try:
@@ -178,4 +207,4 @@ def _run(program: str) -> int:
 if __name__ == "__main__":
     program = main()
     if program is not None:
-        os._exit(_run(program))  # to take all modules down takes longer than most commands
+        os._exit(status_of(program))  # to take all modules down takes longer than most commands
