@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from pam_totp.system import audit
+from tests.support import thorough
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, Place
 
@@ -33,6 +34,7 @@ LONGEST = (
 hypothesis.settings.register_profile(
     "pam_totp",
     deadline=None,
+    max_examples=thorough.examples(50),
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     phases=[phase for phase in hypothesis.Phase if phase != hypothesis.Phase.target],
 )

@@ -19,6 +19,7 @@ from tests.contract.sample_records import (
     tablet,
     without_secrets,
 )
+from tests.support import thorough
 
 if TYPE_CHECKING:
     from tests.contract.backend import BothFaces
@@ -49,7 +50,7 @@ class KeepsRecords:
         assert UserRecord("alice") == backend.load("alice")
 
     @settings(
-        max_examples=40,
+        max_examples=thorough.examples(20),
         deadline=None,
         database=None,
         suppress_health_check=SHARED,
@@ -174,7 +175,7 @@ class KeepsRecords:
             assert ["bystander"] == [record.name for record in store.records()]
 
     @settings(
-        max_examples=40,
+        max_examples=thorough.examples(20),
         deadline=None,
         database=None,
         suppress_health_check=SHARED,

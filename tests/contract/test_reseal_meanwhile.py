@@ -14,6 +14,7 @@ from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store.sealing import Sealer, new_sealer
 from pam_totp.system.errors import SealingError
 from tests.contract.backend import SHARED
+from tests.support import thorough
 from tests.support.place import Place
 from tests.support.rotating import (
     PEOPLE,
@@ -135,7 +136,7 @@ def test_a_key_that_was_never_the_store_s_is_refused_however_it_changes(
 
 
 @given(st.lists(st.sampled_from(["keep both", "reseal", "finish", "enrol"]), max_size=12))
-@settings(max_examples=15, deadline=None, suppress_health_check=SHARED)
+@settings(max_examples=thorough.examples(8), deadline=None, suppress_health_check=SHARED)
 def test_after_any_steps_in_any_order_every_secret_opens(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:

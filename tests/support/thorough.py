@@ -12,6 +12,9 @@ from typing import TypeVar
 NIGHTLY = bool(os.environ.get("PAM_TOTP_NIGHTLY"))
 FUZZ_SECONDS = float(os.environ.get("PAM_TOTP_FUZZ_SECONDS") or (300 if NIGHTLY else 0))
 
+# Properties are tried on so many examples: see examples().
+FACTOR = 10 if NIGHTLY else 1
+
 # A process that is killed on entering any other call leaves what a kill at the next of these does.
 _CHANGES = (
     *("pwrite64", "write", "ftruncate", "fallocate", "fchmod", "unlink", "unlinkat", "rename"),
@@ -26,6 +29,11 @@ def some(everything: Sequence[T], one_of: int) -> list[T]:
     if NIGHTLY:
         return list(everything)
     return [*everything[:-1:one_of], *everything[-1:]]
+
+
+def examples(count: int) -> int:
+    """Return on how many examples a property is tried, where every run tries ``count``."""
+    return count * FACTOR
 
 
 def kills(

@@ -31,6 +31,7 @@ from pam_totp.system.errors import (
     StoreMissing,
     StoreUnavailable,
 )
+from tests.support import thorough
 from tests.unit.alice import NOW
 from tests.unit.script import ALICE, DIGEST, PASSWORD, REQUEST, Script, code
 
@@ -314,7 +315,7 @@ CUT_OFF = {
 }
 
 
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=thorough.examples(200))
 @hypothesis.given(ANSWERS, WORLDS, st.integers(0, 45), st.sampled_from(sorted(failing())))
 @hypothesis.example([], CUT_OFF, 9, "aborted")
 def test_nobody_gets_in_before_the_store_has_kept_it(

@@ -24,8 +24,8 @@ from pam_totp.store.sqlite import lasting_files, schema
 from pam_totp.system import config, marks
 from pam_totp.system.config import Arguments
 from pam_totp.system.errors import PamTotpError
+from tests.support import thorough
 from tests.support.place import Place
-from tests.support.thorough import NIGHTLY
 
 YOUNG_NS = 12_000_000  # more than a tick of the kernel's clock
 SUFFIXES = ("", "-wal", "-shm")
@@ -224,7 +224,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=400 if NIGHTLY else 60)
+@settings(max_examples=thorough.examples(40))
 def test_after_any_changes_the_next_login_is_answered_as_by_what_is_opened_anew(
     steps: list[tuple[str, list[str], int]],
 ) -> None:

@@ -20,28 +20,52 @@ HEAVY = {"email", "http", "nacl", "psycopg", "pyotp", "segno", "ssl"}
 OF_THE_MACHINE = {"_hashlib", "ctypes", "difflib", "json", "pathlib", "shutil", "signal", "socket"}
 OF_THE_MACHINE |= {"sqlite3", "subprocess", "tempfile", "urllib"}
 OF_THE_MACHINE |= {f"admin_cli.{name}" for name in ("access", "doctor", "enable", "selftest")}
+# ``sys.argv``: for each run the shell, and the words as lines; each in a fork.
 SCRIPT = f"""
 import os, sys
 sys.path.append({folder_of_nacl()!r})
 import click.shell_completion
 before = set(sys.modules)
 sys.path.insert(0, {str(ROOT)!r})
-shell, *sys.argv[1:] = sys.argv[1:]
-if shell:
-    os.environ["_TOTPCTL_COMPLETE"] = shell
-from admin_cli.__main__ import run
-try:
-    run()
-except SystemExit:
-    pass
-print("loaded:", *sorted(set(sys.modules) - before))
+def run_here(shell, words):
+    sys.argv[1:] = words
+    if shell:
+        os.environ["_TOTPCTL_COMPLETE"] = shell
+    from admin_cli.__main__ import run
+    try:
+        run()
+    except SystemExit:
+        pass
+    print("loaded:", *sorted(set(sys.modules) - before), end="\\0", flush=True)
+
+runs = sys.argv[1:]
+for shell, words in zip(runs[::2], runs[1::2]):
+    child = os.fork()
+    if not child:
+        run_here(shell, words.split("\\n"))
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 
 
+def loaded_by_each(*runs: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    """Return what runs printed, and what each loaded.
+
+    The first word of each is the shell that asks at Tab, "" for none.
+    """
+    words = [word for shell, *words in runs for word in (shell, "\n".join(words))]
+    found = []
+    for output in run(SCRIPT, *words).split("\0")[:-1]:
+        printed, _, modules = output.rpartition("loaded:")
+        found.append((printed, modules.split()))
+    assert len(found) == len(runs)
+    return found
+
+
 def loaded(shell: str, *arguments: str) -> tuple[str, list[str]]:
-    """Return what a run printed, and what it loaded; ``shell`` asks at Tab, "" for none."""
-    printed, _, modules = run(SCRIPT, shell, *arguments).rpartition("loaded:")
-    return printed, modules.split()
+    """Return what one run printed, and what it loaded."""
+    (found,) = loaded_by_each((shell, *arguments))
+    return found
 
 
 IN_GROUPS = {f"fleet {name}": listed for name, listed in group.COMMANDS.items()}
@@ -88,8 +112,20 @@ def test_help_loads_no_command() -> None:
     assert [] == [name for name in modules if name.startswith("admin_cli.commands")]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *IN_GROUPS])
-def test_tab_at_an_option_loads_nothing_heavy(name: str) -> None:
-    printed, modules = loaded("zsh", *name.split(), "--")
+ALL = [*COMMANDS, *IN_GROUPS]
+
+
+@pytest.fixture(scope="module")
+def at_options() -> dict[str, tuple[str, list[str]]]:
+    """What Tab printed and loaded after two dashes, for each command."""
+    runs = loaded_by_each(*(("zsh", *name.split(), "--") for name in ALL))
+    return dict(zip(ALL, runs, strict=True))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_tab_at_an_option_loads_nothing_heavy(
+    name: str, at_options: dict[str, tuple[str, list[str]]]
+) -> None:
+    printed, modules = at_options[name]
     assert "--help" in printed
     assert set() == (HEAVY | OF_THE_MACHINE) & set(modules)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pam_totp.system import marks
 from pam_totp.system.marks import SELDOM_SECONDS, YOUNG_NS, Marks
+from tests.support import thorough
 
 STRANGER = 65534
 TICK = 0.02  # seconds: more than a time stamp is coarse
@@ -423,7 +424,7 @@ def promised(tree: Tree) -> list[object]:
         st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=3), min_size=1, max_size=5
     )
 )
-@settings(max_examples=60)
+@settings(max_examples=thorough.examples(40))
 def test_after_any_changes_marks_do_not_hold_or_nothing_has_changed(steps: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as root:
         tree = Tree(Path(root))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from admin_cli.host import pam_file
 from pam_totp.stack import pam_stack
+from tests.support import thorough
 from tests.unit.pam_files import Went, log_in
 
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable SERVICE)\n"
@@ -361,7 +362,7 @@ any_file = st.tuples(st.lists(any_line, max_size=7), st.sampled_from(["\n", ""])
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=thorough.examples(150), deadline=None)
 @given(any_file, st.sampled_from([("sudo", None), ("sshd", "code"), ("sshd", "skip")]))
 def test_whatever_is_written_is_sound_and_comes_out_again(
     text: str, how: tuple[str, str | None]
@@ -384,13 +385,13 @@ def test_whatever_is_written_is_sound_and_comes_out_again(
     assert keys == "code" or pam_stack.proves_password(service, reader(service, changed))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=thorough.examples(100), deadline=None)
 @given(st.text(alphabet="# BEGNDpamtotplcedi:auhrqs.[]=\n\r\t\\\u2028", max_size=80))
 def test_text_without_our_marks_is_left_alone(text: str) -> None:
     assert text == pam_file.disabled(text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=thorough.examples(100), deadline=None)
 @given(
     st.lists(st.one_of(any_line, st.sampled_from([BEGIN[:-1], END[:-1], CODE[:-1]])), max_size=9)
 )

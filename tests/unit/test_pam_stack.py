@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
 from pam_totp.stack.pam_dispatch import Stack, State
 from pam_totp.stack.pam_stack import Judgement, NotUnderstood, auth_stack, judge, proves_password
+from tests.support import thorough
 
 DEBIAN = """
 auth [success=1 default=ignore] pam_unix.so nullok
@@ -609,7 +610,7 @@ def expected(stack: Stack) -> dict[str, object]:
     }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=thorough.examples(100), deadline=None)
 @given(
     st.lists(module_lines, min_size=1, max_size=4),
     st.sampled_from(["sshd", "su"]),
