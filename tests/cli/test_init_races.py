@@ -15,6 +15,7 @@ from admin_cli.main import totpctl as group
 from pam_totp import store
 from pam_totp.system import lock_file
 from tests.cli.command import Totpctl, is_in_order
+from tests.support import thorough
 from tests.support.place import Place
 
 
@@ -116,7 +117,8 @@ def test_a_kill_at_any_step_leaves_what_the_next_init_finishes(
     steps = steps_of(totpctl, trace)
     assert {"link", "rename", "unlink", "fsync"} <= {re.sub("at2?$", "", name) for name, _ in steps}
     killed = 0
-    for name, count in steps:
+    tried = thorough.some(steps, 2)
+    for name, count in tried:
         forget(bare)
         inject = f"--inject={name}:signal=KILL:when={count}"
         command = ["strace", "-f", "-o", str(trace), f"--trace={CALLS}", inject]
@@ -129,4 +131,4 @@ def test_a_kill_at_any_step_leaves_what_the_next_init_finishes(
         assert is_in_order(bare), (name, count, list(tmp_path.rglob("*")))
         with store.open_store(str(bare.store_path), bare.sealer()) as opened:
             assert [] == list(opened.records())
-    assert killed >= len(steps) - 2  # the last ones come after everything
+    assert killed >= len(tried) - 2  # the last ones come after everything

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import Prepared
-from tests.support import enabling
+from tests.support import enabling, thorough
 from tests.support.enabling import totpctl
 from tests.support.machine import Account, Machine
 
@@ -104,8 +105,10 @@ def test_pam_file_that_cannot_be_replaced_leaves_the_code_for_keys_too(
     assert is_let_in_by(machine, key)
 
 
-@pytest.mark.parametrize("end", ["disable", "revert"])
-@pytest.mark.parametrize("fault", ["error=EROFS", "signal=KILL"])
+@pytest.mark.parametrize(
+    ("end", "fault"),
+    thorough.some([*itertools.product(["disable", "revert"], ["error=EROFS", "signal=KILL"])], 3),
+)
 def test_no_step_that_fails_leaves_keys_in_beside_a_pam_file_that_asks(
     machine: Machine, end: str, fault: str
 ) -> None:

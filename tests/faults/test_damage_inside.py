@@ -18,6 +18,7 @@ from pam_totp.store.sqlite import reserve
 from pam_totp.system.errors import Unavailable
 from tests.faults.damage import PAGE, SECTOR, News, alices_place, sql
 from tests.faults.fake_pam import Clock, log_in
+from tests.support import thorough
 from tests.support.logs import fields
 from tests.support.place import SECRET, Place
 
@@ -203,14 +204,14 @@ def test_a_store_with_a_zeroed_page_denies_or_works(users: Users, clock: Clock, 
 
 
 def zeroed_sectors(users: Users) -> Iterator[bytes]:
-    for start in range(0, len(users.content), SECTOR):
+    for start in thorough.some(range(0, len(users.content), SECTOR), 3):
         yield users.content[:start] + bytes(SECTOR) + users.content[start + SECTOR :]
 
 
 def flipped_bits(users: Users) -> Iterator[bytes]:
     """Yield stores with one bit flipped, more often where a page describes itself."""
     chance = random.Random(6238)
-    for number in range(500):
+    for number in range(2000 if thorough.NIGHTLY else 150):
         content = bytearray(users.content)
         page = chance.randrange(len(content) // PAGE) * PAGE
         offset = chance.randrange(64) if number % 2 else chance.randrange(PAGE)

@@ -21,7 +21,7 @@ from tests.support.place import ROOT
 HERE = ROOT / "tests" / "native"
 CORPUS = HERE / "corpus" / "wire"
 MAX_INPUT = 40_000  # bytes: some are longer than a packet
-SECONDS = int(thorough.FUZZ_SECONDS or 5)
+SECONDS = int(thorough.FUZZ_SECONDS or 2)
 
 
 @pytest.fixture(scope="module")

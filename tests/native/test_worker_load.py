@@ -19,7 +19,7 @@ from tests.support import thorough
 from tests.support.place import SECRET, Place, code_now, wrong_code
 
 PENDING = 500
-ROUNDS = 5
+ROUNDS = 5 if thorough.NIGHTLY else 3
 KIB_A_LOGIN = 100
 HOLES_KIB = 8192  # what malloc may hold on to of a crowd, the first time and again
 CROWD = 1900

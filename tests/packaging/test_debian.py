@@ -24,6 +24,7 @@ from tests.packaging.debian_package import (
     run,
     tracked_files,
 )
+from tests.support import thorough
 from tests.support.place import ROOT
 
 # What an administrator looks for in the folder that bears the package's name.
@@ -188,7 +189,11 @@ def test_schema_that_it_reads_is_written_into_it(control: Path) -> None:
     assert str(len(schema.MIGRATIONS)) == known[1]
 
 
-@pytest.mark.parametrize("worktree", [False, True], ids=["clone", "worktree"])
+@pytest.mark.parametrize(
+    "worktree",
+    [True, *([False] if thorough.NIGHTLY else [])],
+    ids=lambda is_one: f"worktree={is_one}",
+)
 def test_nothing_that_a_checkout_names_for_git_is_run(
     package: Path, tmp_path: Path, worktree: bool
 ) -> None:
