@@ -91,10 +91,14 @@ def _parts(text: str) -> tuple[str, str, bytes]:
     salt = rest[0] if rest else ""
     if not re.fullmatch(f"[0-9a-f]{{{2 * _SALT_BYTES}}}", salt):
         raise NotSealed("is cut off or damaged: its second line is no salt")
+    text = "".join(rest[1:])
     try:
-        return version, salt, base64.b64decode("".join(rest[1:]), validate=True)
+        envelope = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise NotSealed("is cut off or damaged: it is not base64 from its third line on") from None
+        envelope = b""
+    if not envelope or base64.b64encode(envelope).decode("ascii") != text:  # one text for each
+        raise NotSealed("is cut off or damaged: it is not base64 from its third line on")
+    return version, salt, envelope
 
 
 def _key(passphrase: str, salt: bytes) -> bytes:
