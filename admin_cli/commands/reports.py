@@ -80,6 +80,8 @@ def show(session: Session, user: str, as_json: bool) -> None:
         )
         used = output.iso_time(a.last_used_at) or "never"
         output.result(f"                enrolled {output.iso_time(a.created_at)}, last used {used}")
+        if abs(a.drift * a.period + a.followed) >= a.period:
+            output.result(f"                {clock_skew.of_authenticator(a, 0)}")
         if a.clock_sightings:
             off = clock_skew.of_authenticator(a, a.clock_offset)
             output.warning(f"{off} (seen in {a.clock_sightings} of its last codes)")
@@ -147,7 +149,7 @@ def _check_code(record: UserRecord, code: str, policy: Policy) -> dict[str, obje
         return {"valid": False, "reason": "this is not the code of any authenticator"}
     _, offset, nearest = min(found)
     finding = {"authenticator": nearest.label, "offset_steps": offset}
-    if offset not in nearest.accepted_offsets(policy.window, policy.look_ahead):
+    if offset not in nearest.accepted_offsets(at, policy.window, policy.look_ahead):
         return {"valid": False, "reason": clocks.explain(nearest, offset), **finding}
     if nearest.current_step(at) + offset <= nearest.last_accepted_step:
         return {"valid": False, "reason": "this code was used already", **finding}
@@ -203,6 +205,7 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
                 **_authenticator(a),
                 "created_at": output.iso_time(a.created_at),
                 "drift": a.drift,
+                "learned": a.learned,
                 "clock_offset": a.clock_offset,
                 "clock_sightings": a.clock_sightings,
                 "clock_is_behind": a.clock_is_behind(now(), window),

@@ -82,5 +82,5 @@ def _in_words(changed: Authenticator) -> str:
         return f"the next code of {changed.label} is that of counter {changed.counter}"
     if not changed.drift:
         return f"the clock of {changed.label} agrees with this machine's"
-    off = clock_skew.in_words(changed.label, changed.drift, changed.period)
+    off = clock_skew.of_authenticator(changed, 0)
     return f"{off}; from now on, its codes count all the same"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from pam_totp.core import clock_skew
+from pam_totp.core.users import MOST_LEARNED
 
 from ..host import programs
 from .facts import WORKER, CannotTell, Facts
@@ -171,4 +172,22 @@ def clock_of_phone(facts: Facts) -> Iterator[Found]:
                 yield f"{record.name}: {clock_skew.of_authenticator(a, a.clock_offset)}", fix
 
 
-CHECKS = (clock, clock_of_host, clock_behind, clock_hardware, last_step, clock_of_phone)
+@check("clock-drift", NOTE, "logins follow a clock for 600 s; then its codes are refused")
+def clock_drift(facts: Facts) -> Iterator[Found]:
+    """Find clocks that logins have followed half of the way that they may."""
+    for record in facts.records:
+        for a in record.authenticators:
+            if 2 * abs(a.learned) >= MOST_LEARNED:
+                fix = f"have two of its codes read to you; then run: totpctl resync {record.name}"
+                yield f"{record.name}: {clock_skew.of_authenticator(a, 0)}", fix
+
+
+CHECKS = (
+    clock,
+    clock_of_host,
+    clock_behind,
+    clock_hardware,
+    last_step,
+    clock_of_phone,
+    clock_drift,
+)

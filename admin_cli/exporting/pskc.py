@@ -90,7 +90,8 @@ def _package(
     if authenticator.counter is None:
         _put_number(data, "Time", 0)
         _put_number(data, "TimeInterval", authenticator.period)
-        _put_number(data, "TimeDrift", authenticator.drift)
+        learned = round(authenticator.learned / authenticator.period)
+        _put_number(data, "TimeDrift", authenticator.drift + learned)
     else:
         _put_number(data, "Counter", authenticator.counter)
     SubElement(body, f"{{{_PSKC}}}UserId").text = f"UID={name.translate(_ESCAPED)}"

@@ -173,7 +173,15 @@ def _authenticator(device: dict[str, Any]) -> Authenticator:
         last_used_at=None if used is None else _number(used),
         kind=device["kind"],
         serial=_text(device["serial"]),
+        learned=_learned(device["learned"]),
     )
+
+
+def _learned(value: object) -> int:
+    number = _number(value)
+    if abs(number) > users.MOST_LEARNED:
+        raise ValueError
+    return number
 
 
 def _text(value: object) -> str:

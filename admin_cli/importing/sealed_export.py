@@ -41,6 +41,7 @@ def _tokens(person: Carried) -> list[Token]:
             digits=device.digits,
             period=device.period,
             drift=device.drift,
+            learned=device.learned,
             last_accepted_step=device.last_accepted_step
             if device.last_accepted_step >= 0 and not device.counts
             else None,

@@ -46,6 +46,7 @@ class Token(NamedTuple):
     digits: int = 6
     period: int = 30  # seconds
     drift: int = 0  # steps that its clock is ahead
+    learned: int = 0  # seconds that another pam_totp has learned beside that
     last_accepted_step: int | None = None  # None: not known
     next_counter: int = 0  # of HOTP: the first that may be accepted
     serial: str = ""

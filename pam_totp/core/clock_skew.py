@@ -68,10 +68,11 @@ def _distance(offset: int) -> tuple[int, int]:
 
 
 def of_authenticator(authenticator: Authenticator, offset: int) -> str:
-    """Say what is wrong with its clock or counter, which is ``offset`` steps ahead."""
+    """Say what is wrong with its clock or counter, whose code was ``offset`` steps ahead."""
     if authenticator.counts:
         return counter_in_words(authenticator.label, offset)
-    return in_words(authenticator.label, offset, authenticator.period)
+    a = authenticator
+    return in_words(a.label, (offset + a.drift) * a.period + a.followed, a.period)
 
 
 def counter_in_words(label: str, offset: int) -> str:
@@ -81,10 +82,12 @@ def counter_in_words(label: str, offset: int) -> str:
     return f"the counter of {label} is {offset} codes ahead"
 
 
-def in_words(label: str, offset: int, period: int) -> str:
-    """Say what is wrong with the clock of ``label``, which is ``offset`` steps ahead."""
-    seconds = abs(offset) * period
-    side = "ahead of" if offset > 0 else "behind"
+def in_words(label: str, ahead: int, period: int) -> str:
+    """Say what is wrong with the clock of ``label``, which is ``ahead`` seconds ahead."""
+    if abs(ahead) < period:
+        return f"the clock of {label} agrees with this machine's, but not with what is known of it"
+    seconds = abs(ahead)
+    side = "ahead of" if ahead > 0 else "behind"
     half_hours = (seconds + _HALF_HOUR // 2) // _HALF_HOUR
     if half_hours and abs(seconds - half_hours * _HALF_HOUR) <= 2 * period:
         hours = f"{half_hours // 2}.5" if half_hours % 2 else f"{half_hours // 2}"

@@ -32,8 +32,8 @@ STATUSES = (ACTIVE, SUSPENDED, EXEMPT, MUST_ENROLL)
 ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may have ended
 
 SAME_CLOCK = 2  # steps that two sightings of one wrong clock may differ by
-DRIFT_AFTER = 3  # accepted codes in a row, all early or all late, that move the drift by a step
-LEARNED_DRIFT = 20  # steps either way: as far as logins may move the drift
+MOST_LEARNED = 600  # seconds either way: as far as logins may learn that a clock is off
+_DAMPING = 3  # each accepted code moves what is learned by a third of the way to what it tells
 
 
 class Account(NamedTuple):
@@ -56,7 +56,7 @@ class Authenticator(NamedTuple):
     algorithm: str = "SHA1"
     digits: int = 6
     period: int = 30  # seconds
-    drift: int = 0  # steps that the device's clock is ahead of this machine's
+    drift: int = 0  # steps that the device's clock is ahead, as an administrator set it
     last_accepted_step: int = -1  # -1: none
     created_at: int = 0
     last_used_at: int | None = None
@@ -64,9 +64,7 @@ class Authenticator(NamedTuple):
     clock_sightings: int = 0  # how many in a row told about that offset
     kind: str = otp.TOTP
     serial: str = ""  # of a token, as its maker wrote it on it
-    lean: int = (
-        0  # accepted codes in a row that were early (above 0) or late (below), in the window
-    )
+    learned: int = 0  # seconds that accepted codes were ahead, beside the drift
 
     def __repr__(self) -> str:
         return f"<Authenticator {self.label!r} {self.algorithm}/{self.digits}/{self.period}>"
@@ -81,24 +79,59 @@ class Authenticator(NamedTuple):
         """Return the counter of HOTP: the first that may be accepted. None: it has none."""
         return self.last_accepted_step + 1 if self.counts else None
 
-    def current_step(self, now: int) -> int:
-        """Return the step whose code the device shows at ``now``.
-
-        A clock with this drift shows it, or a button that was pressed for no other code since.
-        """
+    def base_step(self, now: int) -> int:
+        """Return the step whose code a device with this drift shows, without what was learned."""
         if self.counts:
             return self.last_accepted_step + 1
         return otp.time_step(now, self.period) + self.drift
 
-    def accepted_offsets(self, window: int, look_ahead: int) -> range:
+    def current_step(self, now: int) -> int:
+        """Return the step whose code the device shows at ``now``, as far as is known.
+
+        With a clock, drift and what was learned tell it; with a button, no code was lost since.
+        """
+        if self.counts:
+            return self.last_accepted_step + 1
+        return otp.time_step(now + self.followed, self.period) + self.drift
+
+    @property
+    def followed(self) -> int:
+        """Return what was learned, in seconds, unless it is as little as people take to type."""
+        return self.learned if 5 * abs(self.learned) >= 2 * self.period else 0
+
+    def accepted_offsets(self, now: int, window: int, look_ahead: int) -> list[int]:
         """Return which steps from the current one on are looked at for a code that is right.
+
+        They are 2 * ``window`` + 1, and the base step is always among them: what was learned may be
+        wrong, and must not lock anybody out. A window that has moved away from the base step gives
+        up one of its ends for that.
 
         Of HOTP, these are the last accepted counter, which tells a code that was used from a wrong
         one, and the next ``look_ahead`` (RFC 4226 section 7.2).
         """
         if self.counts:
-            return range(-1, look_ahead)
-        return range(-window, window + 1)
+            return list(range(-1, look_ahead))
+        offsets = list(range(-window, window + 1))
+        base = self.base_step(now) - self.current_step(now)
+        if base not in offsets:
+            offsets.remove(self._end_to_give_up(now, window))
+            offsets.append(base)
+        return sorted(offsets)
+
+    def _end_to_give_up(self, now: int, window: int) -> int:
+        """Return which end of the window is less likely to be needed.
+
+        What stays reaches at least two thirds of a period from the time that the device shows to
+        the side that its clock drifts to, and a third to the other.
+        """
+        into_step = (now + self.learned) % self.period
+        if self.learned > 0:
+            return window if 3 * into_step < self.period else -window
+        return -window if 3 * into_step >= 2 * self.period else window
+
+    def latest_step(self, now: int, window: int) -> int:
+        """Return the latest step whose code can be accepted at ``now``."""
+        return max(self.base_step(now), self.current_step(now)) + window
 
     def matching_steps(self, code: str, steps: Iterable[int]) -> list[int]:
         """Return those of ``steps`` whose code is ``code``: see otp.matching_steps()."""
@@ -108,41 +141,37 @@ class Authenticator(NamedTuple):
 
     def clock_is_behind(self, now: int, window: int) -> bool:
         """Tell whether the last accepted step is one that only a clock set back explains."""
-        return self.last_accepted_step > self.current_step(now) + window
+        return self.last_accepted_step > self.latest_step(now, window)
 
     def used(self, step: int, now: int) -> Authenticator:
         """A login was accepted by the code of ``step``: no earlier code is good again.
 
-        The drift follows a clock that goes wrong slowly (RFC 6238 section 6). It moves by one step,
-        with the window and never beside it, and not for codes that somebody was slow to type.
+        What it tells of the clock is learned (RFC 6238 section 6).
         """
-        drift, lean = self._learned(step - self.current_step(now))
         return self._replace(
             last_accepted_step=step,
             last_used_at=now,
             clock_offset=0,
             clock_sightings=0,
-            drift=drift,
-            lean=lean,
+            learned=self._learned(step, now),
         )
 
-    def _learned(self, ahead: int) -> tuple[int, int]:
-        """Return drift and lean after an accepted code that was ``ahead`` steps early."""
-        side = (ahead > 0) - (ahead < 0)
-        if side == 0 or self.counts:
-            return self.drift, 0
-        lean = self.lean + side if self.lean * side > 0 else side
-        if abs(lean) < DRIFT_AFTER:
-            return self.drift, lean
-        moved = self.drift + side
-        is_bounded = abs(moved) <= LEARNED_DRIFT or abs(moved) < abs(self.drift)
-        return moved if is_bounded else self.drift, 0
+    def _learned(self, step: int, now: int) -> int:
+        """Return what is learned once the code of ``step`` was accepted at ``now``.
+
+        The code was shown for a period, and its middle tells the time of the device best.
+        """
+        if self.counts:
+            return 0
+        ahead = (step - self.drift) * self.period + self.period // 2 - now
+        learned = self.learned + (ahead - self.learned + _DAMPING // 2) // _DAMPING
+        return max(-MOST_LEARNED, min(learned, MOST_LEARNED))
 
     def resynchronised(self, step: int, now: int) -> Authenticator:
         """The device shows the code of ``step`` at ``now``; that code is used up."""
         drift = 0 if self.counts else step - otp.time_step(now, self.period)
         return self._replace(
-            last_accepted_step=step, drift=drift, lean=0, clock_offset=0, clock_sightings=0
+            last_accepted_step=step, drift=drift, learned=0, clock_offset=0, clock_sightings=0
         )
 
     def confirmed(self, step: int) -> Authenticator:
@@ -163,7 +192,7 @@ class Authenticator(NamedTuple):
         """
         if not self.clock_is_behind(now, max(window, widest)):
             return self
-        return self._replace(last_accepted_step=self.current_step(now) + window)
+        return self._replace(last_accepted_step=self.latest_step(now, window))
 
 
 class UserRecord(NamedTuple):
@@ -239,12 +268,10 @@ class UserRecord(NamedTuple):
         """The person was told of ``count`` wrong codes."""
         return self._replace(untold=max(self.untold - count, 0))
 
-    def with_drifts_of(self, before: UserRecord) -> UserRecord:
+    def with_learned_of(self, before: UserRecord) -> UserRecord:
         """Forget what a login has taught about the clocks of authenticators since ``before``."""
-        drifts = {a.id: (a.drift, a.lean) for a in before.authenticators}
-        return self.with_changed(
-            *(a._replace(drift=drifts[a.id][0], lean=drifts[a.id][1]) for a in self.authenticators)
-        )
+        learned = {a.id: a.learned for a in before.authenticators}
+        return self.with_changed(*(a._replace(learned=learned[a.id]) for a in self.authenticators))
 
     def with_changed(self, *changed: Authenticator) -> UserRecord:
         """Replace the authenticators that have the ids of ``changed``."""

@@ -192,7 +192,7 @@ def _verify_code(
     for authenticator in record.authenticators:
         # Always computed, whatever the lengths: an answer of another length matches nothing.
         current = authenticator.current_step(now)
-        offsets = authenticator.accepted_offsets(window, policy.look_ahead)
+        offsets = authenticator.accepted_offsets(now, window, policy.look_ahead)
         steps = matching_steps(authenticator, code, [current + offset for offset in offsets])
         fresh = [step for step in steps if step > authenticator.last_accepted_step]
         if fresh:
@@ -222,11 +222,13 @@ def _look_beyond_the_window(
     if answer.kind != CODE or not record.authenticators:
         return nothing, record
     looked_at = record.authenticators[record.failures % len(record.authenticators)]
-    accepted = [a.accepted_offsets(policy.window, policy.look_ahead) for a in record.authenticators]
+    accepted = [
+        a.accepted_offsets(now, policy.window, policy.look_ahead) for a in record.authenticators
+    ]
     spent = sum(len(offsets) - (2 * policy.window + 1) for offsets in accepted)
     offsets = clock_skew.offsets(looked_at, policy.look_ahead, clock_skew.STEPS_SEARCHED - spent)
     offset = clock_skew.offset_of(looked_at, answer.code, now, offsets, matching_steps)
-    within = looked_at.accepted_offsets(policy.window, policy.look_ahead)
+    within = looked_at.accepted_offsets(now, policy.window, policy.look_ahead)
     if offset is None or offset in within or record.status not in ACCEPTABLE:
         return nothing, record
     found = nothing._replace(authenticator=looked_at.label, clock_offset=offset)
@@ -281,5 +283,5 @@ def _wait_for_next_code(authenticator: Authenticator, now: int, window: int) -> 
     if authenticator.counts:
         return 0
     next_step = max(authenticator.last_accepted_step, authenticator.current_step(now)) + 1
-    wait = (next_step - authenticator.drift) * authenticator.period - now
-    return min(wait, (window + 1) * authenticator.period)
+    shown_at = (next_step - authenticator.drift) * authenticator.period - authenticator.followed
+    return min(shown_at - now, (window + 1) * authenticator.period)

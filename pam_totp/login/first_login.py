@@ -146,7 +146,9 @@ class FirstLogin:
             yield from self._log(verdict.outcome, reason="enrollment")
             text = messages.WRONG_CODE_OF_THE_APP
             if verdict.clock_offset:
-                words = clock_skew.in_words("your phone", verdict.clock_offset, new.period)
+                words = clock_skew.of_authenticator(
+                    new._replace(label="your phone"), verdict.clock_offset
+                )
                 text = words[0].upper() + words[1:]
             yield from self._conversation.tell(text, error=True)
         return None

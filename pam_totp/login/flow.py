@@ -20,7 +20,7 @@ from .steps import Driver, need
 
 if TYPE_CHECKING:
     from ..core.admission import GroupRule
-    from ..core.users import Account, UserRecord
+    from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Verdict
     from ..store import Known
     from ..system.config import Config
@@ -126,10 +126,10 @@ class _Login:
 
     __slots__ = (
         "_account",
+        "_authenticators",
         "_conversation",
         "_debug",
         "_is_decoy",
-        "_periods",
         "_policy",
         "_request",
         "_settings",
@@ -157,7 +157,7 @@ class _Login:
         # Of the record that answers are compared with, as the login began.
         self._is_decoy = True
         self._status = users.ACTIVE
-        self._periods: tuple[tuple[str, int], ...] = ()  # by label; 0: it counts
+        self._authenticators: tuple[Authenticator, ...] = ()
         self._standing: Verdict | None = None  # what any answer would have come to
 
     def run(self) -> Flow[int]:
@@ -257,9 +257,7 @@ class _Login:
         self._standing = verifier.standing(compared, known.at, self._policy)
         if record is not None:
             self._is_decoy, self._status = False, record.status
-            self._periods = tuple(
-                (a.label, 0 if a.counts else a.period) for a in record.authenticators
-            )
+            self._authenticators = record.authenticators
 
     # Admission: ask, skip, enroll or deny?
 
@@ -417,6 +415,13 @@ class _Login:
         if self._standing is not None and self._conversation.shows_prompts_alone:
             yield from self._tell_verdict(self._standing)
 
+    def _clock_in_words(self, label: str, offset: int) -> str:
+        """Say for the log whose clock or counter a wrong code belongs to, and how far it is off."""
+        known = {a.label: a for a in self._authenticators}
+        found = known.get(label, users.Authenticator("", label, None))  # enrolled since
+        words = clock_skew.of_authenticator(found, offset)
+        return f"{words}; run: totpctl resync {self._source.user}" if found.counts else words
+
     def _report(self, verdict: Verdict, *, by_a_person: bool) -> Flow[bool]:
         """Log and tell ``verdict``; return whether wrong codes of others were shown."""
         fields: dict[str, object] = {"authenticator": verdict.authenticator}
@@ -433,13 +438,7 @@ class _Login:
             fields["wait"] = verdict.wait
         event = verifier.MALFORMED if verdict.outcome == verifier.PASSWORD else verdict.outcome
         if verdict.clock_offset:
-            label, offset = verdict.authenticator, verdict.clock_offset
-            period = dict(self._periods).get(label, 30)
-            if period:
-                fields["detail"] = clock_skew.in_words(label, offset, period)
-            else:
-                ahead = clock_skew.counter_in_words(label, offset)
-                fields["detail"] = f"{ahead}; run: totpctl resync {self._source.user}"
+            fields["detail"] = self._clock_in_words(verdict.authenticator, verdict.clock_offset)
         yield from self._log(event, **fields)
         if verdict.clock_is_behind:
             yield from self._log(

@@ -129,7 +129,7 @@ UNRELEASED = {
         "does not have the tables of this release",
     ),
     "schema without counters": (
-        "ALTER TABLE authenticators DROP COLUMN lean",
+        "ALTER TABLE authenticators DROP COLUMN learned",
         "does not have the tables of this release",
     ),
     "third schema": ("PRAGMA user_version = 3", "has schema 3, this release knows 1"),

@@ -39,6 +39,7 @@ def place(place: Place) -> Place:
             assert transaction.record is not None
             phone, spare = transaction.record.authenticators
             spare = spare._replace(id="s", algorithm="SHA256", digits=8, period=60, drift=-2)
+            spare = spare._replace(learned=-77)
             now = int(time.time())
             used = phone.used(otp.time_step(now, 30), now)
             transaction.save(transaction.record._replace(authenticators=(used, spare)))
@@ -91,7 +92,7 @@ def test_a_person_moves_with_devices_and_codes(
 ) -> None:
     moved(totpctl, elsewhere, passphrase, file, "alice")
     here, there = with_secrets(place, "alice"), with_secrets(elsewhere.place, "alice")
-    of_device = ("label", "secret", "algorithm", "digits", "period", "drift")
+    of_device = ("label", "secret", "algorithm", "digits", "period", "drift", "learned")
     assert [[getattr(a, name) for name in of_device] for a in here.authenticators] == [
         [getattr(a, name) for name in of_device] for a in there.authenticators
     ]
@@ -188,6 +189,8 @@ def test_other_programs_formats_are_read_again(
             [getattr(a, n) for n in kept]
             for a in with_secrets(elsewhere.place, name).authenticators
         ]
+    drifts = [a.drift for a in with_secrets(elsewhere.place, "alice").authenticators]
+    assert ([0, -3] if wanted == "pskc" else [0, 0]) == drifts, "with what was learned"
 
 
 @pytest.mark.parametrize("wanted", FORMATS)

@@ -6,6 +6,8 @@ import re
 import time
 from datetime import UTC, datetime
 
+import pytest
+
 from pam_totp.core import users
 from tests.cli.command import Totpctl
 from tests.support.place import Place
@@ -108,8 +110,32 @@ def test_show_json_has_all_of_list_and_more(totpctl: Totpctl, place: Place) -> N
     counts = {"wrong_codes_not_told": 0, "wrong_codes_of_30_days": 0}
     assert {"locked": False, "created_at": moment, "updated_at": moment, **counts} == more
     (phone,) = shown["authenticators"]
-    assert (0, False) == (phone["drift"], phone["clock_is_behind"])
+    assert (0, 0, False) == (phone["drift"], phone["learned"], phone["clock_is_behind"])
     assert is_utc_time(phone["created_at"])
+
+
+@pytest.mark.parametrize(
+    ("drift", "learned", "words"),
+    [
+        (-3, 0, "is about 90 s behind this machine's"),
+        (0, 200, "is about 200 s ahead of this machine's"),
+        (0, 20, ""),
+        (2, -50, ""),
+    ],
+)
+def test_show_tells_how_far_a_clock_is_off(
+    totpctl: Totpctl, place: Place, drift: int, learned: int, words: str
+) -> None:
+    place.enrol("alice")
+    with place.open() as store, store.transaction("alice") as transaction:
+        assert transaction.record is not None
+        (phone,) = transaction.record.authenticators
+        changed = phone._replace(drift=drift, learned=learned)
+        transaction.save(transaction.record.with_changed(changed))
+    out = totpctl.done("show", "alice").out
+    assert [f"the clock of phone {words}"] * bool(words) == re.findall("the clock of .*", out)
+    (shown,) = totpctl.done("show", "alice", "--json").json()["authenticators"]
+    assert (drift, learned) == (shown["drift"], shown["learned"])
 
 
 def test_show_tells_a_locked_user(totpctl: Totpctl, place: Place) -> None:

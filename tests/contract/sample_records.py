@@ -73,7 +73,7 @@ def authenticators(draw: st.DrawFn) -> tuple[Authenticator, ...]:
             clock_sightings=draw(st.integers(0, 100)),
             kind=draw(st.sampled_from(otp.KINDS)),
             serial=draw(names | st.just("")),
-            lean=draw(st.integers(-2, 2)),
+            learned=draw(st.integers(-users.MOST_LEARNED, users.MOST_LEARNED)),
         )
         for label in labels
     )
@@ -120,7 +120,7 @@ def tablet(**fields: object) -> Authenticator:
         "clock_sightings": 4,
         "kind": otp.HOTP,
         "serial": "2600000000001",
-        "lean": -2,
+        "learned": -77,
     }
     return phone("id of the tablet", "tablet", **{**every_field_of_its_own, **fields})
 

@@ -144,6 +144,11 @@ CASES = [
         record("authenticators=(phone._replace(clock_offset=120, clock_sightings=2),)"),
         "alice: ",
     ),
+    (
+        "clock-drift",
+        record("authenticators=(phone._replace(learned=-300),)"),
+        "alice: the clock of phone is about 300 s behind this machine's",
+    ),
     ("unbound", record("uid=None"), "1 record is not bound to the uid of an account: alice"),
     # people
     ("administrators suspended-administrators", "totpctl suspend alice", "no administrator"),

@@ -16,7 +16,7 @@ from tests.support.postgres import ADMIN_KEY, Database
 _VERIFY = f"CALL totp.verify({', '.join(['%s'] * 11 + ['NULL'] * 8)})"
 _OWN = (
     "id, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at, "
-    "clock_offset, clock_sightings, kind, serial, lean"
+    "clock_offset, clock_sightings, kind, serial, learned"
 )
 
 

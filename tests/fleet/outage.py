@@ -156,7 +156,8 @@ def with_codes(record: UserRecord, now: int, hours: int) -> UserRecord:
     kept = []
     for one in record.authenticators:
         assert one.secret is not None
-        first, last = one.current_step(now) - 1, one.current_step(now + hours * 3600)
+        first = min(one.base_step(now), one.current_step(now)) - 1
+        last = one.latest_step(now + hours * 3600, 0)
         kept.append(one._replace(secret=run_of(one, first, last)))
     return record._replace(authenticators=tuple(kept))
 

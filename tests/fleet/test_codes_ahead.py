@@ -50,6 +50,21 @@ def test_they_are_the_codes_of_the_hours_that_the_policy_allows(host: Reporter) 
     assert phone["last_accepted_step"] in (now_step(), now_step() - 1)
 
 
+@pytest.mark.parametrize("learned", [-200, 200])
+def test_they_are_those_of_a_right_clock_too_where_another_is_followed(
+    host: Reporter, database: Database, learned: int
+) -> None:
+    log_in(host)
+    database.execute("UPDATE totp.authenticators SET learned = %s", (learned,))
+    told = host.codes_ahead("alice")
+    (phone,) = told["users"][0]["authenticators"]
+    end = told["at"] + HOURS * 3600
+    assert learned == phone["learned"]
+    assert (told["at"] + min(learned, 0)) // 30 - 1 == phone["first_step"]
+    last = phone["first_step"] + len(numbers_of(phone["codes"])) - 1
+    assert (end + max(learned, 0)) // 30 == last
+
+
 def test_a_host_is_given_codes_of_nobody_who_did_not_log_in_there(
     host: Reporter, database: Database
 ) -> None:

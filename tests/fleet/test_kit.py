@@ -83,6 +83,20 @@ def test_no_drift_is_learned_that_the_database_does_not_know(host: Host, clock: 
     assert "accepted" == host.outcome(code(clock.now + 30))
 
 
+@pytest.mark.parametrize("learned", [-200, 200])
+def test_a_clock_that_is_followed_is_so_here_and_a_right_one_gets_in(
+    new_host: NewHost, clock: Clock, learned: int
+) -> None:
+    (phone,) = ALICE.authenticators
+    drifting = ALICE._replace(authenticators=(phone._replace(learned=learned),))
+    host = new_host(FakeFleet(drifting))
+    host.fill()
+    clock.now += 60
+    assert "rejected" == host.outcome(code(clock.now - learned))
+    for ahead in sorted((0, learned)):
+        assert "accepted" == host.outcome(code(clock.now + ahead)), ahead
+
+
 def test_the_window_is_the_same_as_with_secrets(host: Host, clock: Clock) -> None:
     for offset, expected in ((-2, "rejected"), (2, "rejected"), (-1, "accepted"), (1, "accepted")):
         assert expected == host.outcome(code(clock.now + 30 * offset)), offset

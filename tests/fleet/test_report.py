@@ -137,6 +137,17 @@ def test_no_report_uses_up_codes_that_cannot_be_entered_yet(outage: Outage) -> N
     assert ["report_refused"] * 5 == outage.events()
 
 
+@pytest.mark.parametrize("learned", [-300, 300])
+def test_codes_of_a_clock_that_is_followed_are_believed(outage: Outage, learned: int) -> None:
+    outage.database.execute("UPDATE totp.authenticators SET learned = %s", (learned,))
+    host, _ = outage.hosts
+    of_the_token = outage.step + learned // 30
+    of_a_right_clock = outage.step + 20
+    host.report(outage.accepted(1, of_the_token), outage.accepted(2, of_a_right_clock))
+    assert ["accepted", "report_refused"] == outage.events()
+    assert of_the_token == outage.last_step()
+
+
 def test_a_report_uses_up_no_more_than_the_next_minute_and_a_half(outage: Outage) -> None:
     host, _ = outage.hosts
     host.report(*(outage.accepted(1 + ahead, outage.step + ahead) for ahead in range(50)))

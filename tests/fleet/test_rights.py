@@ -36,10 +36,11 @@ ADMIN_ROUTINES = {
     *("add_host", "open_secret", "prune", "remove_host", "rotate"),
     *("schema_version", "seal_secret", "unix_time"),
 }
+STEP_ROUTINES = {"base_step", "current_step", "followed", "latest_step"}
 ROUTINES = {
     "test_host": HOST_ROUTINES,
-    "test_admin": ADMIN_ROUTINES,
-    "test_helpdesk": {"schema_version", "unix_time"},
+    "test_admin": ADMIN_ROUTINES | STEP_ROUTINES,
+    "test_helpdesk": {"schema_version", "unix_time"} | STEP_ROUTINES,
     "test_auditor": {"schema_version", "unix_time"},
     "nobody": set(),
 }
@@ -610,7 +611,10 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
         )
         with pytest.raises(errors.InsufficientPrivilege):
             helpdesk.execute(brought_back, (-1,))
-        helpdesk.execute(brought_back, (1,))
+        owner.execute("UPDATE totp.authenticators SET learned = 300 WHERE id = 'f'")
+        with pytest.raises(errors.InsufficientPrivilege):
+            helpdesk.execute(brought_back, (10,))
+        helpdesk.execute(brought_back, (11,))
         token = used._replace(id="t", kind=otp.HOTP, last_accepted_step=10**9)
         insert(owner, [UserRecord("holder", authenticators=(token,))])
         with pytest.raises(errors.InsufficientPrivilege):

@@ -57,7 +57,7 @@ def forget_drift(place: Place) -> None:
             with store.transaction(f"user{number}") as transaction:
                 assert transaction.record is not None
                 (phone,) = transaction.record.authenticators
-                transaction.save(transaction.record.with_changed(phone._replace(drift=0, lean=0)))
+                transaction.save(transaction.record.with_changed(phone._replace(learned=0)))
 
 
 @contextmanager

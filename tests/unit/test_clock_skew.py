@@ -23,13 +23,29 @@ def test_every_time_zone_is_named_and_its_code_rejected(half_hours: int, seconds
     assert (REJECTED, "phone", 1) == (verdict.outcome, verdict.authenticator, record.failures)
     assert half_hours * 60 == verdict.clock_offset == record.authenticators[0].clock_offset
     hours = f"{abs(half_hours) / 2:g} h {'ahead of' if half_hours > 0 else 'behind'}"
-    words = clock_skew.in_words("phone", verdict.clock_offset, 30)
+    words = clock_skew.of_authenticator(PHONE, verdict.clock_offset)
     assert f"about {hours} this machine's: is its time zone right?" in words
 
 
 def test_minutes_are_named_as_seconds() -> None:
-    words = clock_skew.in_words("phone", -4, 30)
+    words = clock_skew.of_authenticator(PHONE, -4)
     assert "the clock of phone is about 120 s behind this machine's" == words
+
+
+@pytest.mark.parametrize(
+    ("drift", "learned", "offset", "words"),
+    [
+        (-3, 0, -1, "is about 120 s behind this machine's"),
+        (0, -100, 2, "is about 40 s behind this machine's"),
+        (0, 11, 4, "is about 120 s ahead of this machine's"),
+        (-5, 0, 5, "agrees with this machine's, but not with what is known of it"),
+    ],
+)
+def test_how_far_a_clock_is_off_includes_what_is_known_of_it(
+    drift: int, learned: int, offset: int, words: str
+) -> None:
+    phone = PHONE._replace(drift=drift, learned=learned)
+    assert f"the clock of phone {words}" == clock_skew.of_authenticator(phone, offset)
 
 
 def test_the_same_number_of_steps_is_searched_for_every_period() -> None:

@@ -22,7 +22,7 @@ RECORD = {
         {
             "label": "phone", "algorithm": "SHA256", "digits": 8, "period": 60, "drift": -1,
             "last_accepted_step": 9, "created_at": 10, "last_used_at": None,
-            "clock_offset": -2, "clock_sightings": 3, "kind": "totp", "lean": -1,
+            "clock_offset": -2, "clock_sightings": 3, "kind": "totp", "learned": -77,
         }
     ],
 }  # fmt: skip
@@ -114,6 +114,8 @@ def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
         (("record", "recovery_salt"), "5a"),
         (("record", "authenticators", 0, "digits"), 5),
         (("record", "authenticators", 0, "kind"), "HOTP"),
+        (("record", "authenticators", 0, "learned"), 601),
+        (("record", "authenticators", 0, "learned"), -601),
         (("policy", "look_ahead"), 0),
         (("record", "authenticators", 0, "period"), 0),
         (("decoy", "failures"), -1),

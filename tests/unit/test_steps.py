@@ -32,7 +32,7 @@ def test_the_codes_of_these_tests_are_no_others_by_chance() -> None:
 def test_the_code_of_now_is_accepted() -> None:
     verdict, record = verify(ALICE, code(STEP), NOW, POLICY)
     assert Verdict(ACCEPTED, "phone") == verdict
-    used = PHONE._replace(last_accepted_step=STEP, last_used_at=NOW)
+    used = PHONE._replace(last_accepted_step=STEP, last_used_at=NOW, learned=5)
     assert ALICE._replace(authenticators=(used,)) == record
 
 

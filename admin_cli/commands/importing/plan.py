@@ -179,9 +179,9 @@ def _authenticator(token: Token, label: str, now: int) -> Authenticator:
         new = new._replace(serial=token.serial)
     if token.kind == HOTP:
         return new.confirmed(_last_step(token))
-    new = new._replace(drift=token.drift)
+    new = new._replace(drift=token.drift, learned=token.learned)
     is_known = token.last_accepted_step is not None
-    return new.confirmed(_last_step(token) if is_known else new.current_step(now))
+    return new.confirmed(_last_step(token) if is_known else new.latest_step(now, window=0))
 
 
 def _is_shown(serial: str) -> bool:

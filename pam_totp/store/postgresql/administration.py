@@ -156,7 +156,7 @@ class Administration:
         with self._connection.transaction():
             changed = self._rows(
                 "UPDATE totp.authenticators a SET last_accepted_step = greatest("
-                "a.last_accepted_step, totp.unix_time() / a.period + a.drift + p.code_window) "
+                "a.last_accepted_step, totp.latest_step(a, totp.unix_time(), p.code_window)) "
                 "FROM totp.policy p WHERE a.kind = 'totp' RETURNING a.id"
             )
             self._rows("UPDATE totp.users SET last_request = NULL, last_verdict = NULL")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...core import verifier
 from ...core.admission import RULES, GroupRule
 from ...core.otp import ALGORITHMS, DIGITS, KINDS
-from ...core.users import STATUSES, Authenticator, UserRecord
+from ...core.users import MOST_LEARNED, STATUSES, Authenticator, UserRecord
 from ...core.verifier import Policy, Verdict
 from ...system.errors import StoreCorrupt
 from ..questions import Known
@@ -41,7 +41,7 @@ _OF_RECORDS = (
 )
 _OF_AUTHENTICATORS = (
     *("label", "algorithm", "digits", "period", "drift", "last_accepted_step"),
-    *("created_at", "last_used_at", "clock_offset", "clock_sightings", "kind", "lean"),
+    *("created_at", "last_used_at", "clock_offset", "clock_sightings", "kind", "learned"),
 )
 
 
@@ -142,7 +142,7 @@ def _authenticator_of(told: dict[str, Any]) -> Authenticator:
         clock_offset=_integer(told["clock_offset"]),
         clock_sightings=_integer(told["clock_sightings"]),
         kind=_one_of(KINDS, told["kind"]),
-        lean=_integer(told["lean"]),
+        learned=_learned(told["learned"]),
     )
 
 
@@ -172,6 +172,7 @@ def _kept_record_of(told: dict[str, Any]) -> UserRecord:
                 period=_positive(one["period"]),
                 drift=_integer(one["drift"]),
                 last_accepted_step=_integer(one["last_accepted_step"]),
+                learned=_learned(one["learned"]),
             )
             for one in told["authenticators"]
         ),
@@ -223,6 +224,13 @@ def _integer(value: object) -> int:
 def _count(value: object) -> int:
     number = _integer(value)
     if number < 0:
+        raise ValueError
+    return number
+
+
+def _learned(value: object) -> int:
+    number = _integer(value)
+    if abs(number) > MOST_LEARNED:
         raise ValueError
     return number
 

@@ -18,7 +18,7 @@ _USER = """
 _AUTHENTICATOR = """
     user_name text, id text, label text, secret text, algorithm text, digits int, period int,
     drift int, last_accepted_step bigint, created_at bigint, last_used_at bigint, clock_offset int,
-    clock_sightings int, kind text, serial text, lean int
+    clock_sightings int, kind text, serial text, learned int
 """
 _INSERT_USERS = f"""
 INSERT INTO totp.users (name, status, exempt_until, failures, untold, throttled_until,
@@ -30,10 +30,10 @@ FROM jsonb_to_recordset($1::jsonb) AS given({_USER})
 _INSERT_AUTHENTICATORS = f"""
 INSERT INTO totp.authenticators (user_name, id, label, algorithm, digits, period, drift,
     last_accepted_step, sealed_secret, created_at, last_used_at, clock_offset, clock_sightings,
-    kind, serial, lean)
+    kind, serial, learned)
 SELECT user_name, id, label, algorithm, digits, period, drift, last_accepted_step,
     totp.seal_secret($2, decode(secret, 'hex'), user_name, id, algorithm, digits, period, kind),
-    created_at, last_used_at, clock_offset, clock_sightings, kind, serial, lean
+    created_at, last_used_at, clock_offset, clock_sightings, kind, serial, learned
 FROM jsonb_to_recordset($1::jsonb) AS given({_AUTHENTICATOR})
 """
 _INSERT_CODES = f"""

@@ -145,8 +145,8 @@ class Kit(SealedDatabase):
             verdict, changed = verifier.verify(
                 record, answer, now, policy, codes_ahead.matching_steps
             )
-            # The database would not hear of a code that another drift alone let in.
-            changed = changed.with_drifts_of(record)
+            # The database would not hear of a code that something learned here alone let in.
+            changed = changed.with_learned_of(record)
             if changed != record:
                 if isinstance(transaction, Transaction):
                     state = self._note(state, record, changed, verdict, source, now)

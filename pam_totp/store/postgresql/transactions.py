@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CHANGING = (
     *("label", "drift", "last_accepted_step"),
-    *("last_used_at", "clock_offset", "clock_sightings", "lean"),
+    *("last_used_at", "clock_offset", "clock_sightings", "learned"),
 )
 
 

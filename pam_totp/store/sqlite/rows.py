@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.admission import RULES, GroupRule
 from ...core.otp import ALGORITHMS, DIGITS, KINDS
-from ...core.users import STATUSES
+from ...core.users import MOST_LEARNED, STATUSES
 
 if TYPE_CHECKING:
     from ...core.users import Authenticator, UserRecord
@@ -18,7 +18,7 @@ USER_COLUMNS = (
 )
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
-    "created_at, last_used_at, clock_offset, clock_sightings, kind, serial, lean"
+    "created_at, last_used_at, clock_offset, clock_sightings, kind, serial, learned"
 )
 _INTEGERS = {int}
 
@@ -57,7 +57,8 @@ def is_sound(row: Authenticator) -> bool:
         and row.algorithm in ALGORITHMS
         and row.digits in DIGITS
         and are_integers(row.period, row.drift, row.last_accepted_step, row.created_at)
-        and are_integers(row.clock_offset, row.clock_sightings, row.lean)
+        and are_integers(row.clock_offset, row.clock_sightings, row.learned)
+        and abs(row.learned) <= MOST_LEARNED
         and row.period > 0
         and row.kind in KINDS
         and isinstance(row.serial, str)

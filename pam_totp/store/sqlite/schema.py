@@ -51,7 +51,7 @@ MIGRATIONS = (
         clock_sightings INTEGER NOT NULL,
         kind TEXT NOT NULL CHECK (kind IN ('totp', 'hotp')),
         serial TEXT NOT NULL,
-        lean INTEGER NOT NULL,
+        learned INTEGER NOT NULL,
         UNIQUE (user, label)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE recovery_codes (

@@ -150,14 +150,14 @@ class Transaction(_CriticalSection):
             raise ValueError("a secret and its parameters never change: use a new id")
         self._database.execute(
             "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ?, "
-            "clock_offset = ?, clock_sightings = ?, lean = ? WHERE id = ?",
+            "clock_offset = ?, clock_sightings = ?, learned = ? WHERE id = ?",
             (
                 changed.drift,
                 changed.last_accepted_step,
                 changed.last_used_at,
                 changed.clock_offset,
                 changed.clock_sightings,
-                changed.lean,
+                changed.learned,
                 changed.id,
             ),
         )

@@ -32,42 +32,61 @@ BEGIN
     RETURN v_found;
 END $$;
 
--- Authenticator.current_step() of users.py.
-CREATE FUNCTION totp.current_step(p_authenticator totp.authenticators, p_now bigint) RETURNS bigint IMMUTABLE PARALLEL SAFE
+-- Authenticator.base_step(), current_step() and latest_step() of users.py.
+CREATE FUNCTION totp.base_step(p_authenticator totp.authenticators, p_now bigint) RETURNS bigint IMMUTABLE PARALLEL SAFE
 RETURN CASE (p_authenticator).kind WHEN 'hotp' THEN (p_authenticator).last_accepted_step + 1
     ELSE p_now / (p_authenticator).period + (p_authenticator).drift END;
 
--- Authenticator.accepted_offsets(), first and last; of windows of 1 without a plan.
-CREATE FUNCTION totp.accepted_offsets(p_kind text, p_window int, p_look_ahead int) RETURNS int[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+CREATE FUNCTION totp.followed(p_authenticator totp.authenticators) RETURNS int IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN 5 * abs((p_authenticator).learned) >= 2 * (p_authenticator).period
+    THEN (p_authenticator).learned ELSE 0 END;
+
+CREATE FUNCTION totp.current_step(p_authenticator totp.authenticators, p_now bigint) RETURNS bigint IMMUTABLE PARALLEL SAFE
+RETURN totp.base_step(p_authenticator, p_now + totp.followed(p_authenticator));
+
+CREATE FUNCTION totp.latest_step(p_authenticator totp.authenticators, p_now bigint, p_window int) RETURNS bigint
+IMMUTABLE PARALLEL SAFE
+RETURN greatest(totp.base_step(p_authenticator, p_now), totp.current_step(p_authenticator, p_now)) + p_window;
+
+-- Authenticator.accepted_offsets(), in order; of windows of 1 that have not moved away without a plan.
+CREATE FUNCTION totp.accepted_offsets(
+    p_authenticator totp.authenticators, p_now bigint, p_window int, p_look_ahead int)
+RETURNS int[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    a totp.authenticators := p_authenticator;
+    v_base int;
+    v_into_step int;
+    v_given_up int;
 BEGIN
-    IF p_kind = 'hotp' THEN
+    IF a.kind = 'hotp' THEN
         RETURN ARRAY(SELECT generate_series(-1, p_look_ahead - 1));
+    END IF;
+    v_base := (totp.base_step(a, p_now) - totp.current_step(a, p_now))::int;
+    IF abs(v_base) > p_window THEN
+        v_into_step := (p_now + a.learned) % a.period;
+        v_given_up := CASE WHEN 3 * v_into_step < CASE WHEN a.learned > 0 THEN 1 ELSE 2 END * a.period
+            THEN p_window ELSE -p_window END;
+        RETURN ARRAY(SELECT x FROM generate_series(-p_window, p_window) x WHERE x <> v_given_up UNION ALL SELECT v_base
+            ORDER BY 1);
     ELSIF p_window = 1 THEN
         RETURN '{-1,0,1}';
     END IF;
     RETURN ARRAY(SELECT generate_series(-p_window, p_window));
 END $$;
 
--- Authenticator.used() of users.py: drift and lean after an accepted code that was p_ahead steps early.
-CREATE FUNCTION totp.learned(
-    p_kind text, p_drift int, p_lean int, p_ahead bigint, OUT o_drift int, OUT o_lean int)
+-- Authenticator.used() of users.py: what is learned once the code of p_step was accepted. A third of the
+-- way, to the nearest second; floor() because a division cuts off.
+CREATE FUNCTION totp.learned(p_authenticator totp.authenticators, p_step bigint, p_now bigint) RETURNS int
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
-    v_side int := sign(p_ahead)::int;
+    a totp.authenticators := p_authenticator;
+    v_ahead bigint;
 BEGIN
-    o_drift := p_drift;
-    o_lean := 0;
-    IF v_side = 0 OR p_kind = 'hotp' THEN
-        RETURN;
+    IF a.kind = 'hotp' THEN
+        RETURN 0;
     END IF;
-    o_lean := CASE WHEN p_lean * v_side > 0 THEN p_lean + v_side ELSE v_side END;
-    IF abs(o_lean) >= 3 THEN
-        o_lean := 0;
-        IF abs(p_drift + v_side) <= greatest(20, abs(p_drift)) THEN
-            o_drift := p_drift + v_side;
-        END IF;
-    END IF;
+    v_ahead := (p_step - a.drift) * a.period + a.period / 2 - p_now;
+    RETURN greatest(-600, least(a.learned + floor((v_ahead - a.learned + 1) / 3.0), 600));
 END $$;
 
 -- clock_skew.clock_offsets(), in order.

@@ -69,7 +69,7 @@ BEGIN ATOMIC
                 'drift', a.drift, 'last_accepted_step', a.last_accepted_step,
                 'created_at', a.created_at, 'last_used_at', a.last_used_at,
                 'clock_offset', a.clock_offset, 'clock_sightings', a.clock_sightings,
-                'kind', a.kind, 'lean', a.lean
+                'kind', a.kind, 'learned', a.learned
             ) ORDER BY a.label) AS authenticators
             FROM totp.authenticators a WHERE a.user_name = u.name) AS held ON true
         OFFSET 0) AS built;

@@ -43,6 +43,12 @@ BEGIN ATOMIC
         FROM generate_series(p_first, p_last) AS step OFFSET 0) AS macs;
 END;
 
+-- The earliest step that may be accepted from p_now on.
+CREATE FUNCTION totp.first_step(p_authenticator totp.authenticators, p_now bigint, p_window int) RETURNS bigint
+IMMUTABLE PARALLEL SAFE
+RETURN greatest(
+    least(totp.base_step(p_authenticator, p_now), totp.current_step(p_authenticator, p_now)) - p_window, 0);
+
 -- Only totp.codes_ahead gets here, as with totp.judge: what was given out is on record before it is told.
 CREATE FUNCTION totp.give_codes(p_host text, p_host_key bytea, p_users text[]) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
@@ -76,11 +82,10 @@ BEGIN
         'guesses_until', u.guesses_until, 'authenticators', (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'id', a.id, 'label', a.label, 'algorithm', a.algorithm, 'digits', a.digits, 'period', a.period,
-                'drift', a.drift, 'last_accepted_step', a.last_accepted_step,
-                'first_step', greatest(v_now / a.period + a.drift - v_policy.code_window, 0),
-                'codes', encode(totp.code_numbers(opened.secret,
-                    greatest(v_now / a.period + a.drift - v_policy.code_window, 0),
-                    v_until / a.period + a.drift, a.algorithm), 'hex')
+                'drift', a.drift, 'learned', a.learned, 'last_accepted_step', a.last_accepted_step,
+                'first_step', totp.first_step(a, v_now, v_policy.code_window),
+                'codes', encode(totp.code_numbers(opened.secret, totp.first_step(a, v_now, v_policy.code_window),
+                    totp.latest_step(a, v_until, 0), a.algorithm), 'hex')
             ) ORDER BY a.label), '[]')
             FROM totp.authenticators a, LATERAL (
                 SELECT totp.unseal(a.sealed_secret, v_key,
@@ -219,9 +224,9 @@ BEGIN
                         CONTINUE;
                     END IF;
                     -- 300 s: as far as the clock of the host may be behind.
-                    IF v_step IS NULL OR v_step > v_now / a.period + a.drift + p.code_window + 1
-                        OR v_step > k.until / a.period + a.drift
-                        OR v_step < (k.fetched_at - 300) / a.period + a.drift - p.code_window THEN
+                    IF v_step IS NULL OR v_step > totp.latest_step(a, v_now, p.code_window + 1)
+                        OR v_step > totp.latest_step(a, k.until, 0)
+                        OR v_step < totp.first_step(a, k.fetched_at - 300, p.code_window) THEN
                         CONTINUE;  -- no kit could hold that step, or it could not be used yet
                     END IF;
                     IF v_step <= a.last_accepted_step AND EXISTS (

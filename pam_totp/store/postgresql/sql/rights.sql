@@ -76,7 +76,7 @@ GRANT SELECT (name, groups, join_until, joined_at, merged_seq, added_at, last_se
 
 GRANT SELECT ON totp.users, totp.group_rules, totp.policy TO totp_helpdesk;
 GRANT SELECT (id, user_name, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at,
-    clock_offset, clock_sightings, kind, serial, lean), UPDATE (last_accepted_step) ON totp.authenticators TO totp_helpdesk;
+    clock_offset, clock_sightings, kind, serial, learned), UPDATE (last_accepted_step) ON totp.authenticators TO totp_helpdesk;
 GRANT SELECT ON totp.recovery_codes TO totp_helpdesk;
 GRANT UPDATE ON totp.users TO totp_helpdesk;
 
@@ -86,6 +86,10 @@ GRANT SELECT ON totp.kits TO totp_admin;
 
 GRANT EXECUTE ON FUNCTION totp.schema_version(), totp.unix_time()
     TO totp_host, totp_admin, totp_helpdesk, totp_auditor;
+GRANT EXECUTE ON FUNCTION
+    totp.base_step(totp.authenticators, bigint), totp.followed(totp.authenticators),
+    totp.current_step(totp.authenticators, bigint), totp.latest_step(totp.authenticators, bigint, int)
+    TO totp_admin, totp_helpdesk;
 
 -- The help desk unlocks, suspends and resumes: UserRecord.unlocked(), suspended(), resumed(). Whatever
 -- would let somebody in is not among these.
@@ -117,7 +121,7 @@ CREATE TRIGGER restrict_helpdesk BEFORE UPDATE ON totp.users FOR EACH ROW
 CREATE FUNCTION totp.restrict_helpdesk_steps() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF NEW.last_accepted_step < OLD.last_accepted_step AND (OLD.kind = 'hotp' OR NEW.last_accepted_step <
-        totp.unix_time() / OLD.period + OLD.drift + (SELECT p.code_window FROM totp.policy p)) THEN
+        totp.latest_step(OLD, totp.unix_time(), (SELECT p.code_window FROM totp.policy p))) THEN
         RAISE EXCEPTION 'the help desk may not make a used code good again' USING ERRCODE = '42501';
     END IF;
     RETURN NEW;

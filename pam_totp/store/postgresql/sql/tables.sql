@@ -95,7 +95,7 @@ CREATE TABLE totp.authenticators (
     clock_sightings int NOT NULL DEFAULT 0,
     kind totp.kind NOT NULL DEFAULT 'totp',
     serial text NOT NULL DEFAULT '',
-    lean int NOT NULL DEFAULT 0,
+    learned int NOT NULL DEFAULT 0 CHECK (abs(learned) <= 600),
     UNIQUE (user_name, label)
 ) WITH (fillfactor = 60);
 

@@ -23,7 +23,6 @@ DECLARE
     v_found int[];
     v_step bigint;
     v_fresh bigint;
-    v_learned record;
     v_wait int;
     v_interval int;
     v_debt bigint;
@@ -63,7 +62,7 @@ BEGIN
         INTO u.status, u.failures, u.throttled_until, u.guesses_until, u.last_request, u.last_verdict
         FROM totp.decoys x WHERE x.bucket = v_bucket FOR NO KEY UPDATE;
         a.label := 'decoy'; a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.last_accepted_step := -1;
-        a.kind := 'totp';
+        a.kind := 'totp'; a.learned := 0;
         v_authenticators := ARRAY[a];
         v_secrets := ARRAY[substring(totp.decoy('secret', p_user, v_secret) FOR 20)];
         u.recovery_salt := substring(totp.decoy('salt', p_user, v_secret) FOR 16);
@@ -126,8 +125,8 @@ BEGIN
                 END IF;
                 v_step := totp.current_step(a, v_now);
                 v_found := totp.matching_offsets(p_code, v_secrets[i], v_step,
-                    totp.accepted_offsets(a.kind, v_window, p.look_ahead), a.algorithm, a.digits);
-                v_behind := v_behind OR a.last_accepted_step > v_step + v_window;
+                    totp.accepted_offsets(a, v_now, v_window, p.look_ahead), a.algorithm, a.digits);
+                v_behind := v_behind OR a.last_accepted_step > totp.latest_step(a, v_now, v_window);
                 IF cardinality(v_found) > 0 THEN
                     v_fresh := v_step + v_found[cardinality(v_found)];
                     IF v_fresh > a.last_accepted_step THEN
@@ -149,7 +148,7 @@ BEGIN
                     v.outcome := 'replayed';
                     v.authenticator := a.label;
                     v.wait := CASE a.kind WHEN 'hotp' THEN 0
-                        ELSE least((greatest(a.last_accepted_step, v_step) + 1 - a.drift) * a.period - v_now,
+                        ELSE least((greatest(a.last_accepted_step, v_step) + 1 - a.drift) * a.period - totp.followed(a) - v_now,
                             (v_window + 1) * a.period) END;
                 END IF;
             END IF;
@@ -180,9 +179,8 @@ BEGIN
             -- All of them: one secret under two labels must not make one code good twice.
             FOR i IN 1 .. cardinality(v_accepted) LOOP
                 a := v_authenticators[v_accepted[i]];
-                v_learned := totp.learned(a.kind, a.drift, a.lean, v_steps[i] - totp.current_step(a, v_now));
                 UPDATE totp.authenticators x SET last_accepted_step = v_steps[i], last_used_at = v_now,
-                    clock_offset = 0, clock_sightings = 0, drift = v_learned.o_drift, lean = v_learned.o_lean
+                    clock_offset = 0, clock_sightings = 0, learned = totp.learned(a, v_steps[i], v_now)
                 WHERE x.id = a.id;
             END LOOP;
         END IF;
@@ -231,6 +229,7 @@ DECLARE
     v_secret bytea;
     v_window int;
     v_look_ahead int;
+    v_now bigint := totp.unix_time();
     v_count int := 209;
     v_found int[];
     v_offset int;
@@ -248,7 +247,7 @@ BEGIN
         v_secret := totp.unseal(a.sealed_secret, v_asking.o_key,
             totp.secret_binding(p_user, a.id, a.algorithm, a.digits, a.period, a.kind));
     ELSE
-        a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.kind := 'totp';
+        a.algorithm := 'SHA1'; a.digits := 6; a.period := 30; a.drift := 0; a.kind := 'totp'; a.learned := 0;
         v_secret := substring(totp.decoy('secret', p_user, totp.decoy_key(v_asking.o_key)) FOR 20);
     END IF;
     IF v_secret IS NULL THEN  -- the key was rotated a moment ago
@@ -260,10 +259,10 @@ BEGIN
             v_count := v_count - (v_look_ahead + 1 - (2 * v_window + 1));
         END IF;
     END LOOP;
-    v_found := totp.matching_offsets(p_code, v_secret, totp.current_step(a, totp.unix_time()),
+    v_found := totp.matching_offsets(p_code, v_secret, totp.current_step(a, v_now),
         totp.searched_offsets(a.kind, a.period, v_look_ahead, v_count), a.algorithm, a.digits);
     v_offset := (SELECT x FROM unnest(v_found) x ORDER BY abs(x), x LIMIT 1);
-    IF (a.kind = 'hotp' OR abs(v_offset) > v_window) AND v_offset IS NOT NULL
+    IF v_offset <> ALL (totp.accepted_offsets(a, v_now, v_window, v_look_ahead))
         AND v_user.status IN ('active', 'exempt') AND v_user.last_request = p_request
     THEN
         v.authenticator := a.label;
