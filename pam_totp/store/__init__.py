@@ -7,6 +7,7 @@ both (Store). Of a fleet, hosts have the first, and machines of administrators t
 backend inherits tests/contract.
 
     questions.py  what a login asks, and what it is told
+    joint.py      what a transaction of several users takes
     sealing.py    authenticated encryption of secrets at rest
     sqlite/       the default backend: one file, local to the machine
     postgresql/   a database for many hosts, which judges itself
@@ -22,7 +23,7 @@ from ..system.config_values import split_store_url
 from .questions import Known as Known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..core.users import UserRecord
     from ..core.verifier import Policy
@@ -50,6 +51,26 @@ if TYPE_CHECKING:
             self, kind: type[BaseException] | None, error: BaseException | None, _: object, /
         ) -> None: ...
 
+    class JointTransaction(Protocol):
+        """The critical section of several users, a context manager: what is saved is one commit.
+
+        It is for many enrollments: of a user whom the store knows it takes new authenticators and
+        other recovery codes, and changes no authenticator that is there.
+        """
+
+        @property
+        def records(self) -> dict[str, UserRecord]:
+            """What the store held on entry, without secrets, of those of the names it knows."""
+
+        def save(self, record: UserRecord) -> None:
+            """Replace one of the users by ``record``."""
+
+        def __enter__(self) -> JointTransaction: ...
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, _: object, /
+        ) -> None: ...
+
     class RecordStore(Protocol):
         """What an administrator asks; a context manager."""
 
@@ -61,6 +82,9 @@ if TYPE_CHECKING:
 
         def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
             """Open the critical section of ``name``; without secrets where ``unseal`` is False."""
+
+        def joint_transaction(self, names: Sequence[str]) -> JointTransaction:
+            """Open one critical section of all ``names``."""
 
         def policy(self) -> Policy | None:
             """Return the store's own policy; None where the configuration's counts."""

@@ -17,6 +17,7 @@ from tests.contract.backend import Backend
 from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys
 from tests.contract.group_rules import KeepsGroupRules
+from tests.contract.joint import KeepsJointTransactions
 from tests.contract.questions import AnswersLogins
 from tests.contract.records import KeepsRecords
 from tests.contract.transactions import KeepsTransactions
@@ -31,6 +32,7 @@ class StoreContract(
     KeepsRecords,
     KeepsGroupRules,
     KeepsTransactions,
+    KeepsJointTransactions,
     FindsDamage,
     KeepsDecoys,
 ):

@@ -39,6 +39,7 @@ class FleetStore:
         self.load = administrator.load
         self.records = administrator.records
         self.transaction = administrator.transaction
+        self.joint_transaction = administrator.joint_transaction
         self.check_key = administrator.check_key
         self.group_rules = administrator.group_rules
         self.save_group_rule = administrator.save_group_rule

@@ -23,7 +23,7 @@ from tests.support.place import Place
 if TYPE_CHECKING:
     from pam_totp.store import Store
 
-LASTING = ("batch", "transaction", "decoy_transaction")  # what they return is used, and left
+LASTING = ("batch", "transaction", "joint_transaction", "decoy_transaction")  # used, and left
 
 
 class Keeper:

@@ -16,6 +16,8 @@ admin_store.py  AdminStore, which hands out records to administrators
 admin_connection.py  an administrator's connection: transactions, statements and errors
 opening.py      opens one, where the schema is that of this release
 transactions.py  the critical section of one user
+joint.py        that of several users, in as many statements as for one
+many_rows.py    the rows of many records, in one statement a table
 rows.py         how records are read, and from which columns
 administration.py  what administrators do beyond people's records
 importing.py    records of another store become the fleet's

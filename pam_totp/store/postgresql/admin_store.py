@@ -12,12 +12,13 @@ from ...core.admission import GroupRule
 from ...core.verifier import Policy
 from ...system import fleet_file
 from ...system.errors import StoreRefused
+from .joint import JointUserTransaction
 from .opening import open_fleet
 from .rows import DOES_NOT_OPEN, POLICY_COLUMNS, is_storable, read
 from .transactions import UserTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ...core.users import UserRecord
     from ...system.fleet_file import Identity
@@ -36,7 +37,7 @@ class AdminStore:
     def load(self, name: str) -> UserRecord | None:
         if not is_storable(name):
             return None
-        return next(read(self._connection, name), None)
+        return next(read(self._connection, [name]), None)
 
     def records(self) -> Iterator[UserRecord]:
         return read(self._connection)
@@ -45,6 +46,11 @@ class AdminStore:
         if unseal:
             self.check_key()
         return UserTransaction(self._connection, name, self._key, unseal=unseal)
+
+    def joint_transaction(self, names: Sequence[str]) -> JointUserTransaction:
+        self.check_key()
+        assert self._key is not None
+        return JointUserTransaction(self._connection, names, self._key)
 
     def policy(self) -> Policy:
         (row,) = self._connection.execute(f"SELECT {', '.join(POLICY_COLUMNS)} FROM totp.policy")

@@ -10,9 +10,10 @@ from ...core.users import Authenticator, UserRecord
 from ...system.errors import SealingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .admin_connection import AdminConnection
+    from .connection import Value
 
 DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does not open"
 
@@ -39,14 +40,14 @@ _AUTHENTICATOR_AT = 2 + len(USER_COLUMNS)
 
 def read(
     connection: AdminConnection,
-    name: str | None = None,
+    names: Sequence[str] | None = None,
     key: bytes | None = None,
 ) -> Iterator[UserRecord]:
-    """Yield the records by name, or only that of ``name``; with secrets that ``key`` opens.
+    """Yield the records by name, or only those of ``names``; with secrets that ``key`` opens.
 
     One statement, and so one moment. Raises SealingError where a secret does not open.
     """
-    values = [value for value in (key, name) if value is not None]
+    values: list[Value] = [value for value in (key, names) if value is not None]
     secret = _NO_SECRET if key is None else _OPENED
     columns = ", ".join(
         secret if column == "secret" else f"a.{column}" for column in AUTHENTICATOR_COLUMNS
@@ -57,7 +58,7 @@ def read(
         " FROM totp.recovery_codes r WHERE r.user_name = u.name), "
         f"{columns} "
         "FROM totp.users u LEFT JOIN totp.authenticators a ON a.user_name = u.name "
-        + ("" if name is None else f"WHERE u.name = ${len(values)} ")
+        + ("" if names is None else f"WHERE u.name = ANY (${len(values)}) ")
         + "ORDER BY u.name, a.label",
         values,
     )

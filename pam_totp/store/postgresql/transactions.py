@@ -83,7 +83,7 @@ class UserTransaction:
                 return None
         # In a statement of its own: it sees what was committed while the row was waited for.
         key = self._key if self._unseal else None
-        return next(read(self._connection, self._name, key), None)
+        return next(read(self._connection, [self._name], key), None)
 
     def _may_add(self) -> bool:
         """Return whether this login adds users; the help desk's does not."""

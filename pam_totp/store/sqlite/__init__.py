@@ -7,6 +7,7 @@ creation.py       a new file that appears whole or not at all
 database.py       one connection: statements, errors, durability
 transactions.py   the critical section of one user
 batch.py          several critical sections in one transaction
+joint.py          the critical section of several users
 reading.py        what it holds of a name, by one statement
 rows.py           which rows are sound, and what of a record goes into which
 sealed.py         a file with the key that opens its secrets

@@ -13,12 +13,13 @@ from .rows import read_group_rules
 from .transactions import DecoyTransaction, Transaction, change_group_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ...core.admission import GroupRule
     from ...core.users import UserRecord
     from ..sealing import Sealer
     from .database import Database
+    from .joint import JointTransaction
 
 
 class SQLiteStore(Questions):
@@ -46,6 +47,11 @@ class SQLiteStore(Questions):
 
     def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
         return Transaction(self, name, "IMMEDIATE", unseal=unseal)
+
+    def joint_transaction(self, names: Sequence[str]) -> JointTransaction:
+        from .joint import JointTransaction  # no login needs it
+
+        return JointTransaction(self, names)
 
     def decoy_transaction(self, name: str) -> DecoyTransaction:
         return DecoyTransaction(self, name)

@@ -1,0 +1,26 @@
+"""What a transaction of several users takes, in every store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.users import authenticator_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from ..core.users import UserRecord
+
+
+def check(record: UserRecord, names: Collection[str], known: Mapping[str, UserRecord]) -> None:
+    """Raise ValueError unless ``record`` is of one of ``names``, and adds authenticators at most.
+
+    ``known``: what the store holds of ``names``.
+    """
+    if record.name not in names:
+        raise ValueError("a transaction saves the users it was opened for")
+    for was, new in authenticator_changes(known.get(record.name), record):
+        if was is not None:
+            raise ValueError("a transaction of several users changes no authenticator of them")
+        if new is None or new.secret is None:
+            raise ValueError("an authenticator cannot be saved without its secret")

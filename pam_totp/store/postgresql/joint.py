@@ -1,0 +1,92 @@
+"""The critical section of several users, in as many statements as for one.
+
+Rows are locked in the order of their names: two administrators who enroll the same people wait for
+each other, and neither for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from ...core.users import MUST_ENROLL, UserRecord
+from .. import joint
+from . import many_rows
+from .rows import is_storable, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .admin_connection import AdminConnection
+
+# A user who is not known gets a row that nobody else sees before it is committed.
+_ADD = f"""
+INSERT INTO totp.users (name, status) SELECT name, '{MUST_ENROLL}' FROM unnest($1::text[]) AS name
+ON CONFLICT (name) DO NOTHING RETURNING name
+"""
+_LOCK = "SELECT name FROM totp.users WHERE name = ANY ($1) ORDER BY name FOR NO KEY UPDATE"
+_REMOVE_OTHER_CODES = f"""
+DELETE FROM totp.recovery_codes r USING jsonb_to_recordset($1::jsonb) AS given({many_rows.USER})
+WHERE r.user_name = given.name AND NOT encode(r.digest, 'hex') = ANY (given.digests)
+"""
+
+
+class JointUserTransaction:
+    """See JointTransaction of store/__init__.py. ``key``: the administrators'."""
+
+    def __init__(self, connection: AdminConnection, names: Sequence[str], key: bytes) -> None:
+        self.records: dict[str, UserRecord] = {}
+        self._connection = connection
+        self._names = sorted({name for name in names if is_storable(name)}, key=str.encode)
+        self._key = key
+        self._before: dict[str, UserRecord] = {}
+        self._saved: dict[str, UserRecord] = {}
+
+    def __enter__(self) -> Self:
+        self._connection.begin()
+        try:
+            added = {name for (name,) in self._connection.execute(_ADD, (self._names,))}
+            self._connection.execute(_LOCK, (self._names,))
+            # In a statement of its own: it sees what was committed while a row was waited for.
+            known = [name for name in self._names if name not in added]
+            self._before = {record.name: record for record in read(self._connection, known)}
+            self.records = dict(self._before)
+        except BaseException:
+            self._connection.roll_back()
+            raise
+        return self
+
+    def save(self, record: UserRecord) -> None:
+        joint.check(record, self._names, self._before)
+        if min(record.failures, record.untold) < 0:
+            raise ValueError("nobody has less than no failures")
+        self._saved[record.name] = self.records[record.name] = record
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if error is not None or not self._saved:
+            self._connection.roll_back()
+            return
+        try:
+            self._write(list(self._saved.values()))
+        except BaseException:
+            self._connection.roll_back()
+            raise
+        self._connection.commit()
+
+    def _write(self, saved: list[UserRecord]) -> None:
+        added = [name for name in self._names if name not in self.records]
+        if added:  # nobody wanted them
+            self._connection.execute("DELETE FROM totp.users WHERE name = ANY ($1)", (added,))
+        users = many_rows.users_as_json(saved)
+        new = many_rows.authenticators_as_json(map(self._with_what_is_new, saved))
+        self._connection.execute(many_rows.UPDATE_USERS, (users,))
+        self._connection.execute(many_rows.INSERT_AUTHENTICATORS, (new, self._key))
+        self._connection.execute(_REMOVE_OTHER_CODES, (users,))
+        self._connection.execute(f"{many_rows.INSERT_CODES} ON CONFLICT DO NOTHING", (users,))
+
+    def _with_what_is_new(self, record: UserRecord) -> UserRecord:
+        before = self._before.get(record.name)
+        there = {authenticator.id for authenticator in before.authenticators} if before else set()
+        new = tuple(a for a in record.authenticators if a.id not in there)
+        return record._replace(authenticators=new)
