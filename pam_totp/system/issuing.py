@@ -34,8 +34,18 @@ def new_recovery_codes() -> list[str]:
 
 def salt_and_digests(codes: list[str]) -> tuple[bytes, frozenset[bytes]]:
     """Return what is kept of recovery codes; with a new salt."""
-    salt = os.urandom(recovery.SALT_BYTES)
-    return salt, frozenset(recovery.digest(code.replace("-", ""), salt) for code in codes)
+    salt = new_salt()
+    return salt, frozenset(digest(code, salt) for code in codes)
+
+
+def new_salt() -> bytes:
+    """Return the salt of a set of recovery codes."""
+    return os.urandom(recovery.SALT_BYTES)
+
+
+def digest(code: str, salt: bytes) -> bytes:
+    """Return the digest of a recovery code as it is shown: see recovery.digest()."""
+    return recovery.digest(code.replace("-", ""), salt)
 
 
 def base32(secret: bytes) -> str:

@@ -2,6 +2,7 @@
 
 enroll.py          the commands
 issuing.py         new secrets and recovery codes
+hashing.py         recovery codes, hashed on all cores
 given_secret.py    the secret of a token that was made elsewhere
 handover.py        show them, and see that the app works
 clocks.py          a wrong clock told from a wrong code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pam_totp.core import enrollment, otp
 from pam_totp.core.users import Authenticator
@@ -12,11 +12,15 @@ from ... import output
 from ...session import now
 from . import given_secret
 
+if TYPE_CHECKING:
+    from .hashing import NewCodes
 
-def new_recovery_codes() -> tuple[list[str], bytes, frozenset[bytes]]:
+
+def new_recovery_codes() -> NewCodes:
     """Return the codes to show, and the salt and digests to keep."""
-    codes = issuing.new_recovery_codes()
-    return codes, *issuing.salt_and_digests(codes)
+    from . import hashing  # with threads, which Tab at an option does not need
+
+    return hashing.new_recovery_codes()
 
 
 class Wanted(NamedTuple):
