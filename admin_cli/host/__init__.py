@@ -10,6 +10,7 @@ sudoers.py         whom sudo lets become root
 fleet_units.py     the network that a fleet's host needs, let into the sandbox
 settings_file.py   pam_totp.conf as text: one key of it set
 files.py           replace a file of /etc, and keep the original
+secret_folder.py   a folder of files for root alone
 services.py        the PAM services, and what each does about codes
 pam_file.py        the code in a PAM file, put in after the password step
 pam_blocks.py      our lines in a PAM file, and how they come out

@@ -16,7 +16,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pam_totp.core.hashes import sha256
 from pam_totp.system import atomic_files, trusted_files
@@ -164,6 +164,14 @@ def write_for_root(path: str, content: bytes) -> None:
     _put(path, content, like=None, mode=0o600)
 
 
+def write_all_for_root(contents: Mapping[str, bytes]) -> None:
+    """Do the same for all files of ``contents``, by path, in one folder: with one sync of it."""
+    for path, content in contents.items():
+        _put_whole(path, content, like=None, mode=0o600, may_use_spare=False)
+    for path in list(contents)[:1]:
+        sync_folder(path)
+
+
 def keep_spare(path: str, size: int, which: int = 0) -> None:
     """Leave a spare file beside ``path``, with room for ``size`` bytes and what may be added.
 
@@ -207,6 +215,14 @@ def spares(path: str) -> tuple[str, str]:
 def _put(
     path: str, content: bytes, like: str | None, mode: int = 0o644, *, may_use_spare: bool = True
 ) -> None:
+    _put_whole(path, content, like, mode, may_use_spare=may_use_spare)
+    sync_folder(path)
+
+
+def _put_whole(
+    path: str, content: bytes, like: str | None, mode: int, *, may_use_spare: bool
+) -> None:
+    """Let it take the place of ``path``; the name is durable after sync_folder()."""
     new = beside(path, NEW)
     try:
         remove(new)
@@ -221,7 +237,6 @@ def _put(
         if written is None:
             raise
         os.rename(written, path)
-    sync_folder(path)
 
 
 def _write_spare(spare: str, content: bytes, like: str | None, mode: int) -> bool:

@@ -13,15 +13,20 @@ def write_new(path: str, content: bytes, finish: Callable[[int], None] | None = 
     """Make the file ``path``, for its owner alone, on the disk when this returns.
 
     ``finish`` is given its descriptor, to change mode, owner and attributes before that. The name
-    itself is durable after sync_folder(). Raises FileExistsError, also for a link.
+    itself is durable after sync_folder(). Raises FileExistsError, also for a link; any OSError
+    names the file.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        if finish is not None:
-            finish(file.fileno())
-        os.fsync(file.fileno())
+    try:
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            if finish is not None:
+                finish(file.fileno())
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
 
 
 def rename(unfinished: str, path: str) -> None:
@@ -40,8 +45,12 @@ def remove(path: str) -> None:
 
 def sync_folder(path: str) -> None:
     """Make the names in the folder of ``path`` durable."""
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = os.path.dirname(path)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = folder
+        raise
     finally:
         os.close(descriptor)
