@@ -191,6 +191,18 @@ def account_name(user: str) -> str:
     )
 
 
+def existing_group(name: str) -> directory.GroupEntry:
+    """Return a group of this machine. Raises as account_name() does."""
+    found = directory.group(name)
+    if found is not None:
+        return found
+    if directory.problem():
+        raise CommandFailed(f"{name} is not known: {directory.problem()}", directory.HINT)
+    raise NoSuchUser(
+        f"there is no group {name} on this machine", "check the spelling with: getent group"
+    )
+
+
 def known_name(user: str) -> str:
     """Like account_name, but an account that is not known may still have its record."""
     entry = directory.person(user)

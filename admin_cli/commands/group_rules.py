@@ -10,9 +10,8 @@ from pam_totp.core import admission
 from pam_totp.core.admission import GroupRule
 
 from .. import output, policy
-from ..errors import CommandFailed, NoSuchUser
 from ..host import directory
-from ..session import Session, now
+from ..session import Session, existing_group, now
 
 
 def change(
@@ -55,16 +54,9 @@ def how_to_end(group: str, rules: Iterable[GroupRule]) -> str:
 
 def _name(group: str, known: Iterable[str]) -> str:
     """Return the name of a group as the directory writes it; a rule may outlast its group."""
-    found = directory.group(group)
-    if found is not None:
-        return found.name
-    if group in known:
+    if group in known and directory.group(group) is None:
         return group
-    if directory.problem():
-        raise CommandFailed(f"{group} is not known: {directory.problem()}", directory.HINT)
-    raise NoSuchUser(
-        f"there is no group {group} on this machine", "check the spelling with: getent group"
-    )
+    return existing_group(group).name
 
 
 def _say_what_holds(rule: GroupRule, before: GroupRule | None) -> None:

@@ -104,6 +104,21 @@ class _Directory:
         else:
             self._asks_for_many = False
 
+    def ask_for_people(self, names: Iterable[str]) -> None:
+        """Ask a process for many people, of those whom the files do not tell about.
+
+        Whom it does not answer with just that name, person() asks for alone.
+        """
+        elsewhere = (n for n in names if not (self.people_first and n in self.people))
+        keys = [os.fsencode(n) for n in elsewhere if not membership.reads_as_a_number(n)]
+        new = [key for key in dict.fromkeys(keys) if ("passwd", key) not in self._answers]
+        for begin in range(0, len(new), AT_ONCE):
+            some = set(new[begin : begin + AT_ONCE])
+            for line in self._ask("passwd", *some) if not self.problem else ():
+                name = line.partition(b":")[0]
+                if name in some:
+                    self._answers.setdefault(("passwd", name), [line])
+
     def groups_among(self, entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
         if self.problem:
             groups = membership.local_groups(entry, names)
@@ -169,6 +184,11 @@ def person(name: str) -> pwd.struct_passwd | None:
     return next(_people(known.lines("passwd", name)), known.local_person(name))
 
 
+def expect(names: Iterable[str]) -> None:
+    """Prepare for person() of many ``names``, which are printable: by few questions."""
+    _directory().ask_for_people(names)
+
+
 def person_of_uid(uid: int) -> pwd.struct_passwd | None:
     known = _directory()
     local = (entry for entry in known.local_people() if entry.pw_uid == uid)
@@ -195,6 +215,15 @@ def group(name: str) -> GroupEntry | None:
     if membership.reads_as_a_number(name):  # getent would take it for a gid
         return next((found for found in groups() if found.name == name), None)
     return next(_groups(known.lines("group", name)), known.groups.get(name))
+
+
+def members(found: GroupEntry) -> list[str]:
+    """Return the names of a group's members, also of those whose primary group it is.
+
+    Of the latter, as many as the directory lists: some list nobody.
+    """
+    primary = (entry.pw_name for entry in people() if entry.pw_gid == found.gid)
+    return list(dict.fromkeys((*found.members, *primary)))
 
 
 def group_ids(entry: pwd.struct_passwd) -> set[int]:

@@ -142,3 +142,47 @@ def test_name_that_getent_reads_as_a_number_names_nobody_else(machine: Path, nam
     )
     assert directory.person(name) is None
     assert directory.group(name) is None
+
+
+def test_many_people_are_asked_for_together(machine: Path) -> None:
+    directory.forget()
+    (machine / "passwd").write_text("local:x:1:1::/:/bin/sh\n", encoding="utf-8")
+    getent(
+        machine,
+        f"echo >> {machine}/asked; shift 2; "
+        'for name; do case $name in x*) ;; ALICE) echo "alice:x:7:7::/:/bin/sh";; '
+        '*) echo "$name:x:5:5::/:/bin/sh";; esac; done; exit 2',
+    )
+    names = ["local", "ALICE", "4711", "xavier", *(f"user{number}" for number in range(100))]
+    directory.expect(names)
+    assert "\n\n" == (machine / "asked").read_text(encoding="utf-8")
+    found = {name: directory.person(name) for name in names if name != "4711"}
+    assert 4 == len((machine / "asked").read_text(encoding="utf-8"))  # xavier and ALICE, alone
+    shown = {name: entry and (entry.pw_name, entry.pw_uid) for name, entry in found.items()}
+    assert ("alice", 7) == shown.pop("ALICE")
+    assert ("local", 1) == shown.pop("local")
+    assert shown.pop("xavier") is None
+    assert {name: (name, 5) for name in names[4:]} == shown
+    directory.expect(names)
+    assert 4 == len((machine / "asked").read_text(encoding="utf-8"))
+
+
+def test_many_people_of_a_directory_that_hangs_are_asked_for_once(machine: Path) -> None:
+    getent(machine, f"echo >> {machine}/asked; exec sleep 30")
+    directory.expect([f"user{number}" for number in range(1000)])
+    assert directory.HANGS == directory.problem()
+    assert "\n" == (machine / "asked").read_text(encoding="utf-8")
+
+
+def test_members_of_a_group_are_those_it_lists_and_those_whose_first_group_it_is(
+    machine: Path,
+) -> None:
+    (machine / "passwd").write_text(
+        "alice:x:1000:1000::/:/bin/sh\ndave:x:1001:10::/:/bin/sh\n", encoding="utf-8"
+    )
+    (machine / "group").write_text("wheel:x:10:alice,dave,gone\n", encoding="utf-8")
+    getent(machine, "echo carol:x:5000:10::/:/bin/sh; echo erin:x:5001:11::/:/bin/sh")
+    directory.forget()
+    wheel = directory.group("wheel")
+    assert wheel is not None
+    assert ["alice", "dave", "gone", "carol"] == directory.members(wheel)
