@@ -15,14 +15,17 @@ What goes wrong, and the exit codes: errors.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
 from . import prose
 from .errors import CommandFailed
+
+_MOST_NAMES = 10  # in one line
 
 
 def result(text: str = "") -> None:
@@ -38,6 +41,32 @@ def result_json(document: object) -> None:
 def result_in_words(text: str) -> None:
     """Print a sentence that is a result."""
     _write(prose.on(sys.stdout, printable(text)), sys.stdout)
+
+
+@contextlib.contextmanager
+def result_json_array() -> Iterator[Callable[[object], None]]:
+    """Print one JSON array, an item when it is given; it is whole after an exception, too."""
+    import json
+
+    before = "[\n  "
+    is_empty = True
+
+    def add(item: object) -> None:
+        nonlocal before, is_empty
+        shown = json.dumps(item, indent=2, ensure_ascii=True).replace("\n", "\n  ")
+        _write(before + shown, sys.stdout, end="")
+        before, is_empty = ",\n  ", False
+
+    try:
+        yield add
+    finally:
+        _write("[]" if is_empty else "\n]", sys.stdout)
+
+
+def keep_results() -> None:
+    """Have the results that were printed so far on the disk, if they go to a file."""
+    with contextlib.suppress(OSError):  # a pipe, a terminal
+        os.fsync(sys.stdout.fileno())
 
 
 def message(text: str = "") -> None:
@@ -99,6 +128,14 @@ def ask_secretly(question: str, hint: str) -> str:
 def printable(text: str) -> str:
     """Escape what would move the cursor or end the line."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def some_of(names: Iterable[str]) -> str:
+    """Return the first of ``names`` for a sentence, and how many more there are."""
+    listed = list(names)
+    shown = ", ".join(listed[:_MOST_NAMES])
+    rest = len(listed) - _MOST_NAMES
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def iso_time(unix_time: int | None) -> str | None:

@@ -247,9 +247,9 @@ def flowing(words: str) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Escape what troff reads as its own; an ellipsis would end a sentence."""
+    """Escape what troff reads as its own: an ellipsis would end a sentence, a bracket a word."""
     text = text.replace("\\", "\\e")
-    return re.sub(r"(\.\.\.\]?)$", r"\1\\&", text)
+    return re.sub(r"(\.\.\.\]?|\])$", r"\1\\&", text)
 
 
 # Each page: what is generated on it.

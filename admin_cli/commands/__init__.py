@@ -2,6 +2,7 @@
 
 arguments.py    arguments and options that several commands take
 enrollment/     enroll, reset, remove, recovery-codes
+bulk/           enroll, for many people
 importing/      import
 exporting/      export
 passphrases.py  passphrases of files that import reads and export writes

@@ -6,19 +6,45 @@ What nohup, or the process that started totpctl, made it ignore stays ignored.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PAUSING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
+class Interruption:
+    """What Ctrl-C does: it raises KeyboardInterrupt, at once or after what must not be cut off."""
+
+    def __init__(self) -> None:
+        self._is_deferred = False
+        self._has_come = False
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let the block come to its end first."""
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
+        if self._has_come:
+            raise KeyboardInterrupt
+
+    def come(self, *_: object) -> None:
+        """Handle a signal."""
+        self._has_come = True
+        if not self._is_deferred:
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Interruption]:
     """SIGTERM, or the terminal gone (SIGHUP), act as Ctrl-C does; Ctrl-Z waits for the end."""
-    stopping = dict.fromkeys(_STOPPING, signal.default_int_handler)
+    interruption = Interruption()
+    stopping = dict.fromkeys(_STOPPING, interruption.come)
     with _handled({**stopping, **dict.fromkeys(_PAUSING, signal.SIG_IGN)}):
-        yield
+        yield interruption
 
 
 @contextmanager
@@ -29,7 +55,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
+def _handled(handlers: Mapping[signal.Signals, object]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in handlers}
     try:
         for number, handler in handlers.items():

@@ -33,20 +33,28 @@ class Naming(NamedTuple):
         if not name:
             how = "--assign USER=SERIAL" if token.serial else "--user"
             raise Unusable(f"it belongs to nobody: name its user with {how}")
-        # No account has such a name, and it must not reach a question with lines.
-        entry = directory.person(name) if name.isprintable() else None
-        if entry is not None:
-            return entry.pw_name
-        if directory.problem():
-            raise CommandFailed(f"{name} is not known: {directory.problem()}", directory.HINT)
-        if self.without_accounts and name.isprintable():
-            return name
-        raise Unusable(f"there is no user {name} on this machine")
+        return canonical_name(name, without_accounts=self.without_accounts)
 
     def _stripped(self, name: str) -> str:
         if not self.strips_domain:
             return name
         return name.rpartition("\\")[2].partition("@")[0]
+
+
+def canonical_name(name: str, *, without_accounts: bool) -> str:
+    """Return the account's canonical name. Raises Unusable, CommandFailed.
+
+    ``without_accounts``: see Naming; of a name without one, it is that name.
+    """
+    # No account has such a name, and it must not reach a question with lines.
+    entry = directory.person(name) if name.isprintable() else None
+    if entry is not None:
+        return entry.pw_name
+    if directory.problem():
+        raise CommandFailed(f"{name} is not known: {directory.problem()}", directory.HINT)
+    if without_accounts and name.isprintable():
+        return name
+    raise Unusable(f"there is no user {name} on this machine")
 
 
 def read_map(data: bytes) -> dict[str, str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LABEL, ALGORITHM, DIGITS, PERIOD = "phone", "SHA1", 6, 30  # what every app understands
 LEAST_PERIOD, MOST_PERIOD = 15, 120  # seconds that codes may be shown
 MOST_COUNTER = 10**15  # of HOTP
-MOST_SERIAL = 64  # characters
+MOST_LABEL = MOST_SERIAL = 64  # characters
 ATTEMPTS = 3  # to enter a code of the new authenticator
 
 

@@ -77,6 +77,9 @@ if TYPE_CHECKING:
         def load(self, name: str) -> UserRecord | None:
             """Return a snapshot without secrets, or None."""
 
+        def load_all(self, names: Sequence[str]) -> dict[str, UserRecord]:
+            """Return such a snapshot of each of ``names`` that the store knows."""
+
         def records(self) -> Iterator[UserRecord]:
             """Yield every record without secrets, by name."""
 

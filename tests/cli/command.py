@@ -35,6 +35,12 @@ from admin_cli.__main__ import run
 run()
 """
 PEOPLE = ("alice", "bob", "carol")
+# A prelude: ten Argon2id digests a person take longer than all else.
+QUICK_HASHES = """
+import hashlib
+from pam_totp.core import recovery
+recovery.digest = lambda code, salt: hashlib.sha256(salt + code.encode()).digest()
+"""
 _ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -44,7 +50,7 @@ _ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 _INTERPRETER = (sys.executable, "-W", "error")
-_START = [*_INTERPRETER, "-c", _PROGRAM]
+_START = [*_INTERPRETER, "-c"]
 
 
 @functools.cache
@@ -70,6 +76,7 @@ class Totpctl:
         self.place = place
         self.log_path = log_path
         self.canonical: dict[str, str] = {}  # of names that the directory knows otherwise
+        self.prelude = ""  # Python that runs before the program
         self.environment = dict(_ENVIRONMENT)
 
     def command(self, *arguments: str) -> list[str]:
@@ -79,7 +86,7 @@ class Totpctl:
         """Return a command line that names no configuration."""
         people = {name: name for name in PEOPLE} | self.canonical
         outside = (str(self.log_path), json.dumps(people))
-        return [*_START, *outside, *arguments]
+        return [*_START, self.prelude + _PROGRAM, *outside, *arguments]
 
     def __call__(self, *arguments: str, answers: str = "", **environment: str) -> Result:
         """Run one command without a terminal, its standard input holding ``answers``."""
@@ -90,8 +97,9 @@ class Totpctl:
         # What Python looks at when it starts counts only where it does.
         of_python = [name for name in environment if name.startswith(("PYTHON", "LC_"))]
         if command[: len(_START)] == _START and not of_python:
+            program, *arguments = command[len(_START) :]
             done = _starter().run(
-                _PROGRAM, command[len(_START) :], self.environment | environment, typed, TIMEOUT
+                program, arguments, self.environment | environment, typed, TIMEOUT
             )
         else:
             done = subprocess.run(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
+from pathlib import Path
 
 import pytest
 
 from admin_cli.completion import names
 from pam_totp.core.users import SUSPENDED, UserRecord
 from pam_totp.store.postgresql.admin_store import open_admin_store
-from tests.cli.command import Totpctl
+from tests.cli.command import QUICK_HASHES, Totpctl
 from tests.support import fleet
-from tests.support.place import Place
+from tests.support.place import Place, code_now
 from tests.support.postgres import Database
 
 
@@ -77,6 +79,28 @@ def test_people_are_looked_after_as_where_the_store_is_a_file(
     assert saved(place, "alice", fleet_database) is None
     with place.open() as local:
         assert [] == list(local.records())
+
+
+def test_many_are_enrolled_in_one_transaction_whoever_has_an_account_here(
+    totpctl: Totpctl, place: Place, fleet_database: Database, tmp_path: Path
+) -> None:
+    totpctl.prelude = QUICK_HASHES
+    totpctl.done("require", "bob")
+    (tmp_path / "roster").write_text("alice\nbob\nerin\nfrank\n")
+    options = ("--sheets", str(tmp_path / "sheets"), "--sheets-format", "png", "--json")
+    done = totpctl.done("enroll", "--from", str(tmp_path / "roster"), *options)
+    assert "warning: there is no such user on this machine: erin, frank\n" in done.err
+    names = ["alice", "bob", "erin", "frank"]
+    assert names == [each["user"] for each in done.json()]
+    for name in names:
+        record = saved(place, name, fleet_database)
+        assert record is not None
+        assert ("active", 10) == (record.status, len(record.recovery_digests))
+        secret = (tmp_path / "sheets" / f"{name}.txt").read_text().split("secret=")[1][:32]
+        code = code_now(secret=base64.b32decode(secret))
+        totpctl.done("verify", name, answers=f"{code}\n")
+    transactions = "SELECT count(DISTINCT xmin::text) FROM totp.users"
+    assert [(1,)] == fleet_database.execute(transactions)
 
 
 def test_an_auditor_sees_who_changed_what(totpctl: Totpctl, fleet_database: Database) -> None:

@@ -45,6 +45,17 @@ class KeepsRecords:
         backend.save(full_record())
         assert without_secrets(full_record()) == backend.load("alice")
 
+    def test_snapshots_of_many_are_those_of_each(self, backend: Backend) -> None:
+        backend.save(full_record())
+        backend.save(UserRecord("bob"))
+        backend.save(UserRecord("carol"))
+        with backend.open() as store:
+            assert {} == store.load_all([])
+            assert {
+                "alice": without_secrets(full_record()),
+                "carol": UserRecord("carol"),
+            } == store.load_all(["dave", "carol", "\udcff", "alice"])
+
     def test_defaults_come_back_as_they_were(self, backend: Backend) -> None:
         backend.save(UserRecord("alice"))
         assert UserRecord("alice") == backend.load("alice")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.users import EXEMPT, SUSPENDED, UserRecord
+from pam_totp.store.postgresql.admin_connection import AdminConnection
 from pam_totp.store.postgresql.admin_store import AdminStore, open_admin_store
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
@@ -21,7 +22,7 @@ from pam_totp.system import fleet_file
 from pam_totp.system.errors import SchemaTooNew, StoreBusy, StoreRefused, StoreUnavailable
 from tests.contract.backend import Backend
 from tests.contract.questions import ENROLLMENT, WRONG, judged, ready
-from tests.contract.sample_records import NOW, full_record, without_secrets
+from tests.contract.sample_records import NOW, full_record, phone, without_secrets
 from tests.contract.store_contract import StoreContract
 from tests.support import fleet
 from tests.support.postgres import Cluster, Database
@@ -37,6 +38,7 @@ class FleetStore:
         self._client = client
         host = HostStore(client)
         self.load = administrator.load
+        self.load_all = administrator.load_all
         self.records = administrator.records
         self.transaction = administrator.transaction
         self.joint_transaction = administrator.joint_transaction
@@ -210,6 +212,30 @@ class TestPostgreSQLStore(StoreContract):
             finally:
                 connection.execute("DROP FUNCTION totp.refuse() CASCADE")
         assert without_secrets(full_record())._replace(updated_at=NOW) == backend.load("alice")
+
+    def test_many_users_take_as_many_statements_as_a_few(
+        self, backend: PostgreSQLBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        statements: list[str] = []
+        execute = AdminConnection.execute
+
+        def counted(self: AdminConnection, statement: str, *rest: Any) -> list[tuple[Any, ...]]:
+            statements.append(statement)
+            return execute(self, statement, *rest)
+
+        monkeypatch.setattr(AdminConnection, "execute", counted)
+        counts = []
+        for count in (2, 50):
+            names = [f"{count} {number}" for number in range(count)]
+            with backend.open() as store:
+                statements.clear()
+                with store.joint_transaction(names) as joint:
+                    for name in names:
+                        device = phone(f"id of {name}")
+                        joint.save(UserRecord(name, authenticators=(device,)))
+                counts.append(len(statements))
+        assert counts[0] == counts[1] < 10
+        assert 52 == backend.count("authenticators")
 
     def test_what_no_standby_has_confirmed_is_not_taken_for_durable(
         self, backend: PostgreSQLBackend

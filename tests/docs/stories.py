@@ -17,7 +17,7 @@ from tests.support.booted import SOURCE, Booted
 
 RELEASE = "trixie"  # the tutorial is followed on both: tests/booted/test_tutorial.py
 # What the pages type, beyond what the product and its tests need anyway.
-PACKAGES = ("sqlite3", "libpam-python", "ansible-core", "python3-apt")
+PACKAGES = ("sqlite3", "libpam-python", "ansible-core", "python3-apt", "python3-reportlab")
 Event = Callable[[Booted, Shell], None]
 
 
@@ -168,7 +168,12 @@ STORIES = {
     "docs/howto/hardware-tokens.md": Story(installed),
     "docs/howto/move-in.md": Story(with_files_of_others),
     "docs/howto/roll-out.md": Story(
-        installed, {"bob@host": typed("totpctl enable sshd --no-confirm")}
+        installed,
+        {
+            "printf": typed("useradd -G staff carol; useradd dave"),
+            "--group staff --sheets": typed("usermod -aG staff alice"),
+            "bob@host": typed("totpctl enable sshd --no-confirm"),
+        },
     ),
     "docs/howto/ssh.md": Story(installed),
     "docs/howto/sudo.md": Story(installed),

@@ -76,6 +76,16 @@ def test_kinds_of_a_qr_code_are_offered_and_where_none_fits_a_file() -> None:
     assert answering.answer(totpctl, "zsh", to_a_file) == [answering.FILES]
 
 
+def test_whom_to_enroll_many_of_is_a_file_or_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [directory.GroupEntry(name, 4000, ()) for name in ("staff", "stuff", "wheel")]
+    monkeypatch.setattr(directory, "groups", lambda: found)
+    assert ["staff", "stuff"] == offered("enroll", "--group", "st")
+    assert ["stuff"] == offered("enroll", "--group", "staff", "--group", "st")
+    for option in ("--from", "--sheets"):
+        assert answering.answer(totpctl, "zsh", ("enroll", option, "/root/r")) == ["files"]
+    assert ["pdf", "png", "svg"] == offered("enroll", "--sheets-format", "")
+
+
 def test_people_of_the_store_are_offered_to_root(as_root: Place) -> None:
     assert ["alice", "bob"] == offered("show", "")
     assert ["bob"] == offered("resume", "")

@@ -15,18 +15,19 @@ from ...completion import candidates
 from ...errors import CommandFailed, NoSuchUser
 from ...session import Session, now, pass_session
 from ..arguments import json_option, local_option, user_argument, yes_option
+from ..bulk import options
 from . import given_secret, handover, issuing, picture_option
 
 
 def _label(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not value.strip() or not value.isprintable() or len(value) > 64:
-        raise click.BadParameter("1 to 64 printable characters")
+    if reason := issuing.label_refusal(value):
+        raise click.BadParameter(reason)
     return value.strip()
 
 
 def _serial(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not value.isprintable() or len(value) > enrollment.MOST_SERIAL:
-        raise click.BadParameter(f"at most {enrollment.MOST_SERIAL} printable characters")
+    if reason := issuing.serial_refusal(value):
+        raise click.BadParameter(reason)
     return value.strip()
 
 
@@ -142,7 +143,8 @@ def handover_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("user", shell_complete=candidates.accounts)
+@click.argument("user", required=False, shell_complete=candidates.accounts)
+@options.bulk_options
 @authenticator_options
 @click.option("--if-missing", is_flag=True, help="Do nothing if USER is already enrolled.")
 @handover_options
@@ -151,7 +153,8 @@ def handover_options(command: Callable[..., None]) -> Callable[..., None]:
 @pass_session
 def enroll(
     session: Session,
-    user: str,
+    user: str | None,
+    many: options.Many,
     wanted: issuing.Wanted,
     if_missing: bool,
     how: handover.How,
@@ -160,7 +163,21 @@ def enroll(
 
     Shows a QR code and the secret, and saves nothing until a code of the app has been entered.
     Existing recovery codes stay valid. A second device needs its own --label.
+
+    With --from or --group it enrolls many people, asks for no code, and leaves those alone who are
+    enrolled already. Each gets a sheet that is a secret: hand it out, then destroy what is left.
     """
+    if options.are_many(user, many, wanted, how):
+        from ..bulk import carrying_out
+
+        carrying_out.carry_out(session, many, wanted, as_json=how.as_json)
+        return
+    _enroll_one(session, str(user), wanted, how, if_missing=if_missing)
+
+
+def _enroll_one(
+    session: Session, user: str, wanted: issuing.Wanted, how: handover.How, *, if_missing: bool
+) -> None:
     name = session.person(user)
     with session.open_store() as store:
         store.check_key()
@@ -174,6 +191,7 @@ def enroll(
         session.same_account(record, name)
     _refuse_known_label(record, name, wanted.label)
     new = issuing.new_authenticator(wanted)
+    issuing.warn_of_unusual(wanted)
     offer = handover.offer(session, name, new, record, is_given=wanted.has_secret)
     with picture_option.file_of(how.picture, offer.uri):
         new = handover.hand_over(session, offer, how)
@@ -222,6 +240,7 @@ def reset(
     name = before.name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
     new = issuing.new_authenticator(wanted)
+    issuing.warn_of_unusual(wanted)
     offer = handover.offer(session, name, new, is_given=wanted.has_secret)
     with picture_option.file_of(how.picture, offer.uri):
         new = handover.hand_over(session, offer, how)

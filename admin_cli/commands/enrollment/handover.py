@@ -60,13 +60,19 @@ def offer(
     """Return what to hand over. ``beside``: whose authenticators stay valid beside the new one."""
     is_first = beside is None or not beside.authenticators
     entry = entry_of(session, user, "" if is_first else new.label)
-    size = entry.size(new.period)
-    if size > entries.MAX_BYTES and not is_given:
+    offered = Offer(user, new, entry, is_given)
+    if is_too_long(offered) and not is_given:
         output.warning(
-            f"the app's entry {entry} has {size} bytes, and a YubiKey takes {entries.MAX_BYTES}: "
-            "choose a shorter --label, or a shorter issuer in the configuration"
+            f"the app's entry {entry} has {entry.size(new.period)} bytes, and a YubiKey takes "
+            f"{entries.MAX_BYTES}: choose a shorter --label, or a shorter issuer in the "
+            "configuration"
         )
-    return Offer(user, new, entry, is_given)
+    return offered
+
+
+def is_too_long(offered: Offer) -> bool:
+    """Tell whether the names that an app shows are too long for a YubiKey."""
+    return offered.entry.size(offered.authenticator.period) > entries.MAX_BYTES
 
 
 def entry_of(session: Session, user: str, label: str = "") -> entries.AppEntry:
@@ -116,12 +122,16 @@ def _show_secret(offered: Offer, how: How) -> None:
     show()
     show(f"  {offered.uri}")
     show("  secret: " + issuing.to_type(offered.secret))
-    how_often = f"counter {new.counter}" if new.counts else f"{new.period} seconds"
-    show(f"  {new.algorithm}, {new.digits} digits, {how_often}")
+    show(f"  {parameters_in_words(new)}")
     show(f"  entry in the app: {offered.entry}")
     show()
     if lines:
         output.picture("\n".join(lines), stream)
+
+
+def parameters_in_words(new: Authenticator) -> str:
+    how_often = f"counter {new.counter}" if new.counts else f"{new.period} seconds"
+    return f"{new.algorithm}, {new.digits} digits, {how_often}"
 
 
 def _picture(uri: str, kind: str, stream: TextIO, show: Callable[[str], None]) -> list[str]:

@@ -44,11 +44,26 @@ def new_authenticator(wanted: Wanted) -> Authenticator:
         new = new._replace(kind=otp.HOTP, last_accepted_step=wanted.counter - 1)
     if wanted.has_secret:
         return new._replace(secret=given_secret.read(wanted.secret_format))
-    _warn_of_unusual(wanted)
     return new
 
 
-def _warn_of_unusual(wanted: Wanted) -> None:
+def label_refusal(label: str) -> str:
+    """Return what a device's name has to have; "" for a good one."""
+    if label.strip() and label.isprintable() and len(label) <= enrollment.MOST_LABEL:
+        return ""
+    return f"1 to {enrollment.MOST_LABEL} printable characters"
+
+
+def serial_refusal(serial: str) -> str:
+    if serial.isprintable() and len(serial) <= enrollment.MOST_SERIAL:
+        return ""
+    return f"at most {enrollment.MOST_SERIAL} printable characters"
+
+
+def warn_of_unusual(wanted: Wanted) -> None:
+    """Warn of what some apps do not take; a device that has a secret was made for it."""
+    if wanted.has_secret:
+        return
     unusual = [
         text
         for text, is_unusual in (

@@ -13,7 +13,6 @@ from ...importing.tokens import HOTP, Rejected
 from ...session import now
 from .plan import ImportPlan, Planned
 
-_MOST_NAMES = 10  # in one line
 _HEADINGS = (
     *("USER", "AUTHENTICATOR", "TYPE", "ALGORITHM", "DIGITS", "PERIOD", "DRIFT", "LAST CODE"),
     *("FROM", "RESULT"),
@@ -99,7 +98,7 @@ def warn_of_remarks(planned: Iterable[Planned]) -> None:
         for remark in supported.remarks(each.token):
             people.setdefault(remark, {})[each.name] = None
     for remark, names in people.items():
-        output.warning(f"{_some(names)}: {remark}")
+        output.warning(f"{output.some_of(names)}: {remark}")
 
 
 def warn_of_secrets(planned: Iterable[Planned], window: int) -> None:
@@ -110,7 +109,9 @@ def warn_of_secrets(planned: Iterable[Planned], window: int) -> None:
         owners.setdefault(each.token.secret, {})[each.name] = None
     for names in owners.values():
         if len(names) > 1:
-            output.warning(f"{_some(names)} have the same secret: each can log in as the other")
+            output.warning(
+                f"{output.some_of(names)} have the same secret: each can log in as the other"
+            )
     for name in dict.fromkeys(
         each.name for each in planned if each.authenticator.clock_is_behind(now(), window)
     ):
@@ -131,8 +132,8 @@ def say_what_is_left(sources: Iterable[TokenFile]) -> None:
     names = [source.name for source in sources if not source.name.startswith("standard")]
     if names:
         output.message(
-            f"the secrets are still in {_some(names)}: once everybody has logged in with a code, "
-            "delete them with shred -u"
+            f"the secrets are still in {output.some_of(names)}: once everybody has logged in with "
+            "a code, delete them with shred -u"
         )
 
 
@@ -146,13 +147,6 @@ def say_who_has_none(records: Iterable[users.UserRecord]) -> None:
             without.append(record.name)
     if without:
         output.message(
-            f"no recovery codes, as old ones are not imported: {_some(without)}; "
+            f"no recovery codes, as old ones are not imported: {output.some_of(without)}; "
             "issue new ones with: totpctl recovery-codes USER"
         )
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    shown = ", ".join(listed[:_MOST_NAMES])
-    rest = len(listed) - _MOST_NAMES
-    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -39,6 +39,10 @@ class AdminStore:
             return None
         return next(read(self._connection, [name]), None)
 
+    def load_all(self, names: Sequence[str]) -> dict[str, UserRecord]:
+        found = read(self._connection, [name for name in names if is_storable(name)])
+        return {record.name: record for record in found}
+
     def records(self) -> Iterator[UserRecord]:
         return read(self._connection)
 

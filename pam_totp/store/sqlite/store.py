@@ -45,6 +45,9 @@ class SQLiteStore(Questions):
         with Transaction(self, name, "DEFERRED", unseal=False) as snapshot:
             return snapshot.record
 
+    def load_all(self, names: Sequence[str]) -> dict[str, UserRecord]:
+        return {record.name: record for name in names if (record := self.load(name))}
+
     def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
         return Transaction(self, name, "IMMEDIATE", unseal=unseal)
 
