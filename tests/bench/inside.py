@@ -13,7 +13,7 @@ from typing import Any
 from pam_totp.service import program
 from tests.support.native import build_module
 
-from . import distance, judging, load, logins, peers, transactions
+from . import distance, enrolling, judging, load, logins, peers, transactions
 from .memory import private_kib
 from .people import FOLDER, add_people, read_the_log
 from .rounds import rounds
@@ -68,6 +68,7 @@ def main() -> None:
     stop_service(service)
     report["distance"] = distance.distance()
     report["judging"] = judging.judging()
+    report["enrolling"] = enrolling.enrolling()
     json.dump(report, sys.stdout)
 
 

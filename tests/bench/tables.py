@@ -8,6 +8,16 @@ from typing import Any
 
 from . import added
 from .distance import DISTANCE, STATEMENTS
+from .enrolling import (
+    ALL_BUT_HASHING,
+    DIGESTS,
+    GOOGLE_RUNS,
+    JSON_ALL_BUT_HASHING,
+    SHEETS,
+)
+from .enrolling import (
+    MANY as PEOPLE,
+)
 from .judging import UPDATES, VERIFICATIONS
 from .load import COUNTS, MANY, PENDING
 from .peers import GOOGLE, SERVICE
@@ -28,6 +38,7 @@ def show(report: Report) -> None:
     _throughput(report)
     _distance(report)
     _judging(report)
+    _enrolling(report)
 
 
 def median_ms(times: Sequence[float]) -> float:
@@ -174,3 +185,19 @@ def _judging(report: Report) -> None:
         )
     headings = ("clients", f"{UPDATES} a second", f"{VERIFICATIONS} a second", "to those")
     print_table("Verifications in PostgreSQL, beside pgbench", headings, rows)
+
+
+def _enrolling(report: Report) -> None:
+    seconds = report["enrolling"]
+    google = seconds[GOOGLE_RUNS]
+    rows = [
+        (what.format(f"{PEOPLE:,}"), f"{seconds[key]:.2f} s", f"{seconds[key] / google:.2f}")
+        for key, what in (
+            (GOOGLE_RUNS, f"{{}} runs of {GOOGLE}"),
+            (JSON_ALL_BUT_HASHING, "totpctl enroll --from, {} people, to JSON, without hashing"),
+            (ALL_BUT_HASHING, "the same, to sheets in PDF, without hashing"),
+            (SHEETS, "the same, to sheets in PDF, with hashing"),
+            (DIGESTS, "the digests alone, ten a person, on all cores"),
+        )
+    ]
+    print_table("Enrolling many people", ("what", "time", f"to {GOOGLE}"), rows)

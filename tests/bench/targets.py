@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from .distance import QUESTIONS, STATEMENTS
+from .enrolling import ALL_BUT_HASHING, DIGESTS, GOOGLE_RUNS, JSON_ALL_BUT_HASHING, SHEETS
 from .judging import UPDATES, VERIFICATIONS
 from .load import COUNTS, MANY, PENDING
 from .peers import GOOGLE, PAM_PYTHON, SERVICE, SPAWNED
@@ -15,6 +16,7 @@ MAX_IN_SSHD = 100  # KiB more than google-authenticator
 MAX_OF_SERVICE = 12 * 1024  # KiB
 MAX_LATE = 0.5  # s
 MAX_WAITING = 4  # KiB, for each login that waits
+PART_OF_GOOGLE = 0.05  # of the time of google-authenticator's runs
 LEAST_OF_UPDATES = {"1": 0.6, "8": 0.45, "64": 0.45}  # verifications to updates, by clients
 LEAST_OF_SYNCS = {1: 0.45, 8: 1.0, 64: 1.5}  # verifications to blocks, by clients
 
@@ -28,6 +30,7 @@ def show(report: Report) -> None:
             *_memory(report),
             *_other_ways(report),
             *_fleet(report),
+            *_enrolling(report),
         )
     ]
     print_table("Targets", ("what", "measured", "target", ""), rows)
@@ -121,6 +124,26 @@ def _fleet(report: Report) -> list[Row]:
             f"{late:+.2f} s",
             f"<= {MAX_LATE} s",
             late <= MAX_LATE,
+        ),
+    ]
+
+
+def _enrolling(report: Report) -> list[Row]:
+    seconds = report["enrolling"]
+    google, digests = seconds[GOOGLE_RUNS], seconds[DIGESTS]
+    hashing = seconds[SHEETS] - seconds[ALL_BUT_HASHING]
+    bound = google * PART_OF_GOOGLE + digests
+    return [
+        _at_most(
+            f"enrolling many, to {PART_OF_GOOGLE} of {GOOGLE} and the digests",
+            seconds[SHEETS],
+            bound,
+            1.0,
+        ),
+        _at_most("the hashing of it, to the digests alone", hashing, digests, 1.0),
+        _at_most(f"the rest of it, to {GOOGLE}", seconds[ALL_BUT_HASHING], google, PART_OF_GOOGLE),
+        _at_most(
+            f"the rest, to JSON, to {GOOGLE}", seconds[JSON_ALL_BUT_HASHING], google, PART_OF_GOOGLE
         ),
     ]
 
