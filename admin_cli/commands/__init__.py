@@ -11,6 +11,8 @@ state.py        unlock, suspend, resume, rebind
 reports.py      list, show, verify
 resync.py       resync
 rollout.py      require, exempt, for people
+key_only.py     what exempt --key-only does
+asked_again.py  who is no longer exempt is no longer let in by a key alone
 group_rules.py  the same for the members of a group
 setup.py        init, rotate-key, selftest: their options
 creating.py     what init does

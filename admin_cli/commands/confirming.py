@@ -24,7 +24,7 @@ def confirm(session: Session, *, yes: bool) -> None:
         _finish_what_was_cut_off(session)
         return
     _refuse_what_is_being_undone(waiting)
-    if not _somebody_used_a_code(session, waiting):
+    if not waiting.exempted and not _somebody_used_a_code(session, waiting):
         began = time.strftime("%H:%M:%S", time.localtime(waiting.started))
         output.warning(f"nobody has logged in with a code since {began}")
         output.confirm("Keep the change anyway?", yes=yes)
@@ -61,6 +61,10 @@ def _finish_what_was_cut_off(session: Session) -> None:
 
 
 def _tell_confirmed(confirmed: Trial) -> None:
+    if confirmed.exempted:
+        names = ", ".join(confirmed.exempted)
+        output.message(f"confirmed: sshd will keep letting in by a key alone: {names}")
+        return
     output.message(f"confirmed: {switch.words(confirmed.services)} will keep asking for a code")
     _tell_whether_doctor_looks()
 
@@ -98,8 +102,8 @@ def _refuse_what_is_being_undone(waiting: Trial) -> None:
         return
     begun = "the time is over" if waiting.seconds_left() == 0 else "the undo has begun"
     raise CommandFailed(
-        f"{begun}: {switch.words(waiting.services)} can no longer be confirmed",
-        "run: totpctl revert, then totpctl enable again",
+        f"{begun}: {waiting.subject} can no longer be confirmed",
+        "run: totpctl revert, then begin again",
     )
 
 

@@ -67,7 +67,7 @@ def enable(
                     output.result(line)
         elif waiting is not None:
             raise CommandFailed(
-                f"{switch.words(waiting.services)}: enabled but not confirmed yet",
+                f"{waiting.subject}: enabled but not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
         for sentence in (*_offers(services), *reached.check(changes, services)):
@@ -136,10 +136,14 @@ def tell_switched_on(new: Trial, warnings: list[str], *, waits: bool = True) -> 
 
 
 def _tell_time_left(waiting: Trial) -> None:
-    left = math.ceil(waiting.seconds_left())
-    span = f"{left} s" if left < 120 else f"{left // 60} min"
-    clock = time.strftime("%H:%M:%S", time.localtime(waiting.deadline()))
     output.message(
         "Log in from a second terminal NOW, with a new connection, then run: totpctl confirm"
     )
+    tell_when_undone(waiting)
+
+
+def tell_when_undone(waiting: Trial) -> None:
+    left = math.ceil(waiting.seconds_left())
+    span = f"{left} s" if left < 120 else f"{left // 60} min"
+    clock = time.strftime("%H:%M:%S", time.localtime(waiting.deadline()))
     output.message(f"Otherwise everything is undone in {span}, at {clock}.")

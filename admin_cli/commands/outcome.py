@@ -19,9 +19,10 @@ from ..doctor.facts import SSHD, CannotTell, Facts
 from ..doctor.service_state import OFF, ON, UNCLEAR, ServiceState, state_of
 from ..enable import enabled, trial_record
 from ..errors import CommandFailed
-from ..host import files, sshd
+from ..host import files, key_only, sshd
 
 ALWAYS = ("sshd", "sudo")
+_OF_SSHD = (sshd.DROP_IN, key_only.FILE)
 
 
 def what_holds(before: Mapping[str, str], facts: Facts) -> list[str]:
@@ -52,7 +53,7 @@ def digests() -> dict[str, str]:
         names = [name for name in os.listdir(folder) if trial_record.SERVICE.fullmatch(name)]
     except OSError:
         names = []
-    paths = (*(f"{folder}/{name}" for name in names), sshd.DROP_IN)
+    paths = (*(f"{folder}/{name}" for name in names), *_OF_SSHD)
     return {path: files.digest_at(path) for path in paths}
 
 
@@ -64,7 +65,7 @@ def _who_asks(facts: Facts, changed: set[str]) -> Iterator[str]:
     known = {*ALWAYS, *changed, *enabled.services(), *(waiting.services if waiting else ())}
     states: dict[str, list[str]] = {ON: [], OFF: []}
     remarks: list[str] = []
-    for name in sorted(known - {os.path.basename(sshd.DROP_IN)}):
+    for name in sorted(known - {os.path.basename(path) for path in _OF_SSHD}):
         service = facts.service(name)
         if not service.text and service.problem is None:
             continue  # it has no file
@@ -97,16 +98,13 @@ def _what_waits() -> Iterator[str]:
     waiting = trial_record.pending()
     confirmed = trial_record.confirmed()
     if confirmed is not None:
-        services = ", ".join(confirmed.services)
-        yield f"now: {services}: confirmed; to finish that, run: totpctl confirm"
+        yield f"now: {confirmed.subject}: confirmed; to finish that, run: totpctl confirm"
     elif waiting is None:
         yield "now: nothing is waiting to be confirmed"
     elif not trial_record.undo_has_begun(waiting):
         left = math.ceil(waiting.seconds_left())
-        services = ", ".join(waiting.services)
-        yield f"now: {services}: undone in {left} s, unless you run: totpctl confirm"
+        yield f"now: {waiting.subject}: undone in {left} s, unless you run: totpctl confirm"
     else:
-        services = ", ".join(waiting.services)
         finish = trial_record.command_to_finish(waiting)
         what = "undone; it is tried again, or" if finish == "totpctl revert" else "finished;"
-        yield f"now: {services}: still to be {what} run: {finish}"
+        yield f"now: {waiting.subject}: still to be {what} run: {finish}"

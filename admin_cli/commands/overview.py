@@ -17,7 +17,7 @@ from ..doctor.facts import CannotTell, Facts
 from ..doctor.service_state import OFF, ON, state_of
 from ..enable import planning, trial_record
 from ..errors import CheckSaysNo
-from ..host import pam_file
+from ..host import key_only, pam_file
 from ..host.services import PamService
 from ..session import Session
 from .outcome import ALWAYS
@@ -34,6 +34,7 @@ def document(session: Session, services: Sequence[str]) -> dict[str, Any]:
         "services": [_service(facts, name) for name in services or _services(facts)],
         "people": _people(facts),
         "policy": _policy(facts),
+        "key_only": _key_only(),
     }
 
 
@@ -109,6 +110,14 @@ def _people(facts: Facts) -> dict[str, Any] | None:
 
 def _is_exempt(admitted: admission.Admission) -> bool:
     return admitted.reason in (admission.EXEMPT_USER, admission.EXEMPT_GROUP)
+
+
+def _key_only() -> list[dict[str, Any]] | None:
+    """Return whom sshd lets in by a key alone, and from where; None where that cannot be told."""
+    accounts = key_only.accounts()
+    if accounts is None:
+        return None
+    return [{"user": account.name, "from": list(account.sources)} for account in accounts]
 
 
 def _policy(facts: Facts) -> dict[str, Any] | None:

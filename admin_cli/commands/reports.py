@@ -11,6 +11,7 @@ from pam_totp.core.verifier import Policy
 
 from .. import output, policy
 from ..errors import CheckSaysNo
+from ..host import key_only
 from ..session import Session, now, pass_session
 from .arguments import json_option, local_option, user_argument
 from .enrollment import clocks
@@ -69,6 +70,10 @@ def show(session: Session, user: str, as_json: bool) -> None:
     output.result(f"user            {record.name}")
     output.result(f"status          {_state(session, record)}")
     output.result(f"at a login      {_at_a_login(session, record)}")
+    account = _by_key_alone(record)
+    if account is not None:
+        places = f" from {', '.join(account.sources)}" if account.sources else ""
+        output.result(f"sshd            lets {record.name} in by a key alone{places}")
     output.result(f"wrong codes     {record.failures} in a row{_of_the_month(session, record)}")
     output.result(f"recovery codes  {len(record.recovery_digests)} left")
     for authenticator in record.authenticators:
@@ -123,6 +128,10 @@ def verify(session: Session, user: str, as_json: bool) -> None:
         output.result(str(finding["reason"]))
     if not finding["valid"]:
         raise CheckSaysNo(str(finding["reason"]))
+
+
+def _by_key_alone(record: UserRecord) -> key_only.KeyOnly | None:
+    return next((a for a in key_only.accounts() or () if a.name == record.name), None)
 
 
 def _warn_of_state(session: Session, record: UserRecord) -> None:
@@ -192,9 +201,10 @@ def _named(authenticator: Authenticator) -> str:
 
 
 def _details(session: Session, record: UserRecord) -> dict[str, object]:
-    window = session.policy.window
+    window, by_key = session.policy.window, _by_key_alone(record)
     return {
         **_summary(record),
+        "key_only": None if by_key is None else {"from": list(by_key.sources)},
         "wrong_codes_not_told": record.untold,
         "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.policy),
         "locked": record.failures >= session.policy.max_failures,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
+from click.core import ParameterSource
 
 from pam_totp import store
 from pam_totp.core import admission, dates, users
@@ -14,10 +15,13 @@ from pam_totp.core.users import ACTIVE, EXEMPT, MUST_ENROLL, SUSPENDED, Authenti
 from .. import output, policy
 from ..completion import candidates
 from ..errors import CommandFailed
+from ..host import directory
 from ..session import Session, known_name, now, pass_session
-from . import group_rules
-from .arguments import local_option
+from . import asked_again, group_rules
+from .arguments import local_option, yes_option
+from .logins import confirm_within_option
 
+MAX_SOURCES = 32
 Change = Callable[[UserRecord | None, str], UserRecord | None]
 
 users_argument = click.argument("user", nargs=-1, shell_complete=candidates.accounts)
@@ -43,6 +47,40 @@ def _until(_context: click.Context, _parameter: click.Parameter, value: str | No
     return until
 
 
+def _sources(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    from pam_totp.core import networks
+
+    try:
+        found = [networks.parse(text.strip()) for text in value.split(",")] if value else []
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if len(found) > MAX_SOURCES:
+        raise click.BadParameter(f"at most {MAX_SOURCES} addresses and networks")
+    return tuple(dict.fromkeys(map(str, found)))
+
+
+def _check_key_only(context: click.Context, *, key_only: bool) -> None:
+    """Raise UsageError for options that do not go with --key-only, or only with it."""
+    given = {name for name in context.params if _given(context, name)}
+    if key_only:
+        for name, option in (("groups", "--group"), ("until", "--until"), ("remove", "--remove")):
+            if name in given:
+                raise click.UsageError(f"--key-only and {option} cannot be used together")
+        if {"no_confirm", "confirm_within"} <= given:
+            raise click.UsageError("--no-confirm and --confirm-within cannot be used together")
+        return
+    for name in ("sources", "confirm_within", "no_confirm", "yes"):
+        if name in given:
+            option = "--from" if name == "sources" else f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} needs --key-only")
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 @click.command()
 @users_argument
 @group_option
@@ -58,8 +96,9 @@ def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], re
     _refuse_nobody(user, groups)
     reason = "removed" if remove else ""
     change: Change = _no_longer_required if remove else _required
-    for name in _change_people(session, user, change):
-        session.log("required", name, reason=reason)
+    with asked_again.by_sshd(session, () if remove else [*map(known_name, user)]):
+        for name in _change_people(session, user, change):
+            session.log("required", name, reason=reason)
     for name in group_rules.change(session, groups, admission.REQUIRED, remove=remove):
         session.log("required", "", group=name, reason=reason)
 
@@ -74,18 +113,47 @@ def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], re
     help="Last day of the exemption, in UTC (default: no end).",
 )
 @click.option("--remove", is_flag=True, help="Remove the rule.")
+@click.option(
+    "--key-only",
+    is_flag=True,
+    help="For programs: let sshd let USERs in by their SSH key alone, and by nothing else.",
+)
+@click.option(
+    "--from",
+    "sources",
+    callback=_sources,
+    metavar="ADDRESS[,ADDRESS...]",
+    help="With --key-only: from these addresses and networks alone.",
+)
+@confirm_within_option
+@click.option("--no-confirm", is_flag=True, help="Make --key-only permanent at once.")
+@yes_option
 @local_option
 @pass_session
+@click.pass_context
 def exempt(
-    session: Session, user: tuple[str, ...], groups: tuple[str, ...], until: int, remove: bool
+    context: click.Context,
+    session: Session,
+    user: tuple[str, ...],
+    groups: tuple[str, ...],
+    until: int,
+    remove: bool,
+    key_only: bool,
+    sources: tuple[str, ...],
+    confirm_within: int,
+    no_confirm: bool,
+    yes: bool,
 ) -> None:
     """Let USERs, or the members of a group, in without a code.
 
-    They log in with the password or key alone, enrolled or not.
+    They log in with the password or key alone, enrolled or not. Programs whose SSH client cannot
+    offer keyboard-interactive need --key-only. As it changes sshd's configuration, that is undone
+    automatically unless you run totpctl confirm in time.
     """
     _refuse_nobody(user, groups)
     if until and remove:
         raise click.UsageError("--until and --remove cannot be used together")
+    _check_key_only(context, key_only=key_only)
     reason = "removed" if remove else policy.last_day(until).strip()
 
     def exempted(record: UserRecord | None, name: str) -> UserRecord:
@@ -94,10 +162,37 @@ def exempt(
         exempt = record.exempted(until)
         return record if exempt == record else session.bound(exempt)
 
-    for name in _change_people(session, user, _no_longer_exempt if remove else exempted):
-        session.log("exempted", name, reason=reason)
+    if key_only:
+        from . import key_only as by_key
+
+        def exempt_all() -> None:
+            for name in _change_people(session, user, exempted):
+                session.log("exempted", name, reason="key only")
+
+        options = by_key.KeyOnlyOptions(sources, confirm_within, no_confirm=no_confirm, yes=yes)
+        by_key.exempt(session, user, options, exempted, exempt_all)
+        return
+    if until:
+        _refuse_an_end_of(user)
+    with asked_again.by_sshd(session, [*map(known_name, user)] if remove else ()) as gone:
+        left = [name for name in user if name not in gone or _is_known(session, name)]
+        for name in _change_people(session, left, _no_longer_exempt if remove else exempted):
+            session.log("exempted", name, reason=reason)
     for name in group_rules.change(session, groups, admission.EXEMPT, until=until, remove=remove):
         session.log("exempted", "", group=name, reason=reason)
+
+
+def _refuse_an_end_of(users: Sequence[str]) -> None:
+    """Raise CommandFailed for accounts that log in by a key alone, which sshd does not end."""
+    from ..host import key_only
+
+    known = {account.name for account in key_only.accounts() or ()}
+    for name in map(known_name, users):
+        if name in known:
+            raise CommandFailed(
+                f"{name} logs in with a key alone, which sshd cannot end on a day",
+                f"run first: totpctl exempt {name} --remove",
+            )
 
 
 def _refuse_nobody(users: Sequence[str], groups: Sequence[str]) -> None:
@@ -126,6 +221,14 @@ def _change_people(session: Session, users: Sequence[str], change: Change) -> It
             if after != before:
                 yield name
             _say_what_holds(session, name, before, after, rules)
+
+
+def _is_known(session: Session, name: str) -> bool:
+    """Return whether there is such an account, or a record of it."""
+    if directory.person(name) is not None:
+        return True
+    with session.open_store() as opened:
+        return opened.load(name) is not None
 
 
 def _person(session: Session, opened: store.RecordStore, user: str) -> str:

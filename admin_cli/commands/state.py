@@ -13,6 +13,7 @@ from .. import output
 from ..completion import candidates
 from ..errors import CommandFailed
 from ..session import Session, account_name, known_name, now, pass_session
+from . import asked_again
 from .arguments import local_option, user_argument, yes_option
 
 
@@ -59,8 +60,9 @@ def _widest_window(session: Session) -> int:
 @pass_session
 def suspend(session: Session, user: str) -> None:
     """Deny USER every login that needs a code, until resumed."""
-    name = _change(session, user, UserRecord.suspended)
-    session.log("suspended", name)
+    with asked_again.by_sshd(session, [known_name(user)]):
+        name = _change(session, user, UserRecord.suspended)
+        session.log("suspended", name)
     output.message(f"{name} is suspended")
 
 

@@ -11,7 +11,7 @@ from pam_totp.core import dates
 from .. import output
 from ..completion import candidates
 from ..errors import need_root
-from ..host import directory
+from ..host import directory, key_only
 from ..session import Session, now, pass_session
 from .arguments import json_option
 
@@ -60,11 +60,20 @@ def _show(document: dict[str, Any]) -> None:
     output.result(f"enrolled     {people['enrolled']}")
     for kind in ("unenrolled", "exempt", "suspended", "locked", "must_enroll"):
         output.result(f"{kind.replace('_', ' '):13}{_count(people[kind])}")
+    _show_key_only(document["key_only"])
     output.result(f"unenrolled = {policy['unenrolled']}{_until(policy['unenrolled_until'])}")
     for rule in policy["group_rules"]:
         output.result(f"group {rule['group']}: {rule['rule']}{_until(rule['until'])}")
     for name in policy["exempt_groups"]:
         output.result(f"group {name}: exempt (exempt_groups)")
+
+
+def _show_key_only(accounts: list[dict[str, Any]] | None) -> None:
+    if accounts is None:
+        output.warning(f"{key_only.FILE} is not what totpctl wrote; see: totpctl doctor")
+    elif accounts:
+        words = [str(key_only.KeyOnly(a["user"], tuple(a["from"]))) for a in accounts]
+        output.result(f"key only     {len(words)}: {', '.join(words)}")
 
 
 def _until(day: str | None) -> str:

@@ -24,7 +24,7 @@ def undo_unfinished(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
     if pending and pending.seconds_left() > 0 and trial_record.undo_has_begun(pending):
         again = _then(trial_record.command_to_finish(pending), pending.services)
-        yield f"{', '.join(pending.services)}: only a part was undone", again
+        yield f"{pending.subject}: only a part was undone", again
     elif not pending and blocks.is_half_undone(sshd_files.pam_file()):
         problem = "sshd: only a part was switched off; key logins are not asked for anything"
         yield problem, _then(f"totpctl disable {SSHD}", (SSHD,))
@@ -77,7 +77,7 @@ def trial(_facts: Facts) -> Iterator[Found]:
     if pending and not trial_record.undo_has_begun(pending):
         minutes, seconds = divmod(int(pending.seconds_left()), 60)
         yield (
-            f"{', '.join(pending.services)}: undone in {minutes} min {seconds} s unless confirmed",
+            f"{pending.subject}: undone in {minutes} min {seconds} s unless confirmed",
             "log in from a second terminal; then run: totpctl confirm",
         )
 
@@ -87,7 +87,7 @@ def trial_overdue(_facts: Facts) -> Iterator[Found]:
     pending = trial_record.pending()
     if pending and pending.seconds_left() <= 0:
         again = _then("totpctl revert", pending.services)
-        yield f"{', '.join(pending.services)}: should have been undone by now", again
+        yield f"{pending.subject}: should have been undone by now", again
 
 
 @check("leftovers", NOTE, "they are unneeded copies, left by a change that was interrupted")

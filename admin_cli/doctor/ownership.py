@@ -14,7 +14,7 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.system import trusted_files
 from pam_totp.system.errors import InsecureFile, Unavailable
 
-from ..host import sshd
+from ..host import key_only, sshd
 from ..host.sshd import files as sshd_files
 from .facts import Facts, module_path
 from .finding import WRONG, Found, check, listed
@@ -46,7 +46,7 @@ def sshd_settings(facts: Facts) -> Iterator[Found]:
         return
     try:
         settings = {setting.file for setting in sshd_files.settings()}
-        paths = {*sshd_files.files_read(), *settings, sshd.DROP_IN}
+        paths = {*sshd_files.files_read(), *settings, sshd.DROP_IN, key_only.FILE}
     except OSError:
         return  # see sshd-refuses
     yield from _written_by_others(sorted(paths))

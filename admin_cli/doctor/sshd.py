@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
+from pam_totp.login import identity
 from pam_totp.stack import pam_stack
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
 from ..enable import blocks, trial_record
 from ..errors import CommandFailed
-from ..host import files, pam_blocks, sshd
+from ..host import directory, files, key_only, pam_blocks, sshd
 from ..host.sshd import files as sshd_files
+from ..host.sshd import key_only_state
 from ..host.sshd import process as sshd_process
 from ..host.sshd.drop_in_text import method_lists
 from .facts import SSHD as SERVICE
@@ -72,7 +74,8 @@ def keys(facts: Facts) -> Iterator[Found]:
     if sshd.keys_in_force(in_force) == "skip":
         yield "sshd does not ask key logins for a code", fix
     elif sshd.has_match_blocks():
-        for name in facts.people_to_try:
+        on_purpose = {account.name for account in key_only.accounts() or ()}
+        for name in (name for name in facts.people_to_try if name not in on_purpose):
             if sshd.keys_in_force(sshd.effective(name)) == "skip":
                 yield (
                     f"sshd does not ask key logins of {name} for a code (Match)",
@@ -86,6 +89,58 @@ def keys_skip(facts: Facts) -> Iterator[Found]:
     _needs_sshd(facts)
     if _wanted(facts) == "skip":
         yield "sshd was enabled with --keys skip", "run: totpctl enable sshd --keys code"
+
+
+@check("sshd-key-only", WRONG, "a key alone lets in who must be asked, or not who should get in")
+def key_only_drift(facts: Facts) -> Iterator[Found]:
+    """Compare the accounts that sshd lets in by a key alone with the store, and with sshd.
+
+    Such logins never get as far as PAM: whatever the store says, it denies none of them.
+    """
+    accounts = key_only.accounts()
+    if accounts is None:
+        yield (
+            f"{key_only.FILE} is not what totpctl wrote",
+            "rename it, so that it does not end in .conf; then exempt its accounts again: "
+            "totpctl exempt USER --key-only",
+        )
+        return
+    exempt = [account for account in accounts if _is_exempt_for_good(facts, account.name)]
+    for account in accounts:
+        if account not in exempt:
+            yield (
+                f"sshd lets {account.name} in by a key alone, but {account.name} is not exempt",
+                f"run: totpctl exempt {account.name} --remove",
+            )
+    if os.path.exists(sshd_process.program()):
+        try:
+            problems = key_only_state.problems(exempt)
+        except CommandFailed:
+            return  # sshd-refuses says why
+        for problem in problems:
+            yield problem, "correct that line; then see: sshd -t; totpctl doctor"
+
+
+def _is_exempt_for_good(facts: Facts, name: str) -> bool:
+    """Return whether the account of this name is exempt, by its own record and with no end."""
+    record = next((record for record in facts.recorded.local if record.name == name), None)
+    entry = directory.person(name)
+    return (
+        record is not None
+        and entry is not None
+        and record.is_exempt(facts.now)
+        and record.exempt_until == 0
+        and not record.is_of_another_account(identity.account(entry))
+    )
+
+
+@check("key-only", NOTE, "a key, even a stolen one, is enough to get in as them")
+def key_only_accounts(_facts: Facts) -> Iterator[Found]:
+    for account in key_only.accounts() or ():
+        yield (
+            f"sshd lets {account} in by a key alone",
+            f"run, once that is no longer needed: totpctl exempt {account.name} --remove",
+        )
 
 
 @check("sshd-other-methods", WRONG, "these logins bypass PAM's prompts, and so the code")
@@ -178,4 +233,13 @@ def _wanted(facts: Facts) -> str | None:
     return blocks.keys_of(sshd.DROP_IN, files.read(sshd.DROP_IN)) or None
 
 
-CHECKS = (refuses, settings, keys, keys_skip, other_methods, other_servers)
+CHECKS = (
+    refuses,
+    settings,
+    keys,
+    keys_skip,
+    key_only_drift,
+    key_only_accounts,
+    other_methods,
+    other_servers,
+)

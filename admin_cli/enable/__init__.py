@@ -1,5 +1,7 @@
 """Codes for a service, on and off, without locking anybody out.
 
+by_key.py          accounts let in by a key alone, and asked again
+exempted.py        the exemptions of such a trial, undone
 imported.py        people whom a trial has imported, and forgets
 uses.py            whether anyone has logged in with a code since
 enabled.py         the enabled services, so that doctor notices a lost one

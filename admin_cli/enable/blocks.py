@@ -7,7 +7,7 @@ import os
 from pam_totp.stack import pam_stack
 
 from ..errors import CommandFailed
-from ..host import files, pam_blocks, pam_file, sshd
+from ..host import files, key_only, pam_blocks, pam_file, sshd
 
 _BEGIN = "# BEGIN pam_totp"
 
@@ -22,6 +22,8 @@ def keys_of(path: str, content: bytes | None) -> str | None:
     if content is None:
         return None
     text = files.text_of(content)
+    if path == key_only.FILE:
+        return "" if text.strip() else None  # all of it is ours
     if path == sshd.DROP_IN:
         if not any(line.startswith(_BEGIN) for line in text.splitlines()):
             return None
@@ -79,8 +81,12 @@ def taken_back(
     """Return ``content`` with our lines as they were before a trial; None for no file.
 
     ``migration``: the id of a trial that was to move from another module, whose lines are there
-    again. Of an unknown trial, ``original``, the content before it, tells which these are.
+    again. Of an unknown trial, ``original``, the content before it, tells which these are. Raises
+    CommandFailed for the file of those who log in by a key alone: nothing in it is anybody else's
+    to keep.
     """
+    if path == key_only.FILE:
+        raise CommandFailed(f"{path} was edited")
     before = None if original is None else files.text_of(original)
     moved_back = pam_blocks.migration_undone(files.text_of(content), migration, before)
     if moved_back is not None:

@@ -10,7 +10,8 @@ from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
 from ..errors import CommandFailed
-from ..host import files, login_programs, pam_file, sshd
+from ..host import files, key_only, login_programs, pam_file, sshd
+from ..host.key_only import KeyOnly
 from ..host.services import path_of, read_service
 from . import blocks, enabled
 from .trial import Change
@@ -83,8 +84,12 @@ def paths(service: str) -> tuple[str, ...]:
 
 
 def paths_on() -> list[str]:
-    """Return the files that are changed for the services that enable has switched on."""
-    return [path for service in sorted(enabled.services()) for path in paths(service)]
+    """Return the files that are changed for the services that enable has switched on.
+
+    And that of the accounts that log in by a key alone.
+    """
+    of_services = [path for service in sorted(enabled.services()) for path in paths(service)]
+    return [*of_services, key_only.FILE]
 
 
 def not_noted() -> list[tuple[str, str]]:
@@ -163,13 +168,36 @@ def _pam_file_on(service: str, keys: str | None) -> Change:
     return Change(path, before, files.bytes_of(text))
 
 
-def _drop_in_on(keys: str) -> Change:
+def change_to_exempt(accounts: Sequence[KeyOnly]) -> Change:
+    """Return the change that lets ``accounts`` in by a key alone; equal sides: they do already.
+
+    Raises CommandFailed.
+    """
+    _check_folder()
+    before = files.read(key_only.FILE)
+    known = key_only.understood(files.text_of(before or b""))
+    if known is None:
+        raise CommandFailed(
+            f"{key_only.FILE} is not what totpctl wrote",
+            "rename it, so that it does not end in .conf; then exempt its accounts again: "
+            "totpctl exempt USER --key-only",
+        )
+    merged = {account.name: account for account in (*known, *accounts)}
+    text = key_only.text(merged[name] for name in sorted(merged))
+    return Change(key_only.FILE, before, files.bytes_of(text))
+
+
+def _check_folder() -> None:
     folder = os.path.dirname(sshd.DROP_IN)
     if not os.path.isdir(folder):
         raise CommandFailed(
             f"there is no folder {folder}",
             f"create it, and start sshd_config with: Include {folder}/*.conf",
         )
+
+
+def _drop_in_on(keys: str) -> Change:
+    _check_folder()
     before = files.read(sshd.DROP_IN)
     others = "" if before is None else sshd.drop_in_disabled(files.text_of(before))
     return Change(sshd.DROP_IN, before, files.bytes_of(sshd.drop_in(keys) + others))

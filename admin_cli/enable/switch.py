@@ -14,10 +14,21 @@ from ..errors import CommandFailed, error_in_words, os_error_in_words
 from ..host import files, sshd
 from ..host.signals import interruptible, uninterrupted
 from ..session import Session
-from . import automatic_undo, enabled, imported, planning, spares, sshd_files, trial, trial_record
+from . import (
+    automatic_undo,
+    enabled,
+    exempted,
+    imported,
+    planning,
+    spares,
+    sshd_files,
+    trial,
+    trial_record,
+)
 from .trial import Change, Migration
 from .trial_record import ChangedFile, Trial
 
+KEY_ONLY = "key only"  # the reason in the log
 SPARES_WAIT = 5.0  # seconds for another totpctl
 
 
@@ -40,7 +51,7 @@ def enable(
         changed = planning.changed_by(changes, services)
         keys_of_trial = keys if planning.SSHD in changed else None
         new = trial.begin(changes, changed, keys_of_trial, seconds, recovery_sets)
-        with _undone_if_it_fails(new):
+        with undone_if_it_fails(new):
             warnings = automatic_undo.arrange(new)
             trial.carry_out(new, changes)
             if planning.SSHD in services:
@@ -66,7 +77,7 @@ def migrate(
     """
     with interruptible():
         new = trial.begin(changes, services, None, seconds, recovery_sets, migration)
-        with _undone_if_it_fails(new, partial(imported.forget, session, new)):
+        with undone_if_it_fails(new, partial(imported.forget, session, new)):
             warnings = automatic_undo.arrange(new)
             enroll()
             trial.carry_out(new, changes)
@@ -74,9 +85,7 @@ def migrate(
 
 
 @contextmanager
-def _undone_if_it_fails(
-    new: Trial, forget: Callable[[], list[str]] | None = None
-) -> Iterator[None]:
+def undone_if_it_fails(new: Trial, forget: Callable[[], list[str]] | None = None) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
@@ -109,7 +118,7 @@ def finish_confirmation(session: Session) -> Trial | None:
 
 def _not_noted(confirmed: Trial, reason: str) -> CommandFailed:
     return CommandFailed(
-        f"{words(confirmed.services)}: confirmed, but not recorded in {enabled.PATH}: {reason}",
+        f"{confirmed.subject}: confirmed, but not recorded in {enabled.PATH}: {reason}",
         "fix that, then run: totpctl confirm; until then doctor does not notice if an "
         "update removes a pam_totp line",
     )
@@ -117,19 +126,23 @@ def _not_noted(confirmed: Trial, reason: str) -> CommandFailed:
 
 def _finish(session: Session, confirmed: Trial) -> None:
     """Remember what was confirmed, and only then forget the trial."""
+    on_now: list[str] = []
     if confirmed.moved_from:
         for problem in trial.drop_lines_of_other_modules(confirmed):
             output.warning(problem)
     try:
         # One that was disabled since the confirmation was cut off is on no more.
         on_now = [name for name in confirmed.services if planning.changes_to_disable([name])]
-        enabled.remember(on_now, confirmed.keys)
+        if confirmed.services:
+            enabled.remember(on_now, confirmed.keys)
     except (OSError, PamTotpError) as error:
         raise _not_noted(confirmed, error_in_words(error)) from None
     with suppress(OSError):
         enabled.replenish_spare()
     for name in on_now:
         session.log("confirmed", "", service=name)
+    for name in confirmed.exempted:
+        session.log("confirmed", name, service=planning.SSHD, reason=KEY_ONLY)
     automatic_undo.cancel()
     trial.remove_leftovers()
 
@@ -142,14 +155,21 @@ def revert(session: Session, waiting: Trial) -> None:
     if waiting.id == trial_record.LOST:
         reason = "its record was lost"
     with uninterrupted():
-        for note in trial.undo(waiting, partial(imported.forget, session, waiting)):
+        for note in trial.undo(waiting, partial(_forget_people, session, waiting)):
             output.message(note)
         automatic_undo.cancel()
         if waiting.moved_from and waiting.id == trial_record.LOST:
             output.message(trial.MAY_BE_ENROLLED)
         for name in waiting.services:
             session.log("reverted", "", service=name, reason=reason)
-    output.message(f"{words(waiting.services)}: everything is as it was before totpctl enable")
+        for name in waiting.exempted:
+            session.log("reverted", name, service=planning.SSHD, reason=reason)
+    command = "exempt" if waiting.exempted else "enable"
+    output.message(f"{waiting.subject}: everything is as it was before totpctl {command}")
+
+
+def _forget_people(session: Session, waiting: Trial) -> list[str]:
+    return imported.forget(session, waiting) + exempted.forget(session, waiting)
 
 
 def revert_if_due(session: Session) -> None:

@@ -26,7 +26,7 @@ from pam_totp.system.errors import PamTotpError
 
 from .. import output
 from ..errors import CommandFailed, os_error_in_words
-from ..host import files, sshd
+from ..host import files, key_only, sshd
 from . import blocks, enabled, spares, sshd_files, trial_record
 from .trial_record import ChangedFile, Trial, pending, read_boot, remove, write
 
@@ -91,11 +91,12 @@ def begin(
     seconds: int,
     recovery_sets: Mapping[str, int] | None = None,
     migration: Migration | None = None,
+    exempted: Mapping[str, str] | None = None,
 ) -> Trial:
     """Record the trial, so that everything can be undone; nothing is changed yet.
 
-    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets``: as Trial has
-    them.
+    Or nothing is left behind. ``seconds``: the time to confirm. ``recovery_sets`` and ``exempted``:
+    as Trial has them.
     """
     changed = tuple(
         ChangedFile(
@@ -119,6 +120,7 @@ def begin(
         recovery_sets=None if recovery_sets is None else dict(recovery_sets),
         imported=dict(migration.people) if migration else {},
         moved_from=migration.module if migration else "",
+        exempted=dict(exempted or {}),
     )
     try:
         for change in changes:
@@ -178,10 +180,17 @@ def undo(trial: Trial, forget: Callable[[], list[str]] | None = None) -> list[st
     if of_sshd:
         files_of_sshd = {file.path: file for file in trial.files if file.path in of_sshd}
         _attempt(lambda: _put_sshd_back(files_of_sshd), notes, problems)
+    elif key_only.FILE in [file.path for file in trial.files]:
+        _attempt(_load_it, notes, problems)
     if forget is not None and not problems:
         _attempt(forget, notes, problems)
     _end(problems, "not everything could be undone")
     return notes
+
+
+def _load_it() -> list[str]:
+    sshd_files.load_it("")
+    return []
 
 
 def _attempt(step: Callable[[], list[str]], notes: list[str], problems: list[str]) -> None:
@@ -343,7 +352,7 @@ def take_out_everything() -> list[str]:
     """Remove our lines from every file, where the record is not trusted."""
     notes: list[str] = []
     problems: list[str] = []
-    paths = [sshd.DROP_IN]
+    paths = [sshd.DROP_IN, key_only.FILE]
     folder = pam_stack.PAM_FOLDERS[0]
     paths += [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name[0] != "."]
     of_sshd = (sshd.DROP_IN, sshd_files.pam_file())
@@ -367,7 +376,11 @@ def _take_out(path: str) -> list[str]:
     content = files.read(path) if os.path.isfile(path) else None
     if content is None or blocks.keys_of(path, content) is None:
         return []
-    left = blocks.taken_back(path, content, None, original=_beside(path))
+    left = (
+        None
+        if path == key_only.FILE
+        else blocks.taken_back(path, content, None, original=_beside(path))
+    )
     if left is None:
         files.remove(path)
         files.sync_folder(path)

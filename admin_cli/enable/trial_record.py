@@ -24,7 +24,7 @@ from pam_totp.system import trusted_files
 from pam_totp.system.errors import InsecureFile, PamTotpError
 
 from ..errors import CommandFailed
-from ..host import files, pam_blocks, sshd
+from ..host import files, key_only, pam_blocks, sshd
 from . import blocks
 
 RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
@@ -67,11 +67,18 @@ class Trial(NamedTuple):
     # Authenticators that it imports, by label, of each person: imported.py.
     imported: dict[str, list[str]] = {}
     moved_from: str = ""  # the module whose lines it replaced, if it is a migration
+    # Accounts that it lets in by a key alone, and what their records said before: exempted.py.
+    exempted: dict[str, str] = {}
 
     @property
     def migration(self) -> str:
         """Its id where it is a migration, as the lines that it replaced have it; else ""."""
         return self.id if self.moved_from else ""
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in words."""
+        return ", ".join((*self.services, *(f"{name} (key only)" for name in self.exempted)))
 
     def seconds_left(self) -> float:
         """Return the seconds until it is undone; 0 when that is due."""
@@ -218,11 +225,8 @@ def _without_record() -> Trial | None:
                 moved_from = _ANOTHER_MODULE
     if not changed:
         return None
-    is_sshd = [file.path == sshd.DROP_IN for file in changed]
-    names = {
-        "sshd" if drop_in else os.path.basename(file.path)
-        for file, drop_in in zip(changed, is_sshd, strict=True)
-    }
+    of_sshd = (sshd.DROP_IN, key_only.FILE)
+    names = {"sshd" if f.path in of_sshd else os.path.basename(f.path) for f in changed}
     return Trial(
         id=LOST,
         started=0,
@@ -240,8 +244,10 @@ def _changed(path: str, content: bytes | None, original: bytes | None) -> Change
     """Return what a record would say; where the file was also edited, ``written`` is unknown."""
     keys_before = blocks.keys_of(path, original)
     try:
-        is_edited = content and (
-            blocks.taken_back(path, content, keys_before, original=original) != original
+        is_edited = (
+            path != key_only.FILE
+            and content
+            and blocks.taken_back(path, content, keys_before, original=original) != original
         )
     except PamTotpError:
         is_edited = True
@@ -278,6 +284,9 @@ def _understood(document: dict[str, object]) -> Trial:
     for labels in trial.imported.values():
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise TypeError
+    for name, before in trial.exempted.items():
+        if not isinstance(before, str) or not key_only.is_plain(name):
+            raise TypeError
     for file in trial.files:
         _check_file(file)
     return trial
@@ -286,7 +295,7 @@ def _understood(document: dict[str, object]) -> Trial:
 def _check_file(file: ChangedFile) -> None:
     folder, name = os.path.split(file.path)
     ours = folder == pam_stack.PAM_FOLDERS[0] and SERVICE.fullmatch(name)
-    if not ours and file.path != sshd.DROP_IN:
+    if not ours and file.path not in (sshd.DROP_IN, key_only.FILE):
         raise ValueError
     if not _DIGEST.fullmatch(file.before) or not _DIGEST.fullmatch(file.written):
         raise ValueError

@@ -12,6 +12,7 @@ settings_file.py   pam_totp.conf as text: one key of it set
 files.py           replace a file of /etc, and keep the original
 secret_folder.py   a folder of files for root alone
 services.py        the PAM services, and what each does about codes
+key_only.py        accounts that sshd lets in by a key alone: our file of Match blocks
 pam_file.py        the code in a PAM file, put in after the password step
 pam_blocks.py      our lines in a PAM file, and how they come out
 other_modules.py   lines of the modules that people move from

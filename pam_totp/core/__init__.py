@@ -12,5 +12,6 @@ enrollment.py  what is issued, and how its first code is judged
 admission.py   which accounts are asked, skipped, enrolled or denied
 hashes.py      HMAC and constant-time comparison, without OpenSSL
 addresses.py   addresses of the network, each in one form
+networks.py    networks that an administrator names
 dates.py       days as people write them, and when they end
 """

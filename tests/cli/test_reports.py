@@ -107,8 +107,8 @@ def test_show_json_has_all_of_list_and_more(totpctl: Totpctl, place: Place) -> N
     }
     more = {key: shown[key] for key in shown.keys() - listed.keys()}
     moment = datetime.fromtimestamp(RFC_TIME, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    counts = {"wrong_codes_not_told": 0, "wrong_codes_of_30_days": 0}
-    assert {"locked": False, "created_at": moment, "updated_at": moment, **counts} == more
+    none = {"wrong_codes_not_told": 0, "wrong_codes_of_30_days": 0, "key_only": None}
+    assert {"locked": False, "created_at": moment, "updated_at": moment, **none} == more
     (phone,) = shown["authenticators"]
     assert (0, 0, False) == (phone["drift"], phone["learned"], phone["clock_is_behind"])
     assert is_utc_time(phone["created_at"])

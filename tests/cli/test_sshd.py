@@ -141,7 +141,7 @@ def in_force(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(sshd, "effective", lambda user=None: settings)
     monkeypatch.setattr(sshd, "DROP_IN", str(ROOT / "setup.cfg"))  # a file that is there
     monkeypatch.setattr(sshd_files, "files_read", lambda main: [sshd.DROP_IN])
-    monkeypatch.setattr(sshd, "_settings_of_files", list)
+    monkeypatch.setattr(sshd, "settings_of_files", list)
     return settings
 
 
@@ -151,7 +151,7 @@ def test_pam_file_of_another_name_is_a_problem_where_sshd_goes_by_it(
     assert [] == sshd.problems("code")
     in_force["pamservicename"] = "sshd-plain"
     line = sshd_files.Setting("/etc/ssh/sshd_config", 3, "pamservicename", "sshd-plain")
-    monkeypatch.setattr(sshd, "_settings_of_files", lambda: [line])
+    monkeypatch.setattr(sshd, "settings_of_files", lambda: [line])
     assert [
         "/etc/ssh/sshd_config:3: PAMServiceName sshd-plain is in force, not sshd"
     ] == sshd.problems("code")
@@ -161,7 +161,7 @@ def test_pam_file_of_another_name_is_a_problem_for_some_users_too(
     in_force: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = sshd_files.Setting("/etc/ssh/x", 3, "pamservicename", "plain", ("user alice",))
-    monkeypatch.setattr(sshd, "_settings_of_files", lambda: [line])
+    monkeypatch.setattr(sshd, "settings_of_files", lambda: [line])
     assert [
         f"/etc/ssh/x:3: sets PAMServiceName plain for Match user alice, which wins over "
         f"{sshd.DROP_IN}"

@@ -175,7 +175,15 @@ STORIES = {
             "bob@host": typed("totpctl enable sshd --no-confirm"),
         },
     ),
-    "docs/howto/ssh.md": Story(installed),
+    "docs/howto/ssh.md": Story(
+        installed,
+        {
+            "exempt backup": typed(
+                "ssh-keygen -q -t ed25519 -N '' -f /root/key",
+                "install -D -o backup -m 600 /root/key.pub /var/backups/.ssh/authorized_keys",
+            ),
+        },
+    ),
     "docs/howto/sudo.md": Story(installed),
     "docs/howto/service.md": Story(
         enrolled,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from admin_cli.host import key_only
 from pam_totp.store.sqlite import schema
 from tests.packaging.debian_package import DEBIAN, NAME, Scripts, run
 
@@ -257,6 +258,23 @@ def test_secrets_go_also_where_their_folder_has_to_stay(scripts: Scripts, linked
     assert 0 == scripts.run("postrm", "purge").returncode
     assert [] == [path for path in (key, *broken_off) if path.exists()]
     assert [] == list(folder.iterdir())
+
+
+def test_removal_takes_out_who_logs_in_by_a_key_alone_and_an_upgrade_does_not(
+    scripts: Scripts,
+) -> None:
+    folder = scripts.root / "etc/ssh/sshd_config.d"
+    folder.mkdir(parents=True)
+    ours, other = folder / Path(key_only.FILE).name, folder / "90-mine.conf"
+    for path in (ours, other):
+        path.touch()
+    scripts.program("systemctl", f'echo "$@" >>{scripts.said}')
+    assert 0 == scripts.run("postrm", "upgrade", "9.9").returncode
+    assert ours.exists()
+    (scripts.root / "run/systemd/system").mkdir(parents=True)
+    assert 0 == scripts.run("postrm", "remove").returncode
+    assert [other] == list(folder.iterdir())
+    assert ["try-reload-or-restart ssh.service"] == scripts.calls()
 
 
 def test_purge_removes_what_a_trial_kept_and_no_edits(scripts: Scripts) -> None:

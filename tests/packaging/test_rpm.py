@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import pam_totp
-from admin_cli.host import fleet_units
+from admin_cli.host import fleet_units, key_only
 from pam_totp.store.sqlite import schema
 from pam_totp.system import config, fleet_file
 from tests.support.machine import Machine
@@ -161,7 +161,14 @@ def test_totpctl_keeps_all_of_fedoras_python() -> None:
 def scriptlet(package: Path, tag: str, count: int, root: Path) -> subprocess.CompletedProcess[str]:
     """Run a scriptlet on the files below ``root``; ``count`` is what rpm gives it."""
     text = query(package, f"%{{{tag}}}")
-    for folder in ("/etc/pam.", "/etc/security", "/etc/systemd", "/usr/lib/pam", STATE):
+    for folder in (
+        "/etc/pam.",
+        "/etc/security",
+        "/etc/ssh/",
+        "/etc/systemd",
+        "/usr/lib/pam",
+        STATE,
+    ):
         text = text.replace(folder, f"{root}{folder}")
     return run("/bin/sh", "-c", text, "sh", str(count))
 
@@ -239,6 +246,16 @@ def test_postun_names_the_identities_of_a_fleet_and_closes_the_sandbox(
     assert [own] == [path for path in (root / "etc/systemd").rglob("*") if path.is_file()]
     assert all(identity.exists() for identity in identities)
     assert not drop_ins[1].parent.exists()
+
+
+def test_postun_takes_out_who_logs_in_by_a_key_alone(package: Path, root: Path) -> None:
+    path = Path(f"{root}{key_only.FILE}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    scriptlet(package, "POSTUN", 1, root)  # an upgrade
+    assert path.exists()
+    scriptlet(package, "POSTUN", 0, root)
+    assert not path.exists()
 
 
 def test_post_labels_what_a_fleet_writes(package: Path) -> None:

@@ -14,6 +14,7 @@ from ... import output
 from ...completion import candidates
 from ...errors import CommandFailed, NoSuchUser
 from ...session import Session, now, pass_session
+from .. import asked_again
 from ..arguments import json_option, local_option, user_argument, yes_option
 from ..bulk import options
 from . import given_secret, handover, issuing, picture_option
@@ -251,6 +252,9 @@ def reset(
             record = record.enrolled(new, salt, digests, now())
             transaction.save(session.bound(record, again=True).changed_at(now()))
     session.log("reset", name, authenticator=new.label)
+    if record.status != users.EXEMPT:  # it exempted an account that is there no more
+        with asked_again.by_sshd(session, [name]):
+            pass
     handover.show_result(offer, codes, as_json=how.as_json)
     handover.say_what_to_delete(session, before)
     if record.status != users.ACTIVE:
@@ -280,7 +284,11 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
             f"'unenrolled = skip' is set. Remove the whole enrollment{exemption} of {name}?",
             yes=yes,
         )
-    with session.open_store() as store, store.transaction(name, unseal=False) as transaction:
+    with (
+        asked_again.by_sshd(session, () if keeps_others else [name]),
+        session.open_store() as store,
+        store.transaction(name, unseal=False) as transaction,
+    ):
         record = session.enrolled(transaction.record, name)
         kept = None if label is None else record.without_authenticator(label)
         if kept is not None and kept == record:

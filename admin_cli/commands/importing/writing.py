@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pam_totp.core.users import UserRecord
+from pam_totp.core.users import SUSPENDED, UserRecord
 
 from ...session import Session, now
+from .. import asked_again
 from . import plan
 from .plan import ImportPlan, Planned
 
@@ -42,6 +43,9 @@ def write(
                 record, planned = plan.merged(record, tokens, wanted.carried.get(name), now())
                 record = record.with_recovery_codes(*codes) if codes else record
                 transaction.save(record.changed_at(now()))
+            if record.status == SUSPENDED:
+                with asked_again.by_sshd(session, [name]):
+                    pass
             done[name] = planned
             for each in planned:
                 if each.result == plan.NEW:

@@ -48,7 +48,7 @@ def carry_out(session: Session, request: MigrationRequest) -> None:
         waiting = trial_record.pending()
         if waiting is not None:
             raise CommandFailed(
-                f"{switch.words(waiting.services)}: enabled but not confirmed yet",
+                f"{waiting.subject}: enabled but not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
         codes = CodeFolder(request.codes_folder)

@@ -4,15 +4,17 @@ drop_in_text.py  our drop-in, and what must be in force
 files.py         sshd_config and what it includes: which line set what
 command.py       ask sshd (sshd -t, sshd -T)
 process.py       the sshd that runs, and its reload
+key_only_state.py  whether it lets in by a key alone whom our file of those says
 access.py        whom sshd lets in, and how
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ...errors import CommandFailed
+from .. import key_only
 from . import command as sshd_command
 from . import files as sshd_files
 from . import process as sshd_process
@@ -34,7 +36,7 @@ def check() -> None:
     try:
         sshd_command.check()
     except CommandFailed as error:
-        turned_off = "; ".join(_turned_off(_settings_of_files()))
+        turned_off = "; ".join(_turned_off(settings_of_files()))
         if "cannot be satisfied" not in str(error) or not turned_off:
             raise
         raise CommandFailed(f"{turned_off}; {error}", "remove that line") from None
@@ -42,10 +44,11 @@ def check() -> None:
 
 def has_match_blocks(keywords: Collection[str] | None = None) -> bool:
     """Return whether what is in force, of ``keywords``, may differ from one user to the next."""
-    return any(
-        line.match and (keywords is None or line.keyword in keywords)
-        for line in _settings_of_files()
-    )
+    return _any_in_match(settings_of_files(), keywords)
+
+
+def _any_in_match(lines: Iterable[Setting], keywords: Collection[str] | None) -> bool:
+    return any(line.match and (keywords is None or line.keyword in keywords) for line in lines)
 
 
 def keys_in_force(settings: Mapping[str, str]) -> str:
@@ -117,7 +120,7 @@ def keys_come_first() -> bool:
         return False
     of_blocks = (
         line.value
-        for line in _settings_of_files()
+        for line in settings_of_files()
         if line.match and line.keyword == "authenticationmethods"
     )
     return all(map(_key_first, (settings.get("authenticationmethods", "any"), *of_blocks)))
@@ -147,15 +150,18 @@ def problems(keys: str, users: Sequence[str] = ()) -> list[str]:
     """Say which settings in force are not what ``keys`` needs, and which line put them there.
 
     For the server as a whole, for each of ``users``, and for whoever else a Match block is for.
-    Raises CommandFailed.
+    Those who log in by a key alone are left out, unless somebody has edited their file: see
+    key_only_state. Raises CommandFailed.
     """
     check()
-    lines = _settings_of_files()
+    exempt = key_only.accounts()
+    lines = [x for x in settings_of_files() if exempt is None or x.file != key_only.FILE]
+    users = [user for user in users if user not in {account.name for account in exempt or ()}]
     in_blocks = [line for line in lines if line.match and not is_good(keys, line)]
     of_all = _problems_of_all(keys, effective(), lines, in_blocks)
     of_users: dict[Setting, list[str]] = {line: [] for line in in_blocks}
     of_nothing = []
-    for user in users if has_match_blocks(expected(keys)) else ():
+    for user in users if _any_in_match(lines, expected(keys)) else ():
         for wrong in _wrong(keys, effective(user), match=("user",)):
             guilty = [line for line in in_blocks if is_same(line, wrong)]
             if guilty:
@@ -256,7 +262,7 @@ def _is_for_all(line: Setting) -> bool:
     return all(condition.lower() == "all" for condition in line.match)
 
 
-def _settings_of_files() -> list[Setting]:
+def settings_of_files() -> list[Setting]:
     try:
         return sshd_files.settings(_main_file())
     except OSError as error:

@@ -116,23 +116,23 @@ def is_allowed(entry: pwd.struct_passwd, settings: Mapping[str, str]) -> bool:
     """DenyUsers, AllowUsers, DenyGroups, AllowGroups, each a list of patterns."""
     lists = {keyword: settings.get(keyword, "").split() for keyword in _LISTS}
     deny, allow = lists["denyusers"], lists["allowusers"]
-    if any(_matches(pattern, entry.pw_name) for pattern in deny if "@" not in pattern):
+    if any(matches(pattern, entry.pw_name) for pattern in deny if "@" not in pattern):
         return False
     if allow and not any(
-        _matches(pattern.rpartition("@")[0] or pattern, entry.pw_name) for pattern in allow
+        matches(pattern.rpartition("@")[0] or pattern, entry.pw_name) for pattern in allow
     ):
         return False
     if not lists["denygroups"] and not lists["allowgroups"]:
         return True
     groups = directory.group_names(entry)
-    if any(_matches(pattern, group) for pattern in lists["denygroups"] for group in groups):
+    if any(matches(pattern, group) for pattern in lists["denygroups"] for group in groups):
         return False
     return not lists["allowgroups"] or any(
-        _matches(pattern, group) for pattern in lists["allowgroups"] for group in groups
+        matches(pattern, group) for pattern in lists["allowgroups"] for group in groups
     )
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
     """Match a pattern of ssh_config(5), in which only "*" and "?" mean something."""
     parts = (
         ".*" if character == "*" else "." if character == "?" else re.escape(character)

@@ -14,7 +14,8 @@ from .. import programs
 from . import process as sshd_process
 from .process import Options
 
-_HERE = "laddr=127.0.0.1,lport=22"
+_HERE = "127.0.0.1"
+_SERVER = "laddr=127.0.0.1,lport=22"
 _NOBODY = "user=-,host=-,addr=255.255.255.255,laddr=255.255.255.255,lport=65535"
 _WANTS_MORE = "not in connection test specification"
 TIMEOUT = 30  # seconds; sshd -T takes a hundredth of one, unless a directory does not answer
@@ -41,25 +42,29 @@ def check() -> None:
     _sshd(sshd_process.options(), "-t")
 
 
-def effective(user: str | None = None, started: Options | None = None) -> dict[str, str]:
+def effective(
+    user: str | None = None, started: Options | None = None, address: str = _HERE
+) -> dict[str, str]:
     """Return what is in force, as sshd -T prints it; what it prints twice is joined by blanks.
 
-    Without ``user`` no Match block counts. With one, those do that match a login from this
-    machine; a Match block for other addresses is not seen here, but by problems(). sshd cannot
-    be asked about a name with a comma in it: none counts for that one. ``started``: how the sshd
-    was started that this is about, if not as sshd_process.options(). Raises CommandFailed.
+    Without ``user`` no Match block counts. With one, those do that match a login from ``address``,
+    which is this machine unless said otherwise; a Match block for other addresses is not seen
+    here, but by problems(). sshd cannot be asked about a name with a comma in it: none counts for
+    that one. ``started``: how the sshd was started that this is about, if not as
+    sshd_process.options(). Raises CommandFailed.
     """
     started = started or sshd_process.options()
     settings: dict[str, str] = {}
-    for line in _test(user, started).splitlines():
+    for line in _test(user, started, address).splitlines():
         keyword, _, value = line.partition(" ")
         settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
     return settings
 
 
-def _test(user: str | None, started: Options) -> str:
+def _test(user: str | None, started: Options, address: str) -> str:
     if user is not None and "," not in user:
-        return _sshd(started, "-T", "-C", f"user={user},host=localhost,addr=127.0.0.1,{_HERE}")
+        host = "localhost" if address == _HERE else address
+        return _sshd(started, "-T", "-C", f"user={user},host={host},addr={address},{_SERVER}")
     try:
         return _sshd(started, "-T")
     except CommandFailed as error:
