@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pam_totp.stack import pam_stack
 
@@ -22,7 +22,7 @@ from ..enable import (
 )
 from ..enable.trial_record import Trial
 from ..errors import CommandFailed
-from ..host import other_modules, sshd
+from ..host import login_programs, other_modules, sshd
 from ..host.sshd.drop_in_text import KEY_COMES_FIRST
 from ..session import Session
 
@@ -41,6 +41,7 @@ def enable(
     keys: str | None,
     confirm_within: int,
     *,
+    one_prompt: bool,
     no_confirm: bool,
     force: bool,
     dry_run: bool,
@@ -48,11 +49,13 @@ def enable(
     """Make each service ask for a code. ``confirm_within``: seconds."""
     services = planning.with_companions(service)
     if planning.SSHD in services:
-        keys = keys or planning.keys_so_far() or _keys_by_default()
+        keys = keys or planning.mode_so_far(planning.SSHD) or _keys_by_default()
+    by_default = session.config.one_prompt
     with trial.changing():
         switch.revert_if_due(session)
         waiting = trial_record.pending()
-        changes = planning.changes_to_enable(services, keys)
+        modes = planning.modes(services, keys, one_prompt=one_prompt, by_default=by_default)
+        changes = planning.changes_to_enable(services, modes)
         if not changes:
             if waiting is None and not dry_run:
                 _note_where_the_list_was_lost(services, keys)
@@ -70,7 +73,8 @@ def enable(
                 f"{waiting.subject}: enabled but not confirmed yet",
                 "first run: totpctl confirm, or: totpctl revert",
             )
-        for sentence in (*_offers(services), *reached.check(changes, services)):
+        sentences = (*_offers(services), *_asking_once(modes), *reached.check(changes, services))
+        for sentence in sentences:
             output.message(sentence)
         by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
         if dry_run:
@@ -78,7 +82,7 @@ def enable(
         sets = uses.partly_used_sets(session)
         new, warnings = switch.enable(services, keys, changes, confirm_within, by_ssh, sets)
         for name in new.services:
-            session.log("enabled", "", service=name, keys=keys if name == planning.SSHD else "")
+            session.log("enabled", "", service=name, keys=modes[name] or "")
         if no_confirm:
             switch.confirm(session, new)
     tell_switched_on(new, [] if no_confirm else warnings, waits=not no_confirm)
@@ -112,9 +116,19 @@ def _offers(services: Sequence[str]) -> Iterator[str]:
                 )
 
 
+def _asking_once(modes: Mapping[str, str | None]) -> Iterator[str]:
+    """Say which programs may not be able to ask for a code after the password."""
+    for service, mode in modes.items():
+        if mode is None and login_programs.asks_only_once(service):
+            yield (
+                f"{service} can ask only once, unless it is told otherwise; to take password and "
+                f"code in one answer, run: totpctl enable {service} --one-prompt"
+            )
+
+
 def _note_where_the_list_was_lost(services: tuple[str, ...], keys: str | None) -> None:
     if set(services) - enabled.services() and not enabled.is_away():
-        enabled.remember(services, keys)
+        enabled.remember(services, keys, planning.taking_both(services))
 
 
 def _tell_no_change(services: tuple[str, ...], keys: str | None, waiting: Trial | None) -> None:
@@ -129,6 +143,12 @@ def tell_switched_on(new: Trial, warnings: list[str], *, waits: bool = True) -> 
     output.message(f"{switch.words(new.services)}: asks for a code from now on")
     if new.keys is not None:
         output.message(_WHAT_KEYS_DO[new.keys])
+    both = planning.taking_both(new.services)
+    if both:
+        output.message(
+            f"{switch.words(both)}: people type the password, and the code right behind it; "
+            "a recovery code after a space"
+        )
     for text in warnings:
         output.warning(text)
     if waits:

@@ -70,6 +70,11 @@ confirm_within_option = click.option(
     help="What sshd requires for key logins (default: keep the current mode; else code, or the "
     "mode that adds no way in).",
 )
+@click.option(
+    "--one-prompt",
+    is_flag=True,
+    help="Take password and code in one answer, for programs that can ask only once.",
+)
 @confirm_within_option
 @click.option("--no-confirm", is_flag=True, help="Make it permanent at once, without a trial.")
 @click.option(
@@ -83,6 +88,7 @@ def enable(
     session: Session,
     service: tuple[str, ...],
     keys: str | None,
+    one_prompt: bool,
     confirm_within: int,
     no_confirm: bool,
     force: bool,
@@ -97,6 +103,8 @@ def enable(
         raise click.UsageError("--no-confirm and --confirm-within cannot be used together")
     if keys is not None and SSHD not in service:
         raise click.UsageError("--keys applies only to sshd, which is not among the services")
+    if one_prompt and SSHD in service:
+        raise click.UsageError("--one-prompt is not for sshd, which asks for password and code")
     need_root("change login configuration")
     from . import enabling
 
@@ -105,6 +113,7 @@ def enable(
         service,
         keys,
         confirm_within,
+        one_prompt=one_prompt,
         no_confirm=no_confirm,
         force=force,
         dry_run=dry_run,

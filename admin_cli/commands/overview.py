@@ -62,6 +62,7 @@ def _service(facts: Facts, name: str) -> dict[str, object]:
         "managed": _is_managed(facts, service),
         "modules": list(service.modules),
         "keys": found.keys,
+        "one_prompt": found.one_prompt,
         "unconfirmed_seconds": _seconds_left(name),
         "trouble": found.trouble,
     }

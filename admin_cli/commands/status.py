@@ -84,6 +84,8 @@ def _until(day: str | None) -> str:
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     remarks = [entry["trouble"]] if entry["trouble"] else []
+    if entry["one_prompt"]:
+        remarks.append("password and code in one answer")
     if entry["unconfirmed_seconds"] == 0:
         remarks.append("not undone yet; run: totpctl revert")
     elif entry["unconfirmed_seconds"] is not None:

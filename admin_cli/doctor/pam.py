@@ -92,6 +92,63 @@ def before_password(facts: Facts) -> Iterator[Found]:
     )
 
 
+@check("pam-too-late", WRONG, "nobody gets in there with a code")
+def too_late(facts: Facts) -> Iterator[Found]:
+    return _lines(
+        facts,
+        lambda judgement: judgement.too_late,
+        "{} asks for password and code after the password, or twice",
+    )
+
+
+@check("pam-asks-again", WRONG, "the answer with the code in it is tried as the password")
+def asks_again(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.asks_again:
+            yield (
+                f"{service.name}: {shown(line)} asks again after password and code",
+                f"add use_first_pass at the end of that line in {path_of(line.file)}",
+            )
+
+
+@check("pam-asks-once", WRONG, "nobody can log in there: the answer to the code is the password")
+def asks_once(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        name = service.name
+        if not judgement.asks or _takes_both(service):
+            continue
+        if login_programs.is_shut_out_by_a_code(name):
+            fix = f"run: totpctl disable {name}"
+            if login_programs.can_ask_for_both(name):
+                fix = f"run: totpctl enable {name} --one-prompt"
+            if not pam_file.is_managed(service.text):
+                file = path_of(service.lines[0].file)
+                fix = f"take the pam_totp line out of {file}; then {fix}"
+            yield login_programs.why_no_code(name) or "", fix
+
+
+@check("pam-one-prompt", NOTE, "password and code are asked for one after the other")
+def one_prompt(facts: Facts) -> Iterator[Found]:
+    lines = [line for line in facts.lines if pam_ways.takes_both(line)]
+    wanted = facts.config.one_prompt
+    if wanted and not lines:
+        yield (
+            "one_prompt = yes, and no PAM line has first_factor=password",
+            "run, for each program that can ask only once: totpctl enable SERVICE --one-prompt",
+        )
+    for line in lines:
+        if not wanted and not _says_one_prompt(line):
+            path = path_of(line.file)
+            yield (
+                f"{path}:{line.number}: first_factor=password without one_prompt asks for nothing",
+                f"add one_prompt to that line, or set one_prompt = yes in {facts.config_path}",
+            )
+
+
+def _says_one_prompt(line: Line) -> bool:
+    return config.parse(b"", arguments_of(line).settings).config.one_prompt
+
+
 @check(
     "pam-after-wrong-password", WRONG, "strangers without the password can use up a user's guesses"
 )
@@ -141,7 +198,7 @@ def other_code_optional(facts: Facts) -> Iterator[Found]:
 @check("pam-dead-end", WRONG, "nobody can log in, even with the correct password and code")
 def dead_end(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
-        if judgement.nobody_gets_in:
+        if judgement.nobody_gets_in and not judgement.too_late:
             yield (
                 f"{service.path}: the correct password and code are not enough",
                 f"run: totpctl disable {service.name}; then fix the file, see pam.d(5)",
@@ -233,7 +290,14 @@ def other_logins(facts: Facts) -> Iterator[Found]:
             f"these ask for no code: {', '.join(able)}",
             "run, for those that should: totpctl enable SERVICE",
         )
-    unable = [name for name in names if name not in able]
+    at_once = [name for name in names if name not in able and login_programs.can_ask_for_both(name)]
+    if at_once:
+        yield (
+            f"these ask for no code, and can ask only once: {', '.join(at_once)}",
+            "run, for those that should take both in one answer: "
+            "totpctl enable SERVICE --one-prompt",
+        )
+    unable = [name for name in names if name not in (*able, *at_once)]
     if unable:
         yield (
             f"these cannot ask for a code: {', '.join(unable)}",
@@ -262,6 +326,10 @@ def _lines(
         for line in of(judgement):
             fix = _rewrite_or_edit(facts, service, line)
             yield f"{service.name}: {problem.format(shown(line))}", fix
+
+
+def _takes_both(service: PamService) -> bool:
+    return service.name != "sshd" and any(map(pam_ways.takes_both, service.lines))
 
 
 def _has_key_lines_alone(service: PamService) -> bool:
@@ -293,8 +361,11 @@ def _asked_on_one_way(stack: Stack) -> tuple[Line, ...]:
 
 
 def _enable_again(facts: Facts, name: str) -> str:
-    keys = facts.remembered.get(name)
-    return f"run: totpctl enable {name}" + (f" --keys {keys}" if keys not in (None, "code") else "")
+    mode = facts.remembered.get(name)
+    option = "" if mode in (None, "code") else f" --keys {mode}"
+    if mode == pam_blocks.ONE_PROMPT or _takes_both(facts.service(name)):
+        option = " --one-prompt"
+    return f"run: totpctl enable {name}{option}"
 
 
 def _without(line: Line) -> str:
@@ -328,8 +399,9 @@ def _can_be_enabled(service: PamService, instead: str = "") -> bool:
             lines[line.number - 1 : line.last] = [""] * (line.last - line.number + 1)
             lines[line.number - 1], instead = instead, ""
     text = "".join(f"{line}\n" for line in lines)
+    mode = pam_blocks.ONE_PROMPT if _takes_both(service) else None
     try:
-        pam_file.enabled(service.name, text, keys=None, read=pam_stack.read_pam_file)
+        pam_file.enabled(service.name, text, keys=mode, read=pam_stack.read_pam_file)
     except NotUnderstood:
         return False
     return True
@@ -340,6 +412,10 @@ CHECKS = (
     not_understood,
     bypasses,
     before_password,
+    too_late,
+    asks_again,
+    asks_once,
+    one_prompt,
     after_wrong_password,
     without_password,
     bad_jumps,

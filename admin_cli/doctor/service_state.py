@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pam_totp.stack import pam_ways
+
 from ..host import pam_blocks
 from ..host.services import PamService
 from . import sshd
@@ -19,12 +21,14 @@ ON, OFF, BYPASSED, UNCLEAR = "on", "off", "bypassed", "unclear"
 
 class ServiceState(NamedTuple):
     """``trouble``: what is wrong in a word, which doctor says more of. ``keys``: for an sshd that
-    asks for a code, what keys are worth, as sshd.keys_now() says it.
+    asks for a code, what keys are worth, as sshd.keys_now() says it. ``one_prompt``: password and
+    code come in one answer.
     """
 
     state: str
     trouble: str | None
     keys: str | None
+    one_prompt: bool
 
 
 def state_of(facts: Facts, service: PamService) -> ServiceState:
@@ -34,6 +38,7 @@ def state_of(facts: Facts, service: PamService) -> ServiceState:
         _state(facts, service, wrong),
         _trouble(facts, service, wrong),
         sshd.keys_now(facts) if is_sshd else None,
+        service.asks and any(map(pam_ways.takes_both, service.lines)),
     )
 
 
@@ -64,6 +69,8 @@ def _trouble(facts: Facts, service: PamService, wrong: list[Finding]) -> str | N
         return "was enabled" if service.name in facts.remembered else None
     if judgement.bypasses:
         return "one of its lines lets users in without a code"
+    if judgement.too_late or judgement.asks_again:
+        return "password and code cannot be told apart"
     if judgement.bad_jumps:
         return "a jump past the last line denies logins"
     if judgement.needs_other_code:

@@ -2,7 +2,7 @@
 
 A package update may rewrite a PAM file; the file itself then no longer tells that a code was
 asked for. /var/lib/pam_totp/enabled.json: {"sshd": "code", "sudo": null}, what enable was told
-about keys, or null.
+about keys, or null; "one-prompt" for one that takes password and code in one answer.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def remembered() -> dict[str, str | None]:
         raise error
     try:
         services = json.loads(content)
-        known = (None, *pam_blocks.KEYS)
-        if all(isinstance(name, str) and keys in known for name, keys in services.items()):
+        known = (None, *pam_blocks.MODES)
+        if all(isinstance(name, str) and mode in known for name, mode in services.items()):
             return dict(services)
     except (ValueError, AttributeError, RecursionError):
         pass
@@ -63,10 +63,15 @@ def services() -> set[str]:
     return set(_known())
 
 
-def remember(services: Iterable[str], keys: str | None) -> None:
-    """Add ``services``, durably; ``keys`` is for sshd. Replaces a list that is not trusted."""
-    known = _known()
-    known.update({service: keys if service == "sshd" else None for service in services})
+def remember(services: Iterable[str], keys: str | None, one_prompt: Iterable[str] = ()) -> None:
+    """Add ``services``, durably; ``keys`` is for sshd. Replaces a list that is not trusted.
+
+    ``one_prompt``: which of them take password and code in one answer.
+    """
+    known, both = _known(), set(one_prompt)
+    for service in services:
+        mode = pam_blocks.ONE_PROMPT if service in both else None
+        known[service] = keys if service == "sshd" else mode
     files.write_own(PATH, known)
 
 

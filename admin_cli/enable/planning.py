@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pam_totp.stack import pam_stack
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
 from ..errors import CommandFailed
-from ..host import files, key_only, login_programs, pam_file, sshd
+from ..host import files, key_only, login_programs, pam_blocks, pam_file, sshd
 from ..host.key_only import KeyOnly
 from ..host.services import path_of, read_service
 from . import blocks, enabled
@@ -44,17 +44,36 @@ def check_service(name: str) -> None:
         )
 
 
-def changes_to_enable(services: Sequence[str], keys: str | None) -> list[Change]:
+def changes_to_enable(services: Sequence[str], modes: Mapping[str, str | None]) -> list[Change]:
     """Return the changes that make ``services`` ask for a code; [] if they already do.
 
-    Raises CommandFailed where a file is not understood, or a code could not work.
+    ``modes``: as modes() returns them. Raises CommandFailed where a file is not understood, or a
+    code could not work.
     """
     for service in services:
-        _check_program(service)
-    changes = [_pam_file_on(service, keys if service == SSHD else None) for service in services]
+        _check_program(service, modes[service])
+    changes = [_pam_file_on(service, modes[service]) for service in services]
     if SSHD in services:
-        changes.append(_drop_in_on(keys or ""))
+        changes.append(_drop_in_on(modes[SSHD] or ""))
     return [change for change in changes if change.before != change.after]
+
+
+def modes(
+    services: Iterable[str], keys: str | None, *, one_prompt: bool, by_default: bool
+) -> dict[str, str | None]:
+    """Return how each of ``services`` is to ask: one of pam_blocks.MODES, or None.
+
+    ``keys``: of sshd. ``one_prompt``: all others take password and code in one answer.
+    ``by_default``: those do that can ask only once. Whatever did so before still does.
+    """
+    chosen: dict[str, str | None] = {}
+    for service in services:
+        both = one_prompt or (by_default and login_programs.asks_only_once(service))
+        both = both or mode_so_far(service) == pam_blocks.ONE_PROMPT
+        chosen[service] = pam_blocks.ONE_PROMPT if both else None
+        if service == SSHD:
+            chosen[service] = keys
+    return chosen
 
 
 def changes_to_disable(services: Sequence[str]) -> list[Change]:
@@ -113,19 +132,24 @@ def changed_by(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
     return [service for service in services if changed & set(paths(service))]
 
 
-def keys_so_far() -> str | None:
-    """Return how sshd treats keys where enable was told so before; None where it was not.
+def mode_so_far(service: str) -> str | None:
+    """Return how ``service`` asks where enable was told so before; None where it was not.
 
     An update may have removed the lines: adding them again must not make logins weaker.
     """
-    for path in paths(SSHD):
-        keys = blocks.keys_of(path, files.read(path))
-        if keys:
-            return keys
+    for path in paths(service):
+        mode = blocks.keys_of(path, files.read(path))
+        if mode:
+            return mode
     try:
-        return enabled.remembered().get(SSHD)
+        return enabled.remembered().get(service)
     except PamTotpError:
         return None
+
+
+def taking_both(services: Iterable[str]) -> list[str]:
+    """Return those of ``services`` whose file takes password and code in one answer."""
+    return [name for name in services if mode_so_far(name) == pam_blocks.ONE_PROMPT]
 
 
 def diff(change: Change) -> list[str]:
@@ -141,14 +165,20 @@ def diff(change: Change) -> list[str]:
     return list(difflib.unified_diff(before, after, old, new, lineterm=""))
 
 
-def _check_program(service: str) -> None:
+def _check_program(service: str, mode: str | None) -> None:
     """Raise CommandFailed for a known program that cannot ask for a code after the password."""
     reason = login_programs.why_no_code(service)
-    if reason is not None:
-        raise CommandFailed(
-            reason,
-            "leave its PAM file as it is, and enable the services that people log in through",
+    can_ask_for_both = login_programs.can_ask_for_both(service)
+    if reason is None or (mode == pam_blocks.ONE_PROMPT and can_ask_for_both):
+        return
+    if can_ask_for_both:
+        hint = (
+            f"to take password and code in one answer, run: totpctl enable {service} --one-prompt"
         )
+        raise CommandFailed(reason, hint)
+    raise CommandFailed(
+        reason, "leave its PAM file as it is, and enable the services that people log in through"
+    )
 
 
 def _pam_file_on(service: str, keys: str | None) -> Change:

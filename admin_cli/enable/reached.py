@@ -10,8 +10,9 @@ from pam_totp.stack.pam_lines import INCLUDE, Line
 from pam_totp.system.errors import PamTotpError
 
 from ..errors import CommandFailed
-from ..host import login_programs
+from ..host import login_programs, pam_blocks
 from ..host.services import LOGINS, path_of, read_service, read_services
+from . import blocks
 from .trial import Change
 
 _COMMON = ("common-auth", "system-auth", "base-auth")
@@ -22,9 +23,10 @@ def check(changes: Sequence[Change], services: Sequence[str]) -> list[str]:
 
     Raises CommandFailed where nobody could get in by one of them any more.
     """
-    sentences = []
+    sentences, both = [], _taking_both(changes)
     for name, ways in _reaching(changes, services).items():
-        if login_programs.is_shut_out_by_a_code(name):
+        takes_both = login_programs.can_ask_for_both(name) and _service_of(ways[0].module) in both
+        if login_programs.is_shut_out_by_a_code(name) and not takes_both:
             raise _shut_out(name, ways)
         sentences.append(f"also changes: {_what_becomes_of(name, ways)}")
     return sentences
@@ -54,6 +56,15 @@ def includes(changed: str, name: str) -> list[Line]:
                 seen.add(line.module)
                 waiting.append(line.module)
     return found
+
+
+def _taking_both(changes: Sequence[Change]) -> set[str]:
+    """Return the services that take password and code in one answer after ``changes``."""
+    return {
+        os.path.basename(change.path)
+        for change in changes
+        if blocks.keys_of(change.path, change.after) == pam_blocks.ONE_PROMPT
+    }
 
 
 def _reaching(changes: Sequence[Change], services: Sequence[str]) -> dict[str, list[Line]]:

@@ -134,7 +134,7 @@ def _finish(session: Session, confirmed: Trial) -> None:
         # One that was disabled since the confirmation was cut off is on no more.
         on_now = [name for name in confirmed.services if planning.changes_to_disable([name])]
         if confirmed.services:
-            enabled.remember(on_now, confirmed.keys)
+            enabled.remember(on_now, confirmed.keys, planning.taking_both(on_now))
     except (OSError, PamTotpError) as error:
         raise _not_noted(confirmed, error_in_words(error)) from None
     with suppress(OSError):

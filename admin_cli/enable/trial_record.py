@@ -299,5 +299,5 @@ def _check_file(file: ChangedFile) -> None:
         raise ValueError
     if not _DIGEST.fullmatch(file.before) or not _DIGEST.fullmatch(file.written):
         raise ValueError
-    if file.keys_before not in (None, "", *pam_blocks.KEYS):
+    if file.keys_before not in (None, "", *pam_blocks.MODES):
         raise ValueError

@@ -18,6 +18,12 @@ PASSWORD_ONLY = {
     "proftpd": "proftpd/modules/mod_auth_pam.c: pam_exchange() answers with the password of PASS",
     "dovecot": "dovecot/src/auth/passdb-pam.c: pam_userpass_conv() answers with the password",
     "xrdp-sesman": "xrdp/sesman: verify_pam_conv() answers PAM_PROMPT_ECHO_OFF with the password",
+    "radiusd": "freeradius/src/modules/rlm_pam: pam_conv() answers PAM_PROMPT_ECHO_OFF likewise",
+}
+# The same, unless it is told otherwise: the service that its plugin is given, by most pages.
+PASSWORD_ONLY_AS_A_RULE = {
+    "openvpn": "openvpn/src/plugins/auth-pam/auth-pam.c: my_conv(); with a list of prompts and "
+    "static-challenge, clients ask for the code by itself",
 }
 # These never call pam_authenticate(): the auth lines of their files are not read.
 NEVER_AUTHENTICATE = {
@@ -29,7 +35,10 @@ NEVER_AUTHENTICATE = {
 
 
 def why_no_code(service: str) -> str | None:
-    """Return why a code in the PAM file of ``service`` can never be asked for; None: it may be."""
+    """Return why a code after the password can never be asked for by ``service``; None: it may be.
+
+    Whether both may come in one answer, can_ask_for_both() says.
+    """
     if service in LOCKERS:
         return (
             f"{service} runs without root and answers every prompt with the password: "
@@ -43,6 +52,16 @@ def why_no_code(service: str) -> str | None:
     if service in NEVER_AUTHENTICATE:
         return f"{service} never authenticates anybody, so it would never ask for a code"
     return None
+
+
+def can_ask_for_both(service: str) -> bool:
+    """Whether ``service`` can at least take password and code in one answer."""
+    return service not in LOCKERS and service not in NEVER_AUTHENTICATE
+
+
+def asks_only_once(service: str) -> bool:
+    """Whether ``service`` is a program that asks for one answer, and can take both in it."""
+    return service in PASSWORD_ONLY or service in PASSWORD_ONLY_AS_A_RULE
 
 
 def is_shut_out_by_a_code(service: str) -> bool:

@@ -39,11 +39,18 @@ KEYS = {
     "none": "# keys: none (keys do not log in; the password, then the code)",
     "skip": "# keys: skip (an SSH key alone is enough, and never gets here)",
 }
+# Of other services: password and code in one answer, or one after the other (None).
+ONE_PROMPT = "one-prompt"
+MODES = (*KEYS, ONE_PROMPT)
+ONE_PROMPT_LINES = (
+    "# Password and code come in one answer: keep the code, hand on the password.",
+    "auth requisite pam_totp.so first_factor=password one_prompt",
+)
 # Those with which key logins are asked for the code and no password.
 CODE_AFTER_KEY = ("code", "key+code")
 _BEGINS, _ENDS = "# BEGIN pam_totp", "# END pam_totp"
 _MIGRATED = re.compile(r"#migrated ([0-9a-z]*): ")
-_OURS = frozenset((CODE, *KEY_LINES, *KEYS.values()))
+_OURS = frozenset((CODE, *KEY_LINES, *KEYS.values(), *ONE_PROMPT_LINES))
 
 
 class _Piece(NamedTuple):
@@ -142,8 +149,10 @@ def has_copies(text: str) -> bool:
 
 
 def keys_of(text: str) -> str | None:
-    """Return how sshd's file says that keys are treated; None in other files, or without blocks."""
+    """Return how sshd's file says that keys are treated, or ONE_PROMPT; else None."""
     lines = generated(text)
+    if any(line.startswith("auth") and "first_factor=password" in line for line in lines):
+        return ONE_PROMPT
     for keys, comment in KEYS.items():
         if comment in lines:
             return keys

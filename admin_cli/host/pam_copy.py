@@ -5,6 +5,7 @@
   end of the copy would grant it.
 - ``required`` becomes ``requisite``: the first refusal ends the login, and whatever comes after
   the copy is not reached. Only a control in brackets may refuse and go on, as for pam_faillock.
+- A password module takes the password that is there, where it is told to.
 - The rest, order and jumps included, stays as it is.
 """
 
@@ -13,21 +14,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from pam_totp.stack import pam_dispatch, pam_lines
+from pam_totp.stack import pam_dispatch, pam_lines, pam_ways
 from pam_totp.stack.pam_dispatch import Entry, Stack
 from pam_totp.stack.pam_lines import INCLUDE, RETURN_CODES, Line, NotUnderstood
 
+TAKE_IT = "use_first_pass"
 _CODES = "|".join(("default", *RETURN_CODES))
 _DONE = re.compile(rf"(?P<code>{_CODES})\s*=\s*done")
 
 
-def copied(stack: Stack, begin: int, end: int) -> list[str]:
+def copied(stack: Stack, begin: int, end: int, *, takes_what_is_there: bool = False) -> list[str]:
     """Return lines for the entries of ``stack`` from ``begin`` up to ``end``.
 
-    The line after them is where a success goes. Raises NotUnderstood.
+    The line after them is where a success goes. ``takes_what_is_there``: a line before them has
+    asked for the password. Raises NotUnderstood.
     """
     places = _places(stack, begin, end)
-    return [_copy(stack.entries[:end], at, places) for at in places]
+    lines = [_copy(stack.entries[:end], at, places) for at in places]
+    if not takes_what_is_there:
+        return lines
+    again = [pam_ways.asks_again(stack.entries[at].line) for at in places]
+    return [line + f" {TAKE_IT}" * asks for line, asks in zip(lines, again, strict=True)]
 
 
 def refuse_other_types(line: Line, read: Callable[[str], str | None]) -> None:

@@ -24,6 +24,7 @@ __all__ = ["NotUnderstood", "disabled", "enabled", "faults", "is_managed", "is_p
 Read = Callable[[str], str | None]
 
 _BY_HAND = "to write the lines by hand: /usr/share/doc/pam_totp/docs/howto/by-hand.md"
+_TAKE_IT = "add use_first_pass at the end of that line; see the man page of its module"
 _FEWER = "make that line skip fewer lines, or remove it: man 5 pam.d"
 _PROFILE = "if it is pam-auth-update's, run: pam-auth-update --disable totp; otherwise remove it"
 # What other services' files include: a code there would be asked for in all of them.
@@ -42,16 +43,18 @@ def is_part(service: str) -> bool:
 def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_file) -> str:
     """Return ``text``, of the file of ``service``, with the code in it.
 
-    ``keys``, for sshd alone, is one of pam_blocks.KEYS; None leaves it unsaid. What is as it
-    should be stays to the byte. Raises NotUnderstood, which names the line that is in the way.
+    ``keys``, for sshd alone, is one of pam_blocks.KEYS; of others it may be ONE_PROMPT. None leaves
+    it unsaid. What is as it should be stays to the byte. Raises NotUnderstood, which names the line
+    that is in the way.
     """
-    if keys is not None and (service != "sshd" or keys not in pam_blocks.KEYS):
+    known = pam_blocks.KEYS if service == "sshd" else (pam_blocks.ONE_PROMPT,)
+    if keys is not None and keys not in known:
         raise ValueError(f"keys={keys} for {service}")
     if is_part(service):
         problem = "is part of other services' files, not a service"
         raise NotUnderstood(service, 0, problem, "name services, such as sshd and sudo")
     file = _File(service, disabled(text), read)
-    if file.asks_already():
+    if file.asks_already(one_prompt=keys == pam_blocks.ONE_PROMPT):
         return file.text
     written = file.written(keys)
     same = pam_blocks.generated(written) == pam_blocks.generated(text)
@@ -65,6 +68,7 @@ def faults(found: pam_stack.Judgement) -> Iterator[tuple[Line, str]]:
         (found.after_wrong_password, "continues after a wrong password"),
         (found.before_password, "makes the code come before the password"),
         (found.without_password, "lets users in without the password"),
+        (found.too_late, "comes too late to ask for password and code"),
     ):
         for line in lines:
             yield line, problem
@@ -98,10 +102,11 @@ class _File:
             self._service, lambda name: text if name == self._service else self._read(name)
         )
 
-    def asks_already(self) -> bool:
+    def asks_already(self, *, one_prompt: bool) -> bool:
         """Whether our lines are in the file of another service, which this one includes.
 
-        Raises NotUnderstood if there are pam_totp lines that this program did not write.
+        Raises NotUnderstood if there are pam_totp lines that this program did not write, or, for
+        ``one_prompt``, if those of the other service ask for the code alone.
         """
         ours = [e.line for e in self._stack.entries if pam_ways.runs_the_hook(e.line)]
         for line in ours:
@@ -112,6 +117,11 @@ class _File:
                 raise NotUnderstood(line.file, line.number, problem, hint)
         if ours:
             self._judge(self._stack)
+            if one_prompt and not any(map(pam_ways.takes_both, ours)):
+                other = ours[0].file
+                problem = f"includes {other}, which asks for the code alone"
+                hint = f"run: totpctl enable {other} --one-prompt"
+                raise NotUnderstood(self._service, 0, problem, hint)
         return bool(ours)
 
     def written(self, keys: str | None) -> str:
@@ -161,11 +171,11 @@ class _File:
 
     def _beside(self, first: Line, end: Line, keys: str | None) -> _Candidate:
         lines = self._numbered()
-        about_keys = [pam_blocks.KEYS[keys]] if keys else []
-        if keys in pam_blocks.CODE_AFTER_KEY:
-            before, after = [*about_keys, *pam_blocks.KEY_LINES], [pam_blocks.CODE]
+        before, about_keys = _before(keys), _about_keys(keys)
+        if before:
+            before, after = [*about_keys, *before], [pam_blocks.CODE]
         else:
-            before, after = [], [*about_keys, pam_blocks.CODE]
+            after = [*about_keys, pam_blocks.CODE]
         return _Candidate(
             (
                 *lines[: first.number - 1],
@@ -190,10 +200,12 @@ class _File:
             for at, entry in enumerate(self._stack.entries)
             if first.number <= entry.top <= end.number
         ]
-        ours = [pam_blocks.KEYS[keys]] if keys else []
-        ours += pam_blocks.KEY_LINES if keys in pam_blocks.CODE_AFTER_KEY else ()
+        ours = [*_about_keys(keys), *_before(keys)]
         ours += [pam_blocks.REPLACED + line.rstrip("\n") for line in gone]
-        ours += pam_copy.copied(self._stack, places[0], places[-1] + 1)
+        takes_what_is_there = keys == pam_blocks.ONE_PROMPT
+        ours += pam_copy.copied(
+            self._stack, places[0], places[-1] + 1, takes_what_is_there=takes_what_is_there
+        )
         ours += [pam_blocks.PERMIT, pam_blocks.CODE]
         return _Candidate((*lines[: first.number - 1], *_ours(ours), *lines[end.last :]))
 
@@ -217,6 +229,8 @@ class _File:
     def _judge(self, stack: Stack) -> None:
         """Raise NotUnderstood for the first fault that the judge finds."""
         found = pam_stack.judge(stack)
+        for line in found.asks_again:
+            raise NotUnderstood(line.file, line.number, "asks for the password again", _TAKE_IT)
         for line, problem in faults(found):
             raise NotUnderstood(line.file, line.number, problem, _BY_HAND)
         for line in found.bad_jumps:
@@ -247,6 +261,17 @@ class _File:
                 if too_far or still or last is None or lands != last + 1:
                     problem = "jumps over the place where the code belongs"
                     raise NotUnderstood(entry.line.file, entry.line.number, problem, _BY_HAND)
+
+
+def _about_keys(keys: str | None) -> list[str]:
+    return [pam_blocks.KEYS[keys]] if keys in pam_blocks.KEYS else []
+
+
+def _before(keys: str | None) -> list[str]:
+    """Return our lines that come before the password step."""
+    if keys == pam_blocks.ONE_PROMPT:
+        return [*pam_blocks.ONE_PROMPT_LINES]
+    return [*pam_blocks.KEY_LINES] if keys in pam_blocks.CODE_AFTER_KEY else []
 
 
 def _jumps(entry: Entry) -> set[int]:

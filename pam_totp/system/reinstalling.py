@@ -23,6 +23,7 @@ _MODULES = {
     "defusedxml": "python3-defusedxml",
     "ldap": "python3-ldap",
     "pyotp": "python3-pyotp",
+    "reportlab": "python3-reportlab",
     "segno": "python3-segno",
 }
 

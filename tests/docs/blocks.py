@@ -26,6 +26,7 @@ KINDS = {
     "pam_totp.conf": "lines of pam_totp.conf",
     "sshd_config": "a file of sshd's",
     "ssh_config": "lines of the client's configuration",
+    "conf": "lines of another program's configuration",
     "cron": "a line of a file in /etc/cron.d",
     "ini": "a file of fail2ban's, or of systemd's",
     "sql": "a question to the database of a fleet",

@@ -167,6 +167,14 @@ STORIES = {
     "docs/howto/monitoring.md": Story(enabled),
     "docs/howto/hardware-tokens.md": Story(installed),
     "docs/howto/move-in.md": Story(with_files_of_others),
+    "docs/howto/one-field.md": Story(
+        enrolled,
+        {
+            "enable vsftpd": typed(
+                "printf '@include common-auth\\n@include common-account\\n' >/etc/pam.d/vsftpd"
+            )
+        },
+    ),
     "docs/howto/roll-out.md": Story(
         installed,
         {

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e import attempts
 from tests.e2e.attempts import Outcome
 from tests.e2e.doctor_machine import CLOCK_BEHIND, SHIM, Doctored, doctor, our_python
-from tests.e2e.test_doctor_logins import BY_HAND, in_sudo, in_sudoers
+from tests.e2e.test_doctor_logins import BY_HAND, ONE_FIELD, in_sudo, in_sudoers
 from tests.e2e.test_doctor_machine import CONFIG, DISK, FOLDER, KEY, MODULE, SQL, STORE, record
 
 pytestmark = pytest.mark.root
@@ -126,6 +126,7 @@ BYPASSED = {
 }
 CLEAN = (
     "true",
+    ONE_FIELD,
     f"rm {CONFIG}",  # the defaults are what it says
     "chmod 700 /usr/lib/pam_totp",
     f"chmod 711 {FOLDER}",

@@ -47,7 +47,57 @@ def in_sudoers(line: str) -> str:
     return f"echo '{line}' >>/etc/sudoers"
 
 
+VSFTPD = "/etc/pam.d/vsftpd"
+JUMP, DENY = "[success=1 default=ignore]", "auth requisite pam_deny.so"
+LDAP = "$(dirname /usr/lib/*/security/pam_unix.so)/pam_ldap.so"
+ONE_FIELD = (
+    f"printf '@include common-auth\\n@include common-account\\n' >{VSFTPD}; "
+    "totpctl enable vsftpd --one-prompt --no-confirm; "
+)
+BOTH = "auth requisite pam_totp.so first_factor=password one_prompt"
+
+
+def in_vsftpd(*lines: str) -> str:
+    text = "".join(f"{line}\\n" for line in lines)
+    return f"printf '{text}@include common-account\\n' >{VSFTPD}"
+
+
 CASES = [
+    # password and code in one answer
+    ("", ONE_FIELD, ""),
+    ("", in_vsftpd(BOTH, "@include common-auth", "auth required pam_totp.so"), ""),
+    (
+        "pam-bypass",
+        f"{ONE_FIELD} sed -i '/required pam_totp/d' {VSFTPD}",
+        "vsftpd:3 (requisite pam_totp.so) can let users in without a code",
+    ),
+    (
+        "pam-asks-once",
+        f"{ONE_FIELD} sed -i '/first_factor/d' {VSFTPD}",
+        "vsftpd answers every hidden prompt with the password",
+    ),
+    (
+        "pam-missing",
+        f"{ONE_FIELD} {in_vsftpd('@include common-auth')}",
+        "vsftpd: it has no pam_totp line",
+    ),
+    (
+        "pam-too-late",
+        in_vsftpd("@include common-auth", BOTH, "auth required pam_totp.so"),
+        "vsftpd:2 (requisite pam_totp.so) asks for password and code after the password",
+    ),
+    (
+        "pam-asks-again",
+        in_vsftpd(BOTH, f"auth {JUMP} pam_ldap.so", DENY, "auth required pam_totp.so")
+        + f"; install -m 644 /usr/lib/*/security/pam_permit.so {LDAP}",
+        "vsftpd:2 ([success=1 default=ignore] pam_ldap.so) asks again",
+    ),
+    ("pam-one-prompt", "echo one_prompt = yes >>/etc/security/pam_totp.conf", "no PAM line has"),
+    (
+        "pam-one-prompt",
+        in_vsftpd(BOTH[:-11], "@include common-auth", "auth required pam_totp.so"),
+        "vsftpd:1: first_factor=password without one_prompt asks for nothing",
+    ),
     # PAM files
     ("pam-missing", in_sudo("@include common-auth"), "sudo: it has no pam_totp line"),
     ("pam-missing", f"sed -i 's/^auth/#auth/' {SUDO}", "its pam_totp line is a comment"),

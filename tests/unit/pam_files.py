@@ -22,6 +22,7 @@ ORDINARY = {
     "pam_env.so": "ignore",
     "pam_faildelay.so": "ignore",
     "pam_nologin.so": "success",
+    "pam_listfile.so": "success",
     "pam_shells.so": "success",
     "pam_usertype.so": "success",
     "pam_localuser.so": "success",
@@ -72,6 +73,8 @@ def log_in(
     def result(line: Line) -> str:
         if pam_ways.is_key_line(line):
             return "success" if key else "ignore"
+        if pam_ways.takes_both(line):
+            return "ignore"
         if pam_ways.asks_for_a_code(line):
             return code
         if line.module_name == "pam_faillock.so" and "pam_faillock.so" not in returns:

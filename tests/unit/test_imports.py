@@ -210,7 +210,7 @@ def is_private(name: str) -> bool:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("admin_cli.")])
 def test_click_is_for_the_layers_that_commands_are_made_of(name: str) -> None:
-    below = ("errors", "prose", "output", "host", "libraries", "exporting", "importing")
+    below = ("errors", "output", "host", "libraries", "exporting", "importing")
     below += ("policy", "access", "enable", "doctor")
     if name.split(".")[1] in below:
         assert set() == {module for module in imported(name) if module.split(".")[0] == "click"}

@@ -9,7 +9,8 @@ from pam_totp.stack import pam_stack
 from tests.support.place import ROOT
 from tests.unit.pam_files import DISTRIBUTIONS, GOLDEN, Went, distribution, log_in
 
-SERVICES = ("sshd", "sudo", "sudo-i", "su", "su-l", "login")
+SERVICES = ("sshd", "sudo", "sudo-i", "su", "su-l", "login", "vsftpd", "dovecot")
+ONE_PROMPT = "one-prompt"
 KEYS = ("code", "key+code", "password+code", "none", "skip")
 # sudo-i of Fedora includes sudo, su-l of most includes su: those are to be enabled.
 COVERED = {
@@ -22,7 +23,7 @@ CASES = [
     for name in DISTRIBUTIONS
     for service in SERVICES
     if (GOLDEN / name / service).exists() and (name, service) not in COVERED
-    for keys in (KEYS if service == "sshd" else (None,))
+    for keys in (KEYS if service == "sshd" else (None, ONE_PROMPT))
 ]
 every_case = pytest.mark.parametrize(("name", "service", "keys"), CASES)
 FACTORS = ("success", "auth_err")
@@ -66,7 +67,8 @@ def test_edits_in_between_survive(name: str, service: str, keys: str | None) -> 
     """Lines before, after and in the block, and one of the distribution's own taken away."""
     lines = original(name, service).splitlines(keepends=True)
     changed = enabled(name, service, keys).splitlines(keepends=True)
-    gone = next(line for line in reversed(lines) if line.startswith(("session", "password", "-")))
+    begins = ("session", "password", "-", "@include common-session")
+    gone = next(line for line in reversed(lines) if line.startswith(begins))
     note, last = ["# asked for by the auditors\n", "\n"], "session optional pam_lastlog.so\n"
     lines.remove(gone)
     changed.remove(gone)
@@ -197,9 +199,56 @@ def test_a_locked_account_is_not_told_that_its_password_was_right() -> None:
         assert Went(False, 0) == went
 
 
-@pytest.mark.parametrize("name", ["debian-12-sshd-code", "rhel-9-sshd-code", "fedora-41-sudo"])
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, ONE_PROMPT), (ONE_PROMPT, None)], ids=["to one", "to two"]
+)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_one_prompt_is_written_over_two_and_two_over_one(
+    name: str, before: str | None, after: str | None
+) -> None:
+    text = enabled(name, "login", before)
+    assert enabled(name, "login", after) == enabled(name, "login", after, text)
+
+
+@pytest.mark.parametrize("keys", [None, ONE_PROMPT])
+def test_a_program_that_includes_another_file_takes_both_where_that_one_does(
+    keys: str | None,
+) -> None:
+    read = distribution("debian-12", login=enabled("debian-12", "login", keys))
+    text = "@include login\n"
+    if keys == ONE_PROMPT:
+        assert text == pam_file.enabled("openvpn", text, keys=ONE_PROMPT, read=read)
+        return
+    with pytest.raises(pam_file.NotUnderstood) as refused:
+        pam_file.enabled("openvpn", text, keys=ONE_PROMPT, read=read)
+    assert "run: totpctl enable login --one-prompt" == refused.value.hint
+
+
+def test_a_module_that_would_ask_again_is_told_to_take_what_is_there() -> None:
+    """Where its line is another file's, and can be copied; in a file of its own it is named."""
+    changed = enabled("rhel-9", "vsftpd", ONE_PROMPT)
+    (copied,) = [line for line in changed.splitlines() if "pam_sss.so" in line]
+    assert copied.endswith(" pam_sss.so forward_pass use_first_pass")
+    ldap = "auth sufficient pam_ldap.so\nauth required pam_deny.so\n"
+    read = distribution("debian-12")
+    changed = pam_file.enabled("vpn", ldap, keys=ONE_PROMPT, read=read)
+    assert "default=ignore] pam_ldap.so use_first_pass\n" in changed
+    with pytest.raises(pam_file.NotUnderstood) as refused:
+        pam_file.enabled("vpn", "auth requisite pam_ldap.so\n", keys=ONE_PROMPT, read=read)
+    assert "asks for the password again" == refused.value.problem
+    assert refused.value.hint.startswith("add use_first_pass at the end of that line")
+
+
+REVIEWED = {
+    "debian-12-sshd-code": ("debian-12", "sshd", "code"),
+    "rhel-9-sshd-code": ("rhel-9", "sshd", "code"),
+    "fedora-41-sudo": ("fedora-41", "sudo", None),
+    "debian-12-vsftpd-one-prompt": ("debian-12", "vsftpd", ONE_PROMPT),
+    "rhel-9-vsftpd-one-prompt": ("rhel-9", "vsftpd", ONE_PROMPT),
+}
+
+
+@pytest.mark.parametrize("name", REVIEWED)
 def test_what_is_written_is_what_has_been_reviewed(name: str) -> None:
-    distributed, _, rest = name.rpartition("-sshd") if "sshd" in name else name.rpartition("-")
-    service, keys = ("sshd", "code") if "sshd" in name else (rest, None)
     path = ROOT / "tests" / "golden" / "enabled" / name
-    assert path.read_text("utf-8") == enabled(distributed, service, keys)
+    assert path.read_text("utf-8") == enabled(*REVIEWED[name])
