@@ -6,6 +6,7 @@ is shown that may be a secret, and no program sees it but zbarimg.
 tokens.py       what every format is read into; what cannot be read or used
 texts.py        bytes as text; secrets, numbers, dates and names in it
 sources.py      one file, standard input, a folder, all homes
+trust.py        whose a file may be, and what others may do with it
 formats.py      the names of the formats
 recognition.py  their readers, and which one a file is in
 supported.py    which tokens this store can hold

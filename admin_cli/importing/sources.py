@@ -2,11 +2,13 @@
 
 In homes and folders others may own the files: there no link is followed, and nothing but a regular
 file is read. A file that the administrator names may be a pipe, as a shell makes of <(command).
+Which files are believed: trust.py.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import stat
@@ -15,14 +17,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..errors import CommandFailed
-from ..host import directory
+from ..host import accounts, directory
+from . import trust
 from .tokens import Contents, Rejected, Unreadable
+from .trust import Rule
 
-MOST_BYTES = 4 * 1024 * 1024  # of one file
 MOST_FILES = 10_000  # in one folder
 IN_A_HOME = ".google_authenticator"
 STDIN = "-"
-_OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 
 
 class TokenFile(NamedTuple):
@@ -31,7 +33,8 @@ class TokenFile(NamedTuple):
     name: str
     data: bytes
     user: str = ""
-    is_exposed: bool = False  # others may read it
+    others_may: str = ""  # "read" or "write" it
+    owner: str = ""  # its account, unless that is an administrator's
 
     def __repr__(self) -> str:
         return f"<TokenFile {self.name!r}>"
@@ -40,7 +43,7 @@ class TokenFile(NamedTuple):
 def named(path: str) -> tuple[list[TokenFile], Contents]:
     """Return the sources at ``path``, and what in that folder is refused.
 
-    Raises CommandFailed and OSError.
+    Raises CommandFailed, also for a file that others can write, and OSError.
     """
     if "://" in path.partition("?")[0]:
         raise CommandFailed(
@@ -49,34 +52,51 @@ def named(path: str) -> tuple[list[TokenFile], Contents]:
         )
     if os.path.isdir(path):
         return _in_folder(path)
-    with _opened(path) as descriptor:
-        status = os.fstat(descriptor)
+    with _named(path) as descriptor:
         if path == STDIN:
             return [TokenFile("standard input", _read(descriptor))], Contents()
-        return [_source(path, descriptor, status, _account_of(path, status))], Contents()
+        account = _account_of(path, os.fstat(descriptor))
+        return [_source(path, descriptor, Rule(), account)], Contents()
+
+
+def central(path: str) -> TokenFile:
+    """Return a file of root's that another module reads for everybody.
+
+    Raises CommandFailed for one that others can write, and OSError.
+    """
+    with _named(path) as descriptor:
+        owner = os.fstat(descriptor).st_uid
+        if owner not in (0, os.geteuid()):
+            raise CommandFailed(
+                f"{path} is owned by uid {owner}, who could log in as anybody in it",
+                f"check what is in it; then run: chown root {path}",
+            )
+        return _source(path, descriptor, Rule(), "")
 
 
 def content(path: str) -> bytes:
-    """Return all of a file that the administrator names beside the tokens. Raises OSError."""
-    with _opened(path) as descriptor:
-        try:
-            return _read(descriptor)
-        except Unreadable as error:
-            raise CommandFailed(f"{path} {error}", error.hint) from None
+    """Return all of a file that the administrator names beside the tokens.
+
+    Raises CommandFailed, also for a file that others can write, and OSError.
+    """
+    with _named(path) as descriptor:
+        return _read(descriptor)
 
 
 def in_homes() -> tuple[list[TokenFile], Contents]:
     """Return the .google_authenticator of every account that has one. Raises CommandFailed."""
-    return of_everybody(lambda entry: os.path.join(entry.pw_dir, IN_A_HOME))
+    return of_everybody(
+        lambda entry: os.path.join(entry.pw_dir, IN_A_HOME),
+        lambda entry: Rule(frozenset({entry.pw_uid}), reader=entry),
+    )
 
 
 def of_everybody(
-    path_of: Callable[[pwd.struct_passwd], str], owner: int = 0
+    path_of: Callable[[pwd.struct_passwd], str], rule_of: Callable[[pwd.struct_passwd], Rule]
 ) -> tuple[list[TokenFile], Contents]:
-    """Return the file of every account that has one.
+    """Return the file of every account that has one, and those that its rule refuses.
 
-    It may be owned by root, by its account, or by ``owner``. Raises CommandFailed where not
-    all accounts are known.
+    Raises CommandFailed where not all accounts are known.
     """
     sources: list[TokenFile] = []
     refused = Contents()
@@ -86,25 +106,55 @@ def of_everybody(
             continue
         seen.add(entry.pw_name)
         path = path_of(entry)
-        if os.path.lexists(path):
-            found, problem = _careful(path, entry.pw_name, {0, owner, entry.pw_uid})
-            sources += found
-            refused = refused.plus(problem)
+        try:
+            found, problem = _careful(path, entry.pw_name, rule_of(entry))
+        except FileNotFoundError:
+            continue
+        except (NotADirectoryError, PermissionError) as error:
+            if _is_nobodys_home(entry, path):
+                continue
+            found, problem = [], _refused(path, str(error.strerror), entry.pw_name)
+        sources += found
+        refused = refused.plus(problem)
     if directory.problem():
         raise CommandFailed(f"not all accounts are known: {directory.problem()}", directory.HINT)
     return sources, refused
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[int]:
-    if path == STDIN:
-        yield sys.stdin.fileno()
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _is_nobodys_home(entry: pwd.struct_passwd, path: str) -> bool:
+    """Return whether ``path`` is in a home that is none, or another's, of an account without shell.
+
+    Many are at home in /dev/null, and Fedora's operator in /root.
+    """
+    if not path.startswith(f"{entry.pw_dir}/"):
+        return False
+    if not os.path.isdir(entry.pw_dir):
+        return True
     try:
+        return not accounts.has_shell(entry) and os.lstat(path).st_uid != entry.pw_uid
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[int]:
+    """Open what an administrator names; a pipe, and standard input, may be anything.
+
+    Raises CommandFailed in words that begin with its name, and OSError.
+    """
+    descriptor = sys.stdin.fileno() if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if path != STDIN and stat.S_ISREG(status.st_mode):
+            trust.check_mode(path, status, Rule())
         yield descriptor
+    except Unreadable as error:
+        raise CommandFailed(f"{path} {error}", error.hint) from None
     finally:
-        os.close(descriptor)
+        if path != STDIN:
+            os.close(descriptor)
 
 
 def _in_folder(folder: str) -> tuple[list[TokenFile], Contents]:
@@ -113,7 +163,10 @@ def _in_folder(folder: str) -> tuple[list[TokenFile], Contents]:
     refused = Contents()
     for path in _files_of(folder):
         owners = {0, os.geteuid(), os.lstat(os.path.dirname(path)).st_uid}
-        found, problem = _careful(path, None, owners)
+        try:
+            found, problem = _careful(path, None, Rule(frozenset(owners)))
+        except OSError as error:
+            found, problem = [], _refused(path, str(error.strerror), None)
         sources += found
         refused = refused.plus(problem)
     if not sources and not refused.rejected:
@@ -135,29 +188,37 @@ def _files_of(folder: str) -> Iterator[str]:
             yield path
 
 
-def _careful(path: str, user: str | None, owners: set[int]) -> tuple[list[TokenFile], Contents]:
-    """Read a file that somebody else may have put there: a regular one, of one of ``owners``."""
+def _careful(path: str, user: str | None, rule: Rule) -> tuple[list[TokenFile], Contents]:
+    """Read a file that somebody else may have put there, as ``rule`` says.
+
+    ``user``: whose it is; None: its name or its owner tells. Raises FileNotFoundError,
+    NotADirectoryError, PermissionError.
+    """
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
+        with trust.rights_of(rule.reader):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        raise
     except OSError as error:
-        reason = "is a symbolic link" if os.path.islink(path) else str(error.strerror)
-        return [], Contents(rejected=(Rejected(path, reason),))
+        reason = "is a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
+        return [], _refused(path, reason, user)
     try:
         status = os.fstat(descriptor)
-        reason = ""
-        if not stat.S_ISREG(status.st_mode):
-            reason = "is not a regular file"
-        elif status.st_uid not in owners and not _is_of_its_name(path, status):
-            reason = f"is owned by uid {status.st_uid}, another user"
-        if reason:
-            return [], Contents(rejected=(Rejected(path, reason),))
+        if user is None and _is_of_its_name(path, status):
+            rule = rule._replace(owners=None)
+        trust.check(path, status, rule)
         account = _account_of(path, status) if user is None else user
-        return [_source(path, descriptor, status, account)], Contents()
+        return [_source(path, descriptor, rule, account)], Contents()
     except Unreadable as error:
-        return [], Contents(rejected=(Rejected(path, str(error)),))
+        hint = f": {error.hint}" if error.hint else ""
+        return [], _refused(path, f"{error}{hint}", user)
     finally:
         os.close(descriptor)
+
+
+def _refused(path: str, reason: str, user: str | None) -> Contents:
+    return Contents(rejected=(Rejected(path, reason, user or ""),))
 
 
 def _is_of_its_name(path: str, status: os.stat_result) -> bool:
@@ -166,9 +227,21 @@ def _is_of_its_name(path: str, status: os.stat_result) -> bool:
     return entry is not None and os.path.basename(path) == entry.pw_name
 
 
-def _source(path: str, descriptor: int, status: os.stat_result, user: str) -> TokenFile:
-    is_exposed = stat.S_ISREG(status.st_mode) and bool(status.st_mode & _OTHERS_MAY_READ)
-    return TokenFile(path, _read(descriptor), user, is_exposed)
+def _source(path: str, descriptor: int, rule: Rule, user: str) -> TokenFile:
+    status = os.fstat(descriptor)
+    content = _read(descriptor, rule.most_bytes)
+    if not stat.S_ISREG(status.st_mode):
+        return TokenFile(path, content, user)
+    others_may = "read" if status.st_mode & trust.OTHERS_MAY_READ else ""
+    others_may = "write" if status.st_mode & trust.OTHERS_MAY_WRITE else others_may
+    return TokenFile(path, content, user, others_may, _owner_of(status))
+
+
+def _owner_of(status: os.stat_result) -> str:
+    if status.st_uid in trust.uids_of_administrator():
+        return ""
+    entry = directory.person_of_uid(status.st_uid)
+    return entry.pw_name if entry else f"uid {status.st_uid}"
 
 
 def _account_of(path: str, status: os.stat_result) -> str:
@@ -183,11 +256,12 @@ def _account_of(path: str, status: os.stat_result) -> str:
     return entry.pw_name if entry else ""
 
 
-def _read(descriptor: int) -> bytes:
-    """Read to the end. Raises Unreadable beyond MOST_BYTES."""
+def _read(descriptor: int, most: int = trust.MOST_BYTES) -> bytes:
+    """Read to the end. Raises Unreadable beyond ``most``."""
     content = bytearray()
-    while chunk := os.read(descriptor, MOST_BYTES + 1 - len(content)):
+    while chunk := os.read(descriptor, most + 1 - len(content)):
         content += chunk
-    if len(content) > MOST_BYTES:
-        raise Unreadable(f"is larger than {MOST_BYTES // 2**20} MiB", "is it the right file?")
+    if len(content) > most:
+        size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
+        raise Unreadable(f"is larger than {size}", "is it the right file?")
     return bytes(content)

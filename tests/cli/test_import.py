@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from admin_cli.importing import trust
 from pam_totp.core import otp, users
 from pam_totp.core.users import Authenticator, UserRecord
 from tests.cli.command import ME, Result, Totpctl
@@ -349,6 +350,59 @@ def test_a_file_that_others_may_read_is_named(totpctl: Totpctl, file: Path) -> N
     file.chmod(0o640)
     result = totpctl.done("import", path)
     assert f"totpctl: warning: {path} can be read by others; run: chmod 0600 {path}\n" in result.err
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_have_written_is_refused(
+    totpctl: Totpctl, place: Place, file: Path, mode: int
+) -> None:
+    """And a map, which says whose a token is; a key or a passphrase as well."""
+    path = written(file, f"HOTP/T30 alice - {HEX}\n")
+    names = written(file.with_name("names"), "alice bob\n")
+    for changed, arguments in ((path, ()), (names, ("--map", names))):
+        Path(changed).chmod(mode)
+        result = totpctl("import", path, *arguments, "--skip-bad")
+        assert 1 == result.code
+        assert (
+            f"totpctl: error: {changed} can be written by others (mode {mode:04o})\n"
+            f"hint: check what is in it; then run: chmod 0600 {changed}\n"
+        ) in result.err
+        Path(changed).chmod(0o600)
+    assert 0 == secrets_of(place)
+
+
+def test_a_file_in_a_folder_that_others_may_have_written_is_refused(
+    totpctl: Totpctl, place: Place, tmp_path: Path
+) -> None:
+    folder = tmp_path / "two of these"
+    folder.mkdir()
+    for name in ("alice", "bob"):
+        written(folder / name, 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n" TOTP_AUTH\n')
+    (folder / "bob").chmod(0o660)
+    result = totpctl("import", str(folder))
+    assert 1 == result.code
+    assert (
+        f"rejected: {folder}/bob: can be written by others (mode 0660): check what is in it; "
+        f"then run: chmod 0600 '{folder}/bob'\n"
+    ) in result.err
+    totpctl.done("import", str(folder), "--skip-bad")
+    assert [1, 0] == [len(kept(place, name)) for name in ("alice", "bob")]
+
+
+def test_a_file_of_somebody_else_is_named(
+    totpctl: Totpctl, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one of the administrator who became root by sudo."""
+    path = written(file, f"HOTP/T30 alice - {HEX}\n")
+    owned = f"totpctl: warning: {path} is owned by {ME}, who can log in with whatever secret it has"
+    really = trust.uids_of_administrator()
+    assert os.geteuid() in really
+    assert owned not in totpctl.done("import", path).err
+    with monkeypatch.context() as patched:
+        patched.setattr(trust, "uids_of_administrator", set)
+        assert owned in totpctl.done("import", path).err
+    monkeypatch.setenv("SUDO_UID", "4321")
+    assert {4321, *really} == trust.uids_of_administrator()
 
 
 def test_one_secret_of_two_people_is_named(totpctl: Totpctl, file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,18 @@ PAM_SSHD, PAM_SUDO = "/etc/pam.d/sshd", "/etc/pam.d/sudo"
 GOOGLE = "auth required pam_google_authenticator.so nullok"
 OATH = "auth requisite pam_oath.so usersfile=/etc/users.oath window=10 digits=6"
 MIGRATE = ("migrate", "google-authenticator", "--recovery-codes", "/root/codes")
+# Users without a password, each with the file of a secret: NAME OWNER MODE.
+_WITH_FILES = """
+for each; do
+    set -- $each
+    useradd --create-home $1
+    passwd --delete $1 >/dev/null
+    printf '%s\\n" TOTP_AUTH\\n' KRUGKIDTMVRXEZLUEBXWMIDUNBSXGZI >/home/$1/.google_authenticator
+    chown $2 /home/$1/.google_authenticator
+    chmod $3 /home/$1/.google_authenticator
+done
+"""
+_SECRET = b"The secret of these"
 # Without a question, codes of the time, once only, up to eight steps either way, three in 30 s.
 MAKE_SECRET = "google-authenticator -t -f -d -w 17 -r 9 -R 30 -q -C"
 USERS = ("bob", "carol", "dave")
@@ -161,15 +174,50 @@ def test_a_crash_in_the_middle_is_undone(machine: Machine, step: int) -> None:
     assert enabling.contents(before) == enabling.contents(snapshot(machine))
 
 
+@pytest.mark.parametrize(
+    "options",
+    ["", "allowed_perm=0660", "no_strict_owner allowed_perm=0644", "nullok allowed_perm=0400"],
+)
+def test_a_file_is_refused_where_the_module_refuses_it(machine: Machine, options: str) -> None:
+    """Whoever can write it can log in as its user: so the module asks for owner and mode."""
+    machine.use_pam("su", f"auth required pam_google_authenticator.so {options}\n{PASSWORD_STEP}")
+    states = [("", mode) for mode in ("0600", "0400", "4600", "1600", "0640", "0660", "0602")]
+    states += [("bob", "0600"), ("bob", "0644"), ("root", "0600"), ("root", "0644")]
+    names = {f"{owner or 'own'}{mode}": (owner, mode) for owner, mode in states}
+    machine.run(
+        "sh", "-ec", _WITH_FILES, "sh", *(f"{n} {o or n} {m}" for n, (o, m) in names.items())
+    )
+    code, denied = Account("", "", _SECRET, []), []
+    for name in names:
+        given = ("pamtester", "su", name, "authenticate")
+        if machine.run(*given, typed=f"{code.code()}\n", check=False).returncode:
+            denied.append(name)
+    shown = totpctl(machine, *MIGRATE, "--dry-run", "--skip-bad")
+    assert 0 < len(denied) < len(names)
+    assert denied == re.findall(r"^rejected: .*/.google_authenticator: (\w+): ", shown.stderr, re.M)
+    assert sorted({*names} - {*denied}) == sorted(
+        set(re.findall(r"^(own\w+|\w+0644)", shown.stdout, re.M))
+    )
+
+
 def test_what_a_user_has_put_there_keeps_everybody_back_and_is_named(machine: Machine) -> None:
     """A link, a pipe, another user's file, or one without end: the rest goes on without them."""
     with_google_authenticator(machine, "bob")
     before = snapshot(machine)
     for trap, reason in (
         ("ln -s /etc/shadow {}", "is a symbolic link"),
-        ("ln /home/bob/.google_authenticator {}", "is owned by uid"),
-        ("mkfifo {}", "is not a regular file"),
-        ("truncate -s 9M {}; chown carol {}", "is larger than 4 MiB"),
+        ("ln /home/bob/.google_authenticator {}", "Permission denied"),
+        ("cp /home/bob/.google_authenticator {}; chmod 644 {}", "is owned by uid 0, another user"),
+        ("mkfifo {}; chown carol {}", "is not a regular file"),
+        ("truncate -s 65K {}; chown carol {}; chmod 600 {}", "is larger than 64 KiB"),
+        (
+            "cp /home/bob/.google_authenticator {}; chown carol {}; chmod 620 {}",
+            "carol: can be written by others (mode 0620): check what is in it; then run: chmod",
+        ),
+        (
+            "cp /home/bob/.google_authenticator {}; chown carol {}; chmod 640 {}",
+            "has mode 0640, more",
+        ),
     ):
         machine.run("sh", "-ec", trap.replace("{}", secret_file("carol")))
         refused = totpctl(machine, *MIGRATE)
@@ -193,6 +241,25 @@ def test_a_file_of_a_user_enrolls_nobody_else(machine: Machine) -> None:
     assert 0 == done.returncode, done.stderr
     assert "root: is in a file of bob" in done.stderr
     assert ["alice", "bob"] == listed(machine)
+    assert 0 == totpctl(machine, "revert").returncode
+    machine.run("chmod", "0664", "/home/bob/users.oath")
+    refused = totpctl(machine, "migrate", "pam_oath")
+    assert "/home/bob/users.oath: bob: can be written by others (mode 0664)" in refused.stderr
+    assert ["alice"] == listed(machine)
+
+
+def test_a_central_file_that_others_may_have_written_moves_nobody(machine: Machine) -> None:
+    """pam_oath itself believes it."""
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{OATH}\n")
+    machine.write("/etc/users.oath", f"HOTP/T30 bob - {'5a' * 20}\n", mode=0o602)
+    refused = totpctl(machine, "migrate", "pam_oath", "--skip-bad")
+    assert "error: /etc/users.oath can be written by others (mode 0602)" in refused.stderr
+    assert "hint: check what is in it; then run: chmod 0600 /etc/users.oath" in refused.stderr
+    machine.write("/etc/users.oath", f"HOTP/T30 bob - {'5a' * 20}\n", mode=0o600, owner="bob")
+    refused = totpctl(machine, "migrate", "pam_oath", "--skip-bad")
+    assert "/etc/users.oath is owned by uid" in refused.stderr
+    assert "hint: check what is in it; then run: chown root /etc/users.oath\n" in refused.stderr
+    assert ["alice"] == listed(machine)
 
 
 def test_a_line_that_all_services_include_is_moved_there(machine: Machine) -> None:

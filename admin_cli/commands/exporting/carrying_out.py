@@ -11,7 +11,7 @@ from pam_totp.core.users import UserRecord
 from ... import output
 from ...errors import CommandFailed
 from ...exporting import pskc, sealed_file
-from ...importing import sources
+from ...importing import trust
 from ...session import Session
 from .. import passphrases
 from ..enrollment import otpauth
@@ -44,9 +44,9 @@ def carry_out(session: Session, request: ExportRequest) -> None:
         passphrase = passphrases.new(request.passphrase_file)
     records = _with_secrets(session, names)
     content = _written(session, request.format, records, passphrase)
-    if len(content) > sources.MOST_BYTES:
+    if len(content) > trust.MOST_BYTES:
         raise CommandFailed(
-            f"that is more than import reads at once: {sources.MOST_BYTES // 2**20} MiB",
+            f"that is more than import reads at once: {trust.MOST_BYTES // 2**20} MiB",
             "name fewer people, and write several files",
         )
     for record in records:

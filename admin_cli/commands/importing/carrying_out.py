@@ -44,7 +44,7 @@ def carry_out(session: Session, request: ImportRequest) -> None:
     with session.open_store() as store:
         names = _naming(session, request)
         files, refused = _sources(request.sources)
-        report.warn_of_files(files)
+        report.warn_of_files(files, names.user)
         opening = unlocking(
             request.key_file, request.passphrase_file, accepts_no_mac=request.accepts_no_mac
         )

@@ -13,6 +13,7 @@ from ...importing.tokens import HOTP, Rejected
 from ...session import now
 from .plan import ImportPlan, Planned
 
+_DONE = {"read": "read", "write": "written"}
 _HEADINGS = (
     *("USER", "AUTHENTICATOR", "TYPE", "ALGORITHM", "DIGITS", "PERIOD", "DRIFT", "LAST CODE"),
     *("FROM", "RESULT"),
@@ -121,10 +122,19 @@ def warn_of_secrets(planned: Iterable[Planned], window: int) -> None:
         )
 
 
-def warn_of_files(sources: Iterable[TokenFile]) -> None:
+def warn_of_files(sources: Iterable[TokenFile], user: str = "") -> None:
+    """Warn of files that others may read or have written; ``user``: whose all tokens are."""
     for source in sources:
-        if source.is_exposed:
-            output.warning(f"{source.name} can be read by others; run: chmod 0600 {source.name}")
+        if source.owner and source.owner != (user or source.user):
+            output.warning(
+                f"{source.name} is owned by {source.owner}, who can log in with whatever secret it "
+                "has; check what is in it"
+            )
+        if source.others_may:
+            output.warning(
+                f"{source.name} can be {_DONE[source.others_may]} by others; run: chmod 0600 "
+                f"{source.name}"
+            )
 
 
 def say_what_is_left(sources: Iterable[TokenFile]) -> None:

@@ -93,10 +93,13 @@ def _read(session: Session, request: MigrationRequest) -> _Ready:
             f"no PAM file has {module}", "to import its secrets alone: totpctl import"
         )
     _check_sshd(pam)
-    found, contents = secrets.read(pam.lines)
-    report.warn_of_files(found)
+    found = secrets.read(pam.lines)
+    report.warn_of_files(found.files)
+    if len(found.places) > 1:
+        places = " and ".join(found.places)
+        output.warning(f"secrets of {places} all count wherever a code is asked for")
     with session.open_store() as store:
-        people = plan.make(session, store, contents, Naming(), takes_unusual=True)
+        people = plan.make(session, store, found.contents, Naming(), takes_unusual=True)
     report.show_table(people.planned)
     report.name_rejected(people.rejected)
     report.warn_of_remarks(people.planned)
@@ -113,7 +116,7 @@ def _read(session: Session, request: MigrationRequest) -> _Ready:
             f"{people.bad} of {all_told} people cannot be moved, so nobody was",
             "fix that, or move the others with --skip-bad",
         )
-    return _Ready(new_id, pam, found, people)
+    return _Ready(new_id, pam, found.files, people)
 
 
 def _keys_come_first() -> bool:

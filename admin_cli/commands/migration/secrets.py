@@ -1,8 +1,14 @@
-"""The secrets that the lines of the other module read, of everybody who has one."""
+"""The secrets that the lines of the other module read, of everybody who has one.
+
+What the module refuses is refused here, by the same rules: open_secret_file() and
+drop_privileges() of pam_google_authenticator.c. pam_oath has no rule for the file of everybody,
+and reads one that anybody could have written: it is refused here all the same.
+"""
 
 from __future__ import annotations
 
 import pwd
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
@@ -14,29 +20,46 @@ from ...host import directory, other_modules
 from ...importing import google_authenticator, sources, users_oath
 from ...importing.sources import TokenFile
 from ...importing.tokens import Contents, Rejected, Unreadable
+from ...importing.trust import Rule
 
 _IN_HOMES = "~/.google_authenticator"
 _USER, _HOME, _TILDE = "${USER}", "${HOME}", "~"
 _DIGITS = ("7", "8")
 _GOOGLE = other_modules.MODULES[other_modules.GOOGLE_AUTHENTICATOR]
+_MODES, _ALLOWED = 0o3777, 0o600  # what is looked at of a mode, and may be set unless a line says
+_MOST_BYTES = 64 * 1024
 
 
 class _SecretPlace(NamedTuple):
-    """Where a line reads secrets. ``owner``: whose they may be, beside their user's and root's."""
+    """Where a line reads secrets. ``reader``: who reads them, if that is not their user."""
 
     module: str
     pattern: str
-    owner: int
-    digits: int
+    digits: int = users_oath.DIGITS
+    reader: pwd.struct_passwd | None = None
+    allowed: int = _ALLOWED
+    has_any_owner: bool = False
 
     @property
     def is_one_a_person(self) -> bool:
-        return _USER in self.pattern or _HOME in self.pattern or self._has_tilde
+        return _USER in self.pattern or self.is_in_homes
 
     @property
-    def _has_tilde(self) -> bool:
-        return self.module == _GOOGLE and (
-            self.pattern.startswith(_TILDE) or f"/{_TILDE}" in self.pattern
+    def is_in_homes(self) -> bool:
+        has_tilde = self.pattern.startswith(_TILDE) or f"/{_TILDE}" in self.pattern
+        return _HOME in self.pattern or (self.module == _GOOGLE and has_tilde)
+
+    def rule_for(self, entry: pwd.struct_passwd) -> Rule:
+        """Return by which rule the module reads the file of ``entry``."""
+        if self.module != _GOOGLE:
+            return Rule(frozenset({0, entry.pw_uid}))
+        reader = self.reader or entry
+        return Rule(
+            None if self.has_any_owner else frozenset({reader.pw_uid}),
+            _MODES & ~self.allowed,
+            self.allowed,
+            reader,
+            _MOST_BYTES,
         )
 
     def path_of(self, entry: pwd.struct_passwd) -> str:
@@ -59,23 +82,51 @@ class _SecretPlace(NamedTuple):
         return expanded
 
 
-def read(lines: Iterable[Line]) -> tuple[list[TokenFile], Contents]:
-    """Return the files, and what they hold. Raises CommandFailed, OSError."""
+class Secrets(NamedTuple):
+    """``places``: the patterns of their files, as the lines have them."""
+
+    files: list[TokenFile]
+    contents: Contents
+    places: tuple[str, ...]
+
+
+def read(lines: Iterable[Line]) -> Secrets:
+    """Return all that the lines read. Raises CommandFailed, OSError.
+
+    A file that is not good enough for one of them is not read at all: what is imported counts
+    everywhere.
+    """
+    places = list(dict.fromkeys(map(_place, lines)))
     files: dict[str, TokenFile] = {}
-    contents = Contents()
-    for place in dict.fromkeys(map(_place, lines)):
-        found, refused = _files(place)
-        contents = contents.plus(refused)
-        for file in (file for file in found if file.name not in files):
-            files[file.name] = file
-            contents = contents.plus(_tokens(place, file).in_file(file.name))
-    return list(files.values()), contents
+    readers: dict[str, _SecretPlace] = {}
+    refused = Contents()
+    for place in places:
+        found, problems = _files(place)
+        refused = refused.plus(problems)
+        for file in found:
+            files.setdefault(file.name, file)
+            readers.setdefault(file.name, place)
+    for rejected in refused.rejected:
+        files.pop(rejected.place, None)
+    contents = refused._replace(rejected=tuple(dict.fromkeys(refused.rejected)))
+    for name, file in files.items():
+        contents = contents.plus(_tokens(readers[name], file).in_file(name))
+    patterns = tuple(dict.fromkeys(place.pattern for place in places))
+    return Secrets(list(files.values()), contents, patterns)
 
 
 def _place(line: Line) -> _SecretPlace:
     if line.module_name == _GOOGLE:
-        pattern = other_modules.option(line, "secret") or _IN_HOMES
-        return _SecretPlace(_GOOGLE, pattern, _uid(line), users_oath.DIGITS)
+        place = _SecretPlace(
+            _GOOGLE,
+            other_modules.option(line, "secret") or _IN_HOMES,
+            reader=_reader(line),
+            allowed=_allowed(line),
+            has_any_owner="no_strict_owner" in line.arguments,
+        )
+        if place.reader and place.is_in_homes:
+            raise _denies_everybody(line, "with user= it knows no homes", "write secret=")
+        return place
     usersfile = other_modules.option(line, "usersfile")
     if not usersfile:
         raise CommandFailed(
@@ -84,34 +135,50 @@ def _place(line: Line) -> _SecretPlace:
         )
     digits = other_modules.option(line, "digits") or ""
     return _SecretPlace(
-        line.module_name, usersfile, 0, int(digits) if digits in _DIGITS else users_oath.DIGITS
+        line.module_name, usersfile, int(digits) if digits in _DIGITS else users_oath.DIGITS
     )
 
 
-def _uid(line: Line) -> int:
-    """Return the uid of ``user=NAME``, or of ``user=UID``; 0 without it. Raises CommandFailed."""
+def _reader(line: Line) -> pwd.struct_passwd | None:
+    """Return the account of ``user=UID`` or ``user=NAME``; None without. Raises CommandFailed."""
     name = other_modules.option(line, "user")
-    if not name:
-        return 0
-    entry = directory.person(name) if name.isprintable() else None
-    if entry is not None:
-        return entry.pw_uid
-    if name.isascii() and name.isdigit() and len(name) < 10:
-        return int(name)
-    raise CommandFailed(
-        f"PAM file {line.file}, line {line.number}: there is no user {name}", "correct user="
+    if name is None:
+        return None
+    number = re.match(r"[ \t]*\+?([0-9]{1,9})", name)  # strtol()
+    if number:
+        entry = directory.person_of_uid(int(number[1]))
+    else:
+        entry = directory.person(name) if name.isprintable() else None
+    if entry is None:
+        raise _denies_everybody(line, f"there is no user {name}", "correct user=")
+    return entry
+
+
+def _allowed(line: Line) -> int:
+    """Return the mode that ``allowed_perm=`` allows. Raises CommandFailed."""
+    given = other_modules.option(line, "allowed_perm")
+    if given is None:
+        return _ALLOWED
+    if not re.fullmatch(r"[0-7]{1,6}", given) or not int(given, 8):
+        raise _denies_everybody(line, f"allowed_perm={given} is no mode", "correct allowed_perm=")
+    return int(given, 8)
+
+
+def _denies_everybody(line: Line, problem: str, hint: str) -> CommandFailed:
+    return CommandFailed(
+        f"PAM file {line.file}, line {line.number}: {problem}, so it denies everybody", hint
     )
 
 
 def _files(place: _SecretPlace) -> tuple[list[TokenFile], Contents]:
     if place.is_one_a_person:
-        return sources.of_everybody(place.path_of, place.owner)
+        return sources.of_everybody(place.path_of, place.rule_for)
     if place.module == _GOOGLE:
         raise CommandFailed(
             f"secret={place.pattern} is one secret for everybody; pam_totp has one for each person",
             "enroll people with: totpctl enroll USER",
         )
-    return sources.named(place.pattern)
+    return [sources.central(place.pattern)], Contents()
 
 
 def _tokens(place: _SecretPlace, file: TokenFile) -> Contents:
@@ -120,6 +187,8 @@ def _tokens(place: _SecretPlace, file: TokenFile) -> Contents:
         False: partial(users_oath.read, digits=place.digits),
     }
     try:
+        if place.module == _GOOGLE and b"\0" in file.data:
+            raise Unreadable("has a NUL")
         contents = readers[place.module == _GOOGLE](file)
     except Unreadable as error:
         return Contents(rejected=(Rejected("the file", str(error), file.user),))
