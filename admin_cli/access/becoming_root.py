@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from pam_totp.core import admission, users
+from pam_totp.core import admission, users, verifier
 from pam_totp.core.admission import Admission
 from pam_totp.core.users import UserRecord
 from pam_totp.login import identity
@@ -101,7 +101,7 @@ class LoginRules(NamedTuple):
             found.append(Obstacle("was enrolled under another uid", f"totpctl reset {name}"))
         elif record is None or not record.authenticators:
             found.append(Obstacle("is not enrolled", f"totpctl enroll {name}"))
-        elif record.failures >= self.config.max_failures:
+        elif record.failures >= verifier.locked_from(self.config.max_failures):
             found.append(Obstacle("is locked after wrong codes", f"totpctl unlock {name}"))
         elif record.throttled_until > self.now:
             wait = f"must wait {record.throttled_until - self.now} s after wrong codes"

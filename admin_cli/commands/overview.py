@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from pam_totp.core import admission, dates, users
+from pam_totp.core import admission, dates, users, verifier
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
@@ -94,7 +94,6 @@ def _people(facts: Facts) -> dict[str, Any] | None:
         by_kind = {name: facts.admission(name) for name in facts.people if name not in enrolled}
     except CannotTell:
         return None
-    most = facts.login_policy.max_failures
     status_of = {record.name: record.status for record in records}
     unenrolled = [name for name, admitted in by_kind.items() if not _is_exempt(admitted)]
     exempt = [record.name for record in records if record.is_exempt(facts.now)]
@@ -104,7 +103,7 @@ def _people(facts: Facts) -> dict[str, Any] | None:
         "unenrolled": unenrolled,
         "exempt": sorted(set(exempt)),
         "suspended": [n for n, status in status_of.items() if status == users.SUSPENDED],
-        "locked": [record.name for record in records if record.failures >= most],
+        "locked": [r.name for r in records if verifier.is_locked(r, facts.login_policy)],
         "must_enroll": [n for n, status in status_of.items() if status == users.MUST_ENROLL],
     }
 

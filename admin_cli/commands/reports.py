@@ -6,6 +6,7 @@ import click
 
 from pam_totp.core import clock_skew, recovery, users, verifier
 from pam_totp.core.admission import GroupRule
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import Policy
 
@@ -76,6 +77,10 @@ def show(session: Session, user: str, as_json: bool) -> None:
         output.result(f"sshd            lets {record.name} in by a key alone{places}")
     output.result(f"wrong codes     {record.failures} in a row{_of_the_month(session, record)}")
     output.result(f"recovery codes  {len(record.recovery_digests)} left")
+    for number, place in enumerate(_known_places(record)):
+        heading = "known places" if number == 0 else ""
+        used = output.iso_time(place.used_at)
+        output.result(f"{heading:<16}{output.printable(place.name)}, last used {used}")
     for authenticator in record.authenticators:
         a = authenticator
         pace = f"HOTP, counter {a.counter}" if a.counts else f"{a.period} s"
@@ -138,7 +143,7 @@ def _warn_of_state(session: Session, record: UserRecord) -> None:
     """Say what denies this user a login whatever the code is."""
     if record.status not in (users.ACTIVE, users.EXEMPT):
         output.warning(f"{record.name} is {record.status}: no code lets them in")
-    elif record.failures >= session.policy.max_failures or record.throttled_until > now():
+    elif verifier.is_locked(record, session.policy) or record.throttled_until > now():
         output.warning(f"{record.name} is {_state(session, record)}: see totpctl unlock")
 
 
@@ -207,7 +212,11 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
         "key_only": None if by_key is None else {"from": list(by_key.sources)},
         "wrong_codes_not_told": record.untold,
         "wrong_codes_of_30_days": verifier.guesses_spent(record, now(), session.policy),
-        "locked": record.failures >= session.policy.max_failures,
+        "locked": verifier.is_locked(record, session.policy),
+        "known_places": [
+            {"place": place.name, "last_used_at": output.iso_time(place.used_at)}
+            for place in _known_places(record)
+        ],
         "created_at": output.iso_time(record.created_at),
         "updated_at": output.iso_time(record.updated_at),
         "authenticators": [
@@ -225,6 +234,12 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
     }
 
 
+def _known_places(record: UserRecord) -> list[KnownPlace]:
+    """Return those that still are known, the last one used first."""
+    known = [place for place in record.known_places if not place.has_ended(now())]
+    return sorted(known, key=lambda place: -place.used_at)
+
+
 def _of_the_month(session: Session, record: UserRecord) -> str:
     rules = session.policy
     spent = verifier.guesses_spent(record, now(), rules)
@@ -238,7 +253,7 @@ def _exempt_until(record: UserRecord) -> int:
 
 def _state(session: Session, record: UserRecord) -> str:
     status = policy.status_in_words(record)
-    if record.failures >= session.policy.max_failures:
+    if verifier.is_locked(record, session.policy):
         return f"{status}, locked"
     wait = record.throttled_until - now()
     if wait > 0:

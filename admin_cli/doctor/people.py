@@ -117,10 +117,14 @@ def enrollment_at_login(facts: Facts) -> Iterator[Found]:
             )
 
 
-@check("locked", WRONG, "someone may be guessing their codes; they are denied until unlocked")
+@check(
+    "locked",
+    WRONG,
+    "someone may be guessing their codes; until unlocked, they get in from known places alone",
+)
 def locked(facts: Facts) -> Iterator[Found]:
     for record in facts.records:
-        if record.authenticators and record.failures >= facts.login_policy.max_failures:
+        if record.authenticators and verifier.is_locked(record, facts.login_policy):
             yield (
                 f"{record.name} is locked after {record.failures} wrong codes",
                 (f"find out who that was; then run: totpctl unlock {record.name}"),
@@ -130,15 +134,18 @@ def locked(facts: Facts) -> Iterator[Found]:
 @check(
     "guesses-spent",
     WRONG,
-    "someone may be guessing their codes; only a recovery code works until unlocked",
+    "someone may be guessing their codes; until unlocked, a code works from known places alone",
 )
 def guesses_spent(facts: Facts) -> Iterator[Found]:
     rules = facts.login_policy
     for record in facts.records:
         standing = verifier.standing(record, facts.now, rules)
-        if record.authenticators and standing is not None and standing.budget_spent:
+        if standing is None or standing.outcome != verifier.THROTTLED:
+            continue
+        if record.authenticators and standing.codes_only:
+            spent = verifier.guesses_spent(record, facts.now, rules)
             yield (
-                f"{record.name} had {rules.slow_guesses} wrong codes within a month",
+                f"{record.name} had {spent} wrong codes within a month",
                 f"find out who that was; then run: totpctl unlock {record.name}",
             )
 

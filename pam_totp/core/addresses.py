@@ -8,6 +8,7 @@ from __future__ import annotations
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in an IPv6 one: RFC 4291, 2.5.5.2
+_LOOPBACK = bytes(15) + b"\x01"
 
 
 def parse(text: str) -> bytes | None:
@@ -30,6 +31,11 @@ def as_text(address: bytes) -> str:
     """Return the shortest spelling of ``address``."""
     family = AF_INET if len(address) == 4 else AF_INET6
     return inet_ntop(family, address)
+
+
+def is_loopback(address: bytes) -> bool:
+    """Tell whether ``address`` leads to the machine that uses it."""
+    return address == _LOOPBACK or (len(address) == 4 and address[0] == 127)
 
 
 def first_bits(address: bytes, bits: int) -> bytes:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import otp
+from . import otp, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
+
+    from .places import KnownPlace
 
     # Of an authenticator, a code and some steps, those of the steps that have the code.
     MatchingSteps: TypeAlias = Callable[["Authenticator", str, Iterable[int]], list[int]]
@@ -212,6 +214,7 @@ class UserRecord(NamedTuple):
     bound_at: int = 0  # when uid was noted
     untold: int = 0  # wrong codes that the person has not been told of
     guesses_until: int = 0  # the slow budget: when all wrong codes will be forgiven
+    known_places: tuple[KnownPlace, ...] = ()
 
     def __repr__(self) -> str:
         return f"<UserRecord {self.name!r} {self.status}>"
@@ -239,12 +242,18 @@ class UserRecord(NamedTuple):
         """
         return account.is_local and self.grants_something() and self.has_another_uid(account)
 
+    def place(self, name: str, now: int) -> KnownPlace | None:
+        """Return the known place of that name."""
+        return places.find(self.known_places, name, now)
+
     # At a login
 
-    def failed(self, now: int, *, throttled_until: int, guesses_until: int) -> UserRecord:
-        """Count one wrong code."""
+    def failed(
+        self, now: int, *, failures: int, throttled_until: int, guesses_until: int
+    ) -> UserRecord:
+        """Count one wrong code, with which there are ``failures`` in a row."""
         return self._replace(
-            failures=self.failures + 1,
+            failures=failures,
             untold=self.untold + 1,
             throttled_until=throttled_until,
             guesses_until=guesses_until,
@@ -255,14 +264,20 @@ class UserRecord(NamedTuple):
         """Nothing is looked at before ``until``."""
         return self._replace(throttled_until=until)
 
-    def accepted(self, now: int) -> UserRecord:
+    def with_place(self, changed: KnownPlace) -> UserRecord:
+        """Replace the known place that has the name of ``changed``."""
+        return self._replace(known_places=places.replaced(self.known_places, changed))
+
+    def accepted(self, now: int, place: str = places.NOWHERE) -> UserRecord:
         """Forget the row of wrong codes. The slow budget stays, and so does what is untold.
 
-        Where there is none, nothing of this record has changed: an authenticator notes its use.
+        From now on ``place`` is known. Where it is, and there is no row, nothing of this record has
+        changed within the hour: an authenticator notes its use.
         """
+        record = self._replace(known_places=places.used(self.known_places, place, now))
         if not (self.failures or self.throttled_until):
-            return self
-        return self._replace(failures=0, throttled_until=0, updated_at=now)
+            return record
+        return record._replace(failures=0, throttled_until=0, updated_at=now)
 
     def told(self, count: int) -> UserRecord:
         """The person was told of ``count`` wrong codes."""
@@ -301,12 +316,13 @@ class UserRecord(NamedTuple):
     def enrolled(
         self, new: Authenticator, salt: bytes, digests: frozenset[bytes], now: int
     ) -> UserRecord:
-        """Replace all that lets its user in, and forget wrong codes: a first enrollment, a reset.
+        """Replace all that lets its user in: a first enrollment, a reset.
 
-        A suspension stays, and so does an exemption that has not ended.
+        Wrong codes and known places are forgotten. A suspension stays, and so does an exemption
+        that has not ended.
         """
         record = self._once_enrolled(now)._replace(authenticators=(new,))
-        return record.with_recovery_codes(salt, digests)._without_failures()
+        return record.with_recovery_codes(salt, digests)._without_failures().without_places()
 
     def bound_to(self, account: Account, now: int, *, force: bool = False) -> UserRecord:
         """Make it the record of ``account``; ``force``: note the time even for the same uid."""
@@ -325,8 +341,11 @@ class UserRecord(NamedTuple):
         return self._without_failures()._replace(authenticators=authenticators)
 
     def suspended(self) -> UserRecord:
-        """Deny every login that needs a code; that ends an exemption and a duty to enroll."""
-        return self._replace(status=SUSPENDED, exempt_until=0)
+        """Deny every login that needs a code; that ends an exemption and a duty to enroll.
+
+        Nor is any place known: whoever came from there may be why.
+        """
+        return self._replace(status=SUSPENDED, exempt_until=0).without_places()
 
     def resumed(self) -> UserRecord:
         """End a suspension, which may have taken the place of a duty to enroll."""
@@ -354,12 +373,17 @@ class UserRecord(NamedTuple):
         """End whatever its status said."""
         return self._replace(status=ACTIVE, exempt_until=0)
 
+    def without_places(self) -> UserRecord:
+        """Forget from where its user has logged in."""
+        return self._replace(known_places=())
+
     def changed_at(self, now: int) -> UserRecord:
         """Note when it was last changed."""
         return self._replace(updated_at=now)
 
     def _without_failures(self) -> UserRecord:
-        return self._replace(failures=0, throttled_until=0, guesses_until=0)
+        known = tuple(place.unlocked() for place in self.known_places)
+        return self._replace(failures=0, throttled_until=0, guesses_until=0, known_places=known)
 
     def _once_enrolled(self, now: int) -> UserRecord:
         over = self.status == EXEMPT and has_ended(self.exempt_until, now)

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import clock_skew, recovery
+from . import clock_skew, places, recovery
 from .hashes import compare_digest
 from .users import ACCEPTABLE, Authenticator, UserRecord
 
 if TYPE_CHECKING:
+    from .places import KnownPlace
     from .users import MatchingSteps
 
 # What a person's answer is.
@@ -51,6 +52,7 @@ class Policy(NamedTuple):
     slow_guesses: int = 100  # wrong codes in slow_period, whether or not one was right in between
     slow_period: int = 30 * 86_400
     look_ahead: int = 5  # of HOTP: how many codes from the next one on are good
+    recovery_unlocks: bool = False  # whether a recovery code is looked at while locked
 
 
 class Answer(NamedTuple):
@@ -75,7 +77,7 @@ class Verdict(NamedTuple):
     failed_before: int = 0  # wrong codes that the person has not been told of
     clock_is_behind: bool = False
     clock_offset: int = 0  # steps that the clock or counter of it is ahead, outside the window
-    budget_spent: bool = False  # THROTTLED by the slow budget: a recovery code is still good
+    codes_only: bool = False  # THROTTLED or LOCKED, but a recovery code is still good
     is_offline: bool = False  # judged by codes that this host keeps for such a time
 
 
@@ -117,6 +119,8 @@ def verify(
     now: int,
     policy: Policy,
     matching_steps: MatchingSteps = Authenticator.matching_steps,
+    *,
+    place: str = places.NOWHERE,
 ) -> tuple[Verdict, UserRecord]:
     """Judge ``answer`` at unix time ``now``; return the verdict and the record to keep.
 
@@ -124,55 +128,80 @@ def verify(
     step is later than the authenticator's last accepted one. A record that is not ACCEPTABLE goes
     the whole way and is then rejected, so that the answer does not tell which it was.
 
+    ``place``: where the answer comes from. Where others are to blame for the wait or the lock, an
+    answer from a known place is evaluated all the same, within its allowance; see standing().
+
     ``matching_steps``: where codes come from, if not from the secrets of the record.
     """
     if answer.kind in NO_CODES:
         return Verdict(answer.kind), record
-    refusal = standing(record, now, policy, answer.kind)
-    if refusal is not None and refusal.outcome == LOCKED:
-        return refusal, record
-    if refusal is not None and refusal.budget_spent:
-        return refusal, record
+    refusal = standing(record, now, policy, answer.kind, place)
     if refusal is not None:
-        # Written back: a clock that was set back must not stretch the wait.
-        return refusal, record.throttled(now + refusal.wait)
+        return refusal, _with_wait(record, refusal, now, policy, answer.kind, place)
     if answer.kind == RECOVERY_CODE:
         verdict, accepted = _verify_recovery_code(record, answer)
     else:
         verdict, accepted = _verify_code(record, answer.code, now, policy, matching_steps)
     if verdict.outcome == REJECTED or record.status not in ACCEPTABLE:
         skewed, record = _look_beyond_the_window(record, answer, now, policy, matching_steps)
-        failed, record = _count_failure(
-            record, answer.kind, now, policy, behind=verdict.clock_is_behind
+        failed = _count_failure(record, answer.kind, now, policy, place)
+        wait = _wait_after(failed, now, policy, answer.kind, place)
+        behind, offset = verdict.clock_is_behind, skewed.clock_offset
+        rejected = Verdict(
+            REJECTED, skewed.authenticator, wait, clock_is_behind=behind, clock_offset=offset
         )
-        offset = skewed.clock_offset
-        return failed._replace(authenticator=skewed.authenticator, clock_offset=offset), record
+        return rejected, failed
     if verdict.outcome == REPLAYED:
         return verdict, record
     verdict = verdict._replace(failed_before=record.untold)
-    return verdict, accepted.accepted(now)
+    return verdict, accepted.accepted(now, place)
 
 
-def standing(record: UserRecord, now: int, policy: Policy, kind: str = CODE) -> Verdict | None:
+def standing(
+    record: UserRecord, now: int, policy: Policy, kind: str = CODE, place: str = places.NOWHERE
+) -> Verdict | None:
     """Return the verdict on any answer of ``kind`` at unix time ``now``; None: it is looked at.
 
+    A part of what locks, and of the slow budget, is kept for known places: wrong answers from
+    unknown ones never take it. So ``place`` may be looked at while all others are refused. It has
+    to wait for its own wrong answers alone, as long as these are few: see _with_allowance().
+
     The slow budget is for codes alone. A recovery code has 80 bits, which nobody guesses, and is
-    the owner's way in while a stranger uses up the budget.
+    the owner's way in while a stranger uses up the budget; and the lock, where the policy says so.
     """
-    if record.failures >= policy.max_failures:
-        return Verdict(LOCKED)
-    wait = _remaining_wait(record, now, policy)
+    known = _with_allowance(record, now, policy, kind, place)
+    is_locked = record.failures >= _limit(known, policy)
+    if is_locked and not (policy.recovery_unlocks and kind == RECOVERY_CODE):
+        return Verdict(LOCKED, codes_only=policy.recovery_unlocks)
+    wait = _remaining_wait(known or record, now, policy)
     if wait > 0:
         return Verdict(THROTTLED, wait=wait)
-    wait = _guesses_debt(record, now, policy) - policy.slow_period + _guess_interval(policy)
+    budget = policy.slow_guesses
+    free = budget if known else locked_from(budget)
+    wait = _wait_for_budget(record.guesses_until, budget, free, now, policy)
     if kind == CODE and wait > 0:
-        return Verdict(THROTTLED, wait=wait, budget_spent=True)
+        return Verdict(THROTTLED, wait=wait, codes_only=True)
     return None
+
+
+def locked_from(count: int) -> int:
+    """Return how many of ``count`` wrong answers shut out all places but known ones.
+
+    The rest is for these: a fifth. It is kept for everybody, also where no place is known, or the
+    number would tell who is enrolled.
+    """
+    return count - count // 5
+
+
+def is_locked(record: UserRecord, policy: Policy) -> bool:
+    """Tell whether codes are refused for good, but from known places."""
+    return record.failures >= locked_from(policy.max_failures)
 
 
 def guesses_spent(record: UserRecord, now: int, policy: Policy) -> int:
     """Return how much of the slow budget wrong codes have used up; one comes back at a time."""
-    return -(-_guesses_debt(record, now, policy) // _guess_interval(policy))
+    debt = _guesses_debt(record.guesses_until, policy.slow_guesses, now, policy)
+    return -(-debt // _guess_interval(policy))
 
 
 def throttle_wait(failures: int, policy: Policy) -> int:
@@ -243,17 +272,85 @@ def _verify_recovery_code(record: UserRecord, answer: Answer) -> tuple[Verdict, 
     return Verdict(RECOVERY_USED, recovery_codes_left=len(left.recovery_digests)), left
 
 
+def _with_allowance(
+    record: UserRecord, now: int, policy: Policy, kind: str, place: str
+) -> KnownPlace | None:
+    """Return ``place`` if it is known, and has not used up its allowance.
+
+    That is half of what is kept for known places: somebody who shares one of them with the owner
+    does not lock the others. After that, it is a place as any other.
+    """
+    known = record.place(place, now)
+    if known is None or known.failures >= _allowance(policy.max_failures):
+        return None
+    budget = _allowance(policy.slow_guesses)
+    is_spent = _wait_for_budget(known.guesses_until, budget, budget, now, policy) > 0
+    return None if kind == CODE and is_spent else known
+
+
+def _limit(known: KnownPlace | None, policy: Policy) -> int:
+    """Return how many wrong answers in a row lock a place, or all that are not known."""
+    return policy.max_failures if known else locked_from(policy.max_failures)
+
+
+def _allowance(count: int) -> int:
+    return (count // 5 + 1) // 2
+
+
+def _with_wait(
+    record: UserRecord, refusal: Verdict, now: int, policy: Policy, kind: str, place: str
+) -> UserRecord:
+    """Write a wait back: a clock that was set back must not stretch it."""
+    if refusal.outcome != THROTTLED or refusal.codes_only:
+        return record
+    known = _with_allowance(record, now, policy, kind, place)
+    if known is None:
+        return record.throttled(now + refusal.wait)
+    return record.with_place(known.throttled(now + refusal.wait))
+
+
 def _count_failure(
-    record: UserRecord, kind: str, now: int, policy: Policy, *, behind: bool
-) -> tuple[Verdict, UserRecord]:
-    wait = throttle_wait(record.failures + 1, policy)
-    guesses_until = record.guesses_until
-    if kind == CODE:
-        guesses_until = now + _guesses_debt(record, now, policy) + _guess_interval(policy)
-    failed = record.failed(
-        now, throttled_until=now + wait if wait else 0, guesses_until=guesses_until
+    record: UserRecord, kind: str, now: int, policy: Policy, place: str
+) -> UserRecord:
+    """Count a wrong answer, for its place and for all of them.
+
+    Where a recovery code is looked at behind a lock, the row is no longer than the lock is: what is
+    kept for known places stays theirs.
+    """
+    known = _with_allowance(record, now, policy, kind, place)
+    is_locked = record.failures >= _limit(known, policy)
+    if known is not None:
+        allowed = _allowance(policy.slow_guesses)
+        record = record.with_place(
+            known.failed(
+                throttled_until=_until(now, throttle_wait(known.failures + 1, policy)),
+                guesses_until=_guesses_until(known.guesses_until, allowed, kind, now, policy),
+            )
+        )
+    failures = record.failures + (not is_locked)
+    return record.failed(
+        now,
+        failures=failures,
+        throttled_until=_until(now, throttle_wait(failures, policy)),
+        guesses_until=_guesses_until(record.guesses_until, policy.slow_guesses, kind, now, policy),
     )
-    return Verdict(REJECTED, wait=wait, clock_is_behind=behind), failed
+
+
+def _wait_after(record: UserRecord, now: int, policy: Policy, kind: str, place: str) -> int:
+    """Return the seconds until the next answer from ``place``, after a wrong one."""
+    known = _with_allowance(record, now, policy, kind, place)
+    return throttle_wait((known or record).failures, policy)
+
+
+def _until(now: int, wait: int) -> int:
+    return now + wait if wait else 0
+
+
+def _guesses_until(before: int, budget: int, kind: str, now: int, policy: Policy) -> int:
+    """Return when a budget is whole again after one more wrong answer; of codes alone."""
+    if kind != CODE:
+        return before
+    return now + _guesses_debt(before, budget, now, policy) + _guess_interval(policy)
 
 
 def _guess_interval(policy: Policy) -> int:
@@ -261,18 +358,28 @@ def _guess_interval(policy: Policy) -> int:
     return policy.slow_period // policy.slow_guesses
 
 
-def _guesses_debt(record: UserRecord, now: int, policy: Policy) -> int:
-    """Return the seconds until the budget is whole; at most slow_period.
+def _guesses_debt(guesses_until: int, budget: int, now: int, policy: Policy) -> int:
+    """Return the seconds until a budget of so many wrong codes is whole.
 
-    Wrong codes cannot make it more. Where it is, the clock was set back: nobody waits for that.
+    Wrong codes cannot make it more than all of these take. Where it is, the clock was set back:
+    nobody waits for that.
     """
-    debt = max(record.guesses_until - now, 0)
-    return debt if debt <= policy.slow_period else 0
+    debt = max(guesses_until - now, 0)
+    return debt if debt <= budget * _guess_interval(policy) else 0
 
 
-def _remaining_wait(record: UserRecord, now: int, policy: Policy) -> int:
+def _wait_for_budget(guesses_until: int, budget: int, free: int, now: int, policy: Policy) -> int:
+    """Return the seconds until fewer than ``free`` wrong codes are not yet forgiven.
+
+    0 or less: there are fewer.
+    """
+    debt = _guesses_debt(guesses_until, budget, now, policy)
+    return debt - (free - 1) * _guess_interval(policy)
+
+
+def _remaining_wait(counted: UserRecord | KnownPlace, now: int, policy: Policy) -> int:
     """Never more than the throttle gives: throttled_until is far ahead of a clock set back."""
-    return min(record.throttled_until - now, throttle_wait(record.failures, policy))
+    return min(counted.throttled_until - now, throttle_wait(counted.failures, policy))
 
 
 def _wait_for_next_code(authenticator: Authenticator, now: int, window: int) -> int:

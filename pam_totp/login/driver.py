@@ -106,11 +106,11 @@ class BlockingDriver:
 
     # The store
 
-    def look_up_user(self, name: str) -> Known:
+    def look_up_user(self, name: str, place: str) -> Known:
         if self._fleet is None:
             return self._look_up_here(name)
         known = self._fleet.look_up_here(name, self._look_up_here)
-        return self._fleet.look_up(name) if known is None else known
+        return self._fleet.look_up(name, place) if known is None else known
 
     def _look_up_here(self, name: str) -> Known:
         try:
@@ -131,20 +131,24 @@ class BlockingDriver:
         if self._fleet is None or not is_missing(self._settings.store):
             self._ask_alone(lambda store: store.confirm_absence())
 
-    def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
+    def hash_answer(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
+    ) -> Answer:
         """Hash a recovery code before the transaction: nobody should wait there for Argon2id."""
-        return self._in_turn(lambda: self.prepare_answer(name, answer, policy, is_decoy=is_decoy))
+        return self._in_turn(
+            lambda: self.prepare_answer(name, answer, policy, is_decoy=is_decoy, place=place)
+        )
 
     def prepare_answer(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
     ) -> Callable[[], Answer]:
         """Look whether there is something to hash, and return what does it, with no store open.
 
         Not the code of somebody who is throttled or locked, which nobody will look at.
         """
-        known = self._ask_store(lambda store: store.admission(name))
+        known = self._ask_store(lambda store: store.admission(name, place))
         record = known.decoy if is_decoy else known.record
-        if record is not None and verifier.standing(record, known.at, policy, answer.kind):
+        if record is not None and verifier.standing(record, known.at, policy, answer.kind, place):
             return lambda: answer
         salt = record.recovery_salt if record is not None else None
 
@@ -216,7 +220,9 @@ class BlockingDriver:
         """Look whether there is something to hash, and return what does it, with no store open."""
         from ..system import issuing
 
-        if self._ask_store(lambda store: store.admission(name)).record != before:
+        record = self._ask_store(lambda store: store.admission(name)).record
+        # Which places are known is told by where one asks from.
+        if (record and record.without_places()) != (before and before.without_places()):
             return lambda: None
         return lambda: issuing.salt_and_digests(codes)
 

@@ -80,8 +80,8 @@ class Fleet:
         self.is_asked = True
         return None
 
-    def look_up(self, name: str) -> Known:
-        known = self.ask(lambda store: store.admission(name))
+    def look_up(self, name: str, place: str) -> Known:
+        known = self.ask(lambda store: store.admission(name, place))
         return known._replace(problem=self._problem)
 
     def hand_over(self, has_waited: float) -> None:

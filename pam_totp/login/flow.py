@@ -254,7 +254,9 @@ class _Login:
             window = min(known.policy.window, self._policy.window)
             self._policy = known.policy._replace(window=window)
         compared = record or known.decoy
-        self._standing = verifier.standing(compared, known.at, self._policy)
+        self._standing = verifier.standing(
+            compared, known.at, self._policy, place=self._source.place
+        )
         if record is not None:
             self._is_decoy, self._status = False, record.status
             self._authenticators = record.authenticators
@@ -282,7 +284,7 @@ class _Login:
         return admitted, known
 
     def _look_up_user(self) -> Flow[Known]:
-        known: Known = yield from need(Driver.look_up_user, self._source.user)
+        known: Known = yield from need(Driver.look_up_user, self._source.user, self._source.place)
         if known.problem:
             yield from self._log("error", reason=known.problem, hint="run: totpctl doctor")
         return known
@@ -382,7 +384,12 @@ class _Login:
             hashed = answer
             if answer.kind == verifier.RECOVERY_CODE:
                 hashed = yield from need(
-                    Driver.hash_answer, name, answer, policy, is_decoy=is_decoy
+                    Driver.hash_answer,
+                    name,
+                    answer,
+                    policy,
+                    is_decoy=is_decoy,
+                    place=self._source.place,
                 )
             verdict = yield from need(
                 Driver.verify,

@@ -69,7 +69,7 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
         return "This code has already been used. Press the button of your token for the next one."
     if outcome == verifier.REPLAYED:
         return f"This code has already been used. Wait for the next one (at most {wait} seconds)."
-    if outcome == verifier.THROTTLED and verdict.budget_spent:
+    if outcome == verifier.THROTTLED and verdict.codes_only:
         hours = -(-wait // 3600)
         return (
             f"Too many wrong codes this month. Wait {hours} h, or use a recovery code. "
@@ -77,6 +77,11 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> str:
         )
     if outcome == verifier.THROTTLED:
         return f"Too many wrong codes. Wait {wait} seconds before the next try."
+    if outcome == verifier.LOCKED and verdict.codes_only:
+        return (
+            "Too many wrong codes: locked. Use a recovery code. "
+            f"An administrator can run: totpctl unlock {user}"
+        )
     if outcome == verifier.LOCKED:
         return f"Too many wrong codes: locked. An administrator can run: totpctl unlock {user}"
     if outcome == verifier.RECOVERY_USED:

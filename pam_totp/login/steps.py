@@ -202,7 +202,7 @@ class Driver(Protocol):
 
     # The store: see LoginStore
 
-    def look_up_user(self, name: str) -> Known:
+    def look_up_user(self, name: str, place: str) -> Known:
         """Ask what the store knows of ``name``: LoginStore.admission(). Raises StoreMissing."""
         ...
 
@@ -210,8 +210,13 @@ class Driver(Protocol):
         """Raise StoreCorrupt if damage could be why the store does not hold somebody."""
         ...
 
-    def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
-        """Return a recovery code with its digest; without one where nobody would look at it."""
+    def hash_answer(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
+    ) -> Answer:
+        """Return a recovery code with its digest; without one where nobody would look at it.
+
+        ``place``: the name of that which it comes from.
+        """
         ...
 
     def verify(

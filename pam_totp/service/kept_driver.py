@@ -139,7 +139,7 @@ class KeptDriver(BlockingDriver):
         if place is not None:
             self._shared.prompts.leave(place)
 
-    def look_up_user_here(self, name: str) -> Known:
+    def look_up_user_here(self, name: str, _place: str) -> Known:
         """Look ``name`` up in this machine's store. Raises OfTheFleet where it does not judge."""
         self.store().check_that_it_answers()  # or why it does not is looked for on that disk
         if self._fleet is None:
@@ -149,10 +149,10 @@ class KeptDriver(BlockingDriver):
             raise OfTheFleet
         return known
 
-    def look_up_user(self, name: str) -> Known:
+    def look_up_user(self, name: str, place: str) -> Known:
         """Look up whom this machine's store does not judge: a helper waits for the answer."""
         assert self._fleet is not None
-        return self._fleet.look_up(name)
+        return self._fleet.look_up(name, place)
 
     def fleet_to_ask(self) -> KeptFleet | None:
         """Return the fleet whose database judges this login; None: this machine does."""

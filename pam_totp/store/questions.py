@@ -29,8 +29,11 @@ if TYPE_CHECKING:
         StoreBusy among these: another process was writing for too long, and nothing was changed.
         """
 
-        def admission(self, name: str) -> Known:
-            """Return what is known of ``name``, with the same work for every name."""
+        def admission(self, name: str, place: str = "") -> Known:
+            """Return what is known of ``name``, with the same work for every name.
+
+            Of known places that of the name ``place`` at least, if it is one.
+            """
 
         def verify(
             self,
@@ -48,7 +51,8 @@ if TYPE_CHECKING:
             accepted answer binds a record of unknown uid to ``account``. None: ``answer`` is a
             recovery code without a digest, which is looked at now; nothing was changed.
 
-            ``source``: where the answer comes from, for an engine that keeps events itself.
+            ``source``: where the answer comes from. Its place may be known; and some engines keep
+            events themselves.
             """
 
         def enroll_first(

@@ -11,6 +11,8 @@ import os
 import time
 from typing import NamedTuple
 
+from ..core import places
+
 SYSLOG_SOCKET = "/dev/log"
 MAX_VALUE_LENGTH = 256
 
@@ -43,6 +45,11 @@ class Source(NamedTuple):
     rhost: str = ""
     tty: str = ""
     ruser: str = ""
+
+    @property
+    def place(self) -> str:
+        """The name of the place, by which known ones are told: see places.py."""
+        return places.name_of(self.rhost, self.ruser, self.tty)
 
 
 def record(event: str, source: Source, **fields: object) -> None:

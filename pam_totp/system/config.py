@@ -49,6 +49,7 @@ class Config(NamedTuple):
     throttle_base: int = 30
     throttle_max: int = 900
     max_failures: int = 100
+    recovery_unlocks: bool = False
     unenrolled: str = DENY
     unenrolled_until: int = 0  # the first second that SKIP does not hold for; 0: it has no end
     exempt_groups: tuple[str, ...] = ()
@@ -86,6 +87,7 @@ class Config(NamedTuple):
             self.throttle_max,
             self.max_failures,
             look_ahead=self.look_ahead,
+            recovery_unlocks=self.recovery_unlocks,
         )
 
 

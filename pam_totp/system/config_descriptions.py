@@ -99,7 +99,12 @@ KEYS = {
     ),
     "max_failures": (
         "",
-        "This many wrong codes in a row lock the user until `totpctl unlock`.",
+        "This many wrong codes in a row lock the user until `totpctl unlock`. A fifth of them, as"
+        " of the slow budget, is kept for known places: others are locked out by 80 of 100.",
+    ),
+    "recovery_unlocks": (
+        "`yes`, `no`",
+        "`yes`: a recovery code is good while the user is locked, and ends the lock.",
     ),
     "unenrolled": (
         "`deny`, `skip`, `enroll`",

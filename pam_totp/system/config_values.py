@@ -126,6 +126,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "one_prompt": boolean,
     "one_prompt_text": _text,
     **{key: _integer(low, high) for key, (low, high) in RANGES.items()},
+    "recovery_unlocks": boolean,
     "unenrolled": _unenrolled,
     "unenrolled_until": _deadline,
     "exempt_groups": _names,

@@ -51,6 +51,10 @@ class Backend(ABC):
         """Return what the store holds of ``record`` where a login has made it."""
         return record
 
+    def place_name(self, place: str) -> str:
+        """Return the name under which the store keeps a known place of this host."""
+        return place
+
     def as_told(self, record: UserRecord) -> UserRecord:
         """Return what a login is told of ``record``."""
         return without_secrets(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from pam_totp.core import otp, users
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import Authenticator, UserRecord
 
 NOW = 1_900_000_000
@@ -80,6 +81,15 @@ def authenticators(draw: st.DrawFn) -> tuple[Authenticator, ...]:
 
 
 @st.composite
+def known_places(draw: st.DrawFn) -> tuple[KnownPlace, ...]:
+    """Draw up to eight, in an order that a store keeps."""
+    printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)
+    counts = st.integers(0, 10_000)
+    places = st.builds(KnownPlace, printable, times, counts, times, times)
+    return tuple(draw(st.lists(places, max_size=8, unique_by=lambda place: place.name)))
+
+
+@st.composite
 def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> UserRecord:
     return UserRecord(
         name,
@@ -98,6 +108,7 @@ def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> User
         bound_at=draw(times),
         untold=draw(st.integers(0, 10_000)),
         guesses_until=draw(times),
+        known_places=draw(known_places()),
     )
 
 
@@ -142,6 +153,10 @@ def full_record(name: str = "alice") -> UserRecord:
         bound_at=NOW - 99,
         untold=17,
         guesses_until=NOW + 9_999,
+        known_places=(
+            KnownPlace("192.0.2.7", NOW - 3600, 2, NOW + 60, NOW + 90),
+            KnownPlace("by alice and bob", NOW - 7200),
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from tests.contract.damage import FindsDamage
 from tests.contract.decoys import KeepsDecoys
 from tests.contract.group_rules import KeepsGroupRules
 from tests.contract.joint import KeepsJointTransactions
+from tests.contract.known_places import KeepsKnownPlaces
 from tests.contract.questions import AnswersLogins
 from tests.contract.records import KeepsRecords
 from tests.contract.transactions import KeepsTransactions
@@ -35,6 +36,7 @@ class StoreContract(
     KeepsJointTransactions,
     FindsDamage,
     KeepsDecoys,
+    KeepsKnownPlaces,
 ):
     @pytest.fixture
     def backend(self) -> Backend:

@@ -88,10 +88,14 @@ class PostgreSQLBackend(Backend):
         return record._replace(authenticators=tuple(named), uid=None, bound_at=0)
 
     def as_told(self, record: UserRecord) -> UserRecord:
-        """Hosts are told of no digest either, and of no serial."""
-        record = self.as_kept(without_secrets(record))
+        """Hosts are told of no digest either, of no serial, and of no other place."""
+        record = self.as_kept(without_secrets(record)).without_places()
         held = tuple(a._replace(serial="") for a in record.authenticators)
         return record._replace(recovery_digests=frozenset(), authenticators=held)
+
+    def place_name(self, place: str) -> str:
+        is_local = place.startswith(("by ", "at "))
+        return f"{self.identity.host}: {place}" if is_local else place
 
     def tamper(self, statement: str) -> None:
         with self.database.connect() as connection:

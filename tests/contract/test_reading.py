@@ -24,6 +24,8 @@ from tests.support.place import Place
 
 HASHED = Answer(verifier.RECOVERY_CODE, "0" * 16, bytes(16), bytes(32))
 OTHER_CODE = HASHED._replace(digest=b"\1" * 32)
+# Of who is accepted, the place is known from now on, where there is room to note it.
+NEW_PLACE = ["PRAGMA page_count", "PRAGMA freelist_count", "INSERT INTO users"]
 KEY = "(SELECT value FROM meta WHERE key = 'sealing_key_id')"
 
 
@@ -116,12 +118,26 @@ def test_an_answer_is_one_read_and_one_write_for_everybody(
     is_decoy = before is None or not before.authenticators
     verdict = judged(store, answer, is_decoy=is_decoy, account=None)
     assert verdict is not None
-    write = {
-        verifier.ACCEPTED: "UPDATE authenticators",
-        verifier.RECOVERY_USED: "DELETE FROM recovery_codes",
-        verifier.REJECTED: "INSERT OR REPLACE INTO decoys" if is_decoy else "INSERT INTO users",
+    of_users, of_decoys = "INSERT INTO users", "INSERT OR REPLACE INTO decoys"
+    writes = {
+        verifier.ACCEPTED: [*NEW_PLACE, "UPDATE authenticators"],
+        verifier.RECOVERY_USED: [*NEW_PLACE, "DELETE FROM recovery_codes"],
+        verifier.REJECTED: [of_decoys if is_decoy else of_users],
     }[verdict.outcome]
-    assert ["BEGIN IMMEDIATE", "read", "UPDATE meta", write, "COMMIT"] == statements
+    reads = [statement for statement in writes if statement.startswith("PRAGMA")]
+    writes = ["UPDATE meta", *writes[len(reads) :]]
+    assert ["BEGIN IMMEDIATE", "read", *reads, *writes, "COMMIT"] == statements
+
+
+def test_from_a_known_place_only_the_code_is_noted(traced: Traced) -> None:
+    store, statements = traced("enrolled")
+    judged(store, code(), account=None)
+    statements.clear()
+    verdict = judged(store, HASHED, account=None)
+    assert verdict is not None
+    assert verifier.RECOVERY_USED == verdict.outcome
+    writes = ["UPDATE meta", "DELETE FROM recovery_codes"]
+    assert ["BEGIN IMMEDIATE", "read", *writes, "COMMIT"] == statements
 
 
 def test_in_a_batch_only_reading_and_writing_are_repeated(traced: Traced) -> None:
@@ -133,7 +149,7 @@ def test_in_a_batch_only_reading_and_writing_are_repeated(traced: Traced) -> Non
     decoy = ["read", "INSERT OR REPLACE INTO decoys"]
     wrong = ["read", "INSERT INTO users", *decoy]
     first = ["read", "UPDATE meta", "INSERT INTO users", *decoy]
-    right = ["read", "INSERT INTO users", "UPDATE authenticators", *decoy]  # the row of wrong codes
+    right = ["read", *NEW_PLACE, "UPDATE authenticators", *decoy]
     assert ["BEGIN IMMEDIATE", *first, *wrong, *right, "COMMIT"] == statements
 
 

@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
+from pam_totp.core import otp
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.core.verifier import ACCEPTED, CODE, Answer, Policy
 from pam_totp.store.sqlite import lasting_files, reserve
 from pam_totp.store.sqlite.database import Database
+from pam_totp.store.sqlite.store import SQLiteStore
+from pam_totp.system.audit import Source
 from pam_totp.system.errors import StoreUnavailable
 from tests.support.place import SECRET, Place
 
@@ -195,3 +200,32 @@ def test_room_set_aside_goes_by_the_page_that_names_the_key(path: str, place: Pl
 def test_without_a_store_there_is_nothing_to_say(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         reserve.shortage(str(tmp_path / "store.db"))
+
+
+def test_a_new_place_takes_no_page_that_logins_cannot_do_without(path: str, place: Place) -> None:
+    source = Source("sshd:auth", "alice", "192.0.2.7")
+
+    def log_in(number: int) -> tuple[KnownPlace, ...]:
+        answer = Answer(CODE, otp.hotp(SECRET, int(time.time()) // 30 + number))
+        with place.open() as store:
+            verdict = store.verify(
+                "alice", answer, Policy(window=3), is_decoy=False, account=None, source=source
+            )
+        assert verdict is not None
+        assert ACCEPTED == verdict.outcome
+        return place.record("alice").known_places
+
+    with place.open() as store:
+        assert isinstance(store, SQLiteStore)
+        database = store.database
+        assert reserve.has_room(database)
+        ((free,),) = database.execute("PRAGMA freelist_count")
+        database.execute("CREATE TABLE taken (content)")
+        size = (free // 4) * lasting_files.PAGE_BYTES
+        database.execute("INSERT INTO taken VALUES (zeroblob(?))", (size,))
+        assert not reserve.has_room(database)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(reserve, "_fitting", lambda *_: 0)  # nor has the disk any to give
+            assert () == log_in(0)
+        database.execute("DROP TABLE taken")
+    assert ["192.0.2.7"] == [known.name for known in log_in(1)]

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import Any
 
 import psycopg
 
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import CODE, Answer, Verdict
 from tests.fleet.reporting import Reporter
 from tests.support.postgres import ADMIN_KEY, Database
 
-_VERIFY = f"CALL totp.verify({', '.join(['%s'] * 11 + ['NULL'] * 8)})"
+_VERIFY = f"CALL totp.verify({', '.join(['%s'] * 12 + ['NULL'] * 8)})"
 _OWN = (
     "id, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at, "
     "clock_offset, clock_sightings, kind, serial, learned"
+)
+
+
+_PLACES = (
+    "(SELECT coalesce(array_agg(x), '{}') "
+    "FROM jsonb_populate_recordset(NULL::totp.place, %s::jsonb) AS x)"
 )
 
 
@@ -37,6 +45,7 @@ class Host:
         is_decoy: bool = False,
         request: bytes | None = None,
         connection: psycopg.Connection[Any] | None = None,
+        place: str | None = "192.0.2.1",
     ) -> Verdict:
         """Have ``answer`` judged; a text is a code."""
         if isinstance(answer, str):
@@ -44,7 +53,7 @@ class Host:
         code = answer.code if answer.kind == CODE else None
         arguments = (
             *(self.name, self.key, request or os.urandom(16), user, code),
-            *(answer.salt, answer.digest or None, is_decoy, window, "sshd", "192.0.2.1"),
+            *(answer.salt, answer.digest or None, is_decoy, window, "sshd", "192.0.2.1", place),
         )
         row = (connection or self.connection).execute(_VERIFY, arguments).fetchone()
         assert row is not None
@@ -63,6 +72,10 @@ class Host:
         self.connection.close()
 
 
+def _as_json(known: Iterable[KnownPlace]) -> str:
+    return json.dumps([place._asdict() for place in known])
+
+
 def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -> None:
     """Write ``records``, with their secrets."""
     records = list(records)
@@ -70,9 +83,12 @@ def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO totp.users (name, status, failures, throttled_until, recovery_salt, "
-            "created_at, updated_at, exempt_until, uid, bound_at, untold, guesses_until) "
-            f"VALUES ({', '.join(['%s'] * 12)})",
-            [(*record[:5], *record[created_at:]) for record in records],
+            "created_at, updated_at, exempt_until, uid, bound_at, untold, guesses_until, "
+            f"known_places) VALUES ({', '.join(['%s'] * 12)}, {_PLACES})",
+            [
+                (*record[:5], *record[created_at:-1], _as_json(record.known_places))
+                for record in records
+            ],
         )
         cursor.executemany(
             f"INSERT INTO totp.authenticators (user_name, sealed_secret, {_OWN}) VALUES (%s, "
@@ -98,7 +114,8 @@ def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
     """Return what the tables hold of ``name``, without secrets."""
     row = connection.execute(
         "SELECT name, status, failures, throttled_until, recovery_salt, created_at, updated_at, "
-        "exempt_until, uid, bound_at, untold, guesses_until FROM totp.users WHERE name = %s",
+        "exempt_until, uid, bound_at, untold, guesses_until, to_jsonb(known_places) "
+        "FROM totp.users WHERE name = %s",
         (name,),
     ).fetchone()
     assert row is not None
@@ -112,7 +129,8 @@ def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
         *row[:5],
         frozenset(digest for (digest,) in digests),
         tuple(Authenticator(*a[:2], None, *a[2:]) for a in held),
-        *row[5:],
+        *row[5:-1],
+        tuple(KnownPlace(**place) for place in row[-1]),
     )
 
 

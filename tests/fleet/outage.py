@@ -41,7 +41,7 @@ class FakeFleet:
         self.reported: list[dict[str, Any]] = []
         self.told = 0
 
-    def admission(self, name: str) -> Known:
+    def admission(self, name: str, place: str = "") -> Known:
         self._ask("admission")
         return Known(self.records.get(name), (), UserRecord(name), int(time.time()), policy=POLICY)
 
@@ -57,7 +57,9 @@ class FakeFleet:
     ) -> Verdict | None:
         self._ask("verify")
         assert not is_decoy
-        verdict, record = verifier.verify(self.records[name], answer, int(time.time()), policy)
+        verdict, record = verifier.verify(
+            self.records[name], answer, int(time.time()), policy, place=source.place
+        )
         self.records[name] = record
         return verdict
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from pam_totp.core import clock_skew, otp, verifier
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import STATUSES, SUSPENDED, Authenticator, UserRecord
 from pam_totp.core.verifier import CODE, RECOVERY_CODE, Answer, Policy, Verdict
 from tests.fleet.asking import Host, insert, stored, without_secrets
@@ -41,7 +42,7 @@ def set_policy(connection: psycopg.Connection, policy: Policy) -> None:
     connection.execute(
         "UPDATE totp.policy SET code_window = %s, throttle_after = %s, throttle_base = %s, "
         "throttle_max = %s, max_failures = %s, slow_guesses = %s, slow_period = %s, "
-        "look_ahead = %s",
+        "look_ahead = %s, recovery_unlocks = %s",
         policy,
     )
 
@@ -60,6 +61,37 @@ def random_policy(chance: random.Random) -> Policy:
         slow_guesses=chance.choice([1, 7, 100]),
         slow_period=chance.choice([86_400, 2_592_000]),
         look_ahead=chance.choice([1, 5, 5, 20]),
+        recovery_unlocks=chance.random() < 0.3,
+    )
+
+
+PLACES = ("192.0.2.1", "2001:db8::/64", "by alice", "at tty1", "203.0.113.9")
+NEVER = ("", None, "home.example", "w: by alice", "x" * 600)
+
+
+def in_database(place: str | None) -> str:
+    """Return the name of a place that the host w tells."""
+    if place is None or place in NEVER:
+        return ""
+    return f"w: {place}" if place.startswith(("by ", "at ")) else place
+
+
+def random_places(chance: random.Random, now: int, policy: Policy) -> tuple[KnownPlace, ...]:
+    others = [f"198.51.100.{n}" for n in range(8)]
+    names = chance.sample([in_database(place) for place in PLACES], chance.randrange(4))
+    names += others[: chance.choice([0, 0, 1, 4, 5, 6])]
+    until = policy.slow_period // policy.slow_guesses
+    return tuple(
+        KnownPlace(
+            name,
+            used_at=now - now % 3600 - 3600 * chance.choice([0, 1, 1, 5, 8759, 8760, -30]),
+            failures=chance.choice([0, 0, 0, 1, 4, 5, 9, 10]),
+            throttled_until=chance.choice([0, 0, now - 1, now + 7, now + 10**6]),
+            guesses_until=chance.choice(
+                [0, 0, now - 1, now + until, now + 10 * until, now + 10**7]
+            ),
+        )
+        for name in names[:8]
     )
 
 
@@ -100,7 +132,7 @@ def random_record(chance: random.Random, name: str, now: int, policy: Policy) ->
     return UserRecord(
         name,
         status=chance.choice(["active"] * 4 + list(STATUSES)),
-        failures=chance.choice([0, 0, 0, 0, 1, 2, 3, 4, 9, 99]),
+        failures=chance.choice([*[0] * 8, 1, 2, 3, 4, 7, 8, 9, 79, 80, 99]),
         throttled_until=chance.choice([0, 0, now - 5, now, now + 10, now + 10**6]),
         recovery_salt=chance.randbytes(16) if digests else None,
         recovery_digests=digests,
@@ -112,6 +144,7 @@ def random_record(chance: random.Random, name: str, now: int, policy: Policy) ->
         guesses_until=chance.choice(
             [0, 0, now - 9, now + 100, now + policy.slow_period, now + policy.slow_period + 1]
         ),
+        known_places=random_places(chance, now, policy),
     )
 
 
@@ -167,16 +200,24 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                     narrower = policy.window if window is None else min(policy.window, window)
                     narrowed = policy._replace(window=narrower)
                     answer = random_answer(chance, record, now, narrowed)
-                    verdict, after = verifier.verify(record, answer, now, narrowed)
+                    place = chance.choice([*PLACES, *PLACES, *NEVER])
+                    verdict, after = verifier.verify(
+                        record, answer, now, narrowed, place=in_database(place)
+                    )
                     set_clock(host, now)
-                    told = host.verify(record.name, answer, window=window)
-                    assert verdict == told, (seed, record, answer, now, narrowed)
+                    told = host.verify(record.name, answer, window=window, place=place)
+                    assert verdict == told, (seed, record, answer, place, now, narrowed)
                     outcomes[verdict.outcome] += 1
                     outcomes["offset"] += verdict.clock_offset != 0
                     outcomes["learned"] += learned(record) != learned(after)
                     outcomes["counter"] += counters(record) != counters(after)
                     outcomes["behind"] += verdict.clock_is_behind
-                    outcomes["budget"] += verdict.budget_spent
+                    outcomes["budget"] += verdict.codes_only
+                    known = record.place(in_database(place), now)
+                    waited = verifier.standing(record, now, narrowed, answer.kind)
+                    outcomes["known"] += known is not None and verdict.outcome != (
+                        waited.outcome if waited else verdict.outcome
+                    )
                     record = after
                     now += chance.choice([0, 1, 30, 60, -40])
                 expected[number] = record
@@ -184,7 +225,7 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                 assert without_secrets(record) == stored(owner, record.name), (seed, policy)
     kinds = (
         "accepted recovery_used rejected replayed throttled locked offset behind budget "
-        "learned counter"
+        "learned counter known"
     )
     assert set(kinds.split()) == {kind for kind, count in outcomes.items() if count > 5}
     assert outcomes.total() > RECORDS

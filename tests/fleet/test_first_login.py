@@ -42,7 +42,7 @@ def enrollment_of(driver: BlockingDriver, codes: list[str]) -> Enrollment:
 
 def outcome(driver: BlockingDriver, answer: Answer) -> str:
     if answer.kind == verifier.RECOVERY_CODE:
-        answer = driver.hash_answer("bob", answer, Policy(), is_decoy=False)
+        answer = driver.hash_answer("bob", answer, Policy(), is_decoy=False, place="")
     verdict = driver.verify("bob", answer, Policy(), is_decoy=False, account=ACCOUNT, source=SOURCE)
     assert verdict is not None
     return verdict.outcome
@@ -52,7 +52,7 @@ def test_where_the_policy_allows_it_an_enrollment_is_kept_once_and_for_all_hosts
     driver: BlockingDriver, database: Database, place: Place
 ) -> None:
     allow(database, first_enrollment=True)
-    known = driver.look_up_user("bob")
+    known = driver.look_up_user("bob", "")
     assert (None, True) == (known.record, known.may_enroll)
     codes = driver.issue_codes()
     enrollment = enrollment_of(driver, codes)
@@ -74,6 +74,6 @@ def test_where_the_policy_does_not_allow_it_the_login_is_told_before_and_the_dat
     driver: BlockingDriver, database: Database
 ) -> None:
     allow(database, first_enrollment=False)
-    assert not driver.look_up_user("bob").may_enroll
+    assert not driver.look_up_user("bob", "").may_enroll
     with pytest.raises(StoreRefused, match="policy"):
         driver.enroll_first("bob", enrollment_of(driver, driver.issue_codes()), None)

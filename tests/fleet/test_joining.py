@@ -15,12 +15,12 @@ from tests.support.postgres import Cluster
 
 ANSWERS_ANY_KEY = """
 CREATE TABLE totp.told (answer jsonb);
-CREATE FUNCTION totp.look_up(text, bytea, text) RETURNS jsonb
+CREATE FUNCTION totp.look_up(text, bytea, text, text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     told jsonb;
 BEGIN
-    told := totp.real_look_up($1, $2, $3);
+    told := totp.real_look_up($1, $2, $3, $4);
     INSERT INTO totp.told VALUES (told);
     RETURN told;
 EXCEPTION WHEN SQLSTATE 'TP001' THEN

@@ -119,7 +119,7 @@ def test_nothing_that_a_caller_sets_shows_a_secret(talkative: Cluster) -> None:
 def ask_everything(host: Host, heard: Heard) -> None:
     for _ in range(7):  # plans are made anew five times
         host.verify("alice", wrong_code(SECRET))
-        host.ask("admission", "alice")
+        host.ask("admission", "alice", "")
     with_salt = Answer(RECOVERY_CODE, "X" * 16, bytes(recovery.SALT_BYTES), bytes(32))
     host.verify("alice", with_salt)
     host.verify("alice", code_now(secret=SECRET))

@@ -39,7 +39,7 @@ def test_a_login_connects_once_before_its_prompt_and_once_after(
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     driver = Connection(ours)
     driver.read_config(config.parse_arguments([f"config={member.config_path}"]))
-    assert driver.look_up_user("alice").record is not None
+    assert driver.look_up_user("alice", "").record is not None
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(driver.ask, "Code: ", echo=True)
         assert theirs.recv(wire.MAX_PACKET)

@@ -217,11 +217,11 @@ def test_a_host_may_run_none_of_these(host: Host) -> None:
 
 JUDGE = (
     "totp.judge(%(host)s, %(key)s, uuid_send(gen_random_uuid()), 'alice', %(code)s, NULL, NULL, "
-    "false, 1, 'sshd', '')"
+    "false, 1, 'sshd', '', '')"
 )
 VERIFY = (
     "CALL totp.verify(%(host)s, %(key)s, uuid_send(gen_random_uuid()), 'alice', %(code)s, NULL, "
-    "NULL, false, 1, 'sshd', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+    "NULL, false, 1, 'sshd', '', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 IN_A_TRANSACTION = [
     [f"SELECT {JUDGE}"],
@@ -303,7 +303,7 @@ def test_a_host_hears_of_a_lock_before_it_takes_the_database_for_silent(
         with pytest.raises(errors.LockNotAvailable):
             host.verify("alice", wrong_code())
         with pytest.raises(errors.LockNotAvailable):
-            host.ask("admission", "alice")
+            host.ask("admission", "alice", "")
         assert 2 * AWAY_PATIENCE > time.monotonic() - since
         helpdesk.execute("ROLLBACK")
 
@@ -402,7 +402,7 @@ def test_only_a_host_that_has_joined_is_told_anything(
         asked.name, asked.key, asked.connection = name, key, host.connection
         for ask in (
             lambda: asked.verify("alice", wrong_code()),
-            lambda: asked.ask("admission", "alice"),
+            lambda: asked.ask("admission", "alice", ""),
             lambda: asked.ask("codes_ahead", ["alice"]),
             lambda: asked.ask("merge_offline", "[]"),
         ):
@@ -469,9 +469,9 @@ def test_of_two_who_add_a_host_at_once_one_is_told(database: Database) -> None:
 def test_users_of_other_hosts_are_unknown_to_a_host(database: Database, alice: UserRecord) -> None:
     database.execute("UPDATE totp.users SET groups = '{web}'")
     web, db = Host(database, "w", "{web}"), Host(database, "d", "{db}")
-    assert None is db.ask("admission", "alice")["record"]
+    assert None is db.ask("admission", "alice", "")["record"]
     assert "rejected" == db.verify("alice", code_now()).outcome
-    assert "active" == web.ask("admission", "alice")["record"]["status"]
+    assert "active" == web.ask("admission", "alice", "")["record"]["status"]
     with database.connect() as owner:
         assert 2 == stored(owner, "alice").failures
     assert "accepted" == web.verify("alice", code_now()).outcome
@@ -541,7 +541,7 @@ def test_a_first_enrollment_is_for_the_policy_to_allow_and_for_whoever_is_first(
     assert not enroll("alice", None, bytes([1] * 16))
     with database.connect() as owner:
         insert(owner, [UserRecord("bob", status="must_enroll", failures=3, untold=3)])
-        before = Jsonb(host.ask("admission", "bob")["record"])
+        before = Jsonb(host.ask("admission", "bob", "")["record"])
         assert not enroll("bob", Jsonb({"status": "must_enroll"}), bytes(16))
         assert enroll("bob", before, bytes(16))
         bob = stored(owner, "bob")
@@ -670,7 +670,7 @@ def test_a_name_is_a_name(database: Database, host: Host, alice: UserRecord) -> 
         for name in ODD_NAMES:
             held = Authenticator(f"of {name}", name, secret)
             insert(owner, [UserRecord(name, failures=1, authenticators=(held,))])
-            assert 1 == host.ask("admission", name)["record"]["failures"]
+            assert 1 == host.ask("admission", name, "")["record"]["failures"]
             assert ("accepted", name) == host.verify(name, code_now(secret=secret))[:2]
         assert without_secrets(alice) == stored(owner, "alice")
 
@@ -721,6 +721,6 @@ def test_what_a_caller_puts_before_the_names_of_functions_changes_nothing(
         )
     assert "rejected" == host.verify("alice", wrong_code()).outcome
     assert "rejected" == host.verify("bob", code_now()).outcome
-    assert None is host.ask("admission", "bob")["record"]
+    assert None is host.ask("admission", "bob", "")["record"]
     assert "accepted" == host.verify("alice", code_now()).outcome
     assert "replayed" == host.verify("alice", code_now()).outcome

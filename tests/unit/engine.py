@@ -96,7 +96,7 @@ class _Store:
         self._engine = engine
         self._patience = patience
 
-    def admission(self, name: str) -> Known:
+    def admission(self, name: str, place: str = "") -> Known:
         self._ask("admission")
         record = self._engine.people.get(name)
         decoy = UserRecord(name, recovery_salt=bytes(16))

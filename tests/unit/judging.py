@@ -18,7 +18,7 @@ def judged(place: Place, name: str, answer: Answer, *, is_decoy: bool = False) -
     while True:
         hashed = answer
         if answer.kind == RECOVERY_CODE:
-            hashed = driver.hash_answer(name, answer, policy, is_decoy=is_decoy)
+            hashed = driver.hash_answer(name, answer, policy, is_decoy=is_decoy, place=SOURCE.place)
         verdict = driver.verify(
             name, hashed, policy, is_decoy=is_decoy, account=None, source=SOURCE
         )

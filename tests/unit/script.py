@@ -149,7 +149,7 @@ class Script:
     def tell(self, text: str, *, is_error: bool) -> Told:
         return self._told
 
-    def look_up_user(self, name: str) -> Known:
+    def look_up_user(self, name: str, place: str) -> Known:
         return Known(
             self.record,
             self._rules,
@@ -161,7 +161,9 @@ class Script:
 
     def confirm_absence(self) -> None: ...
 
-    def hash_answer(self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
+    def hash_answer(
+        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
+    ) -> Answer:
         record = self._decoy if is_decoy else self.record
         return answer._replace(salt=record and record.recovery_salt, digest=DIGEST)
 

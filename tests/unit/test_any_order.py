@@ -18,12 +18,14 @@ from pam_totp.core.verifier import (
     THROTTLED,
     Answer,
     Policy,
+    locked_from,
     throttle_wait,
     verify,
 )
 from tests.unit.alice import DIGESTS, NOW, PHONE, SALT, TABLET, WRONG, code, recovery_code
 
 STRICT = Policy(window=1, throttle_after=3, throttle_base=30, throttle_max=120, max_failures=12)
+LOCK = locked_from(12)
 
 
 class Logins(RuleBasedStateMachine):
@@ -81,7 +83,7 @@ class Logins(RuleBasedStateMachine):
         verdict, after = verify(self.record, Answer(kind), self.now, STRICT)
         assert (kind, self.record) == (verdict.outcome, after)
 
-    @precondition(lambda self: self.failures >= STRICT.max_failures)
+    @precondition(lambda self: self.failures >= LOCK)
     @rule()
     def an_administrator_unlocks(self) -> None:
         self.record = self.record._replace(failures=0, throttled_until=0)
@@ -101,7 +103,7 @@ class Logins(RuleBasedStateMachine):
 
     def _enter(self, answer: Answer, expected: str) -> str:
         """Enter ``answer``, which is ``expected`` unless there is a wait or a lock."""
-        if self.failures >= STRICT.max_failures:
+        if self.failures >= LOCK:
             expected = LOCKED
         elif self.now < self.refused_until:
             expected = THROTTLED

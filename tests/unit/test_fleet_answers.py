@@ -11,6 +11,7 @@ import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.admission import GroupRule
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.verifier import Answer, Policy, Verdict
 from pam_totp.store.postgresql.answers import known_of, record_as_told, verdict_of
 from pam_totp.system.errors import StoreCorrupt
@@ -29,16 +30,19 @@ RECORD = {
 TOLD = {
     "at": 1_800_000_000,
     "record": RECORD,
+    "place": {"used_at": 1, "failures": 2, "throttled_until": 3, "guesses_until": 4},
     "decoy": {"failures": 1, "throttled_until": 2, "guesses_until": 3, "recovery_salt": "a5" * 16},
     "rules": [["staff", "exempt", 7]],
     "policy": {
         "code_window": 0, "throttle_after": 2, "throttle_base": 3, "throttle_max": 4,
         "max_failures": 5, "slow_guesses": 6, "slow_period": 7, "look_ahead": 8,
+        "recovery_unlocks": True,
     },
     "offline_hours": 0,
     "first_enrollment": True,
 }  # fmt: skip
-MAY_BE_NULL = {"record", "recovery_salt", "last_used_at"}
+HOME = "192.0.2.7"
+MAY_BE_NULL = {"record", "place", "recovery_salt", "last_used_at"}
 UNUSED = {"offline_hours"}  # by a login; see offline/
 
 CODE = Answer(verifier.CODE, "123456")
@@ -75,16 +79,17 @@ def without(way: tuple[Any, ...]) -> Any:
 
 
 def test_all_that_is_told_arrives() -> None:
-    known = known_of("alice", TOLD)
+    known = known_of("alice", TOLD, HOME)
     assert known.record is not None
     assert RECORD == json.loads(json.dumps(record_as_told(known.record)))
     assert (GroupRule("staff", "exempt", 7),) == known.rules
-    assert (Policy(0, 2, 3, 4, 5, 6, 7, 8), True) == (known.policy, known.may_enroll)
+    assert (KnownPlace(HOME, 1, 2, 3, 4),) == known.record.known_places
+    assert (Policy(0, 2, 3, 4, 5, 6, 7, 8, True), True) == (known.policy, known.may_enroll)
     assert (1, 2, 3, bytes.fromhex("a5" * 16)) == (
         known.decoy.failures, known.decoy.throttled_until, known.decoy.guesses_until,
         known.decoy.recovery_salt,
     )  # fmt: skip
-    assert known_of("alice", TOLD | {"record": None}).record is None
+    assert known_of("alice", TOLD | {"record": None}, HOME).record is None
 
 
 @pytest.mark.parametrize("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
@@ -94,7 +99,7 @@ def test_a_value_of_another_kind_is_corruption(way: tuple[Any, ...]) -> None:
         if (wrong is None and way[-1] in MAY_BE_NULL) or (wrong == "strange" and is_text):
             continue
         with pytest.raises(StoreCorrupt):
-            known_of("alice", replaced(way, wrong))
+            known_of("alice", replaced(way, wrong), HOME)
 
 
 @pytest.mark.parametrize("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
@@ -102,7 +107,7 @@ def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
     if isinstance(way[-1], int) and way[:-1] != ("rules", 0):
         return  # any number of authenticators, or of rules
     with pytest.raises(StoreCorrupt):
-        known_of("alice", without(way))
+        known_of("alice", without(way), HOME)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +124,9 @@ def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
         (("policy", "look_ahead"), 0),
         (("record", "authenticators", 0, "period"), 0),
         (("decoy", "failures"), -1),
+        (("place", "failures"), -1),
+        (("place", "used_at"), True),
+        (("policy", "recovery_unlocks"), 1),
         (("policy", "code_window"), -1),
         (("policy", "throttle_after"), 0),
         (("policy", "slow_guesses"), 0),
@@ -128,13 +136,13 @@ def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
 )
 def test_a_value_out_of_its_range_is_corruption(way: tuple[Any, ...], wrong: object) -> None:
     with pytest.raises(StoreCorrupt):
-        known_of("alice", replaced(way, wrong))
+        known_of("alice", replaced(way, wrong), HOME)
 
 
 def test_what_is_no_record_of_a_login_at_all_is_corruption() -> None:
     for told in (None, [], "x", 1):
         with pytest.raises(StoreCorrupt):
-            known_of("alice", told)
+            known_of("alice", told, HOME)
 
 
 # Verdicts

@@ -238,14 +238,14 @@ def test_time_in_a_queue_and_for_other_stores_counts(
     one = fleet.Fleet(URL, lambda: nullcontext(lent))
     one.hand_over(has_waited=3.0)
     now += 4.0
-    one.look_up("bob")
+    one.look_up("bob", "")
     one.hand_over(has_waited=3.0)
-    one.look_up("bob")
+    one.look_up("bob", "")
     assert [13.0, 13.0] == [question.patience for question in engine.asked]
     one.hand_over(has_waited=3.0)
     now += 13.0
     with pytest.raises(StoreUnreachable, match="too slowly"):
-        one.look_up("bob")
+        one.look_up("bob", "")
 
 
 def test_a_crowd_before_a_database_that_answers_takes_no_host_offline(engine: Engine) -> None:
@@ -256,7 +256,7 @@ def test_a_crowd_before_a_database_that_answers_takes_no_host_offline(engine: En
         engine.answered_lately = answered
         one.hand_over(has_waited=fleet.PATIENCE)
         with pytest.raises(StoreUnavailable, match="too slowly") as raised:
-            one.look_up("bob")
+            one.look_up("bob", "")
         assert kind is raised.type
 
 

@@ -184,8 +184,8 @@ def test_a_wait_that_ends_between_hashing_and_judging_has_the_code_hashed_after_
     script = Script(RECOVERY_CODE, record=WITH_CODES)
     hash_answer, first = script.hash_answer, [True]
 
-    def not_yet(name: str, answer: Answer, policy: Policy, *, is_decoy: bool) -> Answer:
-        return answer if first else hash_answer(name, answer, policy, is_decoy=is_decoy)
+    def not_yet(name: str, answer: Answer, policy: Policy, **how: Any) -> Answer:
+        return answer if first else hash_answer(name, answer, policy, **how)
 
     def verify(name: str, answer: Answer, policy: Policy, **how: Any) -> Verdict | None:
         if not answer.digest:

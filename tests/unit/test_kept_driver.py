@@ -98,7 +98,7 @@ def settle(monkeypatch: pytest.MonkeyPatch, driver: KeptDriver, shared: Shared) 
     """Open the store, and have its files count as old enough to be trusted."""
     monkeypatch.setattr("pam_totp.system.marks.YOUNG_NS", -1)
     shared.kept.look_again()
-    driver.look_up_user_here("alice")
+    driver.look_up_user_here("alice", "")
 
 
 def test_the_sandbox_is_asked_once_a_second_while_nothing_changes(
@@ -156,7 +156,7 @@ def test_nobody_goes_where_another_thread_is(
     store = driver.store()
     monkeypatch.setattr("pam_totp.login.driver.is_missing", looked)
     with store.in_use_here():
-        for step in (driver.check_files, lambda: driver.look_up_user_here("alice")):
+        for step in (driver.check_files, lambda: driver.look_up_user_here("alice", "")):
             with pytest.raises(InUse, match="does not answer"):
                 step()
     assert [] == asked
@@ -179,4 +179,4 @@ def test_a_store_that_is_missing_is_told_as_such(shared: Shared, place: Place) -
     """Only then are exempt groups let in."""
     place.store_path.parent.rename(place.folder / "moved")
     with pytest.raises(StoreMissing):
-        driver_of(shared, place).look_up_user_here("alice")
+        driver_of(shared, place).look_up_user_here("alice", "")

@@ -201,10 +201,10 @@ def test_one_whose_answer_cannot_be_judged_is_denied_alone(
     clients = [rounds.at_the_prompt(user) for user in users]
     verify = flow.verifier.verify
 
-    def damaged(record, *more):  # type: ignore[no-untyped-def]
+    def damaged(record, *more, **place):  # type: ignore[no-untyped-def]
         if record.name == "bob":
             raise MemoryError
-        return verify(record, *more)
+        return verify(record, *more, **place)
 
     monkeypatch.setattr(flow.verifier, "verify", damaged)
     for client in clients:

@@ -11,7 +11,9 @@ import pytest
 
 from pam_totp.core import otp, recovery
 from pam_totp.core.admission import GroupRule
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, Authenticator, UserRecord
+from pam_totp.core.verifier import locked_from
 from pam_totp.login import identity
 from pam_totp.store.sealing import Sealer
 from pam_totp.store.sqlite.database import Database
@@ -22,7 +24,8 @@ from tests.unit.door import Clock, Door
 
 pytestmark = pytest.mark.usefixtures("accounts")
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
-LOCK = 100 if thorough.NIGHTLY else 20  # wrong codes; by default they are 100
+MOST = 100 if thorough.NIGHTLY else 20  # wrong codes; by default they are 100
+LOCK = locked_from(MOST)
 
 
 def enrolled(place: Place) -> str:
@@ -46,6 +49,12 @@ def enrolled_with_a_token(place: Place) -> str:
     authenticator = Authenticator("token", "phone", SECRET, kind=otp.HOTP, serial="2600000000001")
     with place.open() as store, store.transaction("alice") as transaction:
         transaction.save(UserRecord("alice", authenticators=(authenticator,)))
+    return "alice"
+
+
+def enrolled_and_known_elsewhere(place: Place) -> str:
+    known = tuple(KnownPlace(f"203.0.113.{n}", 1_699_999_200) for n in range(8))
+    place.enrol("alice", known_places=known)
     return "alice"
 
 
@@ -99,6 +108,7 @@ OTHERS = [
     enrolled_with_recovery_codes,
     enrolled_with_eight_digits,
     enrolled_with_a_token,
+    enrolled_and_known_elsewhere,
     unenrolled,
     unknown,
     known_to_the_store_alone,
@@ -129,7 +139,7 @@ def open_door(
         folder = places / kind.__name__
         folder.mkdir()
         place = Place(folder, in_use=True)
-        place.configure(max_failures=LOCK)
+        place.configure(max_failures=MOST)
         return Door(place, log, clock), kind(place)
 
     yield make

@@ -22,8 +22,8 @@ from tests.unit.script import Script, code
 class Offline(Script):
     """A host that keeps codes of ``record``; None: of nobody."""
 
-    def look_up_user(self, name: str) -> Known:
-        return super().look_up_user(name)._replace(is_offline=True)
+    def look_up_user(self, name: str, place: str) -> Known:
+        return super().look_up_user(name, place)._replace(is_offline=True)
 
     def verify(self, *question: Any, **about: Any) -> Verdict | None:
         verdict = super().verify(*question, **about)

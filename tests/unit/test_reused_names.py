@@ -96,9 +96,11 @@ def test_an_account_of_a_directory_may_be_renumbered(
 @pytest.mark.usefixtures("local")
 def test_the_first_accepted_code_notes_the_uid_and_a_wrong_one_does_not(door: Door) -> None:
     door.login("000000", argv=["attempts=1"])
-    assert (None, 0) == door.place.record("alice")[-4:-2]
+    record = door.place.record("alice")
+    assert (None, 0) == (record.uid, record.bound_at)
     door.login(code_now(), argv=["attempts=1"])
-    assert (UID, int(door.clock.now)) == door.place.record("alice")[-4:-2]
+    record = door.place.record("alice")
+    assert (UID, int(door.clock.now)) == (record.uid, record.bound_at)
 
 
 def test_an_account_counts_as_local_where_the_file_cannot_be_read(

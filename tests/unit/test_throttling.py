@@ -1,4 +1,4 @@
-"""Rule 4: waits that double, and the lock after a hundred failures."""
+"""Rule 4: waits that double, and the lock: after 80 failures from anywhere, 100 in all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pam_totp.core.verifier import (
     LOCKED,
     MALFORMED,
     PASSWORD,
+    RECOVERY_USED,
     REJECTED,
     THROTTLED,
     Answer,
     Policy,
     Verdict,
+    locked_from,
     throttle_wait,
     verify,
 )
@@ -105,7 +107,7 @@ def test_a_wrong_code_after_the_wait_starts_a_longer_one() -> None:
 )
 def test_success_resets_the_count(answer: Answer) -> None:
     record = ALICE._replace(
-        failures=99, throttled_until=NOW, recovery_salt=SALT, recovery_digests=frozenset(DIGESTS)
+        failures=79, throttled_until=NOW, recovery_salt=SALT, recovery_digests=frozenset(DIGESTS)
     )
     _, record = verify(record, answer, NOW, POLICY)
     assert (0, 0) == record[2:4]
@@ -113,8 +115,9 @@ def test_success_resets_the_count(answer: Answer) -> None:
     assert Verdict(REJECTED) == verdict
 
 
-def test_a_hundred_failures_in_a_row_lock() -> None:
-    record = fail(ALICE, 100)
+def test_eighty_failures_in_a_row_lock() -> None:
+    """The last fifth of a hundred is for known places: test_known_places.py."""
+    record = fail(ALICE, 80)
     now = record.throttled_until + 10**6
     for answer in (WRONG, code(now // 30), recovery_code(DIGESTS[0])):
         verdict, after = verify(record, answer, now, POLICY)
@@ -122,15 +125,52 @@ def test_a_hundred_failures_in_a_row_lock() -> None:
         assert record == after
 
 
-def test_ninety_nine_failures_in_a_row_do_not_lock() -> None:
-    record = fail(ALICE, 99)
+def test_seventy_nine_failures_in_a_row_do_not_lock() -> None:
+    record = fail(ALICE, 79)
     now = record.throttled_until
     assert ACCEPTED == verify(record, code(now // 30), now, POLICY)[0].outcome
+
+
+@pytest.mark.parametrize(
+    ("most", "locked"), [(1, 1), (4, 4), (5, 4), (6, 5), (10, 8), (20, 16), (99, 80), (100, 80)]
+)
+def test_a_fifth_is_kept_for_known_places(most: int, locked: int) -> None:
+    assert locked == locked_from(most)
+    policy = Policy(max_failures=most)
+    record = fail(ALICE, locked, policy=policy)
+    now = record.throttled_until
+    assert LOCKED == verify(record, code(now // 30), now, policy)[0].outcome
 
 
 def test_a_lock_holds_for_recovery_codes_as_well() -> None:
     record = ALICE._replace(failures=100, recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
     assert (Verdict(LOCKED), record) == verify(record, recovery_code(DIGESTS[0]), NOW, POLICY)
+
+
+LENIENT = Policy(recovery_unlocks=True)
+
+
+def test_a_recovery_code_ends_a_lock_where_the_policy_says_so() -> None:
+    record = fail(ALICE, 80)._replace(recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
+    now = record.throttled_until
+    waiting = verify(record, recovery_code(DIGESTS[0]), now - 1, LENIENT)[0]
+    assert Verdict(THROTTLED, wait=1) == waiting
+    locked = Verdict(LOCKED, codes_only=True)
+    assert locked == verify(record, code(now // 30), now, LENIENT)[0]
+    verdict, record = verify(record, recovery_code(DIGESTS[0]), now, LENIENT)
+    assert (RECOVERY_USED, 0) == (verdict.outcome, record.failures)
+    assert ACCEPTED == verify(record, code(now // 30), now, LENIENT)[0].outcome
+
+
+def test_wrong_recovery_codes_behind_a_lock_wait_and_do_not_lengthen_the_row() -> None:
+    """Else strangers would take by them what is kept for known places."""
+    record = fail(ALICE, 80)._replace(recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
+    for _ in range(40):
+        now = record.throttled_until
+        verdict, record = verify(record, recovery_code(b"x" * 32), now, LENIENT)
+        assert Verdict(REJECTED, wait=900) == verdict
+        assert (80, now + 900) == (record.failures, record.throttled_until)
+    assert 120 == record.untold
 
 
 def test_guesses_of_recovery_codes_are_counted_with_those_of_codes() -> None:

@@ -62,9 +62,9 @@ def test_a_code_is_judged_with_signals_blocked_and_asked_for_without(
     place.enrol("alice")
     door, seen, verify = Door(place, log, clock), [], verifier.verify
 
-    def watched(*arguments: object) -> object:
+    def watched(*arguments: object, **place: object) -> object:
         seen.append(OF_A_TERMINAL <= blocked())
-        return verify(*arguments)  # type: ignore[arg-type]
+        return verify(*arguments, **place)  # type: ignore[arg-type]
 
     monkeypatch.setattr(verifier, "verify", watched)
     answer = door.meanwhile(code_now(), lambda: seen.append(OF_A_TERMINAL <= blocked()))

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pam_totp.core import users
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import (
     ACTIVE,
     EXEMPT,
@@ -37,6 +38,16 @@ APPS = st.builds(
 DIGESTS = st.frozensets(st.sampled_from([bytes([number]) * 32 for number in range(3)]))
 
 
+PLACES = st.builds(
+    KnownPlace,
+    st.sampled_from(["192.0.2.7", "2001:db8::/64", "by alice", "at tty1"]),
+    st.integers(0, 2 * NOW),
+    st.integers(0, 100),
+    st.integers(0, 2 * NOW),
+    st.integers(0, 2 * NOW),
+)
+
+
 @st.composite
 def records(draw: st.DrawFn) -> UserRecord:
     """Any record that the changes here can have led to."""
@@ -58,6 +69,7 @@ def records(draw: st.DrawFn) -> UserRecord:
         bound_at=draw(st.integers(0, NOW)),
         untold=draw(st.integers(0, 100)),
         guesses_until=draw(st.integers(0, 2 * NOW)),
+        known_places=tuple(draw(st.lists(PLACES, max_size=3, unique_by=lambda place: place.name))),
     )
 
 
@@ -71,6 +83,7 @@ DECISIONS: dict[str, Callable[[UserRecord], UserRecord | None]] = {
     "no longer required": lambda record: record.without_status(MUST_ENROLL),
     "no longer exempt": lambda record: record.without_status(EXEMPT),
     "bound": lambda record: record.bound_to(Account(7, is_local=True), NOW),
+    "forgotten": UserRecord.without_places,
 }
 ENROLLING: dict[str, Callable[[UserRecord], UserRecord | None]] = {
     "one more": lambda record: record.with_authenticator(NEW, NOW),
@@ -79,9 +92,12 @@ ENROLLING: dict[str, Callable[[UserRecord], UserRecord | None]] = {
     "enrolled": lambda record: record.enrolled(NEW, b"t" * 16, frozenset((b"d" * 32,)), NOW),
 }
 AT_A_LOGIN: dict[str, Callable[[UserRecord], UserRecord | None]] = {
-    "failed": lambda record: record.failed(NOW, throttled_until=LATER, guesses_until=LATER),
+    "failed": lambda record: record.failed(
+        NOW, failures=record.failures + 1, throttled_until=LATER, guesses_until=LATER
+    ),
     "throttled": lambda record: record.throttled(LATER),
     "accepted": lambda record: record.accepted(NOW),
+    "accepted somewhere": lambda record: record.accepted(NOW, "192.0.2.7"),
     "told": lambda record: record.told(1),
 }
 EVERY = {**DECISIONS, **ENROLLING, **AT_A_LOGIN}
@@ -157,6 +173,24 @@ def test_nobody_is_resumed_who_is_not_suspended(record: UserRecord) -> None:
         record.resumed()
 
 
+@given(records())
+def test_places_are_forgotten_with_all_that_they_were_earned_with(record: UserRecord) -> None:
+    forgetting = {"suspended", "enrolled", "forgotten"}
+    for change, after in changed(record):
+        if change in forgetting:
+            assert () == after.known_places, change
+        elif "accepted" not in change:
+            names = [place.name for place in record.known_places]
+            assert names == [place.name for place in after.known_places], change
+
+
+@given(records())
+def test_unlocking_forgets_the_wrong_codes_of_each_place(record: UserRecord) -> None:
+    after = record.unlocked(NOW, 1)
+    expected = tuple(KnownPlace(name, at) for name, at, *_ in record.known_places)
+    assert expected == after.known_places
+
+
 @given(records(), st.integers(0, 3))
 @example(UserRecord("alice", authenticators=(App("1", "a", b"s", last_accepted_step=NOW),)), 1)
 def test_unlocking_makes_no_code_of_the_window_good_again(record: UserRecord, window: int) -> None:
@@ -171,8 +205,8 @@ def test_unlocking_makes_no_code_of_the_window_good_again(record: UserRecord, wi
 
 @given(records())
 def test_a_wrong_code_counts_once_and_a_right_one_ends_the_row_alone(record: UserRecord) -> None:
-    failed = record.failed(NOW, throttled_until=5, guesses_until=6)
-    assert (record.failures + 1, record.untold + 1) == (failed.failures, failed.untold)
+    failed = record.failed(NOW, failures=7, throttled_until=5, guesses_until=6)
+    assert (7, record.untold + 1) == (failed.failures, failed.untold)
     assert (5, 6, NOW) == (failed.throttled_until, failed.guesses_until, failed.updated_at)
     accepted = failed.accepted(LATER)
     assert (0, 0, LATER) == (accepted.failures, accepted.throttled_until, accepted.updated_at)

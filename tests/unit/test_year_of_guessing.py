@@ -1,6 +1,10 @@
-"""The slow budget: what a year of guessing comes to, with the real verifier."""
+"""What a year of guessing comes to, with the real verifier: for strangers, and for the owner."""
 
 from __future__ import annotations
+
+import heapq
+import random
+from typing import NamedTuple
 
 import pytest
 
@@ -11,8 +15,10 @@ from pam_totp.core.verifier import (
     LOCKED,
     RECOVERY_USED,
     REJECTED,
+    REPLAYED,
     THROTTLED,
     guesses_spent,
+    locked_from,
     standing,
     verify,
 )
@@ -40,7 +46,7 @@ def guess_for_a_year(logins_a_day: int, row: int) -> tuple[int, UserRecord]:
     record, guesses, pause = ALICE, 0, DAY // logins_a_day
     for now in range(NOW, NOW + YEAR, pause):
         verdict, record = verify(record, code(now // 30), now, POLICY)
-        if verdict.budget_spent:
+        if verdict.codes_only:
             record = record._replace(recovery_salt=SALT, recovery_digests=frozenset(DIGESTS))
             verdict, record = verify(record, recovery_code(DIGESTS[0]), now, POLICY)
         assert verdict.outcome in (ACCEPTED, RECOVERY_USED)
@@ -58,12 +64,113 @@ def test_no_habit_of_the_owner_gives_more_than_the_budget(logins_a_day: int, row
 
 
 def test_nobody_gets_more_who_never_lets_a_row_grow_long() -> None:
-    """Without any login of the owner: the lock at the hundredth comes first."""
+    """Without any login of the owner: the lock at the eightieth comes first."""
     record, guesses = ALICE, 0
     for now in range(NOW, NOW + YEAR, 900):
         verdict, record = verify(record, wrong(now), now, POLICY)
         guesses += verdict.outcome == REJECTED
-    assert (100, LOCKED) == (guesses, verdict.outcome)
+    assert (80, LOCKED) == (guesses, verdict.outcome)
+
+
+# A year with an owner who logs in, and with people who guess as often as they are let.
+
+
+class Year(NamedTuple):
+    """What came of it. ``guesses``: wrong answers that were looked at, of the owner as well."""
+
+    guesses: int
+    longest_row: int
+    refused: int  # of the owner's logins
+    logins: int
+
+
+def a_year(
+    attackers: list[str], own: list[str], logins_a_day: int, mistakes: float = 0.1, seed: int = 1
+) -> Year:
+    """Let everybody act in the order of time; attackers come again when their wait is over.
+
+    ``own``: from where the owner logs in, in turn, with a mistake of that probability before.
+    """
+    chance = random.Random(seed)
+    record, row = ALICE, 0
+    for place in own:  # where the owner was before it began
+        record = record.accepted(NOW, place)
+    counts = dict.fromkeys(Year._fields, 0)
+    turns = [(NOW + n, True, place) for n, place in enumerate(attackers)]
+    turns.append((NOW + DAY // 2, False, ""))
+    heapq.heapify(turns)
+    while turns[0][0] < NOW + YEAR:
+        now, attacks, place = heapq.heappop(turns)
+        if attacks:
+            verdict, record = verify(record, wrong(now), now, POLICY, place=place)
+            pause = verdict.wait or (3600 if verdict.outcome == LOCKED else 1)
+        else:
+            place, pause = own[counts["logins"] % len(own)], DAY // logins_a_day
+            if chance.random() < mistakes:
+                verdict, record = verify(record, wrong(now), now, POLICY, place=place)
+                counts["guesses"] += verdict.outcome == REJECTED
+                row += verdict.outcome == REJECTED
+            verdict, record = verify(record, code(now // 30), now, POLICY, place=place)
+            assert REPLAYED != verdict.outcome
+            counts["logins"] += 1
+            counts["refused"] += verdict.outcome != ACCEPTED
+        row = 0 if verdict.outcome == ACCEPTED else row + (attacks and verdict.outcome == REJECTED)
+        counts["guesses"] += attacks and verdict.outcome == REJECTED
+        counts["longest_row"] = max(counts["longest_row"], row)
+        heapq.heappush(turns, (now + pause, attacks, place))
+    return Year(**counts)
+
+
+STRANGERS = ["198.51.100.1", "198.51.100.2", "by mallory", ""]
+HOME, OFFICE = "192.0.2.7", "by alice"
+
+
+@pytest.mark.parametrize("logins_a_day", [1, 20])
+def test_strangers_keep_nobody_out_of_a_known_place(logins_a_day: int) -> None:
+    year = a_year(STRANGERS, [HOME, OFFICE], logins_a_day)
+    assert 0 == year.refused
+    assert 360 * logins_a_day <= year.logins
+    assert year.guesses <= IN_A_YEAR
+    assert year.longest_row <= 80 + 1
+
+
+def test_strangers_kept_them_out_of_any_place_that_is_not_known() -> None:
+    """Whoever breaks what known places have finds this year there."""
+    year = a_year(STRANGERS, [""], 4)
+    assert year.refused > year.logins * 0.9
+
+
+def test_who_shares_one_place_with_the_owner_keeps_them_out_of_no_other() -> None:
+    year = a_year([*STRANGERS, HOME], [OFFICE], 4)
+    assert 0 == year.refused
+    assert year.guesses <= IN_A_YEAR
+    assert year.longest_row <= 90 + 1
+
+
+@pytest.mark.parametrize(
+    "attackers",
+    [[HOME], [*STRANGERS, HOME, OFFICE], [*STRANGERS, *map(str, range(8))]],
+    ids=["one", "all and elsewhere", "all of eight, and elsewhere"],
+)
+def test_wherever_they_guess_from_they_have_no_more_guesses(attackers: list[str]) -> None:
+    """NIST SP 800-63B-4, 3.2.2: no more than 100 in a row. And a year has the budget's number."""
+    own = [place for place in attackers if place not in STRANGERS]
+    year = a_year(attackers, own, 20)
+    assert year.guesses <= IN_A_YEAR
+    assert year.longest_row <= 100
+
+
+def test_who_shares_all_places_of_an_owner_who_is_away_is_locked_at_the_hundredth() -> None:
+    record = ALICE.accepted(NOW, HOME).accepted(NOW, OFFICE)
+    guesses = 0
+    for number, place in enumerate((*STRANGERS, HOME, OFFICE)):
+        begin = NOW + number * 2 * DAY
+        for now in range(begin, begin + 2 * DAY, 900):
+            verdict, record = verify(record, wrong(now), now, POLICY, place=place)
+            guesses += verdict.outcome == REJECTED
+    assert (100, 100) == (guesses, record.failures)
+    for place in (*STRANGERS, HOME, OFFICE):
+        assert LOCKED == verify(record, code(now // 30), now, POLICY, place=place)[0].outcome
 
 
 def test_the_page_has_the_number() -> None:
@@ -76,20 +183,21 @@ def test_the_page_has_the_number() -> None:
         assert row in page, row
 
 
-def test_a_hundred_wrong_codes_spend_the_budget_and_right_ones_give_nothing_back() -> None:
+def test_eighty_wrong_codes_spend_the_budget_and_right_ones_give_nothing_back() -> None:
+    """The last fifth of a hundred is for known places."""
     record, now = ALICE, NOW
-    for _ in range(25):
+    for _ in range(20):
         for _ in range(4):
             verdict, record = verify(record, wrong(now), now, POLICY)
             assert REJECTED == verdict.outcome
         now += 60
-        if now < NOW + 25 * 60:
+        if now < NOW + 20 * 60:
             verdict, record = verify(record, code(now // 30), now, POLICY)
             assert ACCEPTED == verdict.outcome
-    assert 100 == guesses_spent(record, now, POLICY)
+    assert locked_from(100) == guesses_spent(record, now, POLICY)
     verdict, record = verify(record, code(now // 30), now, POLICY)
-    assert (THROTTLED, True) == (verdict.outcome, verdict.budget_spent)
-    assert INTERVAL - 25 * 60 == verdict.wait
+    assert (THROTTLED, True) == (verdict.outcome, verdict.codes_only)
+    assert INTERVAL - 20 * 60 == verdict.wait
     verdict, _ = verify(record, code((now + verdict.wait) // 30), now + verdict.wait, POLICY)
     assert ACCEPTED == verdict.outcome
 

@@ -47,6 +47,9 @@ SETTINGS: Mapping[str, PolicySetting] = {
     "slow_guesses": PolicySetting(1, 1000, _more, "wrong codes in slow_period, in a row or not"),
     "slow_period": PolicySetting(86400, 31536000, _less, "seconds in which they are forgiven"),
     "look_ahead": PolicySetting(1, 20, _more, "codes of a counter (HOTP), from the next one on"),
+    "recovery_unlocks": PolicySetting(
+        0, 1, _more, "let a recovery code be good while its owner is locked", is_boolean=True
+    ),
     "require_standby": PolicySetting(
         0, 1, _less, "deny where no standby confirms what was accepted", is_boolean=True
     ),

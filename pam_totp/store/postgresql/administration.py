@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .importing import Sorted
 
 ONE_TIME_KEY_BYTES = 32
+BOOLEAN = ("recovery_unlocks", "require_standby", "first_enrollment")
 POLICY = (*POLICY_COLUMNS, "require_standby", "offline_hours", "first_enrollment")
 
 
@@ -100,7 +101,7 @@ class Administration:
         with self._connection.transaction():
             for key, value in changed.items():
                 assert key in POLICY
-                kind = "boolean" if key in ("require_standby", "first_enrollment") else "int"
+                kind = "boolean" if key in BOOLEAN else "int"
                 self._rows(f"UPDATE totp.policy SET {key} = $1::int::{kind}", value)
                 self._note("policy_changed", user=key)
 

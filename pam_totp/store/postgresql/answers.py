@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...core import verifier
 from ...core.admission import RULES, GroupRule
 from ...core.otp import ALGORITHMS, DIGITS, KINDS
+from ...core.places import KnownPlace
 from ...core.users import MOST_LEARNED, STATUSES, Authenticator, UserRecord
 from ...core.verifier import Policy, Verdict
 from ...system.errors import StoreCorrupt
@@ -45,9 +46,9 @@ _OF_AUTHENTICATORS = (
 )
 
 
-def known_of(name: str, told: Any) -> Known:
-    """Return what admission() has ``told`` of ``name``. Raises StoreCorrupt."""
-    return _checked(lambda: _known_of(name, told))
+def known_of(name: str, told: Any, place: str) -> Known:
+    """Return what admission() has ``told`` of ``name`` at ``place``. Raises StoreCorrupt."""
+    return _checked(lambda: _known_of(name, told, place))
 
 
 def verdict_of(row: tuple[Any, ...], answer: Answer, *, is_decoy: bool) -> Verdict | None:
@@ -84,9 +85,11 @@ def _checked(convert: Callable[[], Result]) -> Result:
         ) from error
 
 
-def _known_of(name: str, told: Any) -> Known:
+def _known_of(name: str, told: Any, place: str) -> Known:
     decoy = told["decoy"]
     record = None if told["record"] is None else _record_of(name, told["record"])
+    if record is not None and told["place"] is not None:
+        record = record._replace(known_places=(_place_of({**told["place"], "name": place}),))
     return Known(
         record,
         tuple(_rule_of(*rule) for rule in _list(told["rules"])),
@@ -104,8 +107,20 @@ def _known_of(name: str, told: Any) -> Known:
 
 
 def _policy_of(told: dict[str, Any]) -> Policy:
-    window, *others = POLICY_COLUMNS
-    return Policy(_count(told[window]), *(_positive(told[column]) for column in others))
+    window, *others, unlocks = POLICY_COLUMNS
+    numbers: list[Any] = [_positive(told[column]) for column in others]
+    policy = Policy(_count(told[window]), *numbers)
+    return policy._replace(recovery_unlocks=_boolean(told[unlocks]))
+
+
+def _place_of(told: dict[str, Any]) -> KnownPlace:
+    return KnownPlace(
+        _text(told["name"]),
+        used_at=_integer(told["used_at"]),
+        failures=_count(told["failures"]),
+        throttled_until=_integer(told["throttled_until"]),
+        guesses_until=_integer(told["guesses_until"]),
+    )
 
 
 def _record_of(name: str, told: dict[str, Any]) -> UserRecord:
@@ -162,6 +177,7 @@ def _kept_record_of(told: dict[str, Any]) -> UserRecord:
         failures=_count(told["failures"]),
         throttled_until=_integer(told["throttled_until"]),
         guesses_until=_integer(told["guesses_until"]),
+        known_places=tuple(_place_of(one) for one in _list(told["known_places"])),
         authenticators=tuple(
             Authenticator(
                 _text(one["id"]),

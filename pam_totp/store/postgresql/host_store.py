@@ -40,10 +40,12 @@ class HostStore:
         self._deadline = time.monotonic() + min(patience, PATIENCE)
         self._host: tuple[Value, ...] = (client.identity.host, client.identity.key)
 
-    def admission(self, name: str) -> Known:
+    def admission(self, name: str, place: str = "") -> Known:
         in_store, is_odd = _name_in_store(name)
-        (told,) = self._client.call("admission", (*self._host, in_store), deadline=self._deadline)
-        known = known_of(name, told)
+        (told,) = self._client.call(
+            "admission", (*self._host, in_store, place), deadline=self._deadline
+        )
+        known = known_of(name, told, place)
         return known._replace(record=None) if is_odd else known
 
     def verify(
@@ -73,6 +75,7 @@ class HostStore:
                 policy.window,
                 source.module,
                 _printable(source.rhost),
+                source.place,
             ),
             results=len(verifier.Verdict._fields) - 1,  # is_offline is the host's own
             deadline=self._deadline,

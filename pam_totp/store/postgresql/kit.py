@@ -20,6 +20,7 @@ from ...core import verifier
 from ...system.errors import StoreUnavailable
 from ..questions import Known
 from ..sqlite.opening import open_database
+from ..sqlite.questions import affordable
 from ..sqlite.reading import read, storable
 from ..sqlite.sealed import SealedDatabase
 from ..sqlite.transactions import DecoyTransaction, Transaction
@@ -115,7 +116,7 @@ class Kit(SealedDatabase):
 
     # What a login asks
 
-    def admission(self, name: str) -> Known:
+    def admission(self, name: str, place: str = "") -> Known:  # noqa: ARG002  # of all of them
         found = read(self, name, unseal=False)
         state = self._state()
         now = _now(state)
@@ -143,7 +144,7 @@ class Kit(SealedDatabase):
             state = self._state()
             now = _now(state)
             verdict, changed = verifier.verify(
-                record, answer, now, policy, codes_ahead.matching_steps
+                record, answer, now, policy, codes_ahead.matching_steps, place=source.place
             )
             # The database would not hear of a code that something learned here alone let in.
             changed = changed.with_learned_of(record)
@@ -151,7 +152,7 @@ class Kit(SealedDatabase):
                 if isinstance(transaction, Transaction):
                     state = self._note(state, record, changed, verdict, source, now)
                 self._save_state(state._replace(highest_time=now))
-                transaction.save(changed)
+                transaction.save(affordable(self.database, record, changed))
         is_behind = verdict.clock_is_behind or time.time() < now - _CLOCK_SECONDS
         return verdict._replace(is_offline=True, clock_is_behind=is_behind)
 

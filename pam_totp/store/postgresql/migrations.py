@@ -20,6 +20,7 @@ MIGRATIONS = (
         "tables.sql",
         "sealing.sql",
         "codes.sql",
+        "places.sql",
         "hosts.sql",
         "verify.sql",
         "login.sql",

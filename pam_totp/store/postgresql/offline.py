@@ -63,8 +63,10 @@ class OfflineStore:
 
     # LoginStore
 
-    def admission(self, name: str) -> Known:
-        return self._ask(lambda: self._fleet.admission(name), lambda kit: kit.admission(name))
+    def admission(self, name: str, place: str = "") -> Known:
+        return self._ask(
+            lambda: self._fleet.admission(name, place), lambda kit: kit.admission(name, place)
+        )
 
     def verify(
         self,

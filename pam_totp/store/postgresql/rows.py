@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ...core import users, verifier
+from ...core.places import KnownPlace
 from ...core.users import Authenticator, UserRecord
 from ...system.errors import SealingError
 
@@ -21,6 +23,7 @@ DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does 
 _ELSEWHERE = ("name", "recovery_digests", "authenticators")
 USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
 AUTHENTICATOR_COLUMNS = users.Authenticator._fields
+_PLACES = "known_places"  # an array of a type of its own, which goes as JSON
 POLICY_COLUMNS = ("code_window", *verifier.Policy._fields[1:])
 BINDING = (
     "id",
@@ -53,7 +56,7 @@ def read(
         secret if column == "secret" else f"a.{column}" for column in AUTHENTICATOR_COLUMNS
     )
     rows = connection.execute(
-        f"SELECT u.name, {', '.join(f'u.{column}' for column in USER_COLUMNS)}, "
+        f"SELECT u.name, {', '.join(map(_read_column, USER_COLUMNS))}, "
         "(SELECT string_agg(encode(r.digest, 'hex'), ' ')"
         " FROM totp.recovery_codes r WHERE r.user_name = u.name), "
         f"{columns} "
@@ -82,4 +85,26 @@ def _record(rows: list[tuple[Any, ...]], *, unseal: bool) -> UserRecord:
         raise SealingError(name, DOES_NOT_OPEN, f"run: totpctl reset {name}")
     digests = frozenset(map(bytes.fromhex, (rows[0][_AUTHENTICATOR_AT - 1] or "").split()))
     record = UserRecord(name, recovery_digests=digests, authenticators=authenticators)
-    return record._replace(**dict(zip(USER_COLUMNS, columns, strict=True)))
+    return record._replace(**dict(zip(USER_COLUMNS, map(_as_field, columns), strict=True)))
+
+
+def column_value(record: UserRecord, column: str) -> Any:
+    """Return what a statement takes for a column of ``record``: see column_mark()."""
+    value = getattr(record, column)
+    return json.dumps([place._asdict() for place in value]) if column == _PLACES else value
+
+
+def column_mark(column: str, number: int) -> str:
+    """Return what stands in a statement for the parameter of that number."""
+    if column != _PLACES:
+        return f"${number}"
+    recordset = f"jsonb_populate_recordset(NULL::totp.place, ${number}::jsonb)"
+    return f"(SELECT coalesce(array_agg(x), '{{}}') FROM {recordset} AS x)"
+
+
+def _read_column(column: str) -> str:
+    return f"to_jsonb(u.{column})" if column == _PLACES else f"u.{column}"
+
+
+def _as_field(value: Any) -> Any:
+    return tuple(KnownPlace(**place) for place in value) if isinstance(value, list) else value

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from ...core.users import MUST_ENROLL, UserRecord, authenticator_changes
-from .rows import AUTHENTICATOR_COLUMNS, BINDING, USER_COLUMNS, is_storable, read
+from .rows import (
+    AUTHENTICATOR_COLUMNS,
+    BINDING,
+    USER_COLUMNS,
+    column_mark,
+    column_value,
+    is_storable,
+    read,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,10 +105,10 @@ class UserTransaction:
         if before is None:
             columns = ("name", *USER_COLUMNS)
             self._connection.execute(
-                f"INSERT INTO totp.users ({', '.join(columns)}) VALUES ({_places(columns)}) "
+                f"INSERT INTO totp.users ({', '.join(columns)}) VALUES ({_marks(columns)}) "
                 "ON CONFLICT (name) DO UPDATE SET "
                 + ", ".join(f"{column} = excluded.{column}" for column in USER_COLUMNS),
-                [getattr(record, column) for column in columns],
+                [column_value(record, column) for column in columns],
             )
             return
         changed = [
@@ -111,7 +119,7 @@ class UserTransaction:
         if changed:
             self._connection.execute(
                 f"UPDATE totp.users SET {_assignments(changed)} WHERE name = $1",
-                (self._name, *(getattr(record, column) for column in changed)),
+                (self._name, *(column_value(record, column) for column in changed)),
             )
 
     def _save_authenticators(self, record: UserRecord) -> None:
@@ -139,7 +147,7 @@ class UserTransaction:
         self._connection.execute(
             f"INSERT INTO totp.authenticators (user_name, sealed_secret, {', '.join(columns)}) "
             "VALUES ($1, totp.seal_secret($2, $3, $4, $5, $6, $7, $8, $9), "
-            f"{_places(columns, first=10)})",
+            f"{_marks(columns, first=10)})",
             (
                 *(self._name, self._key, new.secret, self._name),
                 *(getattr(new, field) for field in BINDING),
@@ -172,10 +180,10 @@ class UserTransaction:
             )
 
 
-def _places(columns: Sequence[str], first: int = 1) -> str:
-    return ", ".join(f"${number}" for number in range(first, first + len(columns)))
+def _marks(columns: Sequence[str], first: int = 1) -> str:
+    return ", ".join(column_mark(column, n) for n, column in enumerate(columns, first))
 
 
 def _assignments(columns: Sequence[str]) -> str:
     """After the parameter that says of which row."""
-    return ", ".join(f"{column} = ${number}" for number, column in enumerate(columns, 2))
+    return ", ".join(f"{column} = {column_mark(column, n)}" for n, column in enumerate(columns, 2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...core import verifier
 from ...core.users import UserRecord
 from ..questions import Known
+from . import reserve
 from .reading import read
 from .rows import read_group_rules
 from .sealed import SealedDatabase
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
+    from .database import Database
+
+
+def affordable(database: Database, before: UserRecord, after: UserRecord) -> UserRecord:
+    """Return ``after``, without a new place where the file has no page to spare for it.
+
+    A login must not be denied, on a full disk, for what is a comfort of later ones.
+    """
+    names = {place.name for place in before.known_places}
+    known = tuple(place for place in after.known_places if place.name in names)
+    if known == after.known_places or reserve.has_room(database):
+        return after
+    return after._replace(known_places=known)
 
 
 class Questions(SealedDatabase):
@@ -27,7 +41,7 @@ class Questions(SealedDatabase):
 
     _has_group_rules = False
 
-    def admission(self, name: str) -> Known:
+    def admission(self, name: str, place: str = "") -> Known:  # noqa: ARG002  # of all of them
         if not (self._has_group_rules or self.joined.is_open):
             found = read(self, name, unseal=False)
             if not found.has_group_rules:
@@ -47,7 +61,7 @@ class Questions(SealedDatabase):
         *,
         is_decoy: bool,
         account: Account | None,
-        source: Source,  # noqa: ARG002  # the log has its events
+        source: Source,
     ) -> Verdict | None:
         opened: Transaction | DecoyTransaction
         if is_decoy:
@@ -58,17 +72,17 @@ class Questions(SealedDatabase):
             record = transaction.record
             if record is None or not record.authenticators:  # removed since the prompt
                 return verifier.Verdict(verifier.REJECTED)
-            now = int(time.time())
+            now, place = int(time.time()), source.place
             kind = verifier.RECOVERY_CODE
             has_to_be_hashed = answer.kind == kind and not answer.digest
-            if has_to_be_hashed and verifier.standing(record, now, policy, kind) is None:
+            if has_to_be_hashed and verifier.standing(record, now, policy, kind, place) is None:
                 return None
-            verdict, changed = verifier.verify(record, answer, now, policy)
+            verdict, changed = verifier.verify(record, answer, now, policy, place=place)
             accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
             if accepted and account is not None and changed.uid is None:
                 changed = changed.bound_to(account, now)
             if changed != record:
-                transaction.save(changed)
+                transaction.save(affordable(self.database, record, changed))
         return verdict
 
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:

@@ -18,6 +18,7 @@ from .rows import (
     binding,
     is_sound,
     is_sound_user,
+    places_of,
 )
 from .schema import MIGRATIONS
 
@@ -52,7 +53,21 @@ _AUTHENTICATOR_AT = _USER_AT + 1 + len(USER_COLUMNS.split(", "))
 _NOBODY: list[tuple[Any, ...]] = [
     (
         *(None,) * _USER_AT,
-        *("", ACTIVE, 0, 0, bytes(16), 0, 0, 0, 0, 0, 0, 0),
+        *(
+            "",
+            ACTIVE,
+            0,
+            0,
+            bytes(16),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            "0000000000 000 0000000000 0000000000 by nobody",
+        ),
         *("", "", "", bytes(80), "SHA1", 6, 30, 0, 0, 0, 0, 0, 0, TOTP, "", 0),
     )
 ]
@@ -114,18 +129,19 @@ def _record(
     columns = rows[0][_USER_AT + 1 : _AUTHENTICATOR_AT]
     try:
         codes = [] if digests is None else [bytes.fromhex(code) for code in digests.split(",")]
+        known_places = places_of(columns[-1]) if is_sound_user(columns) else None
     except ValueError:
         raise store.database.not_ours() from None
     found = []
     for row in rows:
         if row[_AUTHENTICATOR_AT] is not None:
             found.append(Authenticator(*row[_AUTHENTICATOR_AT + 1 :]))
-    if not (is_sound_user(columns) and all(map(is_sound, found))):
+    if known_places is None or not all(map(is_sound, found)):
         raise store.database.not_ours()
     if len(found) > 1:
         found.sort(key=_label)
-    status, failures, throttled_until, salt, *later = columns
-    return UserRecord(
+    status, failures, throttled_until, salt, *later = columns[:-1]
+    record = UserRecord(
         name,
         status,
         failures,
@@ -135,6 +151,7 @@ def _record(
         tuple(_with_secret(store, name, row, unseal=unseal) for row in found),
         *later,
     )
+    return record._replace(known_places=known_places)
 
 
 def _label(authenticator: Authenticator) -> str:

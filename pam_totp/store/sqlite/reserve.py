@@ -3,7 +3,8 @@
 A row grows at the first login of a person, or with a wrong code, and then its page may split in
 two. So the reserve has as many free pages as are in use: each can split once, and no row grows by
 so much that its page would have to split twice. On top of these come pages for the rows of all
-decoys: one wrong code of an unknown name adds one.
+decoys: one wrong code of an unknown name adds one. What a login could do without, as to note a
+place, is done only where there are more free pages than that.
 
 The reserve is filled up, while the disk has room, when the store is opened and when somebody is
 enrolled. It is filled beyond what is needed, in proportion to it: so that it falls short once in
@@ -66,6 +67,12 @@ def _keep(database: Database) -> bool:
         return _fill_up(database)
     finally:
         database.execute(f"PRAGMA busy_timeout = {patience}")
+
+
+def has_room(database: Database) -> bool:
+    """Tell whether there are more free pages than those that logins cannot do without."""
+    pages, free = _counts(database)
+    return free > _needed(pages - free)
 
 
 class Shortage(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.admission import RULES, GroupRule
 from ...core.otp import ALGORITHMS, DIGITS, KINDS
+from ...core.places import KnownPlace
 from ...core.users import MOST_LEARNED, STATUSES
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 USER_COLUMNS = (
     "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until, "
-    "uid, bound_at, untold, guesses_until"
+    "uid, bound_at, untold, guesses_until, known_places"
 )
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
@@ -36,7 +37,7 @@ def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
 def is_sound_user(columns: tuple[Any, ...]) -> bool:
     """Return whether USER_COLUMNS have the types and ranges that we write."""
     status, failures, throttled_until, recovery_salt, created_at, updated_at, *rest = columns
-    exempt_until, uid, bound_at, untold, guesses_until = rest
+    exempt_until, uid, bound_at, untold, guesses_until, known_places = rest
     return (
         status in STATUSES
         and are_integers(failures, throttled_until, created_at, updated_at)
@@ -45,6 +46,7 @@ def is_sound_user(columns: tuple[Any, ...]) -> bool:
         and untold >= 0
         and (uid is None or isinstance(uid, int))
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
+        and isinstance(known_places, str)
     )
 
 
@@ -82,6 +84,30 @@ def binding(user: str, authenticator: Authenticator) -> tuple[str, ...]:
     )
 
 
+def places_as_text(known: tuple[KnownPlace, ...]) -> str:
+    """Return known places as a column holds them: a line each, which ends with the name.
+
+    They are in the row of their user, so that no answer writes more rows than another. Numbers
+    have a width: no wrong answer makes a row longer.
+    """
+    return "\n".join(
+        f"{p.used_at:010} {p.failures:03} {p.throttled_until:010} {p.guesses_until:010} {p.name}"
+        for p in known
+    )
+
+
+def places_of(text: str) -> tuple[KnownPlace, ...]:
+    """Return the known places of a column. Raises ValueError for what no save wrote."""
+    return tuple(map(_place_of, text.split("\n"))) if text else ()
+
+
+def _place_of(line: str) -> KnownPlace:
+    used_at, failures, throttled_until, guesses_until, name = line.split(" ", 4)
+    if not name:
+        raise ValueError("a place has a name")
+    return KnownPlace(name, int(used_at), int(failures), int(throttled_until), int(guesses_until))
+
+
 def user_row(record: UserRecord) -> tuple[Any, ...]:
     return (
         record.status,
@@ -95,4 +121,5 @@ def user_row(record: UserRecord) -> tuple[Any, ...]:
         record.bound_at,
         record.untold,
         record.guesses_until,
+        places_as_text(record.known_places),
     )

@@ -29,6 +29,7 @@ MIGRATIONS = (
         untold INTEGER NOT NULL CHECK (untold >= 0),
         throttled_until INTEGER NOT NULL,
         guesses_until INTEGER NOT NULL,
+        known_places TEXT NOT NULL,
         recovery_salt BLOB,
         uid INTEGER,
         bound_at INTEGER NOT NULL,

@@ -105,13 +105,14 @@ class Transaction(_CriticalSection):
         if before is not None and user_row(before) == user_row(record):
             return
         self._database.execute(
-            f"INSERT INTO users (name, {USER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            f"INSERT INTO users (name, {USER_COLUMNS}) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
             "failures = excluded.failures, throttled_until = excluded.throttled_until, "
             "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at, "
             "exempt_until = excluded.exempt_until, uid = excluded.uid, "
             "bound_at = excluded.bound_at, untold = excluded.untold, "
-            "guesses_until = excluded.guesses_until",
+            "guesses_until = excluded.guesses_until, known_places = excluded.known_places",
             (record.name, *user_row(record)),
         )
 

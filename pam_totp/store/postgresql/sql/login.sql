@@ -1,7 +1,16 @@
 -- The other questions of a login, and how a host joins. Procedures, as what hosts ask has keys, codes and
 -- secrets for arguments: a CALL has no plan, which debug_print_plan would print with their values.
 
-CREATE FUNCTION totp.look_up(p_host text, p_host_key bytea, p_user text) RETURNS jsonb
+-- Of a known place, no more than its counts: a host is not told from where else somebody logs in.
+CREATE FUNCTION totp.told_place(p_user text, p_groups text[], p_place text, p_now bigint) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN found.number IS NOT NULL THEN to_jsonb(found.known_places[found.number]) - 'name' END FROM (
+        SELECT u.known_places, totp.place_number(u.known_places, p_place, p_now) AS number FROM (SELECT 1) AS always
+        LEFT JOIN totp.users u ON u.name = p_user AND u.groups && p_groups) AS found;
+END;
+
+CREATE FUNCTION totp.look_up(p_host text, p_host_key bytea, p_user text, p_place text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint := totp.unix_time();
@@ -26,6 +35,7 @@ BEGIN
     RETURN jsonb_build_object(
         'at', v_now,
         'record', totp.told(p_user, v_groups),
+        'place', totp.told_place(p_user, v_groups, totp.place_name(p_place, p_host), v_now),
         'decoy', v_decoy,
         'rules', coalesce((SELECT jsonb_agg(jsonb_build_array(g.name, g.rule, g.until) ORDER BY g.name)
             FROM totp.group_rules g), '[]'),
@@ -34,11 +44,11 @@ BEGIN
         'first_enrollment', v_policy.first_enrollment);
 END $$;
 
-CREATE PROCEDURE totp.admission(p_host text, p_host_key bytea, p_user text, OUT told jsonb)
+CREATE PROCEDURE totp.admission(p_host text, p_host_key bytea, p_user text, p_place text, OUT told jsonb)
 LANGUAGE plpgsql AS $$
 BEGIN
     COMMIT;  -- which fails inside a transaction
-    told := totp.look_up(p_host, p_host_key, p_user);
+    told := totp.look_up(p_host, p_host_key, p_user, p_place);
     COMMIT;
 END $$;
 
@@ -93,7 +103,8 @@ BEGIN
         status = CASE WHEN x.status = 'must_enroll' OR x.status = 'exempt' AND x.exempt_until BETWEEN 1 AND v_now
             THEN 'active' ELSE x.status END,
         exempt_until = CASE WHEN x.status = 'must_enroll' OR x.exempt_until <= v_now THEN 0 ELSE x.exempt_until END,
-        recovery_salt = p_salt, failures = 0, throttled_until = 0, guesses_until = 0, updated_at = v_now,
+        recovery_salt = p_salt, failures = 0, throttled_until = 0, guesses_until = 0, known_places = '{}',
+        updated_at = v_now,
         last_request = p_request
     WHERE x.name = p_user;
     PERFORM totp.note(p_host, p_user, 'enrolled', NULL, NULL);

@@ -79,7 +79,13 @@ BEGIN
     SELECT array_agg(g.user_name) INTO v_given FROM given g;
     SELECT jsonb_agg(jsonb_build_object(
         'user', u.name, 'failures', u.failures, 'throttled_until', u.throttled_until,
-        'guesses_until', u.guesses_until, 'authenticators', (
+        'guesses_until', u.guesses_until, 'known_places', (
+            SELECT coalesce(jsonb_agg(to_jsonb(p) || jsonb_build_object('name',
+                CASE WHEN starts_with(p.name, p_host || ': ') THEN substr(p.name, length(p_host) + 3) ELSE p.name END)
+                ORDER BY p.used_at DESC, p.name), '[]')
+            FROM unnest(u.known_places) AS p
+            WHERE starts_with(p.name, p_host || ': ') OR p.name ~ '^[0-9a-f.:/]+$'),
+        'authenticators', (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'id', a.id, 'label', a.label, 'algorithm', a.algorithm, 'digits', a.digits, 'period', a.period,
                 'drift', a.drift, 'learned', a.learned, 'last_accepted_step', a.last_accepted_step,
@@ -140,7 +146,8 @@ END $$;
 --
 -- A host can lie. Whatever it says: only people are touched whose codes it was given; no last accepted
 -- step goes back, and none goes further ahead than a code may be entered early; no count goes back; of
--- wrong codes no more count than the throttle lets through since the last ones, nor do they lock.
+-- wrong codes no more count than the throttle lets through since the last ones, nor do they lock; none count for
+-- a known place, and no place becomes known.
 CREATE FUNCTION totp.take_report(p_host text, p_host_key bytea, p_entries jsonb) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
@@ -269,12 +276,13 @@ BEGIN
             VALUES (p_host, left(v_name, 255), 'report_refused', '', '', v_refused, true);
         END IF;
         IF v_wrong > 0 THEN
-            u.failures := greatest(u.failures, least(u.failures + v_in_a_row, p.max_failures - 1));
+            u.failures := greatest(u.failures, least(u.failures + v_in_a_row, totp.locked_from(p.max_failures) - 1));
             UPDATE totp.users x SET failures = u.failures, untold = x.untold + v_wrong,
                 throttled_until = CASE WHEN v_in_a_row > 0 THEN greatest(x.throttled_until, v_now + nullif(totp.throttle_wait(
                     u.failures, p.throttle_after, p.throttle_base, p.throttle_max), 0)) ELSE x.throttled_until END,
-                guesses_until = greatest(x.guesses_until, v_now + least(p.slow_period, v_wrong * v_interval + CASE
-                    WHEN x.guesses_until - v_now BETWEEN 0 AND p.slow_period THEN x.guesses_until - v_now ELSE 0 END)),
+                guesses_until = greatest(x.guesses_until, v_now + least(
+                    totp.locked_from(p.slow_guesses)::bigint * v_interval,
+                    v_wrong * v_interval + totp.guesses_debt(x.guesses_until, p.slow_guesses, v_now, v_interval))),
                 updated_at = v_now
             WHERE x.name = v_name;
             UPDATE totp.kits x SET counted_at = v_now, wrong = x.wrong + v_wrong WHERE x.host = p_host AND x.user_name = v_name;

@@ -31,9 +31,9 @@ BEGIN
 END $$;
 
 GRANT EXECUTE ON ROUTINE
-    totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
+    totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text, text),
     totp.look_beyond(text, bytea, bytea, text, text, boolean, int, totp.verdict),
-    totp.look_up(text, bytea, text),
+    totp.look_up(text, bytea, text, text),
     totp.keep_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
     totp.take_told(text, bytea, text, int),
     totp.take_token(text, bytea, bytea),
@@ -41,8 +41,8 @@ GRANT EXECUTE ON ROUTINE
     totp.take_report(text, bytea, jsonb)
     TO totp_host;
 GRANT EXECUTE ON ROUTINE
-    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text),
-    totp.admission(text, bytea, text),
+    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text, text),
+    totp.admission(text, bytea, text, text),
     totp.enroll_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
     totp.have_told(text, bytea, text, int),
     totp.join(text, bytea, bytea),
@@ -91,8 +91,8 @@ GRANT EXECUTE ON FUNCTION
     totp.current_step(totp.authenticators, bigint), totp.latest_step(totp.authenticators, bigint, int)
     TO totp_admin, totp_helpdesk;
 
--- The help desk unlocks, suspends and resumes: UserRecord.unlocked(), suspended(), resumed(). Whatever
--- would let somebody in is not among these.
+-- The help desk unlocks, suspends and resumes, and forgets places: UserRecord.unlocked(), suspended(), resumed(),
+-- without_places(). Whatever would let somebody in is not among these.
 CREATE FUNCTION totp.restrict_helpdesk() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_allowed totp.users := OLD;
@@ -101,6 +101,14 @@ BEGIN
     v_allowed.throttled_until := least(OLD.throttled_until, greatest(NEW.throttled_until, 0));
     v_allowed.guesses_until := least(OLD.guesses_until, greatest(NEW.guesses_until, 0));
     v_allowed.updated_at := NEW.updated_at;
+    IF cardinality(NEW.known_places) <= cardinality(OLD.known_places) AND NOT EXISTS (
+        SELECT FROM unnest(NEW.known_places) n WHERE NOT EXISTS (
+            SELECT FROM unnest(OLD.known_places) o WHERE (n.name, n.used_at) = (o.name, o.used_at)
+                AND n.failures BETWEEN 0 AND o.failures AND n.throttled_until BETWEEN 0 AND o.throttled_until
+                AND n.guesses_until BETWEEN 0 AND o.guesses_until))
+    THEN
+        v_allowed.known_places := NEW.known_places;
+    END IF;
     IF NEW.status = 'suspended' OR OLD.status = 'suspended' AND NEW.status = (
         CASE WHEN EXISTS (SELECT FROM totp.authenticators a WHERE a.user_name = OLD.name)
         THEN 'active' ELSE 'must_enroll' END)
@@ -109,7 +117,7 @@ BEGIN
         v_allowed.exempt_until := 0;
     END IF;
     IF NEW IS DISTINCT FROM v_allowed THEN
-        RAISE EXCEPTION 'the help desk may unlock, suspend and resume' USING ERRCODE = '42501';
+        RAISE EXCEPTION 'the help desk may unlock, suspend, resume and forget places' USING ERRCODE = '42501';
     END IF;
     RETURN NEW;
 END $$;

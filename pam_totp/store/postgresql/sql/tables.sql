@@ -8,7 +8,17 @@ CREATE TYPE totp.verdict AS (
     failed_before int,
     clock_is_behind boolean,
     clock_offset int,
-    budget_spent boolean
+    codes_only boolean
+);
+
+-- From where somebody has logged in, with the wrong answers that came from there. Of callers and terminals,
+-- the name begins with that of their host.
+CREATE TYPE totp.place AS (
+    name text COLLATE "C",
+    used_at bigint,
+    failures int,
+    throttled_until bigint,
+    guesses_until bigint
 );
 
 -- What columns may hold. Domains, for their checks cost nothing where another column is written.
@@ -38,6 +48,7 @@ CREATE TABLE totp.policy (
     slow_guesses int NOT NULL DEFAULT 100 CHECK (slow_guesses BETWEEN 1 AND 100000),
     slow_period int NOT NULL DEFAULT 2592000 CHECK (slow_period BETWEEN 86400 AND 315360000),
     look_ahead int NOT NULL DEFAULT 5 CHECK (look_ahead BETWEEN 1 AND 20),
+    recovery_unlocks boolean NOT NULL DEFAULT false,
     require_standby boolean NOT NULL DEFAULT false,
     offline_hours int NOT NULL DEFAULT 0 CHECK (offline_hours BETWEEN 0 AND 168),
     first_enrollment boolean NOT NULL DEFAULT false
@@ -68,6 +79,7 @@ CREATE TABLE totp.users (
     untold int NOT NULL DEFAULT 0,
     throttled_until bigint NOT NULL DEFAULT 0,
     guesses_until bigint NOT NULL DEFAULT 0,
+    known_places totp.place[] NOT NULL DEFAULT '{}',
     recovery_salt totp.salt,
     uid bigint,
     bound_at bigint NOT NULL DEFAULT 0,

@@ -3,7 +3,7 @@
 -- Only totp.verify gets here: see totp.refuse_in_transaction.
 CREATE FUNCTION totp.judge(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
-    p_is_decoy boolean, p_window int, p_service text, p_rhost text)
+    p_is_decoy boolean, p_window int, p_service text, p_rhost text, p_place text)
 RETURNS totp.verdict LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint;
@@ -26,6 +26,12 @@ DECLARE
     v_wait int;
     v_interval int;
     v_debt bigint;
+    v_place_name text := totp.place_name(p_place, p_host);
+    v_place totp.place;
+    v_at int;
+    v_has_allowance boolean;
+    v_is_locked boolean;
+    v_budget_wait bigint;
     v totp.verdict := ('rejected', '', 0, 0, 0, false, 0, false);
     v_behind boolean := false;
     v_accepted int[] := '{}';
@@ -66,6 +72,7 @@ BEGIN
         v_authenticators := ARRAY[a];
         v_secrets := ARRAY[substring(totp.decoy('secret', p_user, v_secret) FOR 20)];
         u.recovery_salt := substring(totp.decoy('salt', p_user, v_secret) FOR 16);
+        u.known_places := '{}';
     END IF;
     IF u.last_request = p_request THEN
         -- Asked again, because the answer was lost. A write, so that this commit waits for the standby:
@@ -80,23 +87,33 @@ BEGIN
 
     -- standing()
     v_now := totp.unix_time();
-    v_wait := least(u.throttled_until - v_now,
-        totp.throttle_wait(u.failures, p.throttle_after, p.throttle_base, p.throttle_max));
+    v_at := totp.place_number(u.known_places, v_place_name, v_now);
+    v_place := u.known_places[v_at];
+    v_has_allowance := totp.has_allowance(v_place, p_code IS NOT NULL, v_now, p);
+    v_is_locked := u.failures >= CASE WHEN v_has_allowance THEN p.max_failures ELSE totp.locked_from(p.max_failures) END;
+    v_wait := CASE WHEN v_has_allowance
+        THEN totp.remaining_wait(v_place.throttled_until, v_place.failures, v_now, p)
+        ELSE totp.remaining_wait(u.throttled_until, u.failures, v_now, p) END;
     v_interval := p.slow_period / p.slow_guesses;
-    v_debt := greatest(u.guesses_until - v_now, 0);
-    IF v_debt > p.slow_period THEN
-        v_debt := 0;
-    END IF;
-    IF u.failures >= p.max_failures THEN
+    v_debt := totp.guesses_debt(u.guesses_until, p.slow_guesses, v_now, v_interval);
+    v_budget_wait := v_debt - v_interval::bigint
+        * ((CASE WHEN v_has_allowance THEN p.slow_guesses ELSE totp.locked_from(p.slow_guesses) END) - 1);
+    IF v_is_locked AND NOT (p.recovery_unlocks AND p_code IS NULL) THEN
         v.outcome := 'locked';
+        v.codes_only := p.recovery_unlocks;
     ELSIF v_wait > 0 THEN
         v.outcome := 'throttled';
         v.wait := v_wait;
-        u.throttled_until := v_now + v_wait;
-    ELSIF p_code IS NOT NULL AND v_debt - p.slow_period + v_interval > 0 THEN
+        IF v_has_allowance THEN
+            v_place.throttled_until := v_now + v_wait;
+            u.known_places[v_at] := v_place;
+        ELSE
+            u.throttled_until := v_now + v_wait;
+        END IF;
+    ELSIF p_code IS NOT NULL AND v_budget_wait > 0 THEN
         v.outcome := 'throttled';
-        v.wait := v_debt - p.slow_period + v_interval;
-        v.budget_spent := true;
+        v.wait := v_budget_wait;
+        v.codes_only := true;
     ELSIF p_code IS NULL AND p_digest IS NULL THEN
         v.outcome := 'hash first';
         RETURN v;
@@ -156,17 +173,32 @@ BEGIN
 
         IF v.outcome = 'rejected' OR u.status NOT IN ('active', 'exempt') THEN
             v := ('rejected', '', 0, 0, 0, v.clock_is_behind, 0, false);
+            -- _count_failure()
+            IF v_has_allowance THEN
+                v_place.failures := v_place.failures + 1;
+                v_place.throttled_until := totp.wait_until(v_place.failures, v_now, p);
+                IF p_code IS NOT NULL THEN
+                    v_place.guesses_until := v_now + v_interval
+                        + totp.guesses_debt(v_place.guesses_until, totp.allowance(p.slow_guesses), v_now, v_interval);
+                END IF;
+                u.known_places[v_at] := v_place;
+            END IF;
             IF p_code IS NOT NULL THEN
                 u.guesses_until := v_now + v_debt + v_interval;
             END IF;
-            -- _count_failure()
-            u.failures := u.failures + 1;
+            IF NOT v_is_locked THEN
+                u.failures := u.failures + 1;
+            END IF;
             u.untold := u.untold + 1;
-            v.wait := totp.throttle_wait(u.failures, p.throttle_after, p.throttle_base, p.throttle_max);
-            u.throttled_until := CASE WHEN v.wait > 0 THEN v_now + v.wait ELSE 0 END;
+            u.throttled_until := totp.wait_until(u.failures, v_now, p);
             u.updated_at := v_now;
+            -- _wait_after()
+            v.wait := totp.throttle_wait(
+                CASE WHEN totp.has_allowance(v_place, p_code IS NOT NULL, v_now, p) THEN v_place.failures ELSE u.failures END,
+                p.throttle_after, p.throttle_base, p.throttle_max);
         ELSIF v.outcome <> 'replayed' THEN
             v.failed_before := u.untold;
+            u.known_places := totp.places_used(u.known_places, v_place_name, v_now);
             IF u.failures > 0 OR u.throttled_until <> 0 THEN
                 u.failures := 0;
                 u.throttled_until := 0;
@@ -188,7 +220,8 @@ BEGIN
 
     IF v_known THEN
         UPDATE totp.users x SET failures = u.failures, untold = u.untold, throttled_until = u.throttled_until,
-            guesses_until = u.guesses_until, updated_at = u.updated_at, last_request = p_request, last_verdict = v
+            guesses_until = u.guesses_until, known_places = u.known_places, updated_at = u.updated_at,
+            last_request = p_request, last_verdict = v
         WHERE x.name = p_user;
     ELSE
         UPDATE totp.decoys x SET failures = u.failures, throttled_until = u.throttled_until,
@@ -280,15 +313,16 @@ END $$;
 -- a procedure with those of another cannot commit. outcome "hash first": p_digest is needed.
 CREATE PROCEDURE totp.verify(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
-    p_is_decoy boolean, p_window int, p_service text, p_rhost text,
+    p_is_decoy boolean, p_window int, p_service text, p_rhost text, p_place text,
     OUT outcome text, OUT authenticator text, OUT wait int, OUT recovery_codes_left int, OUT failed_before int,
-    OUT clock_is_behind boolean, OUT clock_offset int, OUT budget_spent boolean)
+    OUT clock_is_behind boolean, OUT clock_offset int, OUT codes_only boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     v totp.verdict;
 BEGIN
     COMMIT;  -- which fails inside a transaction
-    v := totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost);
+    v := totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost,
+        p_place);
     SET LOCAL client_min_messages = warning;  -- a wait for the standby that is cancelled ends in one: see client.py
     COMMIT;
     IF v.clock_offset IS NULL THEN
@@ -302,5 +336,5 @@ BEGIN
     failed_before := v.failed_before;
     clock_is_behind := v.clock_is_behind;
     clock_offset := v.clock_offset;
-    budget_spent := v.budget_spent;
+    codes_only := v.codes_only;
 END $$;
