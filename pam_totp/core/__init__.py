@@ -11,6 +11,7 @@ resynchronisation.py  a clock or counter that was lost, found by two codes in a 
 enrollment.py  what is issued, and how its first code is judged
 admission.py   which accounts are asked, skipped, enrolled or denied
 hashes.py      HMAC and constant-time comparison, without OpenSSL
+places.py      where somebody has logged in from: which places are known
 addresses.py   addresses of the network, each in one form
 networks.py    networks that an administrator names
 dates.py       days as people write them, and when they end

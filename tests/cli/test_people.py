@@ -66,9 +66,9 @@ def policy(record: UserRecord | None = None, settings: Config = Config()) -> Log
         (UserRecord("alice", status=users.EXEMPT, exempt_until=NOW), Config(), NOT_ENROLLED),
         (UserRecord("alice", status=users.EXEMPT, exempt_until=NOW + 1), Config(), ""),
         (UserRecord("alice", status=users.MUST_ENROLL), SKIP, NOT_ENROLLED),
-        (ENROLLED._replace(failures=99), Config(), ""),
+        (ENROLLED._replace(failures=79), Config(), ""),
         (
-            ENROLLED._replace(failures=100),
+            ENROLLED._replace(failures=80),
             Config(),
             "is locked after wrong codes (totpctl unlock alice)",
         ),

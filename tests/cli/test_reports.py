@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pam_totp.core import users
+from pam_totp.core.places import KnownPlace
 from tests.cli.command import Totpctl
 from tests.support.place import Place
 
@@ -108,7 +109,8 @@ def test_show_json_has_all_of_list_and_more(totpctl: Totpctl, place: Place) -> N
     more = {key: shown[key] for key in shown.keys() - listed.keys()}
     moment = datetime.fromtimestamp(RFC_TIME, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     none = {"wrong_codes_not_told": 0, "wrong_codes_of_30_days": 0, "key_only": None}
-    assert {"locked": False, "created_at": moment, "updated_at": moment, **none} == more
+    times = {"created_at": moment, "updated_at": moment}
+    assert {"locked": False, "known_places": [], **times, **none} == more
     (phone,) = shown["authenticators"]
     assert (0, 0, False) == (phone["drift"], phone["learned"], phone["clock_is_behind"])
     assert is_utc_time(phone["created_at"])
@@ -136,6 +138,22 @@ def test_show_tells_how_far_a_clock_is_off(
     assert [f"the clock of phone {words}"] * bool(words) == re.findall("the clock of .*", out)
     (shown,) = totpctl.done("show", "alice", "--json").json()["authenticators"]
     assert (drift, learned) == (shown["drift"], shown["learned"])
+
+
+def test_show_tells_where_somebody_logs_in_from(totpctl: Totpctl, place: Place) -> None:
+    known = (
+        KnownPlace("192.0.2.7", RFC_TIME),
+        KnownPlace("by alice", int(time.time())),
+        KnownPlace("198.51.100.9", int(time.time()) - 86_400),
+    )
+    place.enrol("alice", known_places=known)
+    told = totpctl.done("show", "alice", "--json").json()["known_places"]
+    assert ["by alice", "198.51.100.9"] == [one["place"] for one in told], "one has ended"
+    lines = [
+        line for line in totpctl.done("show", "alice").out.splitlines() if "last used 2" in line
+    ]
+    assert [f"known places    by alice, last used {told[0]['last_used_at']}"] == lines[:1]
+    assert [f"                198.51.100.9, last used {told[1]['last_used_at']}"] == lines[1:2]
 
 
 def test_show_tells_a_locked_user(totpctl: Totpctl, place: Place) -> None:

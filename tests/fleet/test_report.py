@@ -198,7 +198,7 @@ def test_a_host_that_lies_about_wrong_codes_locks_nobody_out(outage: Outage) -> 
     for at in (1000, 1500):
         outage.database.execute("UPDATE totp.kits SET counted_at = counted_at - 10 * 86400")
         host.report(*lies[at : at + 500])
-        assert (99,) == outage.user("failures")
+        assert (79,) == outage.user("failures")
 
 
 def test_a_login_that_the_database_has_seen_makes_reports_believed_again(outage: Outage) -> None:

@@ -256,14 +256,17 @@ def test_no_verdict_is_told_that_could_be_taken_back(
 
 
 HELD = (
-    *("admission(%(host)s, %(key)s, 'alice', NULL)", "have_told(%(host)s, %(key)s, 'alice', 0)"),
+    *(
+        "admission(%(host)s, %(key)s, 'alice', '', NULL)",
+        "have_told(%(host)s, %(key)s, 'alice', 0)",
+    ),
     """merge_offline(%(host)s, %(key)s, '[{"number": 1, "user": "alice"}]', NULL)""",
     """enroll_first(%(host)s, %(key)s, %(zeros)s, 'alice', NULL, 'x',
         'SHA1', 6, 30, %(zeros)s, 0, %(zeros)s, '{}', NULL)""",
     "join(%(host)s, %(key)s, %(key)s)",
 )
 BEHIND = (
-    *("look_up(%(host)s, %(key)s, 'alice')", "take_told(%(host)s, %(key)s, 'alice', 0)"),
+    *("look_up(%(host)s, %(key)s, 'alice', '')", "take_told(%(host)s, %(key)s, 'alice', 0)"),
     *("take_report(%(host)s, %(key)s, '[]')", "take_token(%(host)s, %(key)s, %(key)s)"),
     """keep_first(%(host)s, %(key)s, %(zeros)s, 'alice', NULL, 'x',
         'SHA1', 6, 30, %(zeros)s, 0, %(zeros)s, '{}')""",
