@@ -2,7 +2,7 @@
 
 In homes and folders others may own the files: there no link is followed, and nothing but a regular
 file is read. A file that the administrator names may be a pipe, as a shell makes of <(command).
-Which files are believed: trust.py.
+Which files are read, and which refused: trust.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import CommandFailed
 from ..host import accounts, directory
 from . import trust
 from .tokens import Contents, Rejected, Unreadable
-from .trust import Rule
+from .trust import TrustRule
 
 MOST_FILES = 10_000  # in one folder
 IN_A_HOME = ".google_authenticator"
@@ -56,7 +56,7 @@ def named(path: str) -> tuple[list[TokenFile], Contents]:
         if path == STDIN:
             return [TokenFile("standard input", _read(descriptor))], Contents()
         account = _account_of(path, os.fstat(descriptor))
-        return [_source(path, descriptor, Rule(), account)], Contents()
+        return [_source(path, descriptor, TrustRule(), account)], Contents()
 
 
 def central(path: str) -> TokenFile:
@@ -71,7 +71,7 @@ def central(path: str) -> TokenFile:
                 f"{path} is owned by uid {owner}, who could log in as anybody in it",
                 f"check what is in it; then run: chown root {path}",
             )
-        return _source(path, descriptor, Rule(), "")
+        return _source(path, descriptor, TrustRule(), "")
 
 
 def content(path: str) -> bytes:
@@ -87,12 +87,12 @@ def in_homes() -> tuple[list[TokenFile], Contents]:
     """Return the .google_authenticator of every account that has one. Raises CommandFailed."""
     return of_everybody(
         lambda entry: os.path.join(entry.pw_dir, IN_A_HOME),
-        lambda entry: Rule(frozenset({entry.pw_uid}), reader=entry),
+        lambda entry: TrustRule(frozenset({entry.pw_uid}), reader=entry),
     )
 
 
 def of_everybody(
-    path_of: Callable[[pwd.struct_passwd], str], rule_of: Callable[[pwd.struct_passwd], Rule]
+    path_of: Callable[[pwd.struct_passwd], str], rule_of: Callable[[pwd.struct_passwd], TrustRule]
 ) -> tuple[list[TokenFile], Contents]:
     """Return the file of every account that has one, and those that its rule refuses.
 
@@ -148,7 +148,7 @@ def _named(path: str) -> Iterator[int]:
     try:
         status = os.fstat(descriptor)
         if path != STDIN and stat.S_ISREG(status.st_mode):
-            trust.check_mode(path, status, Rule())
+            trust.check_mode(path, status, TrustRule())
         yield descriptor
     except Unreadable as error:
         raise CommandFailed(f"{path} {error}", error.hint) from None
@@ -164,7 +164,7 @@ def _in_folder(folder: str) -> tuple[list[TokenFile], Contents]:
     for path in _files_of(folder):
         owners = {0, os.geteuid(), os.lstat(os.path.dirname(path)).st_uid}
         try:
-            found, problem = _careful(path, None, Rule(frozenset(owners)))
+            found, problem = _careful(path, None, TrustRule(frozenset(owners)))
         except OSError as error:
             found, problem = [], _refused(path, str(error.strerror), None)
         sources += found
@@ -188,7 +188,7 @@ def _files_of(folder: str) -> Iterator[str]:
             yield path
 
 
-def _careful(path: str, user: str | None, rule: Rule) -> tuple[list[TokenFile], Contents]:
+def _careful(path: str, user: str | None, rule: TrustRule) -> tuple[list[TokenFile], Contents]:
     """Read a file that somebody else may have put there, as ``rule`` says.
 
     ``user``: whose it is; None: its name or its owner tells. Raises FileNotFoundError,
@@ -227,7 +227,7 @@ def _is_of_its_name(path: str, status: os.stat_result) -> bool:
     return entry is not None and os.path.basename(path) == entry.pw_name
 
 
-def _source(path: str, descriptor: int, rule: Rule, user: str) -> TokenFile:
+def _source(path: str, descriptor: int, rule: TrustRule, user: str) -> TokenFile:
     status = os.fstat(descriptor)
     content = _read(descriptor, rule.most_bytes)
     if not stat.S_ISREG(status.st_mode):

@@ -23,7 +23,7 @@ MOST_BYTES = 4 * 1024 * 1024  # of one file
 _LOGIN_UID = "/proc/self/loginuid"
 
 
-class Rule(NamedTuple):
+class TrustRule(NamedTuple):
     """What a file must be.
 
     ``owners``: their uids; None: whoever. ``forbidden``: bits of the mode, ``allowed``: the mode
@@ -37,7 +37,7 @@ class Rule(NamedTuple):
     most_bytes: int = MOST_BYTES
 
 
-def check(path: str, status: os.stat_result, rule: Rule) -> None:
+def check(path: str, status: os.stat_result, rule: TrustRule) -> None:
     """Raise Unreadable for a file that ``rule`` refuses; of a pipe only the kind counts."""
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable("is not a regular file")
@@ -46,7 +46,7 @@ def check(path: str, status: os.stat_result, rule: Rule) -> None:
     check_mode(path, status, rule)
 
 
-def check_mode(path: str, status: os.stat_result, rule: Rule) -> None:
+def check_mode(path: str, status: os.stat_result, rule: TrustRule) -> None:
     """Raise Unreadable for a mode that ``rule`` refuses."""
     mode = stat.S_IMODE(status.st_mode)
     fix = f"chmod {rule.allowed:04o} {shlex.quote(path)}"
@@ -80,7 +80,7 @@ def rights_of(entry: pwd.struct_passwd | None) -> Iterator[None]:
 
 
 def uids_of_administrator() -> set[int]:
-    """Return root's uid, ours, and that of who became root by sudo, or logged in."""
+    """Return root's uid, ours, and that of the person who became root by sudo, or logged in."""
     found = {0, os.geteuid()}
     try:
         with open(_LOGIN_UID, encoding="ascii") as file:

@@ -95,7 +95,8 @@ class Totpctl:
     def run(self, command: list[str], answers: str = "", **environment: str) -> Result:
         typed = answers.encode("utf-8", "surrogateescape")
         # What Python looks at when it starts counts only where it does.
-        of_python = [name for name in environment if name.startswith(("PYTHON", "LC_"))]
+        changed = dict(self.environment.items() ^ _ENVIRONMENT.items()) | environment
+        of_python = [name for name in changed if name.startswith(("PYTHON", "LC_"))]
         if command[: len(_START)] == _START and not of_python:
             program, *arguments = command[len(_START) :]
             done = _starter().run(

@@ -170,7 +170,7 @@ def test_another_data_key_opens_the_same_secrets(
         "kind) FROM totp.authenticators", key,
     )  # fmt: skip
     identity = fleet_file.read(str(web.host_path))
-    asked(server, "CALL totp.admission(%s, %s, 'x', NULL)", identity.host, identity.key)
+    asked(server, "CALL totp.admission(%s, %s, 'x', '', NULL)", identity.host, identity.key)
     assert log.events()[-1] == "key_rotated"
 
 

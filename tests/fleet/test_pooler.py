@@ -105,7 +105,7 @@ def test_hundreds_of_idle_hosts_take_a_handful_of_connections(
         deadline = time.monotonic() + 60
         opened = DatabaseConnection(where, DATABASE, identity, deadline)
         asked = (identity.host, identity.key, f"u{number}")
-        opened.execute("CALL totp.admission($1, $2, $3, NULL)", asked, deadline)
+        opened.execute("CALL totp.admission($1, $2, $3, '', NULL)", asked, deadline)
         return opened
 
     # The one that counts comes first: psycopg's own waiting knows no descriptor above 1,023.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from typing import Any
 
 import pytest
 
@@ -43,9 +44,9 @@ def test_no_core_file_can_be_written_while_a_code_is_checked(
     seen: list[tuple[int, int]] = []
     verify = verifier.verify
 
-    def watched(*arguments: object) -> object:
+    def watched(*arguments: Any, **named: Any) -> object:
         seen.append(limits.core)
-        return verify(*arguments)
+        return verify(*arguments, **named)
 
     monkeypatch.setattr(verifier, "verify", watched)
     slow = door.meanwhile(code_now(), lambda: seen.append(limits.core))

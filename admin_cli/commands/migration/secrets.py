@@ -20,7 +20,7 @@ from ...host import directory, other_modules
 from ...importing import google_authenticator, sources, users_oath
 from ...importing.sources import TokenFile
 from ...importing.tokens import Contents, Rejected, Unreadable
-from ...importing.trust import Rule
+from ...importing.trust import TrustRule
 
 _IN_HOMES = "~/.google_authenticator"
 _USER, _HOME, _TILDE = "${USER}", "${HOME}", "~"
@@ -49,12 +49,12 @@ class _SecretPlace(NamedTuple):
         has_tilde = self.pattern.startswith(_TILDE) or f"/{_TILDE}" in self.pattern
         return _HOME in self.pattern or (self.module == _GOOGLE and has_tilde)
 
-    def rule_for(self, entry: pwd.struct_passwd) -> Rule:
+    def rule_for(self, entry: pwd.struct_passwd) -> TrustRule:
         """Return by which rule the module reads the file of ``entry``."""
         if self.module != _GOOGLE:
-            return Rule(frozenset({0, entry.pw_uid}))
+            return TrustRule(frozenset({0, entry.pw_uid}))
         reader = self.reader or entry
-        return Rule(
+        return TrustRule(
             None if self.has_any_owner else frozenset({reader.pw_uid}),
             _MODES & ~self.allowed,
             self.allowed,

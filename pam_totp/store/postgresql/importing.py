@@ -90,7 +90,8 @@ def take(connection: AdminConnection, key: bytes, chosen: Sorted) -> None:
     """
     # The uid stays behind: it is that of one machine's account.
     new = [record._replace(uid=None, bound_at=0) for record in chosen.new]
-    connection.execute(INSERT_USERS, (users_as_json(new),))
+    # Places of a host by itself: a terminal of its own, or the account that called sudo there.
+    connection.execute(INSERT_USERS, (users_as_json(record.without_places() for record in new),))
     connection.execute(INSERT_AUTHENTICATORS, (authenticators_as_json(new), key))
     connection.execute(INSERT_CODES, (users_as_json(new),))
     connection.execute(_MERGE_STEPS, (authenticators_as_json(chosen.there),))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 USER = """
     name text, status text, exempt_until bigint, failures int, untold int, throttled_until bigint,
     guesses_until bigint, recovery_salt text, uid bigint, bound_at bigint, created_at bigint,
-    updated_at bigint, digests text[]
+    updated_at bigint, digests text[], known_places totp.place[]
 """
 AUTHENTICATOR = """
     user_name text, id text, label text, secret text, algorithm text, digits int, period int,
@@ -23,17 +23,17 @@ AUTHENTICATOR = """
 # Each takes users_as_json() as its parameter; the one of authenticators theirs, and the key.
 INSERT_USERS = f"""
 INSERT INTO totp.users (name, status, exempt_until, failures, untold, throttled_until,
-    guesses_until, recovery_salt, uid, bound_at, created_at, updated_at)
+    guesses_until, recovery_salt, uid, bound_at, created_at, updated_at, known_places)
 SELECT name, status, exempt_until, failures, untold, throttled_until, guesses_until,
-    decode(recovery_salt, 'hex'), uid, bound_at, created_at, updated_at
+    decode(recovery_salt, 'hex'), uid, bound_at, created_at, updated_at, known_places
 FROM jsonb_to_recordset($1::jsonb) AS given({USER})
 """
 UPDATE_USERS = f"""
 UPDATE totp.users u SET (status, exempt_until, failures, untold, throttled_until, guesses_until,
-    recovery_salt, uid, bound_at, created_at, updated_at) =
+    recovery_salt, uid, bound_at, created_at, updated_at, known_places) =
     (given.status, given.exempt_until, given.failures, given.untold, given.throttled_until,
     given.guesses_until, decode(given.recovery_salt, 'hex'), given.uid, given.bound_at,
-    given.created_at, given.updated_at)
+    given.created_at, given.updated_at, given.known_places)
 FROM jsonb_to_recordset($1::jsonb) AS given({USER}) WHERE u.name = given.name
 """
 INSERT_AUTHENTICATORS = f"""
@@ -82,4 +82,5 @@ def _user(record: UserRecord) -> dict[str, object]:
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         "digests": sorted(digest.hex() for digest in record.recovery_digests),
+        "known_places": [place._asdict() for place in record.known_places],
     }
