@@ -90,11 +90,7 @@ class Kit(SealedDatabase):
     ) -> Kit:
         """Open the kit at ``path``. Raises StoreMissing where there is none: see open_store()."""
         database = open_database(path, patience=patience, any_thread=any_thread)
-        try:
-            return cls(database, sealer)
-        except BaseException:
-            database.close()
-            raise
+        return cls.over(database, sealer)
 
     @classmethod
     def create(cls, path: str, sealer: Sealer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ...system.errors import SealingError
 from .. import sealing
@@ -30,6 +30,15 @@ class SealedDatabase:
         self.joined = Batch(database)
         self._at_first, self._sealed_decoy_key = self._key_in_force()
         self._decoy_key = self.open_decoy_key()  # the same under every sealing key
+
+    @classmethod
+    def over(cls, database: Database, sealer: Sealer) -> Self:
+        """Return what is in the file of ``database``, which is closed with it."""
+        try:
+            return cls(database, sealer)
+        except BaseException:
+            database.close()
+            raise
 
     def is_sealed_by(self, key_id: object, decoy_key: object) -> bool:
         """Tell whether decoy() is right where meta has ``key_id`` and ``decoy_key``; now it is.

@@ -18,21 +18,11 @@ if TYPE_CHECKING:
     from ...core.admission import GroupRule
     from ...core.users import UserRecord
     from ..sealing import Sealer
-    from .database import Database
     from .joint import JointTransaction
 
 
 class SQLiteStore(Questions):
     """See Store of store/__init__.py."""
-
-    @classmethod
-    def over(cls, database: Database, sealer: Sealer) -> SQLiteStore:
-        """Return the store in the file of ``database``, which is closed with it."""
-        try:
-            return cls(database, sealer)
-        except BaseException:
-            database.close()
-            raise
 
     @classmethod
     def create(cls, path: str, sealer: Sealer) -> bool:
