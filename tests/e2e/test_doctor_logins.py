@@ -330,7 +330,12 @@ def test_setting_in_a_match_block_that_is_stricter_is_none(doctored: Doctored) -
     assert_found(doctored, "", f"printf '{block}' >>/etc/ssh/sshd_config", "", logins=stricter)
 
 
-KEY_AND_CODE = f"""{BY_HAND}
+ALICE_HAS_A_KEY = """
+install -d -o alice -m 700 /home/alice/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /root/key_of_alice
+install -o alice -m 600 /root/key_of_alice.pub /home/alice/.ssh/authorized_keys
+"""
+KEY_AND_CODE = f"""{BY_HAND} {ALICE_HAS_A_KEY}
 sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config
 echo 'AuthenticationMethods publickey,keyboard-interactive:pam' >>/etc/ssh/sshd_config
 printf 'auth required pam_totp.so\\n@include common-account\\n' >/etc/pam.d/sshd
@@ -341,6 +346,13 @@ def test_key_and_code_as_most_tutorials_set_it_up_is_none(doctored: Doctored) ->
     """sshd has proven the key before PAM asks for the code: that line is all that it takes."""
     by_key = Outcome(denied=frozenset({"ssh"}), bypassed=frozenset())
     assert_found(doctored, "", KEY_AND_CODE, "", logins=by_key)
+
+
+def test_key_and_code_shut_out_administrators_without_a_key(doctored: Doctored) -> None:
+    doctored.run("sh", "-ec", f"{KEY_AND_CODE} rm /home/alice/.ssh/authorized_keys")
+    found = [f["problem"] for f in findings(doctored) if f["level"] == "wrong"]
+    (problem,) = found
+    assert problem.startswith("no administrator can become root: alice has no key;")
 
 
 def test_the_fix_of_a_bare_line_makes_the_login_whole(doctored: Doctored) -> None:
@@ -367,7 +379,7 @@ def test_pam_python_in_sudo_with_secure_path_is_none(doctored: Doctored) -> None
 
 def test_examples_set_up_by_hand_are_none(doctored: Doctored) -> None:
     """What the packaging shows for by-hand set-ups passes as what enable writes does."""
-    doctored.run("sh", "-ec", BY_HAND)
+    doctored.run("sh", "-ec", f"{BY_HAND} {ALICE_HAS_A_KEY}")
     doctored.run("rm", "/etc/ssh/sshd_config")
     for name in ("key-or-password-and-code", "key-and-code", "password-and-code"):
         example = (ROOT / f"packaging/pam.d/sshd-{name}").read_text("utf-8")
