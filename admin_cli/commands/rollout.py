@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -19,7 +20,7 @@ from ..host import directory
 from ..session import Session, known_name, now, pass_session
 from . import asked_again, group_rules
 from .arguments import local_option, yes_option
-from .logins import confirm_within_option
+from .logins import ChangesLogins, confirm_within_option
 
 MAX_SOURCES = 32
 Change = Callable[[UserRecord | None, str], UserRecord | None]
@@ -103,7 +104,16 @@ def require(session: Session, user: tuple[str, ...], groups: tuple[str, ...], re
         session.log("required", "", group=name, reason=reason)
 
 
-@click.command()
+class _Exempt(ChangesLogins):
+    """With --key-only it changes logins; else a record alone."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.params.get("key_only"):
+            return super().invoke(ctx)
+        return click.Command.invoke(self, ctx)
+
+
+@click.command(cls=_Exempt)
 @users_argument
 @group_option
 @click.option(

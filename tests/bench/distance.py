@@ -86,7 +86,7 @@ def _ask(lent: Lent) -> None:
         return store.verify("alice", answer, Policy(), is_decoy=False, account=None, source=SOURCE)
 
     one = _fleet(lent)
-    one.look_up("alice")
+    one.look_up("alice", SOURCE.place)
     one.ask(verify)
 
 
@@ -102,7 +102,7 @@ def _denied_late(relay: Relay, lent: Lent) -> float:
 
     def ask() -> None:
         try:
-            _fleet(lent).look_up("alice")
+            _fleet(lent).look_up("alice", SOURCE.place)
         except StoreUnreachable:
             return
         raise AssertionError("somebody has answered")

@@ -40,7 +40,7 @@ SLOW = f"""
                 while os.path.exists("{BEGUN}"):
                     time.sleep(0.01)
 """
-AFTER = "            now = int(time.time())\n"  # in verify()
+AFTER = "            now, place = int(time.time()), source.place\n"  # in verify()
 _NUMBERS = itertools.count(1)
 REPLACE = """
 import sys

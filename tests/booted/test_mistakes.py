@@ -63,7 +63,8 @@ def test_what_cannot_work_is_refused_and_changes_nothing(fresh: Booted) -> None:
     assert "shd" in totpctl(fresh, "enable", "shd", status=1).stderr
     for path, (text, words) in IN_THE_WAY.items():
         fresh.write(path, text)
-        assert words in totpctl(fresh, "enable", "sshd", status=1).stderr
+        refused = totpctl(fresh, "enable", "sshd", "--keys", "code", status=1).stderr
+        assert words in refused
         fresh.run("rm", path)
         assert before == checksums(fresh), path
     assert LOGGED_IN in by_ssh(fresh, account, None)

@@ -131,7 +131,8 @@ def test_version_is_printed(totpctl: Totpctl, option: str) -> None:
         (("lst",), "there is no command lst; did you mean list?", "totpctl"),
         (("enrol", "alice"), "there is no command enrol; did you mean enroll?", "totpctl"),
         (("frobnicate",), "there is no command frobnicate", "totpctl"),
-        (("enroll",), "missing argument 'USER'", "totpctl enroll"),
+        (("enroll",), "name a USER, or many people with --from or --group", "totpctl enroll"),
+        (("show",), "missing argument 'USER'", "totpctl show"),
         (("list", "alice"), "got unexpected extra argument (alice)", "totpctl list"),
         (
             ("enroll", "alice", "--digits", "5"),

@@ -21,6 +21,7 @@ NOT_IN_A_TABLE = {
     "undo-unfinished",  # of a trial that sshd's settings keep from its end: test_half_undone
     "not-noted",  # of a confirmation that was cut off: test_what_is_lost
     "store-room",  # of another process: test_doctor_machine
+    *("key-only", "sshd-key-only"),  # tests/e2e/test_key_only.py
     "doctor-timer",  # of systemd: tests/booted/test_doctor_units.py
     "local-administrators",  # of a fleet: test_fleet_enable
     # Of a fleet: tests/cli/test_fleet_doctor.py
@@ -160,7 +161,7 @@ def status(machine: Machine, *arguments: str) -> dict[str, dict[str, object]]:
 
 def test_status_of_services_that_were_enabled(doctored: Machine) -> None:
     on = {"state": "on", "managed": True, "modules": ["pam_totp.so"], "keys": None}
-    on |= {"unconfirmed_seconds": None, "trouble": None}
+    on |= {"unconfirmed_seconds": None, "trouble": None, "one_prompt": False}
     assert {
         "sshd": {**on, "service": "sshd", "keys": "code"},
         "sudo": {**on, "service": "sudo"},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.core import verifier
 from pam_totp.core.users import Authenticator, UserRecord
 from tests.cli.command import ME, Totpctl
 from tests.faults import rotating
@@ -17,6 +18,8 @@ from tests.native import worker_side as side
 from tests.native.worker_side import Outcome, Worker
 from tests.support import thorough
 from tests.support.place import SECRET, Place, code_now, wrong_code
+
+LOCKED = verifier.locked_from(verifier.Policy().max_failures)
 
 CLIENTS = 64
 STEPS = range(-9, 10)  # whose codes are good one after the other: see enrol()
@@ -131,7 +134,7 @@ def test_totpctl_writes_beside_sixteen_who_log_in(
     wrong = wrong_code()
     with place.open() as store, store.transaction("user63") as transaction:
         assert transaction.record is not None
-        transaction.save(transaction.record._replace(failures=99))
+        transaction.save(transaction.record._replace(failures=LOCKED - 1))
     assert side.PAM_AUTH_ERR == log_in(worker, place, "user63", wrong).code
     with logging_in(worker, place, 16) as codes:
         assert side.PAM_MAXTRIES == log_in(worker, place, "user63", code_now()).code

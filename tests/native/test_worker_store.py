@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.core import verifier
 from pam_totp.login import in_process
 from pam_totp.store.sealing import generate_key_file
 from pam_totp.store.sqlite import lasting_files, schema
@@ -20,6 +21,8 @@ from tests.native import worker_side as side
 from tests.native.worker_side import Worker
 from tests.support import rotating
 from tests.support.place import Place, code_now, wrong_code
+
+LOCKED = verifier.locked_from(verifier.Policy().max_failures)
 
 IMPATIENT = ("service/loop.py", "BUSY_SECONDS = 5.0", "BUSY_SECONDS = 1.0")
 LINGERS = ("service/kept.py", "LINGER_SECONDS = 60.0", "LINGER_SECONDS = 3.0")
@@ -96,7 +99,7 @@ def test_another_process_changes_a_user_between_two_logins(
 ) -> None:
     with place.open() as store, store.transaction(ME) as transaction:
         assert transaction.record is not None
-        transaction.save(transaction.record._replace(failures=99))
+        transaction.save(transaction.record._replace(failures=LOCKED - 1))
     assert side.PAM_AUTH_ERR == worker.log_in(packet, wrong_code()).code
     assert side.PAM_MAXTRIES == worker.log_in(packet, code_now()).code
 

@@ -22,7 +22,9 @@ def test_every_file_of_this_tree_has_its_version_but_for_the_changelog() -> None
 
 
 def test_no_file_but_the_histories_keeps_the_version_before(bumped: Clone) -> None:
-    found = bumped.git("grep", "--name-only", "--fixed-strings", pam_totp.__version__)
+    version = re.escape(pam_totp.__version__)
+    whole = rf"(^|[^0-9.]){version}($|[^0-9.]|[.]($|[^0-9]))"  # and no part of an address
+    found = bumped.git("grep", "--name-only", "--extended-regexp", whole)
     histories = {"packaging/debian/changelog", "packaging/rpm/pam_totp.spec", "CHANGELOG.md"}
     assert set(found.splitlines()) <= histories
 
