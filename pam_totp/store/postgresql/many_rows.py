@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from .rows import USER_COLUMNS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,20 +22,19 @@ AUTHENTICATOR = """
     drift int, last_accepted_step bigint, created_at bigint, last_used_at bigint, clock_offset int,
     clock_sightings int, kind text, serial text, learned int
 """
+_SALT = "recovery_salt"  # bytes, which JSON has in hexadecimal
+_COLUMNS = ", ".join(USER_COLUMNS)
+_GIVEN = ", ".join(
+    f"decode(given.{column}, 'hex')" if column == _SALT else f"given.{column}"
+    for column in USER_COLUMNS
+)
 # Each takes users_as_json() as its parameter; the one of authenticators theirs, and the key.
 INSERT_USERS = f"""
-INSERT INTO totp.users (name, status, exempt_until, failures, untold, throttled_until,
-    guesses_until, recovery_salt, uid, bound_at, created_at, updated_at, known_places)
-SELECT name, status, exempt_until, failures, untold, throttled_until, guesses_until,
-    decode(recovery_salt, 'hex'), uid, bound_at, created_at, updated_at, known_places
-FROM jsonb_to_recordset($1::jsonb) AS given({USER})
+INSERT INTO totp.users (name, {_COLUMNS})
+SELECT given.name, {_GIVEN} FROM jsonb_to_recordset($1::jsonb) AS given({USER})
 """
 UPDATE_USERS = f"""
-UPDATE totp.users u SET (status, exempt_until, failures, untold, throttled_until, guesses_until,
-    recovery_salt, uid, bound_at, created_at, updated_at, known_places) =
-    (given.status, given.exempt_until, given.failures, given.untold, given.throttled_until,
-    given.guesses_until, decode(given.recovery_salt, 'hex'), given.uid, given.bound_at,
-    given.created_at, given.updated_at, given.known_places)
+UPDATE totp.users u SET ({_COLUMNS}) = ({_GIVEN})
 FROM jsonb_to_recordset($1::jsonb) AS given({USER}) WHERE u.name = given.name
 """
 INSERT_AUTHENTICATORS = f"""
@@ -68,19 +69,11 @@ def authenticators_as_json(records: Iterable[UserRecord]) -> str:
 
 
 def _user(record: UserRecord) -> dict[str, object]:
+    columns = {column: getattr(record, column) for column in USER_COLUMNS}
     return {
         "name": record.name,
-        "status": record.status,
-        "exempt_until": record.exempt_until,
-        "failures": record.failures,
-        "untold": record.untold,
-        "throttled_until": record.throttled_until,
-        "guesses_until": record.guesses_until,
-        "recovery_salt": record.recovery_salt.hex() if record.recovery_salt else None,
-        "uid": record.uid,
-        "bound_at": record.bound_at,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
+        **columns,
+        _SALT: record.recovery_salt.hex() if record.recovery_salt else None,
         "digests": sorted(digest.hex() for digest in record.recovery_digests),
         "known_places": [place._asdict() for place in record.known_places],
     }
