@@ -130,11 +130,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def some_of(names: Iterable[str]) -> str:
+def some_of(names: Iterable[str], most: int = _MOST_NAMES) -> str:
     """Return the first of ``names`` for a sentence, and how many more there are."""
     listed = list(names)
-    shown = ", ".join(listed[:_MOST_NAMES])
-    rest = len(listed) - _MOST_NAMES
+    shown = ", ".join(listed[:most])
+    rest = len(listed) - most
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 

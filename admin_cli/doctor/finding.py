@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pam_totp.system.errors import PamTotpError, places
@@ -54,12 +54,6 @@ class Check(NamedTuple):
 
     def _failed(self, problem: str, fix: str) -> Finding:
         return Finding(self.name, WRONG, f"this could not be checked: {problem}", self.why, fix)
-
-
-def listed(names: Sequence[str], most: int = SHOWN) -> str:
-    """Return as many as fit into a line, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def check(name: str, level: str, why: str) -> Callable[[Callable[[Facts], Iterable[Found]]], Check]:

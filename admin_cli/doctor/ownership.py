@@ -16,8 +16,9 @@ from pam_totp.system.errors import InsecureFile, Unavailable
 
 from ..host import key_only, sshd
 from ..host.sshd import files as sshd_files
+from ..output import some_of
 from .facts import Facts, module_path
-from .finding import WRONG, Found, check, listed
+from .finding import WRONG, Found, check
 
 SHOWN = 5  # files in one line
 _WHY = "a user who can write it decides who gets in, and what runs as root at a login"
@@ -82,7 +83,7 @@ def _written_by_others(paths: Iterable[str]) -> Iterator[Found]:
     for problem, fix in folders.items():
         yield problem, f"{fix} # then check its contents: others could change them"
     for (problem, command), found in files.items():
-        shown = listed(found, SHOWN)
+        shown = some_of(found, SHOWN)
         fix = f"{command} {' '.join(found)}" if command.startswith("run: ") else f"look at: {shown}"
         yield f"{shown}: {problem}", f"{fix} # then check its contents: others could change them"
 

@@ -11,8 +11,9 @@ from .. import policy
 from ..access import becoming_root
 from ..host import directory
 from ..host.services import arguments_of
+from ..output import some_of
 from .facts import CannotTell, Facts
-from .finding import NOTE, SHOWN, WRONG, Found, check, listed
+from .finding import NOTE, SHOWN, WRONG, Found, check
 
 _DENIED = "they are denied wherever a code is asked for"
 
@@ -54,7 +55,7 @@ def unenrolled(facts: Facts) -> Iterator[Found]:
     names = [n for n in names if facts.admission(n).reason not in others]
     if names and facts.any_asks:
         yield (
-            f"may use sudo, but not enrolled: {listed(names)}",
+            f"may use sudo, but not enrolled: {some_of(names)}",
             (f"run: totpctl enroll {names[0]}"),
         )
 
@@ -64,7 +65,7 @@ def skipped(facts: Facts) -> Iterator[Found]:
     names = [n for n in facts.administrators if facts.admission(n).kind == admission.SKIP]
     if names and facts.any_asks:
         yield (
-            f"may use sudo, but not asked for a code: {listed(names)}",
+            f"may use sudo, but not asked for a code: {some_of(names)}",
             _end_of_skip(facts, names[0]),
         )
 
@@ -173,7 +174,7 @@ def recovery_codes(facts: Facts) -> Iterator[Found]:
         ]
         if names:
             codes = f"{left or 'no'} recovery code{'s' * (left != 1)} left"
-            yield f"{codes}: {listed(names)}", f"run: totpctl recovery-codes {names[0]}"
+            yield f"{codes}: {some_of(names)}", f"run: totpctl recovery-codes {names[0]}"
 
 
 @check("exemption-ended", NOTE, "it no longer counts: they are treated like everyone else")

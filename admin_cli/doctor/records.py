@@ -10,8 +10,9 @@ from pam_totp.core.users import Account, UserRecord
 from pam_totp.login import identity
 
 from ..host import accounts, birth, directory
+from ..output import some_of
 from .facts import Facts
-from .finding import NOTE, WRONG, Found, check, listed
+from .finding import NOTE, WRONG, Found, check
 
 _DAY = 86400  # seconds
 _INHERITED = "a new account of the same name would be asked for the old phone"
@@ -82,7 +83,7 @@ def unbound(facts: Facts) -> Iterator[Found]:
     if names:
         number = "1 record is" if len(names) == 1 else f"{len(names)} records are"
         yield (
-            f"{number} not bound to the uid of an account: {listed(names)}",
+            f"{number} not bound to the uid of an account: {some_of(names)}",
             "if these accounts still belong to the people who enrolled, run: "
             f"totpctl rebind {' '.join(names)}",
         )
