@@ -21,7 +21,6 @@ from ..enable import (
     uses,
 )
 from ..enable.trial_record import Trial
-from ..errors import CommandFailed
 from ..host import login_programs, other_modules, sshd
 from ..host.sshd.drop_in_text import KEY_COMES_FIRST
 from ..session import Session
@@ -69,10 +68,7 @@ def enable(
                 for line in planning.diff(change):
                     output.result(line)
         elif waiting is not None:
-            raise CommandFailed(
-                f"{waiting.subject}: enabled but not confirmed yet",
-                "first run: totpctl confirm, or: totpctl revert",
-            )
+            raise switch.not_confirmed(waiting)
         sentences = (*_offers(services), *_asking_once(modes), *reached.check(changes, services))
         for sentence in sentences:
             output.message(sentence)

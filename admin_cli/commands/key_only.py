@@ -52,10 +52,7 @@ def exempt(
         switch.revert_if_due(session)
         waiting = trial_record.pending()
         if waiting is not None:
-            raise CommandFailed(
-                f"{waiting.subject}: not confirmed yet",
-                "first run: totpctl confirm, or: totpctl revert",
-            )
+            raise switch.not_confirmed(waiting, "not confirmed yet")
         file = planning.change_to_exempt(wanted)
         with session.open_store() as store:
             records = {entry.pw_name: store.load(entry.pw_name) for entry in entries}

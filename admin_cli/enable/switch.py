@@ -172,6 +172,13 @@ def _forget_people(session: Session, waiting: Trial) -> list[str]:
     return imported.forget(session, waiting) + exempted.forget(session, waiting)
 
 
+def not_confirmed(waiting: Trial, state: str = "enabled but not confirmed yet") -> CommandFailed:
+    """Return why nothing else can be changed while ``waiting`` does; ``state``: in its words."""
+    return CommandFailed(
+        f"{waiting.subject}: {state}", "first run: totpctl confirm, or: totpctl revert"
+    )
+
+
 def revert_if_due(session: Session) -> None:
     """Do what timer or cron should have done, where they were not there."""
     finish_confirmation(session)

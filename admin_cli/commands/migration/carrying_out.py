@@ -47,10 +47,7 @@ def carry_out(session: Session, request: MigrationRequest) -> None:
         switch.revert_if_due(session)
         waiting = trial_record.pending()
         if waiting is not None:
-            raise CommandFailed(
-                f"{waiting.subject}: enabled but not confirmed yet",
-                "first run: totpctl confirm, or: totpctl revert",
-            )
+            raise switch.not_confirmed(waiting)
         codes = CodeFolder(request.codes_folder)
         codes.check()
         ready = _read(session, request)
