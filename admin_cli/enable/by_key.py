@@ -81,16 +81,17 @@ def end(session: Session, names: Sequence[str]) -> list[str]:
     A trial that waits, and is about the same file, is undone before. Raises CommandFailed.
     """
     content = files.read(key_only.FILE)
-    if content is None or not _named(content, names):
+    if content is None or not _named(files.text_of(content), names):
         return []
     with trial.changing(wait=PATIENCE):
         waiting = trial_record.pending()
         if waiting is not None and key_only.FILE in [file.path for file in waiting.files]:
             switch.revert(session, waiting)
             content = files.read(key_only.FILE) or b""
-        gone = _named(content, names)
-        left = key_only.without(files.text_of(content), names)
-        if any(name in line.replace(",", " ").split() for name in names for line in _matches(left)):
+        text = files.text_of(content)
+        gone = _named(text, names)
+        left = key_only.without(text, names)
+        if _named(left, names):
             raise CommandFailed(
                 f"{key_only.FILE} is not what totpctl wrote",
                 f"take {', '.join(gone)} out of it with an editor; then: sshd -t, and reload sshd",
@@ -107,10 +108,8 @@ def end(session: Session, names: Sequence[str]) -> list[str]:
     return gone
 
 
-def _named(content: bytes, names: Sequence[str]) -> list[str]:
-    listed = " ".join(_matches(files.text_of(content))).replace(",", " ").split()
+def _named(text: str, names: Sequence[str]) -> list[str]:
+    """Return those of ``names`` that stand in a Match line."""
+    matches = [line for line in text.splitlines() if line.lower().split()[:1] == ["match"]]
+    listed = " ".join(matches).replace(",", " ").split()
     return [name for name in names if name in listed]
-
-
-def _matches(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.lower().split()[:1] == ["match"]]

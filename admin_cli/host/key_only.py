@@ -18,18 +18,13 @@ BEGIN = (
     "# BEGIN pam_totp (written by totpctl exempt --key-only; taken out by: totpctl exempt --remove)"
 )
 END = "# END pam_totp"
-SETTINGS = {
-    "pubkeyauthentication": "yes",
-    "authenticationmethods": "publickey",
-    "passwordauthentication": "no",
-    "kbdinteractiveauthentication": "no",
+_AS_WRITTEN = {
+    "PubkeyAuthentication": "yes",
+    "AuthenticationMethods": "publickey",
+    "PasswordAuthentication": "no",
+    "KbdInteractiveAuthentication": "no",
 }
-_NAMES = {
-    "pubkeyauthentication": "PubkeyAuthentication",
-    "authenticationmethods": "AuthenticationMethods",
-    "passwordauthentication": "PasswordAuthentication",
-    "kbdinteractiveauthentication": "KbdInteractiveAuthentication",
-}
+SETTINGS = {keyword.lower(): value for keyword, value in _AS_WRITTEN.items()}  # as sshd -T has them
 # What neither a pattern of Match, nor quotes, nor a comment reads as anything else.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\$?")
 _BLOCK_OF = re.compile(r"Match User (\S+)(?: Address \S+)?")
@@ -58,7 +53,7 @@ def text(accounts: Iterable[KeyOnly]) -> str:
 
 def _block(account: KeyOnly) -> list[str]:
     condition = f"Match User {account.name}"
-    settings = [f"    {_NAMES[keyword]} {value}" for keyword, value in SETTINGS.items()]
+    settings = [f"    {keyword} {value}" for keyword, value in _AS_WRITTEN.items()]
     if not account.sources:
         return [condition, *settings]
     outside = ",".join(("*", *(f"!{source}" for source in account.sources)))
