@@ -45,11 +45,13 @@ def first_bits(address: bytes, bits: int) -> bytes:
     return number.to_bytes(len(address), "big")
 
 
-def network_of(address: bytes, *, ipv4: int, ipv6: int) -> str:
-    """Return the network of ``address`` in words: so many bits of IPv4, or of IPv6.
+def network_as_text(first: bytes, bits: int) -> str:
+    """Return the network that begins with ``first``; an address alone where all bits count."""
+    text = as_text(first)
+    return text if bits == 8 * len(first) else f"{text}/{bits}"
 
-    An address alone where all bits count.
-    """
+
+def network_of(address: bytes, *, ipv4: int, ipv6: int) -> str:
+    """Return the network of ``address`` in words: so many bits of IPv4, or of IPv6."""
     bits = ipv4 if len(address) == 4 else ipv6
-    text = as_text(first_bits(address, bits))
-    return text if bits == 8 * len(address) else f"{text}/{bits}"
+    return network_as_text(first_bits(address, bits), bits)

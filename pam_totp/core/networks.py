@@ -25,8 +25,7 @@ class Network(NamedTuple):
     bits: int
 
     def __str__(self) -> str:
-        text = addresses.as_text(self.first)
-        return text if self.bits == 8 * len(self.first) else f"{text}/{self.bits}"
+        return addresses.network_as_text(self.first, self.bits)
 
     def holds(self, address: bytes) -> bool:
         return len(address) == len(self.first) and self.first == addresses.first_bits(

@@ -92,9 +92,7 @@ class Authenticator(NamedTuple):
 
         With a clock, drift and what was learned tell it; with a button, no code was lost since.
         """
-        if self.counts:
-            return self.last_accepted_step + 1
-        return otp.time_step(now + self.followed, self.period) + self.drift
+        return self.base_step(now + self.followed)
 
     @property
     def followed(self) -> int:
