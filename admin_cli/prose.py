@@ -65,4 +65,9 @@ def _wrapped(text: str, columns: int, indentation: int) -> str:
 
 
 def _has_colours() -> bool:
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+    return not os.environ.get("NO_COLOR") and not is_dumb()
+
+
+def is_dumb() -> bool:
+    """Tell whether the terminal that TERM names, if it does, takes no control sequences."""
+    return os.environ.get("TERM", "") in ("", "dumb")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
+from ... import prose
 from . import qr
 
 
@@ -47,15 +48,14 @@ def colours(stream: TextIO) -> qr.Colours | None:
     Where it is not known here, as that of a new terminal emulator often is on a server, it has
     the 8 colours that all of them have.
     """
-    name = os.environ.get("TERM", "")
-    if name in ("", "dumb"):
+    if prose.is_dumb():
         return None
     if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
         return qr.COLOURS_256
     import curses
 
     try:
-        curses.setupterm(name, stream.fileno())
+        curses.setupterm(os.environ["TERM"], stream.fileno())
         count = curses.tigetnum("colors")
     except curses.error:
         return qr.COLOURS_8
