@@ -38,6 +38,12 @@ def log_in(machine: Booted, account: Account, typed: str = "", user: str = "root
     return machine.run(*command, typed=answer, user=user, check=False).returncode == 0
 
 
+def log_in_twice(machine: Booted, account: Account, user: str = "root") -> tuple[bool, bool]:
+    """Tell whether a code lets in, and whether it does so once more, in whatever period it is by then."""
+    code = account.code()
+    return log_in(machine, account, code, user), log_in(machine, account, code, user)
+
+
 def log_in_by_ssh(machine: Booted, account: Account) -> str:
     """Return what is shown after password and code."""
     client = machine.ssh(account)
