@@ -39,7 +39,7 @@ def log_in(machine: Booted, account: Account, typed: str = "", user: str = "root
 
 
 def log_in_twice(machine: Booted, account: Account, user: str = "root") -> tuple[bool, bool]:
-    """Tell whether a code lets in, and whether it does so once more, in whatever period it is by then."""
+    """Tell whether a code lets in, and whether it does so again, also in the next period."""
     code = account.code()
     return log_in(machine, account, code, user), log_in(machine, account, code, user)
 
