@@ -9,6 +9,7 @@ import contextlib
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +27,7 @@ from pam_totp.system import fleet_file
 from pam_totp.system.audit import Source
 from tests.docs.blocks import blocks_of
 from tests.fleet.machines import DATABASE, FleetMachine
+from tests.fleet.standby import until
 from tests.support import thorough
 from tests.support.place import ROOT, SECRET, code_now
 from tests.support.postgres import Cluster, free_port
@@ -49,8 +51,16 @@ def pooler(server: Cluster, founded: Path) -> Iterator[int]:
         account = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
         command = [*account, "pgbouncer", folder / "pgbouncer.ini"]
         with more_descriptors(), subprocess.Popen(command) as process:
-            yield port
-            process.kill()
+            try:
+                until(lambda: process.poll() is not None or listens(port))
+                yield port
+            finally:
+                process.kill()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def configure(folder: Path, server: Cluster, port: int) -> None:

@@ -7,9 +7,11 @@ has a guard, which stops it and removes its folder when this process ends, howev
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -30,6 +32,7 @@ from pam_totp.system.fleet_file import Identity
 ADMIN_KEY = bytes(range(32))
 PASSWORD = "password of a test"  # of every login role made here
 _TEMPLATE = "totp_template"
+_FIRST_PORT_OF_CONNECTIONS = 32_768  # Linux's default: net.ipv4.ip_local_port_range
 
 _GUARD = """
 "$@" >"$folder/log" 2>&1 &
@@ -314,6 +317,9 @@ def programs() -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a port that nothing listens on, and that the kernel gives to no connection."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, _FIRST_PORT_OF_CONNECTIONS)
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
