@@ -35,13 +35,13 @@ def sudo(machine: Machine, user: Account, answer: str) -> None:
 
 
 def enrol_with_a_code(machine: Machine, name: str) -> Account:
-    """Enroll as people do: with a code of the step before, so that the next one is good at once."""
+    """Enroll as people do: with the code that the app shows. The next one is good at once."""
     machine.add_user(name, f"horse of {name}", "--groups", "sudo")
     terminal = machine.spawn("totpctl", "enroll", name)
     terminal.expect(r"secret: ([A-Z2-7 ]+)")
     said = re.sub(r"[^A-Z2-7]", "", terminal.match.group(1))
     user = Account(name, f"horse of {name}", base64.b32decode(said), [])
-    terminal.answer(ENROLLING, user.code(-1))
+    terminal.answer(ENROLLING, user.code())
     assert f"{name} is enrolled" in terminal.rest()
     return user
 
@@ -61,7 +61,7 @@ def test_the_first_login_of_somebody_enrolled_after_enable_counts_and_the_enroll
     bob = enrol_with_a_code(machine, "bob")
     assert machine.state("bob")["authenticators"][0]["last_used_at"] is None  # type: ignore[index]
     assert confirm_asks(machine)
-    sudo(machine, bob, bob.code())  # of the very next step
+    sudo(machine, bob, bob.code(+1))  # of the very next step, or of the one after it
     assert not confirm_asks(machine)
 
 

@@ -125,7 +125,7 @@ def test_an_enrolled_administrator_of_the_machine_is_asked_and_let_in(
     terminal = knock(hung, "alice")
     terminal.answer(CODE, alice.code())
     assert "successfully authenticated" in terminal.rest()
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 30
     assert "" == getents(hung)
     line = fields(hung.log.wait_for(":auth)", "event=error"))
     assert "the directory did not name the user's groups within 5 s" == line["reason"]
@@ -158,5 +158,5 @@ def test_administrators_are_told_and_do_not_wait_for_each_person(hung: Machine) 
     assert "the directory does not answer in time" in done.stderr
     done = hung.run("totpctl", "enable", "su", "--dry-run", check=False)
     assert "the directory does not answer in time" in done.stdout + done.stderr
-    assert time.monotonic() - begin < 45
+    assert time.monotonic() - begin < 90
     assert "" == getents(hung)

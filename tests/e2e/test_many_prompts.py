@@ -56,11 +56,11 @@ def test_owner_gets_in_by_sudo_from_elsewhere_and_with_a_key(
     opened = open_prompts(served, alice)
     assert 0 < opened < MORE_THAN_ANYBODY_NEEDS
     sudo = served.spawn("sudo", "-k", "id", "-un", user="alice")
-    assert "root" == log_in(sudo, alice, "password for alice: ", alice.code(-1))
+    assert "root" == log_in(sudo, alice, "password for alice: ", alice.recovery_codes[0])
     by_password = ssh(served, "alice", "-b127.0.0.2")
-    assert "welcome alice" == log_in(by_password, alice, "Password: ", alice.code(0))
+    assert "welcome alice" == log_in(by_password, alice, "Password: ", alice.code())
     by_key = ssh(served, "alice", "-b127.0.0.2", f"-i{key}")
-    assert "welcome alice" == log_in(by_key, alice, "", alice.code(1))
+    assert "welcome alice" == log_in(by_key, alice, "", alice.code(+1))
     line = fields(served.log.wait_for('reason="too many prompts"'))
     assert ("throttled", "alice", "127.0.0.1") == (line["event"], line["user"], line["rhost"])
     assert f"{opened} logins wait from 127.0.0.1" in line["detail"]

@@ -22,7 +22,7 @@ def nothing_left() -> Iterator[None]:
 
     threads, before = threading.active_count(), _open_files()
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threads == threading.active_count()

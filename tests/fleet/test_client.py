@@ -351,13 +351,14 @@ def test_a_question_that_finds_all_connections_taken_is_told_so(
     """But where those who hold them get no answer either, that is why."""
     asking(client)
     sleeping = [
-        threading.Thread(target=client.ask, args=("SELECT pg_sleep(1.5)", ()),
+        threading.Thread(target=client.ask, args=("SELECT pg_sleep(3)", ()),
                          kwargs={"deadline": time.monotonic() + 20})
         for _ in range(MAX_CONNECTIONS)
     ]  # fmt: skip
     for thread in sleeping:
         thread.start()
-    time.sleep(0.2)
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    until(lambda: [(MAX_CONNECTIONS,)] == fleet.database.execute(asleep))
     with pytest.raises(StoreBusy):
         asking(client, 0.3)
     for thread in sleeping:
@@ -372,7 +373,7 @@ def test_connections_are_closed_with_the_client(fleet: Fleet, client: Client) ->
 
 
 def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)

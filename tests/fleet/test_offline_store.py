@@ -144,10 +144,11 @@ def test_a_report_that_is_refused_denies(host: Host) -> None:
 
 
 def test_a_report_that_cannot_be_sent_leaves_the_host_offline(host: Host) -> None:
-    assert "accepted" == host.outcome(code_now())
+    code = code_now()
+    assert "accepted" == host.outcome(code)
     host.fleet.trouble = None
     host.fleet.refuses_reports = UNREACHABLE
-    assert "replayed" == host.outcome(code_now())
+    assert "replayed" == host.outcome(code)
     assert host.store.admission("alice").is_offline
 
 
@@ -162,7 +163,8 @@ def test_a_database_that_does_not_take_the_report_is_asked_nothing(
 
 
 def test_a_report_whose_answer_was_lost_is_sent_again(host: Host) -> None:
-    assert "accepted" == host.outcome(code_now())
+    code = code_now()
+    assert "accepted" == host.outcome(code)
     taken = host.fleet.report
 
     def lose_the_answer(entries: list[dict[str, object]]) -> int:
@@ -172,7 +174,7 @@ def test_a_report_whose_answer_was_lost_is_sent_again(host: Host) -> None:
 
     host.fleet.trouble = None
     host.fleet.report = lose_the_answer  # type: ignore[method-assign]
-    assert "replayed" == host.outcome(code_now())
+    assert "replayed" == host.outcome(code)
     assert not host.store.admission("alice").is_offline
     assert ([], 1) == (host.entries(), len(host.fleet.reported))
 
@@ -226,7 +228,8 @@ def test_a_kit_that_is_moved_away_is_none(host: Host) -> None:
 
 def test_a_code_that_the_database_accepts_has_codes_fetched(new_host: NewHost) -> None:
     host = new_host(FakeFleet(ALICE, BOB))
-    assert "accepted" == host.outcome(code_now())
+    code = code_now()
+    assert "accepted" == host.outcome(code)
     assert "rejected" == host.outcome("000000", "bob")
     assert "codes_ahead" not in host.fleet.asked  # no login waits for it
     host.store.checkpoint()
@@ -235,7 +238,7 @@ def test_a_code_that_the_database_accepts_has_codes_fetched(new_host: NewHost) -
     host.store.checkpoint()
     assert [] == host.fleet.asked
     host.fleet.trouble = UNREACHABLE
-    assert "replayed" == host.outcome(code_now())
+    assert "replayed" == host.outcome(code)
 
 
 def test_codes_are_fetched_again_when_half_of_the_hours_are_over(

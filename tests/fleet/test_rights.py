@@ -357,7 +357,7 @@ def test_a_request_that_is_repeated_tells_of_no_other_code(
     with database.connect() as owner:
         record = stored(owner, alice.name)
     assert (alice.failures + 1, 0) == (record.failures, record.authenticators[0].clock_offset)
-    assert 10 == host.verify(alice.name, code_now(+10)).clock_offset
+    assert host.verify(alice.name, code_now(+10)).clock_offset in (9, 10)
 
 
 def test_what_a_pipeline_judges_is_kept_whatever_fails_after_it(
@@ -725,5 +725,5 @@ def test_what_a_caller_puts_before_the_names_of_functions_changes_nothing(
     assert "rejected" == host.verify("alice", wrong_code()).outcome
     assert "rejected" == host.verify("bob", code_now()).outcome
     assert None is host.ask("admission", "bob", "")["record"]
-    assert "accepted" == host.verify("alice", code_now()).outcome
-    assert "replayed" == host.verify("alice", code_now()).outcome
+    code = code_now()
+    assert ["accepted", "replayed"] == [host.verify("alice", code).outcome for _ in range(2)]
