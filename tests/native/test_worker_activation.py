@@ -183,14 +183,15 @@ def test_an_upgrade_cuts_off_nobody_who_is_quick(systemd: Systemd, place: Place)
         # A module of root that is refused starts a worker of its own.
         meanwhile = systemd.worker.log_in(packet_of(names[0]))
         assert (side.WAS_REFUSED, ["this worker is about to end"]) == meanwhile[:2]
+        code = code_now()
         for client in clients:
-            client.send(side.answer(code_now()))
+            client.send(side.answer(code))
         assert [side.PAM_SUCCESS] * 16 == [client.answers().code for client in clients]
     assert 0 == process.wait(side.TIMEOUT)
     with Client(systemd.worker.socket) as between:  # it waits in systemd's queue
         between.send(packet_of(names[0]))
         systemd.start()
-        assert side.PAM_AUTH_ERR == between.answers(code_now()).code
+        assert side.PAM_AUTH_ERR == between.answers(code).code
     for name in names:
         assert side.PAM_SUCCESS == systemd.worker.log_in(packet_of(name), code_now(1)).code
 

@@ -134,12 +134,13 @@ def test_answers_sent_before_they_were_asked_for_are_answers(
     worker: Worker, place: Place, packet: bytes
 ) -> None:
     """No more than that: each one is judged, and the second right one is used up."""
+    code = code_now()
     with Client(worker.socket) as client:
-        for sent in (packet, side.answer(code_now(-1))):
+        for sent in (packet, side.answer(code)):
             client.send(sent)
         assert side.PAM_SUCCESS == end_of(client)[-1][4]
     with Client(worker.socket) as client:
-        for sent in (packet, side.answer(code_now(-1)), side.answer(b"", side.NONE)):
+        for sent in (packet, side.answer(code), side.answer(b"", side.NONE)):
             client.send(sent)
         assert side.PAM_AUTH_ERR == end_of(client)[-1][4]
 

@@ -93,7 +93,7 @@ def test_five_hundred_wait_at_little_cost_and_all_log_in_and_none_is_remembered(
     enrol(place, PENDING + 1)
     with side.worker_in_a_folder(side.EVERYBODY) as worker:
         pid = worker.listen().pid
-        assert side.PAM_SUCCESS == worker.log_in(packet_of(place, PENDING), code_now(-10)).code
+        assert side.PAM_SUCCESS == worker.log_in(packet_of(place, PENDING), code_now(-9)).code
         before = side.private_kib(pid)
         after = []
         for round_number in range(ROUNDS):

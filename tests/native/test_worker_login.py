@@ -135,13 +135,14 @@ def test_a_conversation_that_fails_is_told(worker: Worker, place: Place) -> None
 
 def test_a_code_that_nobody_heard_of_is_used_up_and_told(worker: Worker, place: Place) -> None:
     place.enrol("alice")
+    code = code_now()
     with Client(worker.socket) as client:
         client.send(asked(place, service=b"hasty"))
         client.until_prompt()
         client.socket.shutdown(socket.SHUT_RD)  # it is there until the code has been judged
-        client.send(side.answer(code_now()))
+        client.send(side.answer(code))
         worker.log.wait_for("the application was gone before it heard that the code was right")
-    assert side.PAM_AUTH_ERR == worker.log_in(asked(place, b"attempts=1"), code_now()).code
+    assert side.PAM_AUTH_ERR == worker.log_in(asked(place, b"attempts=1"), code).code
 
 
 def test_no_store_denies_and_says_why(worker: Worker, place: Place) -> None:
