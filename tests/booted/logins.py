@@ -61,7 +61,7 @@ def is_active(machine: Booted, unit: str) -> str:
     return machine.systemctl("is-active", unit, check=False)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

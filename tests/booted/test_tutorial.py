@@ -6,6 +6,7 @@ import base64
 import re
 import time
 
+from tests.booted.logins import wait_until
 from tests.support.booted import SOURCE, Booted, Terminal
 from tests.support.machine import Account
 from tests.support.place import ROOT
@@ -63,7 +64,7 @@ def root(machine: Booted, block: str) -> str:
     """Type a block into the root shell; return what is shown, messages too."""
     lines = [line for line in block.splitlines() if not line.startswith(_APT)]
     script = "exec 2>&1; set -e; cd " + SOURCE + "\n" + "\n".join(lines)
-    return machine.run("bash", "-c", script, timeout=300).stdout
+    return machine.run("bash", "-c", script, timeout=600).stdout
 
 
 def log_in(machine: Booted, block: str, *answers: tuple[str, str]) -> Terminal:
@@ -84,6 +85,10 @@ def enrol(machine: Booted, block: str) -> App:
     terminal.sendline(app.code())
     app.recovery_code = re.findall(r"[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}", terminal.rest())[0]
     return app
+
+
+def shown_by(machine: Booted, command: str) -> str:
+    return machine.run(*command.split(" "), check=False).stdout
 
 
 def without_clock(shown: str) -> str:
@@ -147,11 +152,12 @@ def test_tutorial_holds_word_by_word(base: tuple[str, str]) -> None:
         codes = page.commands("totpctl show alice")
         log_in(machine, ssh, by_password, (prompt, app.recovery_code)).close()
         assert "recovery codes  9 left" in root(machine, codes)
-        block = page.commands("totpctl disable sudo").replace("1m", "10s").replace("75", "15")
-        *switching, status = block.splitlines()
+        block = page.commands("totpctl disable sudo").replace("1m", "20s")
+        *switching, sleep, status = block.splitlines()
+        assert "sleep 75" == sleep  # here until it is so: 20 seconds and what the undo takes
         root(machine, "\n".join(switching))
-        shown = machine.run(*status.split(" "), check=False).stdout
-        assert re.search(r"^sudo     off ", shown, flags=re.M)
+        off = re.compile(r"^sudo     off ", re.M)
+        wait_until(lambda: bool(off.search(shown_by(machine, status))))
         assert "event=reverted" in root(machine, "journalctl --facility=authpriv")
         root(machine, "totpctl enable sudo")
         sudo(alice, "sudo -k id", app)

@@ -24,7 +24,7 @@ from tests.support.dialogue import Dialogue
 from tests.support.machine import ENVIRONMENT, QUICK_KEX, Account
 from tests.support.place import ROOT
 
-TIMEOUT = 60  # seconds: a test that waits longer has failed
+TIMEOUT = 120  # seconds: a test that waits longer has failed
 SOURCE = "/usr/src/pam_totp"  # this tree, inside
 _KEY = "/root/key"
 WITH_KEY = f"-i{_KEY}"

@@ -33,7 +33,7 @@ from tests.support.starter import Starter
 SSH_PORT = 2222
 CLIENT = "nobody"
 QUICK_KEX = "curve25519-sha256"  # OpenSSH 9's own choice takes 60 ms of the processor a login
-TIMEOUT = 30  # seconds: a test that waits longer has failed
+TIMEOUT = 60  # seconds: a test that waits longer has failed
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
