@@ -130,14 +130,21 @@ class Host:
         self.store.refresh(self.fleet.records, at_once=True)
         self.fleet.trouble = UNREACHABLE
 
-    def give(self, code: str, user: str = "alice", *, is_decoy: bool = False) -> Verdict:
+    def give(
+        self,
+        code: str,
+        user: str = "alice",
+        *,
+        is_decoy: bool = False,
+        rhost: str = SOURCE.rhost,
+    ) -> Verdict:
         verdict = self.store.verify(
             user,
             Answer(verifier.CODE, code),
             POLICY,
             is_decoy=is_decoy,
             account=None,
-            source=SOURCE._replace(user=user),
+            source=SOURCE._replace(user=user, rhost=rhost),
         )
         assert verdict is not None
         return verdict

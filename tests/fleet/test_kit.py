@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pam_totp.core import otp, verifier
-from pam_totp.core.users import Authenticator
+from pam_totp.core.places import KnownPlace
+from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Verdict
 from pam_totp.store.postgresql import codes_ahead, kit
 from pam_totp.store.postgresql.kept_kit import KeptKit
@@ -113,6 +115,82 @@ def test_wrong_codes_are_throttled_as_with_secrets(host: Host, clock: Clock) -> 
         clock.now += 20 * number
     assert {"rejected"} == {entry["outcome"] for entry in host.entries()}
     assert record.failures == len(host.entries())
+
+
+# Known places: what is kept for them is counted by each host for itself, and in no report
+
+
+HOME, AWAY = "192.0.2.1", "198.51.100.9"
+INTERVAL = 30 * 86_400 // 100
+WRONG = "0000000"  # of seven digits: nobody's
+
+
+def at_its_bound(now: float, **fields: Any) -> UserRecord:
+    """Return alice as reports of wrong codes leave her, at most; HOME is known."""
+    hour = int(now) - int(now) % 3600
+    record = ALICE._replace(
+        failures=79,
+        guesses_until=int(now) + 80 * INTERVAL,
+        known_places=(KnownPlace(HOME, hour),),
+    )
+    return record._replace(**fields)
+
+
+@pytest.fixture
+def bounded(new_host: NewHost, clock: Clock) -> Host:
+    """A host that keeps alice as at_its_bound() has her."""
+    host = new_host(FakeFleet(at_its_bound(clock.now)))
+    host.fill()
+    return host
+
+
+def guess(host: Host, clock: Clock) -> int:
+    """Guess at HOME until a refresh is due; return how many guesses were looked at."""
+    guesses = 0
+    for _ in range(0, HOURS * 1800 + 120, 60):
+        guesses += host.outcome(WRONG) == verifier.REJECTED
+        clock.now += 60
+    return guesses
+
+
+def refresh(host: Host, record: UserRecord) -> None:
+    host.fleet.records["alice"] = record
+    host.fill()
+
+
+def test_strangers_keep_nobody_out_of_a_known_place_while_a_host_answers_alone(
+    bounded: Host, clock: Clock
+) -> None:
+    given = code(clock.now)
+    assert verifier.THROTTLED == bounded.give(given, rhost=AWAY).outcome
+    assert verifier.ACCEPTED == bounded.give(given, rhost=HOME).outcome
+
+
+def test_outages_one_after_the_other_give_a_known_place_no_more_guesses(
+    bounded: Host, clock: Clock
+) -> None:
+    guesses = guess(bounded, clock)
+    for _ in range(24):  # two days
+        refresh(bounded, at_its_bound(clock.now))
+        guesses += guess(bounded, clock)
+    assert 10 == guesses
+
+
+@pytest.mark.parametrize("how", ["a login elsewhere", "unlock"])
+def test_what_ends_a_row_in_the_database_ends_that_of_a_place_here(
+    bounded: Host, clock: Clock, how: str
+) -> None:
+    assert 10 == guess(bounded, clock)
+    (phone,) = ALICE.authenticators
+    used = phone._replace(last_accepted_step=int(clock.now) // 30 - 5)
+    if how == "unlock":
+        after = at_its_bound(clock.now, failures=0, guesses_until=0)
+    else:
+        clock.now += 4 * INTERVAL  # what is slow comes back by itself alone
+        after = at_its_bound(clock.now, failures=7, authenticators=(used,))
+    refresh(bounded, after)
+    expected = 16 if how == "unlock" else 4
+    assert expected == guess(bounded, clock)
 
 
 def test_of_unknown_names_wrong_codes_count_and_nothing_is_reported(

@@ -226,8 +226,12 @@ class Kit(SealedDatabase):
             state = self._state()
             if state.last_entry != last_entry or state.last_entry != state.last_merged:
                 return False
+            records = [
+                _continued(read(self, record.name, unseal=False).record, record)
+                for record in fetched.records
+            ]
             self._drop(asked if fetched.hours else self._names())
-            for record in fetched.records:
+            for record in records:
                 with Transaction(self, record.name, "IMMEDIATE", unseal=False) as transaction:
                     transaction.save(record)
                 self.database.execute(
@@ -321,6 +325,33 @@ class Kit(SealedDatabase):
         self.database.execute(
             "UPDATE kit SET highest_time = ?, last_entry = ?, last_merged = ?, policy = ?", state
         )
+
+
+def _continued(kept: UserRecord | None, fetched: UserRecord) -> UserRecord:
+    """Return ``fetched`` with what was counted here for known places, as far as that still counts.
+
+    No report tells of it: else a host could use up what is kept for them. Forgotten at each
+    refresh, it would be there again in each outage, for whoever shares a place and can make some.
+    A row ends with a right code, anywhere; what is slow outlasts that, and ends with an unlock.
+    """
+    if kept is None or not fetched.guesses_until:
+        return fetched
+    counted = {place.name: place for place in kept.known_places}
+    used = {a.id: a.last_accepted_step for a in kept.authenticators}
+    goes_on = fetched.failures > 0 and all(
+        used.get(a.id) == a.last_accepted_step for a in fetched.authenticators
+    )
+    places = []
+    for place in fetched.known_places:
+        before = counted.get(place.name, place)
+        place = place._replace(guesses_until=max(place.guesses_until, before.guesses_until))
+        if goes_on:
+            place = place._replace(
+                failures=max(place.failures, before.failures),
+                throttled_until=max(place.throttled_until, before.throttled_until),
+            )
+        places.append(place)
+    return fetched._replace(known_places=tuple(places))
 
 
 def _now(state: _State) -> int:
