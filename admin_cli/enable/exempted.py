@@ -10,6 +10,7 @@ from pam_totp.core import users
 from pam_totp.core.users import UserRecord
 
 from .. import policy
+from ..host import key_only
 from ..session import Session, now
 from .trial_record import Trial
 
@@ -45,6 +46,23 @@ def forget(session: Session, trial: Trial) -> list[str]:
     for name in changed:
         session.log("exempted", name, reason="removed")
     return [f"{name} {said}" for name, said in changed.items()]
+
+
+def named() -> frozenset[str]:
+    """Return whom the file of key-only accounts names."""
+    return frozenset(account.name for account in key_only.accounts() or ())
+
+
+def notes_without_a_record(before: frozenset[str]) -> list[str]:
+    """Say of those of ``before`` whom that file no longer names that they may still be exempt.
+
+    Without its record, nobody knows whether a trial has exempted them; and a password alone lets
+    them in by then.
+    """
+    return [
+        f"{name} may still be exempt; to end that, run: totpctl exempt {name} --remove"
+        for name in sorted(before - named())
+    ]
 
 
 def _as_before(record: UserRecord, status: str, until: int) -> UserRecord | None:

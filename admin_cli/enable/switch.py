@@ -154,12 +154,16 @@ def revert(session: Session, waiting: Trial) -> None:
         reason = "not confirmed before the reboot"
     if waiting.id == trial_record.LOST:
         reason = "its record was lost"
+    by_key_alone = exempted.named()
     with uninterrupted():
         for note in trial.undo(waiting, partial(_forget_people, session, waiting)):
             output.message(note)
         automatic_undo.cancel()
-        if waiting.moved_from and waiting.id == trial_record.LOST:
-            output.message(trial.MAY_BE_ENROLLED)
+        if waiting.id == trial_record.LOST:
+            if waiting.moved_from:
+                output.message(trial.MAY_BE_ENROLLED)
+            for note in exempted.notes_without_a_record(by_key_alone):
+                output.warning(note)
         for name in waiting.services:
             session.log("reverted", "", service=name, reason=reason)
         for name in waiting.exempted:
@@ -192,9 +196,12 @@ def revert_if_due(session: Session) -> None:
 def revert_everything(session: Session, damaged: trial_record.Damaged) -> None:
     """Take our lines out of every file: what was there before can no longer be told."""
     output.warning(str(damaged))
+    by_key_alone = exempted.named()
     with uninterrupted():
         for note in trial.take_out_everything():
             output.message(note)
+        for note in exempted.notes_without_a_record(by_key_alone):
+            output.warning(note)
         automatic_undo.cancel()
         session.log("reverted", "", service="all", reason=str(damaged))
 

@@ -167,6 +167,24 @@ def test_a_trial_that_is_confirmed_stays_and_asks_for_no_code_to_have_been_used(
     assert [("exempted", "key only"), ("confirmed", "key only")] == of_robot
 
 
+@pytest.mark.parametrize("spoil", ["rm {0}", "echo '{{}}' >{0}"], ids=["lost", "damaged"])
+def test_an_undo_that_cannot_know_who_was_exempt_before_says_who_may_still_be(
+    machine: Machine, key: str, spoil: str
+) -> None:
+    """Else a password alone would let robot in by then, and nobody would know."""
+    assert 0 == totpctl(machine, "exempt", ROBOT, "--key-only").returncode
+    machine.run("sh", "-c", spoil.format("/etc/pam.d/.pam_totp-unconfirmed.json"))
+    done = totpctl(machine, "revert")
+    assert 0 == done.returncode, done.stderr
+    assert not enabling.exists(machine, FILE)
+    assert "exempt" == status_of(machine)
+    assert f"{ROBOT} may still be exempt; to end that, run: totpctl exempt {ROBOT} --remove\n" in (
+        done.stderr
+    )
+    assert 0 == totpctl(machine, "exempt", ROBOT, "--remove").returncode
+    assert 3 == totpctl(machine, "show", ROBOT).returncode
+
+
 def test_disable_and_enable_keep_it(machine: Machine, key: str) -> None:
     exempt(machine)
     assert 0 == totpctl(machine, "disable", "sshd").returncode
