@@ -126,7 +126,7 @@ def verify(session: Session, user: str, as_json: bool) -> None:
         finding = _check_code(record, given.code, session.policy)
     else:
         finding = {"valid": False, "reason": "this is neither a code nor a recovery code"}
-    _warn_of_state(session, record)
+    warn_of_state(session, record)
     if as_json:
         output.result_json({"user": name, **finding})
     elif finding["valid"]:
@@ -139,7 +139,7 @@ def _by_key_alone(record: UserRecord) -> key_only.KeyOnly | None:
     return next((a for a in key_only.accounts() or () if a.name == record.name), None)
 
 
-def _warn_of_state(session: Session, record: UserRecord) -> None:
+def warn_of_state(session: Session, record: UserRecord) -> None:
     """Say what denies this user a login whatever the code is."""
     if record.status not in (users.ACTIVE, users.EXEMPT):
         output.warning(f"{record.name} is {record.status}: no code lets them in")

@@ -11,7 +11,10 @@ from .. import output
 from ..completion import candidates
 from ..errors import CheckSaysNo, NoSuchUser
 from ..session import Session, now, pass_session
+from . import reports
 from .arguments import json_option, local_option, user_argument
+
+_LONG = 600  # seconds: nobody waits for longer until a clock has caught up
 
 
 @click.command()
@@ -47,6 +50,7 @@ def resync(session: Session, user: str, label: str | None, as_json: bool) -> Non
             }
         )
     output.message(_in_words(changed))
+    reports.warn_of_state(session, record)
 
 
 def _found(
@@ -58,7 +62,7 @@ def _found(
         raise NoSuchUser(
             f"{record.name} has no authenticator {label}", f"run: totpctl show {record.name}"
         )
-    was_used = False
+    wait = 0  # seconds until these devices show codes that were not used
     for authenticator in held:
         digits = frozenset((authenticator.digits,))
         codes = [verifier.classify(answer, digits) for answer in (first, second)]
@@ -69,9 +73,12 @@ def _found(
             continue
         if step > authenticator.last_accepted_step:
             return authenticator, step
-        was_used = True
-    if was_used:
-        raise CheckSaysNo("these codes were used already; nothing was changed")
+        wait = (authenticator.last_accepted_step + 1 - step) * authenticator.period
+    if wait:
+        raise CheckSaysNo(
+            "these codes were used already; nothing was changed",
+            f"try again in {wait} s" if wait < _LONG else f"run: totpctl reset {record.name}",
+        )
     raise CheckSaysNo(
         f"these are no two codes in a row of an authenticator of {record.name}; nothing was changed"
     )

@@ -410,6 +410,23 @@ def test_one_secret_of_two_people_is_named(totpctl: Totpctl, file: Path) -> None
     assert "alice, bob have the same secret: each can log in as the other" in result.err
 
 
+def test_a_token_that_somebody_else_has_already_is_named(totpctl: Totpctl, file: Path) -> None:
+    """Its counter begins again with the one of the file: used codes would be good for bob."""
+    token = ("--secret-stdin", "--hotp", "--serial", "2600-1", "--label", "a fob", "--no-confirm")
+    totpctl("enroll", "alice", *token, answers=f"hex:{HEX}\n")
+    head = "upn,serial number,secret key,time interval,manufacturer,model\n"
+    path = written(
+        file, f"{head}b@example.org,2600-1,GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ,30,Contoso,x\n"
+    )
+    result = totpctl.done("import", path, "--assign", "bob=2600-1")
+    assert (
+        "warning: alice has the token 2600-1 as well: a code that one of them has used is good for "
+        "the other; run: totpctl remove alice --label 'a fob'\n"
+    ) in result.err
+    again = totpctl.done("import", path, "--assign", "bob=2600-1", "--dry-run")
+    assert "bob has the token" not in again.err
+
+
 def test_what_is_not_carried_over_is_said(totpctl: Totpctl, file: Path) -> None:
     text = 'GEZDGNBVGY3TQOJQ\n" WINDOW_SIZE 17\n" TOTP_AUTH\n11112222\n'
     result = totpctl.done("import", written(file, text), "--user", "alice")

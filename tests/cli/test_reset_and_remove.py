@@ -262,10 +262,12 @@ def test_ctrl_c_at_the_question_changes_nothing(
     "arguments",
     [
         ("reset", "alice", "--yes", "--no-confirm"),
+        ("reset", "alice", "--yes", "--no-confirm", "--secret-stdin"),
         ("remove", "alice", "--yes"),
         ("remove", "alice", "--yes", "--label=phone"),
         ("recovery-codes", "alice", "--yes"),
         ("enroll", "alice", "--label=watch", "--no-confirm"),
+        ("enroll", "alice", "--label=watch", "--no-confirm", "--secret-stdin"),
         ("suspend", "alice"),
         ("unlock", "alice"),
         ("exempt", "alice"),
@@ -279,7 +281,9 @@ def test_who_has_a_damaged_secret_can_be_looked_after(
     with sqlite3.connect(alice.store_path) as connection:
         connection.execute("UPDATE authenticators SET sealed_secret = x'00' WHERE label = 'phone'")
     connection.close()
-    totpctl.done(*arguments)
+    result = totpctl.done(*arguments, answers=f"hex:{bytes(range(20)).hex()}\n")
+    told = "nobody can tell whether alice has this token already" in result.err
+    assert ("--secret-stdin" in arguments) == told
     with alice.open() as store:
         is_mended = store.check() == []
     assert (arguments[0] in ("reset", "remove")) == is_mended

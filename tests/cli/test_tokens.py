@@ -267,7 +267,34 @@ def test_codes_that_were_used_move_nothing(totpctl: Totpctl, place: Place) -> No
     result = resync(totpctl, code_now(0), code_now(1))
     assert 6 == result.code
     assert "these codes were used already; nothing was changed" in result.err
+    assert "hint: try again in 30 s\n" in result.err
     assert before == place.record("alice")
+
+
+def test_of_a_clock_that_was_far_ahead_the_way_back_is_a_reset(
+    totpctl: Totpctl, place: Place
+) -> None:
+    place.enrol("alice")
+    early_in_a_step()
+    assert 0 == resync(totpctl, code_now(100), code_now(101)).code
+    result = resync(totpctl, code_now(0), code_now(1))  # the device was set right
+    assert 6 == result.code
+    assert "hint: run: totpctl reset alice\n" in result.err
+
+
+def test_after_a_resync_what_still_denies_the_user_is_told(totpctl: Totpctl, place: Place) -> None:
+    """Whoever needs it has often been locked out by codes that were wrong."""
+    enroll(totpctl, f"hex:{HEX}", "--hotp")
+    with place.open() as store, store.transaction("alice") as transaction:
+        assert transaction.record is not None
+        transaction.save(transaction.record._replace(failures=100))
+    result = resync(totpctl, hotp(301), hotp(302))
+    assert 0 == result.code
+    assert "alice is active, locked: see totpctl unlock" in result.err
+    assert "locked" == log_in(place, hotp(303))
+    totpctl.done("unlock", "alice")
+    assert ACCEPTED == log_in(place, hotp(303))
+    assert "unlock" not in resync(totpctl, hotp(304), hotp(305)).err
 
 
 @pytest.mark.parametrize("answers", ["junk\njunk\n", "\n\n", "123456\n", ""])
@@ -291,6 +318,48 @@ def test_resync_looks_at_all_devices_or_at_the_one_that_is_named(
     assert 3 == resync(totpctl, *codes, "--label", "nothing").code
     assert 0 == resync(totpctl, *codes).code
     assert [0, -99] == [a.drift for a in place.record("alice").authenticators]
+
+
+# Codes that were used stay used
+
+
+@pytest.mark.parametrize("options", [("--hotp",), ("--hotp", "--counter", "3"), ()])
+@pytest.mark.parametrize("command", ["enroll", "reset"])
+def test_a_secret_that_somebody_has_is_not_given_to_them_again(
+    totpctl: Totpctl, place: Place, command: str, options: tuple[str, ...]
+) -> None:
+    """Under another label it would begin with a counter of its own, and used codes be good."""
+    enroll(totpctl, f"hex:{HEX}", *options)
+    before = token_of(place)
+    given = (*options, "--label", "other", "--secret-stdin", "--no-confirm")
+    sure = ("--yes",) if command == "reset" else ()
+    result = totpctl(command, "alice", *given, *sure, answers=f"hex:{HEX}\n")
+    assert (1, "") == (result.code, result.out)
+    assert "error: alice already has the token with this secret: phone\n" in result.err
+    assert "hint: if its codes are refused, run: totpctl resync alice\n" in result.err
+    assert (before,) == (token_of(place),)
+
+
+def test_where_the_counter_of_a_token_was_is_told_when_it_is_taken_away(
+    totpctl: Totpctl, place: Place
+) -> None:
+    token = (f"hex:{HEX}", "--hotp", "--label", "fob")
+    told = (
+        "if the token of fob is enrolled again, give it --counter 5, so that no used code is "
+        "good again\n"
+    )
+    for taken_away in (("remove", "alice"), ("reset", "alice", "--no-confirm")):
+        enroll(totpctl, *token)
+        assert ACCEPTED == log_in(place, hotp(4))
+        assert told in totpctl.done(*taken_away, "--yes").err
+        totpctl("remove", "alice", "--yes")
+    enroll(totpctl, *token, "--counter", "5")
+    assert [REJECTED, ACCEPTED] == [log_in(place, hotp(n)) for n in (3, 5)]
+    place.enrol("alice", b"another secret of 20", label="phone")
+    assert "--counter" not in totpctl.done("remove", "alice", "--label", "phone", "--yes").err
+    assert "--counter 6," in totpctl.done("remove", "alice", "--yes").err
+    enroll(totpctl, *token)
+    assert "--counter" not in totpctl.done("remove", "alice", "--yes").err, "none was used"
 
 
 def test_a_reset_may_give_a_token_as_well(totpctl: Totpctl, place: Place) -> None:

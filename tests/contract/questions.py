@@ -55,6 +55,38 @@ def ready() -> UserRecord:
     )
 
 
+def of_counter(counter: int) -> Answer:
+    secret = phone().secret
+    assert secret is not None
+    return Answer(verifier.CODE, otp.hotp(secret, counter))
+
+
+def holder(counter: int = 0) -> UserRecord:
+    """A user with a token whose next code is that of ``counter``."""
+    token = phone("id of the token", "token", kind=otp.HOTP, last_accepted_step=counter - 1)
+    return ready()._replace(authenticators=(token,))
+
+
+def at_once(backend: Backend, answers: list[Answer]) -> list[str]:
+    """Return the outcome of each answer, all given at the same moment."""
+    outcomes = [""] * len(answers)
+    start = threading.Barrier(len(answers))
+
+    def log_in(number: int) -> None:
+        with backend.open() as store:
+            start.wait()
+            verdict = judged(store, answers[number])
+        assert verdict is not None
+        outcomes[number] = verdict.outcome
+
+    threads = [threading.Thread(target=log_in, args=(number,)) for number in range(len(answers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return outcomes
+
+
 def judged(
     store: LoginStore,
     answer: Answer,
@@ -112,21 +144,41 @@ class AnswersLogins:
         assert verifier.REPLAYED == again.outcome
 
     def test_of_many_at_once_one_is_accepted(self, backend: Backend) -> None:
-        backend.save(ready())
-        outcomes: list[str] = []
+        for record, answer in ((ready(), code()), (holder(7), of_counter(7))):
+            backend.save(record)
+            outcomes = at_once(backend, [answer] * 8)
+            assert [verifier.ACCEPTED] + [verifier.REPLAYED] * 7 == sorted(outcomes)
 
-        def log_in() -> None:
-            with backend.open() as store:
-                verdict = judged(store, code())
-            assert verdict is not None
-            outcomes.append(verdict.outcome)
+    def test_of_codes_of_a_counter_at_once_none_is_accepted_after_a_later_one(
+        self, backend: Backend
+    ) -> None:
+        backend.save(holder())
+        counters = [0, 2, 1, 2]
+        outcomes = at_once(backend, [of_counter(counter) for counter in counters])
+        accepted = [
+            n for n, outcome in zip(counters, outcomes, strict=True) if outcome == "accepted"
+        ]
+        assert 2 in accepted
+        assert sorted(set(accepted)) == sorted(accepted)
+        record = backend.load("alice")
+        assert record is not None
+        assert 3 == record.authenticators[0].counter
+        with backend.open() as store:
+            again = [judged(store, of_counter(counter)) for counter in (0, 1, 2)]
+        assert ["rejected", "rejected", "replayed"] == [v.outcome for v in again if v]
 
-        threads = [threading.Thread(target=log_in) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert [verifier.ACCEPTED] + [verifier.REPLAYED] * 7 == sorted(outcomes)
+    def test_of_codes_that_share_a_transaction_each_sees_those_before(
+        self, backend: Backend
+    ) -> None:
+        backend.save(holder())
+        with backend.open() as store:
+            with store.batch():
+                verdicts = [judged(store, of_counter(counter)) for counter in (1, 1, 0, 2, 2)]
+            outcomes = [verdict.outcome for verdict in verdicts if verdict is not None]
+        assert ["accepted", "replayed", "rejected", "accepted", "replayed"] == outcomes
+        record = backend.load("alice")
+        assert record is not None
+        assert 3 == record.authenticators[0].counter
 
     def test_a_wrong_code_is_counted_when_it_is_told(self, backend: Backend) -> None:
         backend.save(ready())

@@ -64,7 +64,8 @@ def test_nothing_else_of_the_store_changes(people: Place) -> None:
             found += connection.execute(f"SELECT * FROM {table}").fetchall()
         found += connection.execute(
             "SELECT id, user, label, algorithm, digits, period, drift, last_accepted_step, "
-            "created_at, last_used_at FROM authenticators"
+            "created_at, last_used_at, clock_offset, clock_sightings, kind, serial, learned "
+            "FROM authenticators"
         ).fetchall()
         connection.close()
         return found

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp.core import recovery
+from pam_totp.core import otp, recovery
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_MAXTRIES, PAM_SUCCESS
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, together
-from tests.support.place import Place
+from tests.support.place import SECRET, Place
 
 LOGINS = 40
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
@@ -35,6 +35,61 @@ def test_one_code_lets_exactly_one_login_in(place: Place, clock: Clock, round_nu
     assert {PAM_SUCCESS: 1, PAM_AUTH_ERR: LOGINS - 1} == codes
     assert clock.now // 30 == place.record("alice").authenticators[0].last_accepted_step
     assert 0 == place.record("alice").failures
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_one_code_of_a_counter_lets_exactly_one_login_in(place: Place, round_number: int) -> None:
+    place.enrol("alice")
+    token_at(place, 40)
+
+    def try_it(_number: int, meet: Meet) -> int:
+        return log_in(place, all_together(meet, otp.hotp(SECRET, 42)))
+
+    codes = Counter(together(LOGINS, try_it))
+    assert {PAM_SUCCESS: 1, PAM_AUTH_ERR: LOGINS - 1} == codes
+    assert 43 == place.record("alice").authenticators[0].counter
+    assert 0 == place.record("alice").failures
+
+
+def test_a_button_that_is_pressed_meanwhile_uses_no_code_twice(place: Place) -> None:
+    """A token, many logins, and an administrator who looks for its counter at the same moment."""
+    place.configure(throttle_after=100)
+    place.enrol("alice")
+    token_at(place, 0)
+
+    def try_it(number: int, meet: Meet) -> int:
+        if number == LOGINS - 1:
+            meet()
+            resynchronise(place, 3)
+            return -1
+        return log_in(place, all_together(meet, otp.hotp(SECRET, number % 5)))
+
+    codes = Counter(together(LOGINS, try_it))
+    record = place.record("alice")
+    assert 1 <= codes[PAM_SUCCESS] <= 5
+    assert record.authenticators[0].counter in (4, 5)
+    assert [] == [
+        number for number in range(4) if PAM_SUCCESS == log_in(place, otp.hotp(SECRET, number))
+    ]
+
+
+def token_at(place: Place, counter: int) -> None:
+    """Make alice's phone a token whose next code is that of ``counter``."""
+    with place.open() as store, store.transaction("alice") as transaction:
+        assert transaction.record is not None
+        (phone,) = transaction.record.authenticators
+        token = phone._replace(id="token", kind=otp.HOTP, last_accepted_step=counter - 1)
+        transaction.save(transaction.record._replace(authenticators=(token,)))
+
+
+def resynchronise(place: Place, counter: int) -> None:
+    """Do what totpctl resync does once it has found ``counter``."""
+    with place.open() as store, store.transaction("alice", unseal=False) as transaction:
+        assert transaction.record is not None
+        (token,) = transaction.record.authenticators
+        if counter > token.last_accepted_step:
+            changed = token.resynchronised(counter, 0)
+            transaction.save(transaction.record.with_changed(changed))
 
 
 @pytest.mark.parametrize("round_number", range(3))

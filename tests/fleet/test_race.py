@@ -78,6 +78,33 @@ def test_of_forty_connections_with_one_code_one_is_accepted(
     assert [(2 * CONNECTIONS, HOSTS)] == events
 
 
+def test_of_forty_connections_with_codes_of_a_counter_each_is_accepted_once_and_in_order(
+    database: Database, hosts: list[Host]
+) -> None:
+    token = Authenticator("t", "token", SECRET, kind=otp.HOTP, last_accepted_step=9)
+    with database.connect() as owner:
+        insert(owner, [UserRecord("alice", authenticators=(token,))])
+        owner.execute("UPDATE totp.policy SET throttle_after = 1000, max_failures = 1000")
+        found = outcomes(
+            database,
+            CONNECTIONS,
+            lambda number, connection: (
+                hosts[number % HOSTS]
+                .verify("alice", otp.hotp(SECRET, 10 + number % 5), connection=connection)
+                .outcome
+            ),
+        )
+        accepted = owner.execute(
+            "SELECT step FROM totp.events WHERE event = 'accepted' ORDER BY id"
+        ).fetchall()
+        after = stored(owner, "alice")
+    assert 1 <= found["accepted"] <= 5
+    assert found["accepted"] == len(accepted) == len(set(accepted))
+    assert sorted(accepted) == accepted
+    assert [15] == [a.counter for a in after.authenticators]
+    assert found["rejected"] == after.untold
+
+
 def test_a_request_that_is_asked_again_has_the_same_verdict_and_one_event(
     database: Database, hosts: list[Host]
 ) -> None:

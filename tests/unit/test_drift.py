@@ -187,6 +187,32 @@ def test_once_this_machine_s_clock_is_right_again_what_it_taught_is_unlearned() 
     assert learned[-1] < 12
 
 
+@given(
+    moments,
+    st.sampled_from(PERIODS),
+    st.sampled_from(WINDOWS),
+    learned_seconds,
+    st.integers(0, 10**5),
+)
+def test_a_clock_set_back_and_an_unlock_make_no_used_code_good_again(
+    now: int, period: int, window: int, learned: int, back: int
+) -> None:
+    policy = UNTHROTTLED._replace(window=window)
+    record = holder(period=period, learned=learned)
+    (phone,) = record.authenticators
+    used = phone.base_step(now)
+    _, record = verify(record, code(used), now, policy)
+    now -= back
+    shown = [phone.current_step(now) + n for n in phone.accepted_offsets(now, window, 5)]
+    for at_that_clock in (record, record.unlocked(now, window)):
+        for step in shown:
+            verdict, _ = verify(at_that_clock, code(step), now, policy)
+            assert step > used or verdict.outcome != ACCEPTED
+    later = now + (window + 2) * period + MOST_LEARNED
+    verdict, _ = verify(record.unlocked(now, window), code(later // period), later, policy)
+    assert ACCEPTED == verdict.outcome
+
+
 # How it is learned
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 
 import click
 
 from pam_totp.core import enrollment, otp, users
-from pam_totp.core.users import UserRecord
+from pam_totp.core.users import Authenticator, UserRecord
+from pam_totp.system.errors import SealingError, StoreCorrupt
 
 from ... import output
 from ...completion import candidates
@@ -192,6 +193,8 @@ def _enroll_one(
         session.same_account(record, name)
     _refuse_known_label(record, name, wanted.label)
     new = issuing.new_authenticator(wanted)
+    if wanted.has_secret:
+        _refuse_known_secret(session, name, new)
     issuing.warn_of_unusual(wanted)
     offer = handover.offer(session, name, new, record, is_given=wanted.has_secret)
     with picture_option.file_of(how.picture, offer.uri):
@@ -241,6 +244,8 @@ def reset(
     name = before.name
     output.confirm(f"Void all authenticators and recovery codes of {name}?", yes=yes)
     new = issuing.new_authenticator(wanted)
+    if wanted.has_secret:
+        _refuse_known_secret(session, name, new)
     issuing.warn_of_unusual(wanted)
     offer = handover.offer(session, name, new, is_given=wanted.has_secret)
     with picture_option.file_of(how.picture, offer.uri):
@@ -257,6 +262,7 @@ def reset(
             pass
     handover.show_result(offer, codes, as_json=how.as_json)
     handover.say_what_to_delete(session, before)
+    _say_counters(before.authenticators)
     if record.status != users.ACTIVE:
         output.warning(f"{name} is {record.status}")
 
@@ -298,6 +304,8 @@ def remove(session: Session, user: str, label: str | None, yes: bool) -> None:
         transaction.save(kept and kept.changed_at(now()))
     session.log("removed", name, authenticator=label if kept else "")
     output.message(f"removed {label} of {name}" if kept else f"removed the enrollment of {name}")
+    left = kept.authenticators if kept else ()
+    _say_counters(a for a in record.authenticators if a not in left)
 
 
 @click.command("recovery-codes")
@@ -341,6 +349,34 @@ def _refuse_known_label(record: UserRecord | None, name: str, label: str) -> Non
             f"{name} already has an authenticator {label}",
             f"name the second device with --label, or start over with: totpctl reset {name}",
         )
+
+
+def _refuse_known_secret(session: Session, name: str, new: Authenticator) -> None:
+    """Raise CommandFailed if ``name`` has the token ``new``: used codes would be good again."""
+    held: tuple[Authenticator, ...] = ()
+    try:
+        with session.open_store() as store, store.transaction(name) as transaction:
+            held = transaction.record.authenticators if transaction.record else ()
+    except (SealingError, StoreCorrupt) as error:  # a reset is the way back from that
+        output.warning(f"nobody can tell whether {name} has this token already: {error}")
+    for authenticator in held:
+        has_same_pace = new.counts or authenticator.period == new.period
+        is_same = (authenticator.secret, authenticator.kind) == (new.secret, new.kind)
+        if is_same and has_same_pace:
+            raise CommandFailed(
+                f"{name} already has the token with this secret: {authenticator.label}",
+                f"if its codes are refused, run: totpctl resync {name}",
+            )
+
+
+def _say_counters(gone: Iterable[Authenticator]) -> None:
+    """Say from where on the codes of tokens that were taken away may be accepted again."""
+    for authenticator in gone:
+        if authenticator.counter:
+            output.message(
+                f"if the token of {authenticator.label} is enrolled again, give it "
+                f"--counter {authenticator.counter}, so that no used code is good again"
+            )
 
 
 def _refuse_to_lift(record: UserRecord) -> None:

@@ -62,6 +62,7 @@ def carry_out(session: Session, request: ImportRequest) -> None:
         report.name_rejected(wanted.rejected)
         report.warn_of_remarks(planned)
         report.warn_of_secrets(planned, session.policy.window)
+        report.warn_of_other_owners(planned, store.records())
         if wanted.passed_over:
             output.message(f"{wanted.passed_over} tokens belong to nobody and were passed over")
         if problem:

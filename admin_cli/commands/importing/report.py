@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from pam_totp.core import users
+from pam_totp.core.users import UserRecord
 
 from ... import output
 from ...importing import supported
@@ -120,6 +122,19 @@ def warn_of_secrets(planned: Iterable[Planned], window: int) -> None:
             f"the last code of {name} was used in the future, by this machine's clock: until then "
             f"no code is accepted; if the clock is right, run: totpctl unlock {name}"
         )
+
+
+def warn_of_other_owners(planned: Iterable[Planned], records: Iterable[UserRecord]) -> None:
+    """Warn of tokens that other people have, too: each record counts the used codes for itself."""
+    owners = {p.authenticator.serial: p.name for p in planned if p.authenticator.serial}
+    for record in records if owners else ():
+        for authenticator in record.authenticators:
+            if owners.get(authenticator.serial, record.name) != record.name:
+                output.warning(
+                    f"{record.name} has the token {authenticator.serial} as well: a code that one "
+                    f"of them has used is good for the other; run: totpctl remove {record.name} "
+                    f"--label {shlex.quote(authenticator.label)}"
+                )
 
 
 def warn_of_files(sources: Iterable[TokenFile], user: str = "") -> None:
