@@ -404,6 +404,24 @@ def authenticator_changes(
     return [*((gone, None) for gone in known.values()), *changed]
 
 
+def authenticator_writes(
+    before: UserRecord | None, after: UserRecord
+) -> list[tuple[Authenticator | None, Authenticator | None]]:
+    """Return authenticator_changes() as a store may write them: no two ever have one label.
+
+    What gets another label has its id as one meanwhile, as two may exchange theirs.
+    """
+    changes = authenticator_changes(before, after)
+    return [
+        *(
+            (was, was._replace(label=was.id))
+            for was, new in changes
+            if was and new and was.label != new.label
+        ),
+        *changes,
+    ]
+
+
 def has_ended(until: int, now: int) -> bool:
     """Tell whether an exemption ``until`` then is over; 0 is for good."""
     return until != 0 and until <= now

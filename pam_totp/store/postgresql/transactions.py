@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import MUST_ENROLL, UserRecord, authenticator_changes
+from ...core.users import MUST_ENROLL, UserRecord, authenticator_writes
 from .rows import (
     AUTHENTICATOR_COLUMNS,
     BINDING,
@@ -123,14 +123,7 @@ class UserTransaction:
             )
 
     def _save_authenticators(self, record: UserRecord) -> None:
-        changes = authenticator_changes(self.record, record)
-        for known, after in changes:
-            if known and after and known.label != after.label:
-                # Make way: two may exchange their labels.
-                self._connection.execute(
-                    "UPDATE totp.authenticators SET label = id WHERE id = $1", (known.id,)
-                )
-        for known, after in changes:
+        for known, after in authenticator_writes(self.record, record):
             if known and after:
                 self._update_authenticator(known, after)
             elif after:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import UserRecord, authenticator_changes
+from ...core.users import UserRecord, authenticator_writes
 from . import reserve
 from .reading import read
 from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, user_row
@@ -117,14 +117,7 @@ class Transaction(_CriticalSection):
         )
 
     def _save_authenticators(self, record: UserRecord) -> None:
-        changes = authenticator_changes(self.record, record)
-        for known, after in changes:
-            if known and after and known.label != after.label:
-                # Make way: two may exchange their labels.
-                self._database.execute(
-                    "UPDATE authenticators SET label = id WHERE id = ?", (known.id,)
-                )
-        for known, after in changes:
+        for known, after in authenticator_writes(self.record, record):
             if known and after:
                 self._update_authenticator(known, after)
             elif after:
