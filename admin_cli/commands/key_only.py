@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pam_totp.core.users import UserRecord
+from pam_totp.login import identity
 from pam_totp.system import config
 
 from .. import output
@@ -45,6 +46,7 @@ def exempt(
     _check_place(session)
     entries = [_account(user) for user in dict.fromkeys(users)]
     for entry in entries:
+        _check_names(entry)
         _check_key(entry)
         _check_what_others_say(entry)
     wanted = [KeyOnly(entry.pw_name, options.sources) for entry in entries]
@@ -103,6 +105,22 @@ def _account(user: str) -> pwd.struct_passwd:
             "use an account whose name has letters, digits, and . _ - + @ alone",
         )
     return entry
+
+
+def _check_names(entry: pwd.struct_passwd) -> None:
+    """Raise CommandFailed where a client could give the account another name, and sshd ask PAM."""
+    name = entry.pw_name
+    for other in key_only_state.other_names(name):
+        raise CommandFailed(
+            f"this machine takes {other} for {name}, too, and sshd's Match does not: whoever "
+            "logs in under that name would be asked for no code, wherever they come from",
+            "give the program an account of this machine's own: useradd",
+        )
+    if not identity.account(entry).is_local:
+        output.warning(
+            f"{name} is an account of a directory: if that has another name for it, as {name}@"
+            "DOMAIN, sshd asks PAM about logins under that one, and PAM asks for no code"
+        )
 
 
 def _check_key(entry: pwd.struct_passwd) -> None:

@@ -112,6 +112,13 @@ def key_only_drift(facts: Facts) -> Iterator[Found]:
                 f"sshd lets {account.name} in by a key alone, but {account.name} is not exempt",
                 f"run: totpctl exempt {account.name} --remove",
             )
+        for other in key_only_state.other_names(account.name)[:1]:
+            yield (
+                f"this machine takes {other} for {account.name}, too, and sshd's Match does not: "
+                f"a login as {other} is asked for no code, wherever it comes from",
+                f"give the program a local account; then run: totpctl exempt {account.name} "
+                "--remove",
+            )
     if os.path.exists(sshd_process.program()):
         try:
             problems = key_only_state.problems(exempt)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pexpect import EOF
@@ -335,12 +337,70 @@ def test_administrators_are_let_in_with_a_warning_and_root_with_a_word(
     assert "welcome root" in machine.ssh("root", f"-i{key}", BATCH).rest()
 
 
+# A directory to which upper and lower case are the same: a real module of NSS.
+ANY_CASE = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <nss.h>
+#include <pwd.h>
+#include <shadow.h>
+#include <stdio.h>
+#include <strings.h>
+
+#define LOOK_UP(question, entry, next, path, entry_name)                                       \\
+    enum nss_status _nss_anycase_##question(const char *name, struct entry *result,            \\
+                                            char *buffer, size_t size, int *error)             \\
+    {                                                                                          \\
+        struct entry *found;                                                                   \\
+        FILE *file = fopen(path, "r");                                                         \\
+        int is_there = 0;                                                                      \\
+                                                                                               \\
+        while (file && !is_there && next(file, result, buffer, size, &found) == 0)             \\
+            is_there = strcasecmp(name, result->entry_name) == 0;                              \\
+        if (file)                                                                              \\
+            fclose(file);                                                                      \\
+        *error = ENOENT;                                                                       \\
+        return is_there ? NSS_STATUS_SUCCESS : NSS_STATUS_NOTFOUND;                            \\
+    }
+LOOK_UP(getpwnam_r, passwd, fgetpwent_r, "/etc/passwd", pw_name)
+LOOK_UP(getspnam_r, spwd, fgetspent_r, "/etc/shadow", sp_namp)
+"""
+
+
+def install_a_directory_of_any_case(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "anycase.c").write_text(ANY_CASE, encoding="ascii")
+    built = tmp_path / "libnss_anycase.so.2"
+    command = ["gcc", "-shared", "-fPIC", "-Wall", "-o", built, tmp_path / "anycase.c"]
+    subprocess.run(command, check=True, timeout=60)
+    install = "cat > /usr/lib/libnss_anycase.so.2; ldconfig"
+    machine.run("sh", "-c", install, typed=built.read_bytes())
+    names = "passwd: files anycase\nshadow: files anycase\ngroup: files\n"
+    machine.write("/etc/nsswitch.any", names)
+
+
+def test_an_account_that_has_another_name_for_the_directory_is_refused(
+    machine: Machine, key: str, tmp_path: Path
+) -> None:
+    """sshd compares Match User with the name as it is typed: under another, PAM is asked."""
+    install_a_directory_of_any_case(machine, tmp_path)
+    machine.run("mv", "/etc/nsswitch.any", "/etc/nsswitch.conf")
+    assert ROBOT in machine.run("getent", "passwd", "ROBOT").stdout
+    untouched = enabling.snapshot(machine)
+    done = totpctl(machine, "exempt", ROBOT, "--key-only", "--no-confirm", "--from", "127.0.0.9")
+    asked = machine.ssh("ROBOT", f"-i{key}").expect_exact(["welcome robot", "Verification code: "])
+    assert asked, "let in from an address that is not named"
+    assert 1 == done.returncode
+    assert f"this machine takes ROBOT for {ROBOT}, too, and sshd's Match does not" in done.stderr
+    assert untouched == enabling.snapshot(machine)
+
+
 DRIFTS = [
     (f"totpctl exempt {ROBOT} --remove; cp -a /tmp/kept {FILE}", f"but {ROBOT} is not exempt"),
     (f"sed -i 's/User {ROBOT}/User alice/' {FILE}", "but alice is not exempt"),
     (f"userdel {ROBOT}; useradd -u 4711 {ROBOT}", f"but {ROBOT} is not exempt"),
     (f"userdel {ROBOT}", f"but {ROBOT} is not exempt"),
     (f"sed -i 's/Methods publickey/Methods any/' {FILE}", "is not what totpctl wrote"),
+    ("mv /etc/nsswitch.any /etc/nsswitch.conf", f"this machine takes ROBOT for {ROBOT}, too"),
     (
         "printf 'Match User *\\nAuthenticationMethods keyboard-interactive\\n'"
         " >/etc/ssh/sshd_config.d/00-first.conf",
@@ -352,9 +412,11 @@ DRIFTS = [
 
 @pytest.mark.parametrize(("change", "problem"), DRIFTS)
 def test_doctor_finds_where_store_file_and_sshd_differ(
-    machine: Machine, key: str, change: str, problem: str
+    machine: Machine, key: str, tmp_path: Path, change: str, problem: str
 ) -> None:
     exempt(machine)
+    if "ROBOT" in problem:
+        install_a_directory_of_any_case(machine, tmp_path)
     machine.run("sh", "-ec", f"cp -a {FILE} /tmp/kept; {change}")
     assert problem in found(machine)["sshd-key-only"]
     assert 6 == totpctl(machine, "doctor").returncode

@@ -37,6 +37,16 @@ def problems(accounts: Iterable[KeyOnly]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def other_names(name: str) -> list[str]:
+    """Return names that NSS takes for the account ``name``: spelled in capitals, or without.
+
+    sshd compares a Match line with the name that a client gives, not with the account's.
+    """
+    spelled = dict.fromkeys((name.upper(), name.lower(), name.capitalize()))
+    others = ((each, directory.person(each)) for each in spelled if each != name)
+    return [each for each, entry in others if entry is not None and entry.pw_name == name]
+
+
 def conflicts(entry: pwd.struct_passwd) -> list[Setting]:
     """Return lines in Match blocks of others that our blocks would win over, or lose to.
 
