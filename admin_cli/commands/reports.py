@@ -14,6 +14,7 @@ from .. import output, policy
 from ..errors import CheckSaysNo
 from ..host import key_only
 from ..session import Session, now, pass_session
+from . import documents
 from .arguments import json_option, local_option, user_argument
 from .enrollment import clocks
 
@@ -185,12 +186,7 @@ def _summary(record: UserRecord) -> dict[str, object]:
 def _authenticator(authenticator: Authenticator) -> dict[str, object]:
     return {
         "label": authenticator.label,
-        "type": authenticator.kind,
-        "algorithm": authenticator.algorithm,
-        "digits": authenticator.digits,
-        "period": None if authenticator.counts else authenticator.period,
-        "counter": authenticator.counter,
-        "serial": authenticator.serial or None,
+        **documents.how_codes_are_made(authenticator),
         "last_used_at": output.iso_time(authenticator.last_used_at),
     }
 

@@ -14,6 +14,7 @@ from pam_totp.system import issuing
 from ... import output
 from ...errors import CommandFailed
 from ...session import Session, now
+from .. import documents
 from . import clocks, entries, otpauth, picture_option, qr, terminal
 
 
@@ -199,12 +200,7 @@ def document(
         "secret": offered.secret if offered and is_new else None,
         "uri": offered.uri if offered and is_new else None,
         "recovery_codes": codes,
-        "type": authenticator.kind,
-        "algorithm": authenticator.algorithm,
-        "digits": authenticator.digits,
-        "period": None if authenticator.counts else authenticator.period,
-        "counter": authenticator.counter,
-        "serial": authenticator.serial or None,
+        **documents.how_codes_are_made(authenticator),
         "issuer": offered and offered.entry.issuer,
         "account": offered and offered.entry.account,
     }
