@@ -10,7 +10,7 @@ makes sure that whatever happens there, libpam gets a number from the table. pam
 import os
 import sys
 
-PAM_SUCCESS, PAM_SERVICE_ERR, PAM_IGNORE = 0, 3, 25
+PAM_SUCCESS, PAM_SERVICE_ERR, PAM_AUTH_ERR, PAM_IGNORE = 0, 3, 7, 25
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _skipped = False
@@ -20,7 +20,10 @@ _kept = []  # in this handle: the code that came with the password, for the next
 def pam_sm_authenticate(pamh, flags, argv):
     """Ask for a code and return one of flow.CODES; ``argv[0]`` is this file's path."""
     global _skipped
+    was_kept = bool(_kept)
+    judges = True
     try:
+        judges = "first_factor=password" not in argv
         sys.path.insert(0, _ROOT)
         from pam_totp.system import embedding
 
@@ -38,6 +41,10 @@ def pam_sm_authenticate(pamh, flags, argv):
             embedding.report(service, error)
     except BaseException:
         code = PAM_SERVICE_ERR
+    if judges:
+        if was_kept and code not in (PAM_SUCCESS, PAM_IGNORE):
+            code = PAM_AUTH_ERR  # the password was right: that has to look as if it had been wrong
+        _kept.clear()
     _skipped = code == PAM_IGNORE
     return code
 

@@ -54,8 +54,8 @@ def run(
 
 
 def test_the_hook_s_codes_are_those_of_the_header() -> None:
-    expected = [CONSTANTS[n] for n in ("PAM_SUCCESS", "PAM_SERVICE_ERR", "PAM_IGNORE")]
-    assert expected == [hook.PAM_SUCCESS, hook.PAM_SERVICE_ERR, hook.PAM_IGNORE]
+    names = ("PAM_SUCCESS", "PAM_SERVICE_ERR", "PAM_AUTH_ERR", "PAM_IGNORE")
+    assert [CONSTANTS[name] for name in names] == [getattr(hook, name) for name in names]
 
 
 def test_the_login_is_called_without_the_path_of_the_script(
@@ -94,6 +94,27 @@ def test_anything_but_a_code_of_the_table_is_a_service_error(
     assert (int, SERVICE_ERR) == (type(code), code)
     assert ["error"] == log.events()
     assert 'reason="unexpected TypeError"' in log.lines()[0]
+
+
+AUTH_ERR = CONSTANTS["PAM_AUTH_ERR"]
+
+
+@pytest.mark.parametrize("result", [ValueError("hunter2"), SystemExit(0), False, SERVICE_ERR])
+def test_an_error_after_a_right_password_looks_like_a_wrong_one(
+    loaded: Hook, monkeypatch: pytest.MonkeyPatch, log: LogSocket, result: object
+) -> None:
+    """Where the code came with the password; as pam_totp.so has it. And the code is gone."""
+
+    def fail(*_: object) -> object:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    loaded["_kept"].append("123456")
+    assert AUTH_ERR == run(loaded, monkeypatch, fail)
+    assert [] == loaded["_kept"]
+    assert SERVICE_ERR == run(loaded, monkeypatch, fail)
+    assert "hunter2" not in log.text()
 
 
 ERRORS = [
