@@ -209,6 +209,13 @@ def known_name(user: str) -> str:
     return user if entry is None else entry.pw_name
 
 
+def who_ran_sudo() -> str | None:
+    """Name the person whom sudo let run this; None where it was not sudo, or root."""
+    uid = os.environ.get("SUDO_UID", "")
+    entry = directory.person_of_uid(int(uid)) if uid.isdecimal() and int(uid) else None
+    return entry.pw_name if entry else None
+
+
 def now() -> int:
     return int(time.time())
 

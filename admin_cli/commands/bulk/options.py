@@ -81,10 +81,10 @@ def bulk_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def are_many(user: str | None, many: Many, wanted: Wanted, how: How) -> bool:
     """Tell whether many people are to be enrolled, and not USER. Raises UsageError."""
-    ways = [user is not None, many.source is not None, bool(many.groups)]
-    if sum(ways) != 1:
+    ways = [many.source is not None, bool(many.groups), user is not None]
+    if sum(ways) > 1:
         raise click.UsageError("name a USER, or many people with --from or --group")
-    if user is not None:
+    if not any(ways[:2]):
         if many != _NOTHING:
             raise click.UsageError("--sheets, --skip-bad and --dry-run are for --from and --group")
         return False

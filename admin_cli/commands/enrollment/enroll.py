@@ -14,7 +14,7 @@ from pam_totp.system.errors import SealingError, StoreCorrupt
 from ... import output
 from ...completion import candidates
 from ...errors import CommandFailed, NoSuchUser
-from ...session import Session, now, pass_session
+from ...session import Session, now, pass_session, who_ran_sudo
 from .. import asked_again
 from ..arguments import json_option, local_option, user_argument, yes_option
 from ..bulk import options
@@ -161,7 +161,7 @@ def enroll(
     if_missing: bool,
     how: handover.How,
 ) -> None:
-    """Give USER an authenticator app, and recovery codes.
+    """Give USER an authenticator app, and recovery codes. Without USER: who ran sudo.
 
     Shows a QR code and the secret, and saves nothing until a code of the app has been entered.
     Existing recovery codes stay valid. A second device needs its own --label.
@@ -174,7 +174,15 @@ def enroll(
 
         carrying_out.carry_out(session, many, wanted, as_json=how.as_json)
         return
-    _enroll_one(session, str(user), wanted, how, if_missing=if_missing)
+    _enroll_one(session, user or _who_asks(), wanted, how, if_missing=if_missing)
+
+
+def _who_asks() -> str:
+    name = who_ran_sudo()
+    if name is None:
+        raise click.UsageError("name a USER, or many people with --from or --group")
+    output.message(f"this enrolls {name}, who ran sudo")
+    return name
 
 
 def _enroll_one(
