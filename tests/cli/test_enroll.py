@@ -231,7 +231,7 @@ def test_without_a_terminal_or_an_answer_the_hint_is_no_confirm(
 def test_enroll_without_a_name_is_for_the_person_who_ran_sudo(machine: Machine) -> None:
     for name in ("alice", "bob"):
         machine.add_user(name, "correct horse")
-    machine.write("/etc/sudoers", "ALL ALL = (ALL) NOPASSWD: ALL\n", mode=0o440)
+    machine.run("sh", "-c", "echo 'ALL ALL = (ALL) NOPASSWD: ALL' >>/etc/sudoers")
     command = ("sudo", "totpctl", "enroll", "--no-confirm", "--json")
     done = machine.run(*command, user="bob", env={"SUDO_UID": "0", "SUDO_USER": "alice"})
     assert "bob" == json.loads(done.stdout)["user"]
