@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import socket
 
@@ -12,7 +11,6 @@ import pytest
 from pam_totp.core import recovery, users
 from tests.cli.command import ME, Totpctl
 from tests.cli.terminal import PROMPT, Terminals, secret_of, uri_in
-from tests.support.machine import Machine
 from tests.support.place import Place, code_now
 
 RECOVERY_CODE = re.compile(r"\b(?:[0-9A-HJKMNP-TV-Z]{4}-){3}[0-9A-HJKMNP-TV-Z]{4}\b")
@@ -225,18 +223,3 @@ def test_without_a_terminal_or_an_answer_the_hint_is_no_confirm(
     )
     with place.open() as store:
         assert store.load("alice") is None
-
-
-@pytest.mark.root
-def test_enroll_without_a_name_is_for_the_person_who_ran_sudo(machine: Machine) -> None:
-    for name in ("alice", "bob"):
-        machine.add_user(name, "correct horse")
-    machine.run("sh", "-c", "echo 'ALL ALL = (ALL) NOPASSWD: ALL' >>/etc/sudoers")
-    command = ("sudo", "totpctl", "enroll", "--no-confirm", "--json")
-    done = machine.run(*command, user="bob", env={"SUDO_UID": "0", "SUDO_USER": "alice"})
-    assert "bob" == json.loads(done.stdout)["user"]
-    assert done.stderr.startswith("this enrolls bob, who ran sudo\n")
-    for refused in (command, command[1:]):  # here root ran it
-        done = machine.run(*refused, check=False)
-        assert (2, "") == (done.returncode, done.stdout)
-        assert "name a USER, or many people with --from or --group" in done.stderr

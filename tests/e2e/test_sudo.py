@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e import traps
@@ -267,3 +269,16 @@ def test_unenrolled_user_under_skip_needs_the_password_alone(sudo: Machine) -> N
     done = machine.run("sudo", "-kS", "id", "-un", user="bob", typed="password of bob\n")
     assert "root\n" == done.stdout
     assert ["skipped"] == our_events(machine)
+
+
+def test_enroll_without_a_name_is_for_the_person_who_ran_sudo(machine: Machine) -> None:
+    machine.add_user("bob", "correct horse")
+    machine.run("sh", "-c", "echo 'ALL ALL = (ALL) NOPASSWD: ALL' >>/etc/sudoers")
+    command = ("sudo", "totpctl", "enroll", "--no-confirm", "--json")
+    done = machine.run(*command, user="bob", env={"SUDO_UID": "0", "SUDO_USER": "alice"})
+    assert "bob" == json.loads(done.stdout)["user"]
+    assert done.stderr.startswith("this enrolls bob, who ran sudo\n")
+    for refused in (command, command[1:]):  # here root ran it
+        done = machine.run(*refused, check=False)
+        assert (2, "") == (done.returncode, done.stdout)
+        assert "name a USER, or many people with --from or --group" in done.stderr
