@@ -13,6 +13,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from pam_totp.core import otp
+from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store.postgresql.administration import Administration
 from pam_totp.store.postgresql.kept_kit import AWAY_PATIENCE
@@ -584,6 +585,25 @@ UNTOUCHED = [
     "UPDATE totp.users SET failures = -1",
     "UPDATE totp.users SET throttled_until = -9223372036854775808",
     "UPDATE totp.users SET guesses_until = -9223372036854775808",
+    "UPDATE totp.authenticators SET learned = 60",
+    "UPDATE totp.users SET known_places = NULL",
+    *(
+        f"UPDATE totp.users SET known_places = ARRAY[{', '.join(places)}]::totp.place[] "
+        "WHERE name = 'eve'"
+        for places in (
+            ["ROW('192.0.2.9', 5, 0, 0, 0)"],
+            ["ROW('192.0.2.7', 6, 0, 0, 0)"],
+            ["ROW('192.0.2.7', 5, 10, 0, 0)"],
+            ["ROW('192.0.2.7', 5, -1, 0, 0)"],
+            ["ROW('192.0.2.7', 5, NULL, 0, 0)"],
+            ["ROW('192.0.2.7', 5, 0, 10, 0)"],
+            ["ROW('192.0.2.7', 5, 0, 0, 10)"],
+            ["NULL"],
+            ["ROW('192.0.2.7', 5, 0, 0, 0)", "ROW('192.0.2.9', 5, 0, 0, 0)"],
+        )
+    ),
+    "UPDATE totp.users SET known_places = ARRAY[ROW('192.0.2.7', 5, 0, 0, 0)]::totp.place[] "
+    "WHERE name = 'mallory'",
 ]
 
 
@@ -592,7 +612,15 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
     ahead = used._replace(id="f", last_accepted_step=used.last_accepted_step + 1000)
     with database.connect() as owner, database.connect("test_helpdesk") as helpdesk:
         records = [
-            UserRecord("eve", failures=9, untold=9, guesses_until=9, authenticators=(used,), uid=7),
+            UserRecord(
+                "eve",
+                failures=9,
+                untold=9,
+                guesses_until=9,
+                authenticators=(used,),
+                uid=7,
+                known_places=(KnownPlace("192.0.2.7", 5, 9, 9, 9),),
+            ),
             UserRecord("mallory", status="exempt", exempt_until=2_000_000_000, uid=8),
             UserRecord("nothing", status="suspended", recovery_salt=bytes(16)),
         ]
@@ -607,6 +635,10 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
             "updated_at = 5 WHERE name = %s"
         )
         helpdesk.execute(unlock, ("eve",))
+        for left in ("ARRAY[ROW('192.0.2.7', 5, 0, 0, 0)]", "'{}'"):
+            helpdesk.execute(
+                f"UPDATE totp.users SET known_places = {left}::totp.place[] WHERE name = 'eve'"
+            )
         helpdesk.execute(unlock, ("future",))
         brought_back = (
             "UPDATE totp.authenticators SET last_accepted_step = totp.unix_time() / 30 + %s "
@@ -636,7 +668,7 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
             "ORDER BY id"
         ).fetchall()
     assert [
-        ("eve", "failures_changed"), ("future", "failures_changed"),
+        ("future", "failures_changed"),
         ("future", "authenticator_changed"), ("eve", "status_suspended"), ("eve", "status_active"),
         ("nothing", "status_must_enroll"),
     ] == noted  # fmt: skip
