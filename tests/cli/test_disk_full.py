@@ -79,3 +79,23 @@ def test_an_init_without_room_for_the_store_can_be_run_again(machine: Machine) -
     machine.run("mount", "-o", "remount,size=1m", STORE)
     assert 0 == totpctl(machine, "init").returncode
     assert "[]\n" == totpctl(machine, "list", "--json").stdout
+
+
+@pytest.mark.root
+def test_an_export_without_room_leaves_no_file(machine: Machine) -> None:
+    machine.install_product()
+    machine.run("totpctl", "enroll", "root", "--no-confirm")
+    machine.run("mkdir", "/out")
+    machine.run("mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", "/out")
+    machine.run("dd", "if=/dev/zero", "of=/out/filling", "bs=1k", check=False)
+    machine.run("sh", "-c", "echo six words that nobody would guess >/root/passphrase")
+    export = ("export", "root", "--output", "/out/root", "--passphrase-file", "/root/passphrase")
+    done = totpctl(machine, *export)
+    assert (1, "") == (done.returncode, done.stdout)
+    problem = "cannot write /out/root: No space left on device; nothing was exported"
+    assert done.stderr.startswith(f"totpctl: error: {problem}\nhint: ")
+    assert "df -h /out" in done.stderr
+    assert "filling\n" == machine.run("ls", "-A", "/out").stdout
+    machine.run("rm", "/out/filling")
+    assert 0 == totpctl(machine, *export).returncode
+    assert "600 1\n" == machine.run("stat", "-c", "%a %h", "/out/root").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import re
 import shutil
@@ -279,6 +280,53 @@ def test_a_file_that_is_there_is_left_alone(totpctl: Totpctl, passphrase: str, f
     assert "of somebody else" == Path(file).read_text("ascii")
 
 
+def test_a_file_that_appears_meanwhile_is_left_alone(
+    totpctl: Totpctl, passphrase: str, file: str
+) -> None:
+    """While the passphrase was asked for, or another export ran."""
+    program = totpctl.command("export", "alice", "--output", file, "--passphrase-file", passphrase)
+    at = program.index("-c") + 1
+    program[at] = (
+        "from admin_cli.exporting import sealed_file as s; seal = s.seal\n"
+        "def slowly(records, passphrase):\n"
+        f"    with open({file!r}, 'w') as other: other.write('of somebody else')\n"
+        "    return seal(records, passphrase)\n"
+        "s.seal = slowly\n" + program[at]
+    )
+    refused = totpctl.run(program)
+    assert 1 == refused.code
+    assert f"{file} is there already\nhint: name a new file with --output\n" in refused.err
+    assert "of somebody else" == Path(file).read_text("ascii")
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "df -h"),
+        (errno.EROFS, "lsattr"),  # the disk is not mounted read-only
+        (errno.EACCES, "name a file in another folder"),
+        (errno.EIO, "name a file in another folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_says_what_helps(
+    totpctl: Totpctl, passphrase: str, file: str, number: int, hint: str
+) -> None:
+    program = totpctl.command("export", "alice", "--output", file, "--passphrase-file", passphrase)
+    at = program.index("-c") + 1
+    program[at] = (
+        "import os\n"
+        "def fails(*_):\n"
+        f"    raise OSError({number}, os.strerror({number}))\n"
+        "os.fsync = fails\n" + program[at]
+    )
+    refused = totpctl.run(program)
+    assert (1, "") == (refused.code, refused.out)
+    problem = f"cannot write {file}: {os.strerror(number)}; nothing was exported"
+    assert f"totpctl: error: {problem}\nhint: " in refused.err
+    assert hint in refused.err.rpartition("hint: ")[2]
+    assert not os.path.exists(file)
+
+
 def test_a_short_passphrase_is_refused(totpctl: Totpctl, tmp_path: Path, file: str) -> None:
     short = tmp_path / "short"
     short.write_text("eleven char\n", "ascii")
@@ -319,6 +367,49 @@ def test_a_wrong_passphrase_imports_nothing(
     assert "the passphrase is wrong, or the file was changed" in refused.err
     with elsewhere.place.open() as store:
         assert [] == list(store.records())
+
+
+@pytest.mark.parametrize("change", ["cut off", "a byte", "another salt", "another version"])
+def test_a_file_that_was_changed_imports_nothing(
+    totpctl: Totpctl, elsewhere: Totpctl, passphrase: str, file: str, change: str
+) -> None:
+    totpctl.done("export", "alice", "--output", file, "--passphrase-file", passphrase)
+    version, salt, *lines = Path(file).read_text("ascii").splitlines()
+    if change == "cut off":
+        lines = lines[:-2]
+    elif change == "a byte":
+        lines[3] = ("A" if lines[3][0] != "A" else "B") + lines[3][1:]
+    elif change == "another salt":
+        salt = salt[::-1]
+    else:
+        version = version.replace("1", "2")
+    Path(file).write_text("\n".join((version, salt, *lines, "")), "ascii")
+    refused = elsewhere("import", file, "--passphrase-file", passphrase, "--skip-bad")
+    assert (1, "") == (refused.code, refused.out)
+    assert file in refused.err
+    with elsewhere.place.open() as store:
+        assert [] == list(store.records())
+
+
+def test_a_passphrase_is_in_no_argument_and_no_environment(
+    totpctl: Totpctl, elsewhere: Totpctl, passphrase: str, file: str
+) -> None:
+    """Of no process that either command starts."""
+    for command in (
+        totpctl.command("export", "alice", "--output", file, "--passphrase-file", passphrase),
+        elsewhere.command("import", file, "--passphrase-file", passphrase),
+    ):
+        at = command.index("-c") + 1
+        command[at] = (
+            "import os, subprocess, sys\n"
+            "def look(event, arguments):\n"
+            "    if event in ('subprocess.Popen', 'os.posix_spawn', 'os.exec', 'os.putenv'):\n"
+            f"        assert {PASSPHRASE!r} not in repr(arguments)\n"
+            f"        assert {PASSPHRASE!r} not in repr(dict(os.environ))\n"
+            "sys.addaudithook(look)\n" + command[at]
+        )
+        assert 0 == totpctl.run(command).code
+        assert not any(PASSPHRASE in word for word in command if word != command[at])
 
 
 def test_a_passphrase_is_asked_for_twice(terminals: Terminals, file: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import NamedTuple
 
 from pam_totp.core import users
 from pam_totp.core.users import UserRecord
+from pam_totp.system import atomic_files
 
 from ... import output
-from ...errors import CommandFailed
+from ...errors import CommandFailed, os_error_hint
 from ...exporting import pskc, sealed_file
 from ...importing import trust
 from ...session import Session
@@ -33,7 +35,7 @@ def carry_out(session: Session, request: ExportRequest) -> None:
     The log has each name before the file has its secret: there is no file that it does not know of.
     """
     if request.path is not None and os.path.lexists(request.path):
-        raise CommandFailed(f"{request.path} is there already", "name a new file with --output")
+        raise _is_there(request.path)
     names = _names(session, request.names)
     passphrase = ""
     if request.format == "otpauth":
@@ -97,13 +99,20 @@ def _hand_out(content: bytes, path: str | None) -> None:
         for line in content.decode("ascii").splitlines():
             output.result(line)
         return
-    from ...host import files
-
     try:
-        files.write_for_root(path, content)
+        atomic_files.write_new_whole(path, content)
+    except FileExistsError:
+        raise _is_there(path) from None
     except OSError as error:
-        problem = f"cannot write {path}: {error.strerror}"
-        raise CommandFailed(problem, "name a file in a folder that exists") from None
+        hint = os_error_hint(OSError(error.errno, error.strerror, path))
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            hint = "name a file in a folder that exists"
+        problem = f"cannot write {path}: {error.strerror}; nothing was exported"
+        raise CommandFailed(problem, hint or "name a file in another folder") from None
+
+
+def _is_there(path: str) -> CommandFailed:
+    return CommandFailed(f"{path} is there already", "name a new file with --output")
 
 
 def _say_what_holds(request: ExportRequest, records: list[UserRecord]) -> None:
