@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.booted import logins
-from tests.support import package
+from tests.support import package, thorough
 from tests.support.booted import Booted
 from tests.support.booted_base import base_of
 from tests.support.machine import Account
 
 RELEASES = ("trixie", "bookworm")  # Debian 13 and 12: systemd 257 and 252
+BY_DAY = RELEASES if thorough.NIGHTLY else RELEASES[:1]  # where both are alike
 
 
 @pytest.fixture(scope="session", params=RELEASES)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.booted.conftest import BY_DAY
 from tests.booted.logins import is_active
 from tests.booted.ways_in import LOGGED_IN, Person, by_key, by_ssh, by_sudo, checksums, totpctl
-from tests.support import thorough
 from tests.support.booted import Booted
 
 # Nothing here asks systemd for more than its timers, which tests/booted/test_revert.py has on both.
-RELEASES = ["trixie", "bookworm"] if thorough.NIGHTLY else ["trixie"]
-pytestmark = [pytest.mark.root, pytest.mark.parametrize("base", RELEASES, indirect=True)]
+pytestmark = [pytest.mark.root, pytest.mark.parametrize("base", BY_DAY, indirect=True)]
 
 SSHD_FILES = "/etc/ssh/sshd_config.d"
 DROP_IN = f"{SSHD_FILES}/00-pam_totp.conf"

@@ -16,8 +16,7 @@ for release, more in (
     ("trixie", []),
     ("bookworm", []),
     (stories.RELEASE, stories.PACKAGES),
-    ("trixie", BUILDER),
-    *([("bookworm", BUILDER)] if thorough.NIGHTLY else []),
+    *([("trixie", BUILDER), ("bookworm", BUILDER)] if thorough.NIGHTLY else []),
 ):
     with base_of(release, more):
         pass

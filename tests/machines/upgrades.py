@@ -30,6 +30,7 @@ from tests.machines.server import (
     assert_sound,
     enrol_three,
 )
+from tests.support import thorough
 from tests.support.booted import TIMEOUT
 
 # In place of dpkg for one run of apt: it does the first half, and the machine stops there.
@@ -109,7 +110,7 @@ class Upgrades:
         assert_asks(server, ben)
         assert_sound(server)
 
-    @pytest.mark.parametrize("moment", ["unpacked", "unpacking", "configuring"])
+    @pytest.mark.parametrize("moment", thorough.some(["unpacking", "configuring", "unpacked"], 3))
     def test_killed_upgrade_denies_no_login_for_good(self, server: Server, moment: str) -> None:
         """Nor while it stands half done: dpkg --configure -a, or another install, ends it."""
         ann, ben, cas = enrol_three(server)
