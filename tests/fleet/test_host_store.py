@@ -14,11 +14,14 @@ from pam_totp.core.admission import EXEMPT, GroupRule
 from pam_totp.core.enrollment import Enrollment
 from pam_totp.core.users import Authenticator
 from pam_totp.core.verifier import Answer, Policy
+from pam_totp.store import sealing
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
-from pam_totp.system.errors import StoreRefused
+from pam_totp.store.postgresql.kept_kit import KeptKit
+from pam_totp.store.postgresql.offline import OfflineStore
+from pam_totp.system.errors import StoreRefused, StoreUnreachable
 from tests.fleet.hosts import SOURCE, identity_of, url_of, verify
-from tests.fleet.reporting import code_of, enroll
+from tests.fleet.reporting import allow, code_of, enroll
 from tests.support.place import SECRET
 from tests.support.postgres import Database
 
@@ -214,3 +217,49 @@ def test_without_the_standby_that_the_policy_requires_nothing_is_judged(
         verify(client, code_of(STEP))
     database.execute("UPDATE totp.policy SET require_standby = false")
     assert verifier.ACCEPTED == verify(client, code_of(STEP)).outcome
+
+
+def test_a_kit_knows_the_places_of_its_own_host_and_addresses_and_judges_as_the_database(
+    store: HostStore, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers have locked alice and spent her budget, at all places that she is not known at."""
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
+    allow(database, 4)
+    enroll(database, "alice")
+    known = ("192.0.2.7", "2001:db8::/64", "a: by alice", "b: at tty1", "aa: by bob")
+    rows = ", ".join(f"ROW('{name}', {NOW - 3600}, 3, 0, 0)::totp.place" for name in known)
+    for statement in (
+        "UPDATE totp.users SET failures = 80, throttled_until = %(now)s + 900, "
+        f"guesses_until = %(now)s + 80 * 25920, known_places = ARRAY[{rows}]",
+        "INSERT INTO totp.kits (host, user_name, accepted_at) VALUES ('a', 'alice', %(now)s)",
+    ):
+        database.execute(statement, {"now": NOW})
+    (record,) = store.codes_ahead(["alice"]).records
+    told = {place.name: place.failures for place in record.known_places}
+    assert {"192.0.2.7": 3, "2001:db8::/64": 3, "by alice": 3} == told
+
+    key = tmp_path / "key"
+    key.write_bytes(sealing.generate_key_file())
+    key.chmod(0o600)
+    tmp_path.chmod(0o755)
+    (tmp_path / "kept").mkdir(mode=0o700)
+    kit = KeptKit(str(tmp_path / "kept" / "offline.db"), str(key), may_answer=True)
+    OfflineStore(store, kit).refresh(["alice"], at_once=True)
+    alone = OfflineStore(store, kit, trouble=StoreUnreachable("store", "is away", "wait"))
+    for rhost, ruser, tty in (
+        ("192.0.2.8", "", "ssh"), ("2001:db8:0:1::9", "", "ssh"), ("", "bob", ""),
+        ("", "", "tty1"), ("192.0.2.7", "", "ssh"), ("2001:db8::9", "", "ssh"), ("", "alice", ""),
+    ):  # fmt: skip
+        source = SOURCE._replace(rhost=rhost, ruser=ruser, tty=tty)
+        outcomes = []
+        for judge in (store, alone):
+            verdict = judge.verify(
+                "alice", Answer(verifier.CODE, "0000000"), Policy(), is_decoy=False, account=None,
+                source=source,
+            )  # fmt: skip
+            assert verdict is not None
+            outcomes.append(verdict._replace(is_offline=False))
+        assert outcomes[0] == outcomes[1], source
+        is_known = source.place in told
+        assert is_known == (outcomes[0].outcome == verifier.REJECTED), source
+    kit.close()
