@@ -1,6 +1,7 @@
 """The command line, a file a noun.
 
 arguments.py    arguments and options that several commands take
+documents.py    what several commands say alike with --json
 enrollment/     enroll, reset, remove, recovery-codes
 bulk/           enroll, for many people
 importing/      import
