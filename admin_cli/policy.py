@@ -5,7 +5,7 @@ from __future__ import annotations
 import pwd
 from collections.abc import Iterable
 
-from pam_totp.core import admission, dates, users
+from pam_totp.core import admission, dates, trusted_places, users
 from pam_totp.core.admission import Admission, GroupRule
 from pam_totp.core.users import UserRecord
 from pam_totp.login import identity
@@ -31,10 +31,11 @@ def admit(
     rules: tuple[GroupRule, ...],
     settings: Config,
     at: int,
+    place: str = "",
 ) -> Admission:
-    """Return what a login of an account meets at unix time ``at``."""
+    """Return what a login of an account meets at unix time ``at``, and at ``place``: a rule."""
     groups = directory.groups_among(entry, admission.groups_that_count(rules, settings))
-    return admission.admit(record, rules, groups, settings, at, identity.account(entry))
+    return admission.admit(record, rules, groups, settings, at, identity.account(entry), place)
 
 
 def status_in_words(record: UserRecord) -> str:
@@ -50,6 +51,21 @@ def rule_in_words(rule: GroupRule) -> str:
     if rule.rule == admission.EXEMPT:
         words += _end_in_words(rule.until)
     return words if group_exists(rule.name) else f"{words}; there is no such group"
+
+
+def not_asked_at(
+    name: str, record: UserRecord, rules: Iterable[GroupRule], settings: Config
+) -> tuple[str, ...]:
+    """Return the rules of skip_from by which ``name`` is not asked for a code."""
+    entry = directory.person(name)
+    if entry is None:
+        return ()
+    admitted = (
+        (place, admit(entry, record, tuple(rules), settings, now(), place))
+        for place in settings.skip_from
+        if place == trusted_places.TTY or entry.pw_uid != 0
+    )
+    return tuple(place for place, there in admitted if there.reason == admission.TRUSTED_PLACE)
 
 
 def in_words(name: str, admitted: Admission | None) -> str:

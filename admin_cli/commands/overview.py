@@ -131,6 +131,7 @@ def _policy(facts: Facts) -> dict[str, Any] | None:
         "unenrolled": facts.config.unenrolled,
         "unenrolled_until": dates.last_day(until) if until else None,
         "exempt_groups": list(facts.config.exempt_groups),
+        "skip_from": list(facts.config.skip_from),
         "group_rules": [
             {
                 "group": rule.name,

@@ -261,7 +261,9 @@ def _at_a_login(session: Session, record: UserRecord) -> str:
     with session.open_store() as store:
         rules = store.group_rules()
     admitted = policy.admission_of(record.name, record, rules, session.config)
-    return policy.in_words(record.name, admitted)
+    places = policy.not_asked_at(record.name, record, rules, session.config)
+    words = policy.in_words(record.name, admitted)
+    return f"{words}, but not from {', '.join(places)}" if places else words
 
 
 def _last_used(record: UserRecord) -> str | None:

@@ -66,6 +66,8 @@ def _show(document: dict[str, Any]) -> None:
         output.result(f"group {rule['group']}: {rule['rule']}{_until(rule['until'])}")
     for name in policy["exempt_groups"]:
         output.result(f"group {name}: exempt (exempt_groups)")
+    if policy["skip_from"]:
+        output.result(f"not asked from {', '.join(policy['skip_from'])} (skip_from)")
 
 
 def _show_key_only(accounts: list[dict[str, Any]] | None) -> None:

@@ -169,7 +169,7 @@ class Facts:
         rules = [rule for rule in self.group_rules if rule.rule == admission.EXEMPT]
         exempt = any(record.is_exempt(self.now) for record in self.records)
         of_all = self.config.unenrolled == admission.SKIP or self.config.exempt_groups
-        return bool(rules or exempt or of_all)
+        return bool(rules or exempt or of_all or self.config.skip_from)
 
     @cached_property
     def people(self) -> dict[str, pwd.struct_passwd]:

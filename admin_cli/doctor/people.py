@@ -89,6 +89,21 @@ def unenrolled_skip(facts: Facts) -> Iterator[Found]:
             )
 
 
+@check("skip-from", NOTE, "anybody there, also who has broken in there, gets in without a code")
+def skip_from(facts: Facts) -> Iterator[Found]:
+    if facts.config.skip_from and facts.any_asks:
+        yield (
+            f"skip_from = {', '.join(facts.config.skip_from)}",
+            f"edit {facts.config_path}: remove skip_from, or what is too wide in it",
+        )
+    for line in facts.lines:
+        if any(key == "skip_from" and value for key, value in arguments_of(line).settings):
+            yield (
+                f"PAM file {line.file}, line {line.number}: names places where nobody is asked",
+                "remove skip_from from that line",
+            )
+
+
 @check("local-administrators", NOTE, "nobody could fix anything then, except at the console")
 def local_administrators(facts: Facts) -> Iterator[Found]:
     """Find that nobody could become root while the fleet's database is away."""
@@ -253,6 +268,7 @@ CHECKS = (
     guesses_spent,
     skipped,
     unenrolled_skip,
+    skip_from,
     suspended,
     recovery_codes,
     exemption_ended,

@@ -2,8 +2,9 @@
 
 Pure: the record, the rules and the time come in as arguments. What counts, the first that says
 something: a record of another account, which denies; a user's own status; the rules of the groups
-they are in, of which one that requires beats all that exempt; ``exempt_groups``; an enrollment;
-``unenrolled``. An exemption that has ended counts as none.
+they are in, of which one that requires beats all that exempt; ``exempt_groups``; ``skip_from``,
+which counts for enrolled people alone; an enrollment; ``unenrolled``. An exemption that has ended
+counts as none.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ RULES = (EXEMPT, REQUIRED)
 # Why. Asking an enrolled user for a code needs no reason.
 EXEMPT_USER = "exempt user"
 EXEMPT_GROUP = "exempt group"
+TRUSTED_PLACE = "trusted place"
 REQUIRED_USER = "must enroll"
 REQUIRED_GROUP = "required group"
 NOT_ENROLLED = "not enrolled"
@@ -76,7 +78,7 @@ class Groups(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """What happens, why, and because of which group.
+    """What happens, why, and because of which group or, of ``skip_from``, which ``rule``.
 
     ``until``: a skip ends at this unix time; 0: it has no end.
 
@@ -89,6 +91,7 @@ class Admission(NamedTuple):
     group: str = ""
     until: int = 0
     by_absence: bool = False
+    rule: str = ""
 
 
 def groups_that_count(rules: Iterable[GroupRule], settings: Settings) -> tuple[str, ...]:
@@ -117,10 +120,12 @@ def admit(
     settings: Settings,
     now: int,
     account: Account | None = None,
+    place: str = "",
 ) -> Admission:
     """Say what happens to an account of this machine that logs in at unix time ``now``.
 
-    ``account`` None: it is the one that was enrolled.
+    ``account`` None: it is the one that was enrolled. ``place``: the rule of ``skip_from`` for
+    where they are; "": they are asked there.
     """
     if record is not None and account is not None and record.is_of_another_account(account):
         return Admission(DENY, OTHER_ACCOUNT)
@@ -137,6 +142,8 @@ def admit(
     may_be_beaten = perhaps is not None and groups.problem  # by a required group, which beats it
     if of_groups is not None and of_groups.kind == SKIP and not may_be_beaten:
         return of_groups
+    if enrolled and place and of_groups is None and perhaps is None:
+        return Admission(SKIP, TRUSTED_PLACE, rule=place, by_absence=True)  # of a required group
     if enrolled:
         return Admission(ASK)
     if of_groups is not None and of_groups.kind != SKIP:

@@ -221,7 +221,9 @@ class _Login:
         if admitted.kind == admission.SKIP:
             if admitted.by_absence:
                 yield from need(Driver.confirm_absence)
-            yield from self._log("skipped", group=admitted.group, reason=admitted.reason)
+            yield from self._log(
+                "skipped", group=admitted.group, rule=admitted.rule, reason=admitted.reason
+            )
             if admitted.reason == admission.NOT_ENROLLED and admitted.until:
                 yield from self._conversation.tell(messages.needed_from(admitted.until))
             return PAM_IGNORE
@@ -277,11 +279,34 @@ class _Login:
             return admission.admit_offline(known.record), known
         groups = yield from self._groups(entry, known.rules, known.at)
         admitted = admission.admit(
-            known.record, known.rules, groups, self._settings, known.at, entry.account
+            known.record,
+            known.rules,
+            groups,
+            self._settings,
+            known.at,
+            entry.account,
+            self._trusted_place(entry, known) if self._settings.skip_from else "",
         )
         if known.problem:
             admitted = admission.admit_uncertain(admitted)
         return admitted, known
+
+    def _trusted_place(self, entry: AccountEntry, known: Known) -> str:
+        """Return the rule of skip_from for where this login is; "": ask, whatever the place.
+
+        So it is where a store may know more of the account, and while somebody gives wrong codes.
+        """
+        if known.record is None or known.problem:
+            return ""
+        from ..core import trusted_places  # with what no other login loads
+
+        place, policy = self._source.place, known.policy or self._policy
+        if verifier.standing(known.record, known.at, policy, place=place) is not None:
+            return ""
+        request, is_root = self._request, entry.passwd.pw_uid == 0
+        return trusted_places.rule_for(
+            self._settings.skip_from, request.service, request.rhost, request.tty, is_root=is_root
+        )
 
     def _look_up_user(self) -> Flow[Known]:
         known: Known = yield from need(Driver.look_up_user, self._source.user, self._source.place)

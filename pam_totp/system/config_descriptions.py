@@ -123,6 +123,13 @@ KEYS = {
         "Members of these groups are not asked, unless they are suspended, or required by"
         " `totpctl require`. A group that does not exist exempts nobody.",
     ),
+    "skip_from": (
+        "addresses, networks and `tty`, with blanks or commas between",
+        "Enrolled people are not asked where they come from one of these. Networks count in sshd"
+        " alone, and never for root. `tty` is a virtual console, `tty1` to `tty63`, in `login`."
+        " Suspended, locked, throttled and required people are treated as anywhere else. Refused:"
+        " names, loopback, and what is as large as the Internet.",
+    ),
     "qr_code": (
         "`yes`, `no`",
         "`no`: an enrollment in a login shows the secret as text alone, for terminals that cannot"

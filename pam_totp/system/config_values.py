@@ -103,6 +103,17 @@ def _names(value: str) -> tuple[str, ...]:
     return names
 
 
+def _places(value: str) -> tuple[str, ...]:
+    if not value:
+        return ()
+    from ..core import trusted_places  # few machines have any
+
+    try:
+        return trusted_places.parse(value)
+    except ValueError as error:
+        raise ValueError(f"networks as 10.0.0.0/8, and tty ({error})") from None
+
+
 # Numbers, with the lowest and the highest.
 RANGES = {
     "window": (0, 10),
@@ -130,6 +141,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "unenrolled": _unenrolled,
     "unenrolled_until": _deadline,
     "exempt_groups": _names,
+    "skip_from": _places,
     "qr_code": boolean,
     "quiet": boolean,
     "unprivileged": boolean,

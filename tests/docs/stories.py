@@ -175,6 +175,7 @@ STORIES = {
             )
         },
     ),
+    "docs/howto/trusted-places.md": Story(enabled),
     "docs/howto/roll-out.md": Story(
         installed,
         {

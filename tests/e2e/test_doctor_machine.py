@@ -174,6 +174,13 @@ CASES = [
         "sed -i 's/pam_totp.so/& nullok/' /etc/pam.d/sudo",
         "skips users who are not",
     ),
+    ("skip-from", f"echo 'skip_from = 10.0.0.0/8, tty' >>{CONFIG}", "skip_from = 10.0.0.0/8, tty"),
+    (
+        "skip-from",
+        "sed -i 's/pam_totp.so/& skip_from=tty/' /etc/pam.d/sudo",
+        "names places where nobody is asked",
+    ),
+    ("", "sed -i 's/pam_totp.so/& skip_from=/' /etc/pam.d/sudo", ""),
     (
         "enrollment-at-login pam-order",
         "printf 'auth required pam_totp.so\\nauth required pam_unix.so\\n' >/etc/pam.d/sudo; "

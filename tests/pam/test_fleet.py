@@ -13,6 +13,7 @@ from tests.support.pam_stack import (
     ME,
     PAM_AUTH_ERR,
     PAM_AUTHINFO_UNAVAIL,
+    PAM_IGNORE,
     PAM_MAXTRIES,
     PAM_SUCCESS,
     Stack,
@@ -77,6 +78,22 @@ def test_after_too_many_wrong_codes_nothing_is_looked_at(
     second = stack.authenticate(code_now())
     assert (PAM_AUTH_ERR, PAM_MAXTRIES) == (first.code, second.code)
     assert ["rejected", "throttled"] == log.events()
+
+
+def test_at_a_console_that_is_trusted_the_database_still_says_who_is_denied(
+    stack: Stack, member: Member, database: Database, log: LogSocket
+) -> None:
+    enroll(database, ME)
+    stack.probe("attempts=1", "skip_from=tty")
+    at_console = {"tty": "tty1"}
+    found = stack.authenticate(items=at_console)
+    assert (PAM_IGNORE, 0) == (found.code, found.prompts)
+    assert "tty" == fields(log.lines()[-1])["rule"]
+    assert PAM_SUCCESS == stack.authenticate(code_now(), items={"tty": "pts/1"}).code
+    for change in ("failures = 100", "failures = 0, status = 'suspended'"):
+        database.execute(f"UPDATE totp.users SET {change}")
+        assert PAM_IGNORE != stack.authenticate(wrong_code(), items=at_console).code
+    assert ["skipped", "accepted", "locked", "rejected"] == log.events()
 
 
 def test_whom_the_local_store_holds_logs_in_without_any_server(

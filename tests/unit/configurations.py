@@ -26,6 +26,7 @@ DEFAULTS = Config(
     unenrolled="deny",
     unenrolled_until=0,
     exempt_groups=(),
+    skip_from=(),
     qr_code=True,
     quiet=False,
     unprivileged=False,
@@ -79,6 +80,14 @@ GOOD = [
     ("exempt_groups", "staff", ("staff",)),
     ("exempt_groups", "staff, robots,backup", ("staff", "robots", "backup")),
     ("exempt_groups", "staff robots", ("staff", "robots")),
+    ("skip_from", "", ()),
+    ("skip_from", "tty", ("tty",)),
+    (
+        "skip_from",
+        "10.0.0.0/8, tty,2001:DB8::/32 10.0.0.0/8",
+        ("10.0.0.0/8", "tty", "2001:db8::/32"),
+    ),
+    ("skip_from", "::ffff:192.0.2.0/120", ("192.0.2.0/24",)),
 ]
 
 
@@ -145,4 +154,14 @@ BAD = [
     ("unenrolled", "skip # for now"),
     ("unenrolled", "allow"),
     ("exempt_groups", "staff,\x07"),
+    ("skip_from", "office.example"),
+    ("skip_from", "TTY"),
+    ("skip_from", "tty1"),
+    ("skip_from", "10.0.0.0/8; tty"),
+    ("skip_from", "10.0.0.1/8"),
+    ("skip_from", "127.0.0.0/8"),
+    ("skip_from", "tty, ::1"),
+    ("skip_from", "0.0.0.0/0"),
+    ("skip_from", "::/0"),
+    ("skip_from", "10.0.0.0/8 # the office"),
 ]
