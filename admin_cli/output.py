@@ -127,6 +127,8 @@ def ask_secretly(question: str, hint: str) -> str:
 
 def printable(text: str) -> str:
     """Escape what would move the cursor or end the line."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

@@ -11,7 +11,6 @@ much memory or time opening it takes. Inside is JSON: a list of people, every va
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -26,6 +25,8 @@ _VERSION_LINE = f"{FIRST_WORDS}1"
 _SALT_BYTES = 16
 _PASSES, _MEMORY_BYTES = 3, 64 * 1024 * 1024
 _LINE = 76  # characters of base64
+_HEAD, _PIECE = 1024, 64 * 1024  # bytes
+_BLANKS = b" \t\r\n"
 
 
 class WrongPassphrase(Exception):
@@ -62,7 +63,7 @@ def seal(records: Iterable[UserRecord], passphrase: str) -> bytes:
     return "\n".join((_VERSION_LINE, salt.hex(), *lines, "")).encode("ascii")
 
 
-def unseal(text: str, passphrase: Callable[[], str]) -> list[Carried]:
+def unseal(data: bytes, passphrase: Callable[[], str]) -> list[Carried]:
     """Return the people of a file; it is asked for a passphrase only where it is whole.
 
     Raises NotSealed, WrongPassphrase, and what ``passphrase`` does.
@@ -70,10 +71,10 @@ def unseal(text: str, passphrase: Callable[[], str]) -> list[Carried]:
     from pam_totp.store.sealing import Sealer
     from pam_totp.system.errors import SealingError
 
-    version, salt, envelope = _parts(text)
+    version, salt, envelope = _parts(data)
     sealer = Sealer(_key(passphrase(), bytes.fromhex(salt)), "")
     try:
-        document = sealer.open(envelope, version, salt)
+        document = sealer.open(bytes(envelope), version, salt)
     except SealingError:
         raise WrongPassphrase from None
     try:
@@ -83,22 +84,40 @@ def unseal(text: str, passphrase: Callable[[], str]) -> list[Carried]:
         raise NotSealed("holds something other than people") from None
 
 
-def _parts(text: str) -> tuple[str, str, bytes]:
+def _parts(data: bytes) -> tuple[str, str, bytearray]:
     """Return the first line, the second, and the envelope."""
-    version, *rest = [line.strip() for line in text.lstrip("\ufeff").split("\n")]
+    lines = [line.strip() for line in data[:_HEAD].decode("ascii", "replace").split("\n")]
+    version, salt = (*lines, "", "")[:2]
     if version != _VERSION_LINE:
         raise NotSealed("was written by a release of pam_totp that is newer than this one")
-    salt = rest[0] if rest else ""
     if not re.fullmatch(f"[0-9a-f]{{{2 * _SALT_BYTES}}}", salt):
         raise NotSealed("is cut off or damaged: its second line is no salt")
-    text = "".join(rest[1:])
     try:
-        envelope = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        envelope = b""
-    if not envelope or base64.b64encode(envelope).decode("ascii") != text:  # one text for each
+        envelope = _envelope(data, data.index(b"\n", data.index(b"\n") + 1))
+    except ValueError:  # no base64, or no third line
+        envelope = bytearray()
+    if not envelope:
         raise NotSealed("is cut off or damaged: it is not base64 from its third line on")
     return version, salt, envelope
+
+
+def _envelope(data: bytes, begin: int) -> bytearray:
+    """Return what the base64 from ``begin`` on stands for. Raises ValueError.
+
+    Piece by piece: copies of all of it would stay in memory while the key takes 64 MiB.
+    """
+    envelope, left = bytearray(), b""
+    for at in range(begin, len(data), _PIECE):
+        piece = left + data[at : at + _PIECE].translate(None, _BLANKS)
+        whole = len(piece) // 4 * 4
+        decoded = base64.b64decode(piece[:whole], validate=True)
+        if len(envelope) % 3 or base64.b64encode(decoded) != piece[:whole]:
+            raise ValueError  # more behind the end, or a second text for the same
+        envelope += decoded
+        left = piece[whole:]
+    if left:
+        raise ValueError
+    return envelope
 
 
 def _key(passphrase: str, salt: bytes) -> bytes:

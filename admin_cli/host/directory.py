@@ -107,17 +107,22 @@ class _Directory:
     def ask_for_people(self, names: Iterable[str]) -> None:
         """Ask a process for many people, of those whom the files do not tell about.
 
-        Whom it does not answer with just that name, person() asks for alone.
+        Whom it does not answer with just that name, person() asks for alone, where the directory
+        has answered with other names: it may know ALICE as alice.
         """
         elsewhere = (n for n in names if not (self.people_first and n in self.people))
         keys = [os.fsencode(n) for n in elsewhere if not membership.reads_as_a_number(n)]
         new = [key for key in dict.fromkeys(keys) if ("passwd", key) not in self._answers]
         for begin in range(0, len(new), AT_ONCE):
+            if self.problem:
+                return
             some = set(new[begin : begin + AT_ONCE])
-            for line in self._ask("passwd", *some) if not self.problem else ():
-                name = line.partition(b":")[0]
-                if name in some:
-                    self._answers.setdefault(("passwd", name), [line])
+            answer = self._ask("passwd", *some)
+            lines = {line.partition(b":")[0]: line for line in answer if line}
+            if self.problem or not answer:
+                continue
+            for name in some if lines.keys() <= some else some & lines.keys():
+                self._answers.setdefault(("passwd", name), [lines[name]] if name in lines else [])
 
     def groups_among(self, entry: pwd.struct_passwd, names: tuple[str, ...]) -> Groups:
         if self.problem:

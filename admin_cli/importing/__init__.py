@@ -17,7 +17,7 @@ google_authenticator.py  ~/.google_authenticator
 users_oath.py            users.oath of pam_oath, and the file of mod_authn_otp
 otpauth.py               lists of otpauth:// addresses
 otpauth_migration.py     otpauth-migration:// addresses, of Google Authenticator's export
-qr_pictures.py           pictures of QR codes that hold either
+qr_pictures.py           pictures of QR codes that hold either; bare_pictures.py: nothing but pixels
 pskc.py                  PSKC (RFC 6030); xml_encryption.py: its keys and MACs
 safenet.py               SafeNet's XML; xml_documents.py: any XML
 entra_csv.py             CSV of Microsoft Entra ID

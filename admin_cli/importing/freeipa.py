@@ -9,9 +9,11 @@ from typing import Any
 from ..libraries import load
 from .sources import TokenFile
 from .texts import algorithm_in, moment_in, number_in, refuse_outside, uid_in
-from .tokens import HOTP, TOTP, Contents, Token, Unreadable, Unusable, read_each
+from .tokens import HOTP, MOST_TOKENS, TOTP, Contents, Token, Unreadable, Unusable, read_each
 
 _RECORD = re.compile(r"^dn::?\s", flags=re.MULTILINE)
+_ENTRY = re.compile(rb"^dn:", flags=re.MULTILINE | re.IGNORECASE)
+_MOST_LINES = 10_000  # of one entry, folded or not
 _TOKEN = re.compile(r"ipatoken", flags=re.IGNORECASE)
 _END = re.compile(rb"^search: [0-9]+\r?\nresult: [0-9]+[^\n]*$", flags=re.MULTILINE)
 
@@ -36,6 +38,10 @@ def _entries(data: bytes) -> list[Attributes]:
 
     What ldapsearch says of its search at the end, without -LLL, is no entry.
     """
+    if len(_ENTRY.findall(data)) > 2 * MOST_TOKENS:
+        raise Unreadable("has too many entries", "leave out those that are no tokens")
+    if any(block.count(b"\n") > _MOST_LINES for block in data.replace(b"\r", b"").split(b"\n\n")):
+        raise Unreadable(f"has an entry of more than {_MOST_LINES:,} lines")
     ldif = load("ldif", "LDIF", "python3-ldap")
     try:
         records = ldif.LDIFRecordList(io.BytesIO(_END.sub(b"", data)))  # this reads the first line

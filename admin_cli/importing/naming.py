@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import CommandFailed
@@ -24,12 +25,19 @@ class Naming(NamedTuple):
         is_nobodys = bool(token.serial) and not token.user and not self.user
         return bool(self.assigned) and is_nobodys and token.serial not in self.assigned
 
+    def name_of(self, token: Token) -> str:
+        """Return the name of an account as it was given; "" for none."""
+        name = self.assigned.get(token.serial, "") if token.serial else ""
+        return name or self.user or self.mapped.get(token.user) or self._stripped(token.user)
+
+    def ask_for(self, tokens: Iterable[Token]) -> None:
+        """Ask the directory for all their accounts, a process for many of them."""
+        names = dict.fromkeys(self.name_of(token) for token in tokens)
+        directory.expect(name for name in names if name.isprintable())
+
     def account_of(self, token: Token) -> str:
         """Return the account's canonical name. Raises Unusable, CommandFailed."""
-        name = self.assigned.get(token.serial, "") if token.serial else ""
-        name = name or self.user
-        if not name:
-            name = self.mapped.get(token.user) or self._stripped(token.user)
+        name = self.name_of(token)
         if not name:
             how = "--assign USER=SERIAL" if token.serial else "--user"
             raise Unusable(f"it belongs to nobody: name its user with {how}")

@@ -19,7 +19,16 @@ from .texts import (
     shown_type,
     text_of,
 )
-from .tokens import HOTP, TOTP, Contents, Token, Unusable, read_each
+from .tokens import (
+    HOTP,
+    TOTP,
+    Contents,
+    Token,
+    Unreadable,
+    Unusable,
+    read_each,
+    refuse_too_many_tokens,
+)
 
 _ADDRESS = re.compile(r"otpauth://([^/?#]*)/?([^?]*)(?:\?(.*))?", flags=re.IGNORECASE | re.DOTALL)
 _LINE = re.compile(r"^[ \t]*otpauth://", flags=re.IGNORECASE | re.MULTILINE)
@@ -40,12 +49,15 @@ def read(source: TokenFile) -> Contents:
 def read_lines(lines: list[tuple[str, str]]) -> Contents:
     """Return what the lines hold, with their places: of a file, or of QR codes."""
     is_part = [otpauth_migration.recognizes(line) for _, line in lines]
+    if sum(is_part) > otpauth_migration.MOST_PARTS:
+        raise Unreadable("has too many QR codes", "split it")
     contents = read_each(
         [line for line, part in zip(lines, is_part, strict=True) if not part], token_of
     )
     for (place, line), part in zip(lines, is_part, strict=True):
         if part:
             contents = contents.plus(otpauth_migration.read_line(place, line))
+            refuse_too_many_tokens(contents)
     return contents
 
 

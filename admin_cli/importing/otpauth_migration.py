@@ -24,7 +24,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 _SEVEN_BITS, _64_BITS = 0x7F, 2**64 - 1
 _MOST_VARINT_BYTES = 10
-_MOST_PARTS = 1000
+MOST_PARTS = 1000
+_MOST_VALUES = 10_000  # of one message
 _ADDRESS = re.compile(r"otpauth-migration://[^?]*\?(?:.*&)?data=([^&]*)", flags=re.IGNORECASE)
 _LINE = re.compile(r"^[ \t]*otpauth-migration:", flags=re.IGNORECASE | re.MULTILINE)
 
@@ -46,7 +47,7 @@ def read_line(place: str, line: str) -> Contents:
         part = Part(
             _number(message, _EXPORT), _number(message, _INDEX), _number(message, _SIZE) or 1
         )
-        if not part.number < part.size <= _MOST_PARTS:
+        if not part.number < part.size <= MOST_PARTS:
             raise Unusable("the QR code has no possible number in its export")
     except Unusable as error:
         return Contents(rejected=(Rejected(place, str(error)),))
@@ -87,7 +88,9 @@ def _data(text: str) -> bytes:
 def _fields(message: bytes) -> Fields:
     """Return the values of each field, in their order. Raises Unusable."""
     fields: Fields = {}
-    for number, value in _values(message):
+    for count, (number, value) in enumerate(_values(message)):
+        if count >= _MOST_VALUES:
+            raise Unusable("the data has too many values")
         fields.setdefault(number, []).append(value)
     return fields
 

@@ -1,29 +1,31 @@
 """Pictures of QR codes, PNG or JPEG: read by zbarimg, of the package zbar-tools.
 
-It hands them to ImageMagick, which reads a hundred formats: no others are given to it, its memory
-and time have a limit, and it does not run as root.
+It hands them to ImageMagick, which reads a hundred formats: no others are given to it, and of
+these only the pixels. Its memory and time have a limit, and it does not run as root.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 
 from pam_totp.system.embedding import PATH
 
 from ..libraries import missing
-from . import otpauth
+from . import bare_pictures, otpauth
 from .sources import TokenFile
 from .tokens import Contents, Unreadable
 
 _TYPES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 _NOBODY = 65534
 _SECONDS = 20.0
+_CPU_SECONDS = 5
 _LIMITS = {
-    "MAGICK_MEMORY_LIMIT": "64MiB",
+    "MAGICK_MEMORY_LIMIT": "76MiB",
     "MAGICK_MAP_LIMIT": "0",
     "MAGICK_DISK_LIMIT": "0",
-    "MAGICK_AREA_LIMIT": "32MP",
+    "MAGICK_AREA_LIMIT": "9MP",
     "MAGICK_WIDTH_LIMIT": "8KP",
     "MAGICK_HEIGHT_LIMIT": "8KP",
     "MAGICK_THREAD_LIMIT": "1",
@@ -48,6 +50,18 @@ def _type(data: bytes) -> str:
     return next((name for magic, name in _TYPES.items() if data.startswith(magic)), "")
 
 
+def _bare(data: bytes) -> bytes:
+    """Return the picture without what is not pixels. Raises Unreadable."""
+    found = _type(data)
+    if not found:
+        raise Unreadable("is no PNG and no JPEG", "save it as PNG")
+    return bare_pictures.of_png(data) if found == "png" else bare_pictures.of_jpeg(data)
+
+
+def _limit_time() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+
+
 def _codes(data: bytes) -> str:
     """Return what the QR codes say, one a line."""
     command = ["zbarimg", *_OPTIONS, f"{_type(data)}:-"]
@@ -55,7 +69,7 @@ def _codes(data: bytes) -> str:
     try:
         done = subprocess.run(
             command,
-            input=data,
+            input=_bare(data),
             capture_output=True,
             timeout=_SECONDS,
             start_new_session=True,  # what it signals to its group is not for us
@@ -64,6 +78,7 @@ def _codes(data: bytes) -> str:
             user=whom,
             group=whom,
             extra_groups=None if whom is None else [],
+            preexec_fn=_limit_time,
             check=False,
         )
     except FileNotFoundError:

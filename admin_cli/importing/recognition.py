@@ -56,6 +56,7 @@ _JSON: dict[str, tuple[Callable[[json_documents.Document], bool], Reader]] = {
 }
 _ROOTS = {pskc.ROOT: PSKC, safenet.ROOT: SAFENET}
 _MOST_LINES = 200_000
+_MOST_LINE = 64 * 1024  # bytes, of a format that has lines: a QR code holds 3,000
 _HINT = f"name it with --format; there are: {', '.join(FORMATS)}"
 
 
@@ -71,10 +72,28 @@ def read(source: TokenFile, unlocking: Unlocking, given: str = "") -> tuple[str,
     if qr_pictures.recognizes(source.data):
         return PICTURE, qr_pictures.read(source)
     foreign_files.refuse(source.data)
+    if not _is_document(source.data) and _longest_line(source.data) > _MOST_LINE:
+        raise Unreadable(
+            f"has a line of more than {_MOST_LINE // 1024} KiB", "is it the right file?"
+        )
     found = given or _format_of(source.data)
     if found in _JSON and not _JSON[found][0](json_documents.load(source.data)):
         raise Unreadable(f"is not of the format {found}", "leave out --format")
     return found, _readers(unlocking)[found](source)
+
+
+def _is_document(data: bytes) -> bool:
+    """Tell whether it is JSON or XML, which may be one line."""
+    return text_of(data[:1024]).lstrip().startswith(("{", "[", "<"))
+
+
+def _longest_line(data: bytes) -> int:
+    longest, at = 0, 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        longest, at = max(longest, end - at), end + 1
+    return longest
 
 
 def _readers(unlocking: Unlocking) -> dict[str, Reader]:

@@ -16,8 +16,10 @@ def recognizes(text: str) -> bool:
 
 def read(source: TokenFile, unlocking: Unlocking) -> Contents:
     """Return the tokens and people of ``source``. Raises Unreadable, CommandFailed."""
+    is_ascii = source.data.isascii()  # no mark of an editor's, and no copy
+    data = source.data if is_ascii else text_of(source.data).encode("utf-8", "surrogateescape")
     try:
-        people = sealed_file.unseal(text_of(source.data), unlocking.passphrase)
+        people = sealed_file.unseal(data, unlocking.passphrase)
     except NotSealed as error:
         raise Unreadable(str(error), "export it again") from None
     except WrongPassphrase:

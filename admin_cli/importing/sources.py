@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import pwd
+import select
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -22,9 +23,15 @@ from . import trust
 from .tokens import Contents, Rejected, Unreadable
 from .trust import TrustRule
 
+MOST_BYTES_OF_A_PERSON = 64 * 1024  # pam_google_authenticator reads no larger file either
+MOST_BYTES_ALL_TOLD = 32 * 1024 * 1024
 MOST_FILES = 10_000  # in one folder
 IN_A_HOME = ".google_authenticator"
 STDIN = "-"
+_WRITER_SECONDS = 10.0  # for somebody to open a named pipe for writing
+# Character devices that may be meant: /dev/null, and terminals as /dev/stdin.
+_NULL = os.makedev(1, 3)
+_TERMINALS = {4, 5, *range(136, 144), 188, 204}  # major numbers
 
 
 class TokenFile(NamedTuple):
@@ -87,7 +94,9 @@ def in_homes() -> tuple[list[TokenFile], Contents]:
     """Return the .google_authenticator of every account that has one. Raises CommandFailed."""
     return of_everybody(
         lambda entry: os.path.join(entry.pw_dir, IN_A_HOME),
-        lambda entry: TrustRule(frozenset({entry.pw_uid}), reader=entry),
+        lambda entry: TrustRule(
+            frozenset({entry.pw_uid}), reader=entry, most_bytes=MOST_BYTES_OF_A_PERSON
+        ),
     )
 
 
@@ -144,7 +153,12 @@ def _named(path: str) -> Iterator[int]:
 
     Raises CommandFailed in words that begin with its name, and OSError.
     """
-    descriptor = sys.stdin.fileno() if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if path == STDIN:
+        descriptor = sys.stdin.fileno()
+    else:
+        _check_kind(path, os.stat(path))  # to open a device may do something
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
     try:
         status = os.fstat(descriptor)
         if path != STDIN and stat.S_ISREG(status.st_mode):
@@ -157,16 +171,36 @@ def _named(path: str) -> Iterator[int]:
             os.close(descriptor)
 
 
+def _check_kind(path: str, status: os.stat_result) -> None:
+    """Raise CommandFailed for what holds no file: it may never end, or harm when it is read."""
+    kind = stat.S_IFMT(status.st_mode)
+    if kind in (stat.S_IFREG, stat.S_IFIFO):
+        return
+    is_terminal = os.major(status.st_rdev) in _TERMINALS
+    if kind == stat.S_IFCHR and (is_terminal or status.st_rdev == _NULL):
+        return
+    what = {stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}.get(kind, "a device")
+    raise CommandFailed(f"{path} is {what}, not a file", "name a file, or - for standard input")
+
+
 def _in_folder(folder: str) -> tuple[list[TokenFile], Contents]:
     """Return the files of ``folder``, and the .google_authenticator of each folder in it."""
     sources: list[TokenFile] = []
     refused = Contents()
+    left = MOST_BYTES_ALL_TOLD
     for path in _files_of(folder):
         owners = {0, os.geteuid(), os.lstat(os.path.dirname(path)).st_uid}
+        rule = TrustRule(frozenset(owners))
+        if os.path.basename(path) == IN_A_HOME:
+            rule = rule._replace(most_bytes=MOST_BYTES_OF_A_PERSON)
         try:
-            found, problem = _careful(path, None, TrustRule(frozenset(owners)))
+            found, problem = _careful(path, None, rule)
         except OSError as error:
             found, problem = [], _refused(path, str(error.strerror), None)
+        left -= sum(len(source.data) for source in found)
+        if left < 0:
+            limit = f"{MOST_BYTES_ALL_TOLD // 2**20} MiB"
+            raise CommandFailed(f"the files in {folder} are larger than {limit}", "split it")
         sources += found
         refused = refused.plus(problem)
     if not sources and not refused.rejected:
@@ -196,6 +230,9 @@ def _careful(path: str, user: str | None, rule: TrustRule) -> tuple[list[TokenFi
     """
     try:
         with trust.rights_of(rule.reader):
+            status = os.lstat(path)
+            if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFLNK):
+                return [], _refused(path, "is not a regular file", user)  # to open it may do harm
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -258,10 +295,45 @@ def _account_of(path: str, status: os.stat_result) -> str:
 
 def _read(descriptor: int, most: int = trust.MOST_BYTES) -> bytes:
     """Read to the end. Raises Unreadable beyond ``most``."""
-    content = bytearray()
-    while chunk := os.read(descriptor, most + 1 - len(content)):
-        content += chunk
-    if len(content) > most:
+    pieces = [_first_of_a_pipe(descriptor)]
+    left = most + 1 - len(pieces[0])
+    while piece := _next(descriptor, left):
+        pieces.append(piece)
+        left -= len(piece)
+    if left <= 0:
         size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
         raise Unreadable(f"is larger than {size}", "is it the right file?")
-    return bytes(content)
+    return b"".join(filter(None, pieces))  # of one piece, no copy
+
+
+def _next(descriptor: int, most: int) -> bytes:
+    while True:
+        try:
+            return os.read(descriptor, most)
+        except BlockingIOError:  # somebody writes, and may be asked for a passphrase before
+            _is_ready(descriptor, None)
+
+
+def _first_of_a_pipe(descriptor: int) -> bytes:
+    """Return what came first through a named pipe, or nothing. Wait a while for a writer.
+
+    Raises Unreadable where there is none.
+    """
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.get_blocking(descriptor):
+        return b""
+    if _is_ready(descriptor, _WRITER_SECONDS):
+        return b""
+    try:
+        first = os.read(descriptor, 1)
+    except BlockingIOError:
+        return b""
+    if not first:
+        raise Unreadable("is a named pipe, and nobody writes to it", "write to it, then try again")
+    return first
+
+
+def _is_ready(descriptor: int, seconds: float | None) -> bool:
+    """Wait until something was written, or the writer is gone."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))

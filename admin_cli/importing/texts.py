@@ -16,6 +16,7 @@ from .tokens import Unreadable, Unusable
 
 MOST_DIGITS = 19  # of a number: more does not fit into 63 bits
 MOST_TYPE = 8  # characters of a type's name; no secret is so short
+_MOST_OF_A_DN = 4096  # characters of a distinguished name
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLANKS = str.maketrans("", "", " \t\r\n-")
 _BASE32 = re.compile(r"[A-Za-z2-7]*")
@@ -135,6 +136,8 @@ def account_and_issuer(label: str) -> tuple[str, str]:
 
 def uid_in(name: str) -> str:
     """Return the uid of a distinguished name (RFC 4514); of any other name, itself."""
+    if len(name) > _MOST_OF_A_DN:
+        return name  # which is too long for a name
     found = _UID.search(name)
     return _unescaped(found[1].strip()) if found else name
 

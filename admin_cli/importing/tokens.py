@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..exporting.sealed_file import Carried
 
 MOST_TOKENS = 10_000  # in one file
+MOST_NAME = 256  # characters of whatever names somebody or something
+
+_MOST_NAMED = 10  # of the QR codes that are missing
 
 Entry = TypeVar("Entry")
 
@@ -33,6 +36,10 @@ class Unusable(Exception):
         super().__init__(reason)
         self.user = user
         self.serial = serial
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.user, self.serial
 
 
 class Token(NamedTuple):
@@ -112,13 +119,26 @@ def read_each(
     for place, entry in entries:
         try:
             token = read(place, entry)
+            if token and max(map(len, (token.user, token.serial, token.issuer))) > MOST_NAME:
+                raise Unusable(f"a name of more than {MOST_NAME} characters")
         except Unusable as error:
-            rejected.append(Rejected(place, str(error), error.user, error.serial))
+            user, serial = (name if len(name) <= MOST_NAME else "" for name in error.names)
+            rejected.append(Rejected(place[:MOST_NAME], str(error), user, serial))
         else:
             tokens += [token] if token else []
         if len(tokens) + len(rejected) > MOST_TOKENS:
-            raise Unreadable(f"has more than {MOST_TOKENS:,} tokens", "split it")
+            raise _too_many()
     return Contents(tuple(tokens), tuple(rejected))
+
+
+def refuse_too_many_tokens(contents: Contents) -> None:
+    """Raise Unreadable for a file that holds more than others may."""
+    if len(contents.tokens) + len(contents.rejected) > MOST_TOKENS:
+        raise _too_many()
+
+
+def _too_many() -> Unreadable:
+    return Unreadable(f"has more than {MOST_TOKENS:,} tokens", "split it")
 
 
 def missing_parts(parts: Iterable[Part]) -> list[str]:
@@ -130,7 +150,12 @@ def missing_parts(parts: Iterable[Part]) -> list[str]:
         found.setdefault(part.export, set()).add(part.number)
     return [
         f"{size - len(found[export])} of the {size} QR codes of an export are missing: "
-        + ", ".join(f"number {i + 1}" for i in range(size) if i not in found[export])
+        + _numbers([number for number in range(1, size + 1) if number - 1 not in found[export]])
         for export, size in sizes.items()
-        if not set(range(size)) <= found[export]
-    ]
+        if len(found[export]) < size
+    ][:_MOST_NAMED]
+
+
+def _numbers(numbers: list[int]) -> str:
+    more = ", and others" if len(numbers) > _MOST_NAMED else ""
+    return ", ".join(f"number {number}" for number in numbers[:_MOST_NAMED]) + more

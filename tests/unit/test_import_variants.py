@@ -441,7 +441,7 @@ UNREADABLE: dict[str, tuple[bytes, str, str]] = {
         "a quote in line 2 is not closed",
         "",
     ),
-    "a picture cut off": (b"\x89PNG\r\n\x1a\n", "is damaged, or too large", ""),
+    "a picture cut off": (b"\x89PNG\r\n\x1a\n", "is damaged", ""),
     "something else": (b"hello\n", "is in no format that is known", "name it with --format"),
 }
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from admin_cli.exporting import sealed_file
-from admin_cli.exporting.sealed_file import NotSealed, WrongPassphrase
+from admin_cli.exporting.sealed_file import Carried, NotSealed, WrongPassphrase
+from admin_cli.importing import recognition
+from admin_cli.importing.sources import TokenFile
+from admin_cli.importing.xml_encryption import Unlocking
 from pam_totp.core import users
 from pam_totp.core.users import Authenticator, UserRecord
 from tests.support.place import SECRET
@@ -35,6 +39,10 @@ def asked() -> str:
     return PASSPHRASE
 
 
+def unseal(text: str, passphrase: Callable[[], str]) -> list[Carried]:
+    return sealed_file.unseal(text.encode("utf-8"), passphrase)
+
+
 def sealed_document(monkeypatch: pytest.MonkeyPatch, document: object) -> str:
     """Return a file that holds ``document``, by somebody who knows the passphrase."""
     with monkeypatch.context() as patch:
@@ -43,7 +51,7 @@ def sealed_document(monkeypatch: pytest.MonkeyPatch, document: object) -> str:
 
 
 def test_what_was_sealed_comes_out(text: str) -> None:
-    (person,) = sealed_file.unseal(text, asked)
+    (person,) = unseal(text, asked)
     assert (ALICE.name, users.ACTIVE, 3) == (person.name, person.status, person.failures)
     assert (ALICE.recovery_salt, ALICE.recovery_digests) == person[5:7]
     assert (PHONE._replace(id=""),) == person.authenticators
@@ -51,13 +59,41 @@ def test_what_was_sealed_comes_out(text: str) -> None:
 
 def test_it_survives_the_ways_of_text(text: str) -> None:
     """A mail client ends lines otherwise, and an editor begins a file with a mark."""
-    assert sealed_file.unseal("\ufeff" + text.replace("\n", "\r\n") + "\n\n", asked)
+    changed = text.replace("\n", "\r\n") + "\n\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        file = TokenFile("file", changed.encode(encoding))
+        _, contents = recognition.read(file, Unlocking(lambda: b"", asked))
+        assert [ALICE.name] == [person.name for person in contents.people]
+
+
+def test_another_width_of_its_lines_changes_nothing(text: str) -> None:
+    version, salt, *lines = text.split("\n")
+    for width in (1, 3, 77):
+        body = "".join(lines)
+        folded = [body[at : at + width] for at in range(0, len(body), width)]
+        assert unseal("\n".join((version, salt, *folded)), asked)
+
+
+def test_a_large_file_comes_out_whole() -> None:
+    """It is decoded in pieces, whose ends are anywhere in a group of four characters."""
+    people = [ALICE._replace(name=f"user {number}") for number in range(500)]
+    data = sealed_file.seal(people, PASSPHRASE)
+    assert len(data) > 3 * sealed_file._PIECE
+    assert [p.name for p in people] == [p.name for p in sealed_file.unseal(data, asked)]
+
+
+def test_nothing_may_follow_its_end() -> None:
+    for name in ("a", "ab", "abc"):  # one of them ends with =
+        data = sealed_file.seal([ALICE._replace(name=name)], PASSPHRASE)
+        for more in (b"=", b"A", b"AAAA", b"====", b"\n" * sealed_file._PIECE + b"AAAA"):
+            with pytest.raises((WrongPassphrase, NotSealed)):
+                sealed_file.unseal(data + more, asked)
 
 
 @pytest.mark.parametrize("passphrase", ["", PASSPHRASE + " ", PASSPHRASE.upper()])
 def test_another_passphrase_does_not_open_it(text: str, passphrase: str) -> None:
     with pytest.raises(WrongPassphrase):
-        sealed_file.unseal(text, lambda: passphrase)
+        unseal(text, lambda: passphrase)
 
 
 def test_no_change_of_it_opens(text: str) -> None:
@@ -67,25 +103,25 @@ def test_no_change_of_it_opens(text: str) -> None:
             continue
         changed = text[:at] + ("1" if character != "1" else "2") + text[at + 1 :]
         with pytest.raises((WrongPassphrase, NotSealed)):
-            sealed_file.unseal(changed, asked)
+            unseal(changed, asked)
 
 
 def test_no_part_of_it_opens(text: str) -> None:
     for end in range(0, len(text) - 2, 7):
         with pytest.raises((WrongPassphrase, NotSealed)):
-            sealed_file.unseal(text[:end], asked)
+            unseal(text[:end], asked)
 
 
 def test_the_salt_of_one_file_does_not_open_another(text: str) -> None:
     other = sealed_file.seal([ALICE], PASSPHRASE).decode("ascii").split("\n")
     lines = text.split("\n")
     with pytest.raises(WrongPassphrase):
-        sealed_file.unseal("\n".join((*other[:2], *lines[2:])), asked)
+        unseal("\n".join((*other[:2], *lines[2:])), asked)
 
 
 def test_a_file_of_a_newer_release_is_named(text: str) -> None:
     with pytest.raises(NotSealed, match="newer than this one"):
-        sealed_file.unseal(text.replace("export 1", "export 2"), asked)
+        unseal(text.replace("export 1", "export 2"), asked)
 
 
 def changed(**fields: Any) -> dict[str, Any]:
@@ -118,4 +154,4 @@ def test_what_export_would_not_write_is_not_taken(
     monkeypatch: pytest.MonkeyPatch, person: object
 ) -> None:
     with pytest.raises(NotSealed, match="something other than people"):
-        sealed_file.unseal(sealed_document(monkeypatch, person), asked)
+        unseal(sealed_document(monkeypatch, person), asked)

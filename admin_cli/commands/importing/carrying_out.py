@@ -89,8 +89,13 @@ def _sources(given: tuple[str, ...]) -> tuple[list[TokenFile], Contents]:
         return sources.in_homes()
     files: list[TokenFile] = []
     refused = Contents()
+    left = sources.MOST_BYTES_ALL_TOLD
     for path in given:
         found, problems = sources.named(path)
+        left -= sum(len(file.data) for file in found)
+        if left < 0:
+            limit = f"{sources.MOST_BYTES_ALL_TOLD // 2**20} MiB"
+            raise CommandFailed(f"the files are larger than {limit}", "name fewer at a time")
         files += found
         refused = refused.plus(problems)
     return files, refused

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pam_totp.store import RecordStore
 
 NEW, KNOWN, USED_SINCE = "new", "already there", "used since"
+MOST_OF_A_PERSON = 100  # tokens in one import: a login tries them all
 
 
 class Planned(NamedTuple):
@@ -40,8 +41,12 @@ class ImportPlan(NamedTuple):
 
     def tokens_by_person(self) -> dict[str, list[Token]]:
         """Return the tokens of everybody for whom something changes."""
-        changed = dict.fromkeys(p.name for p in self.planned if p.result != KNOWN)
-        return {name: [p.token for p in self.planned if p.name == name] for name in changed}
+        changed = {p.name for p in self.planned if p.result != KNOWN}
+        of_person: dict[str, list[Token]] = {}
+        for each in self.planned:
+            if each.name in changed:
+                of_person.setdefault(each.name, []).append(each.token)
+        return of_person
 
 
 def make(
@@ -62,6 +67,7 @@ def make(
     tokens: dict[str, list[Token]] = {}
     passed_over = 0
     ambiguous = _ambiguous_serials(contents.tokens)
+    naming.ask_for(contents.tokens)
     for token in contents.tokens:
         try:
             if token.serial in ambiguous:
@@ -81,6 +87,9 @@ def make(
     planned: list[Planned] = []
     for name, of_person in tokens.items():
         try:
+            if len(of_person) > MOST_OF_A_PERSON:
+                problem = f"{len(of_person):,} tokens are said to be one person's"
+                raise CommandFailed(problem, f"the limit is {MOST_OF_A_PERSON}")
             record = read(session, store, name)
             planned += merged(record, of_person, by_account.get(name), now())[1]
         except CommandFailed as error:
