@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pam_totp.core import admission, dates, recovery, users, verifier
+from pam_totp.core import admission, dates, recovery, trusted_places, users, verifier
 from pam_totp.stack import pam_stack
 
 from .. import policy
@@ -98,8 +98,12 @@ def skip_from(facts: Facts) -> Iterator[Found]:
         )
     for line in facts.lines:
         if any(key == "skip_from" and value for key, value in arguments_of(line).settings):
+            named = [s.name for s in facts.services.values() if line in s.lines]
+            says = "names places where nobody is asked"
+            if not any(map(trusted_places.counts_in, named)):
+                says = f"skip_from has no effect in {', '.join(sorted(named))}"
             yield (
-                f"PAM file {line.file}, line {line.number}: names places where nobody is asked",
+                f"PAM file {line.file}, line {line.number}: {says}",
                 "remove skip_from from that line",
             )
 

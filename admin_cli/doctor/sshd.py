@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
+from pam_totp.core import trusted_places
 from pam_totp.login import identity
 from pam_totp.stack import pam_stack
 from pam_totp.stack.pam_lines import NotUnderstood
@@ -59,6 +60,16 @@ def settings(facts: Facts) -> Iterator[Found]:
                 f"sshd has {keyword} {in_force[keyword]}, not {value}",
                 "fix that in sshd_config; or run: totpctl enable sshd",
             )
+
+
+@check("sshd-names", NOTE, "a name is in no network, so people are asked for a code there, too")
+def names(facts: Facts) -> Iterator[Found]:
+    networks = [rule for rule in facts.config.skip_from if rule != trusted_places.TTY]
+    if networks and _in_force(facts).get("usedns") == "yes":
+        yield (
+            f"sshd has usedns yes, and skip_from = {', '.join(networks)}",
+            "set UseDNS no in sshd_config, and reload sshd",
+        )
 
 
 @check("sshd-keys", WRONG, _KEYS_WHY)
@@ -243,6 +254,7 @@ def _wanted(facts: Facts) -> str | None:
 CHECKS = (
     refuses,
     settings,
+    names,
     keys,
     keys_skip,
     key_only_drift,

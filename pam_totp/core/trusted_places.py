@@ -28,6 +28,11 @@ def parse(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rules))
 
 
+def counts_in(service: str) -> bool:
+    """Tell whether a login of ``service`` can be at any place."""
+    return service == _AT_CONSOLE or service.startswith(_BY_ADDRESS)
+
+
 def rule_for(rules: Iterable[str], service: str, rhost: str, tty: str, *, is_root: bool) -> str:
     """Return the first of ``rules`` that a login is at the place of; "": there is none.
 

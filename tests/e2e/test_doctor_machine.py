@@ -178,7 +178,24 @@ CASES = [
     (
         "skip-from",
         "sed -i 's/pam_totp.so/& skip_from=tty/' /etc/pam.d/sudo",
+        "skip_from has no effect in sudo",
+    ),
+    (
+        "skip-from",
+        "sed -i 's/pam_totp.so/& skip_from=tty/' /etc/pam.d/sshd",
         "names places where nobody is asked",
+    ),
+    (
+        "skip-from sshd-names",
+        f"echo 'skip_from = tty 10.0.0.0/8' >>{CONFIG}; "
+        "echo 'UseDNS yes' >/etc/ssh/sshd_config.d/10-names.conf",
+        "sshd has usedns yes, and skip_from = 10.0.0.0/8",
+    ),
+    (
+        "skip-from",
+        f"echo 'skip_from = tty' >>{CONFIG}; "
+        "echo 'UseDNS yes' >/etc/ssh/sshd_config.d/10-names.conf",
+        "skip_from = tty",
     ),
     ("", "sed -i 's/pam_totp.so/& skip_from=/' /etc/pam.d/sudo", ""),
     (
