@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from pam_totp.system.errors import PamTotpError
 
-from ..enable import blocks, enabled, planning, spares, sshd_files, trial_record
+from ..enable import blocks, enabled, planning, reached, spares, sshd_files, trial_record
 from ..errors import CommandFailed
-from ..host import sshd
+from ..host import pam_file, sshd
 from ..host.sshd import process as sshd_process
 from .facts import SSHD, CannotTell, Facts
 from .finding import NOTE, WRONG, Found, check
@@ -50,7 +50,7 @@ def enabled_file(_facts: Facts) -> Iterator[Found]:
 
 
 @check("not-noted", NOTE, "nobody notices if an update removes a pam_totp line")
-def not_noted(_facts: Facts) -> Iterator[Found]:
+def not_noted(facts: Facts) -> Iterator[Found]:
     """Where confirm was cut off, or the list was lost. What waits is noted once it is confirmed."""
     try:
         enabled.remembered()
@@ -65,6 +65,8 @@ def not_noted(_facts: Facts) -> Iterator[Found]:
             continue
         is_cut_off = confirmed is not None and name in confirmed.services
         again = "totpctl confirm" if is_cut_off else f"totpctl enable {name}"
+        if pam_file.is_part(name) and not is_cut_off:
+            again = reached.command_instead_of_part(name, facts.services)
         yield (
             f"{path} has lines of totpctl enable, but {name} is not recorded as on",
             f"run: {again}",

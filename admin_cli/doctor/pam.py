@@ -13,7 +13,7 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.system import config
 from pam_totp.system.errors import PamTotpError
 
-from ..enable import enabled
+from ..enable import enabled, reached
 from ..host import login_programs, pam_blocks, pam_file
 from ..host.services import LOGINS, PamService, arguments_of, path_of, shown
 from . import spelling
@@ -361,6 +361,8 @@ def _asked_on_one_way(stack: Stack) -> tuple[Line, ...]:
 
 
 def _enable_again(facts: Facts, name: str) -> str:
+    if pam_file.is_part(name):
+        return f"run: {reached.command_instead_of_part(name, facts.services)}"
     mode = facts.remembered.get(name)
     option = "" if mode in (None, "code") else f" --keys {mode}"
     if mode == pam_blocks.ONE_PROMPT or _takes_both(facts.service(name)):

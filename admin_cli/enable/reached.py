@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pam_totp.stack import pam_lines, pam_stack
 from pam_totp.stack.pam_lines import INCLUDE, Line
@@ -15,6 +15,7 @@ from ..host.services import LOGINS, path_of, read_service, read_services
 from . import blocks
 from .trial import Change
 
+_COMPANION_OF = {"sudo-i": "sudo", "su-l": "su"}  # enabled with it
 _COMMON = ("common-auth", "system-auth", "base-auth")
 
 
@@ -56,6 +57,21 @@ def includes(changed: str, name: str) -> list[Line]:
                 seen.add(line.module)
                 waiting.append(line.module)
     return found
+
+
+def command_instead_of_part(part: str, known: Iterable[str]) -> str:
+    """Return the command for services that were to ask by ``part``, which enable refuses.
+
+    ``known``: the names of the services. disable forgets ``part``, and the services that people log
+    in through ask by lines of their own.
+    """
+    by_part = [
+        name
+        for name in LOGINS
+        if name in known and login_programs.why_no_code(name) is None and includes(part, name)
+    ]
+    names = [name for name in by_part if _COMPANION_OF.get(name) not in by_part]
+    return f"totpctl disable {part}; totpctl enable {' '.join(names) or 'SERVICE'}"
 
 
 def _taking_both(changes: Sequence[Change]) -> set[str]:

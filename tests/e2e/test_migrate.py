@@ -16,6 +16,7 @@ from tests.support.machine import Account, Machine
 
 pytestmark = pytest.mark.root
 
+DROP_INS = "/etc/ssh/sshd_config.d"
 PAM_SSHD, PAM_SUDO = "/etc/pam.d/sshd", "/etc/pam.d/sudo"
 GOOGLE = "auth required pam_google_authenticator.so nullok"
 OATH = "auth requisite pam_oath.so usersfile=/etc/users.oath window=10 digits=6"
@@ -35,6 +36,7 @@ _SECRET = b"The secret of these"
 # Without a question, codes of the time, once only, up to eight steps either way, three in 30 s.
 MAKE_SECRET = "google-authenticator -t -f -d -w 17 -r 9 -R 30 -q -C"
 USERS = ("bob", "carol", "dave")
+FIX_OF_PART = re.compile("totpctl disable common-auth; totpctl enable sshd sudo .*")
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
         started.use_pam("sudo", PASSWORD_STEP)
         started.run("rm", "-rf", "/etc/pam.d/sudo-i", "/etc/ssh/sshd_config.d")
         started.run("mkdir", "-p", "/etc/cron.d", "/etc/ssh/sshd_config.d")
-        started.start_sshd("UsePAM yes\n")
+        started.start_sshd(f"Include {DROP_INS}/*.conf\nUsePAM yes\n")
         started.start_service()
         for name in USERS:
             groups = ("--groups", "sudo") if name == "bob" else ()
@@ -277,8 +279,33 @@ def test_a_line_that_all_services_include_is_moved_there(machine: Machine) -> No
     assert before == snapshot(machine)
     assert 0 == totpctl(machine, *MIGRATE).returncode
     assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    moved = machine.read("/etc/pam.d/common-auth")
     assert 0 == totpctl(machine, "disable", "common-auth").returncode
     assert step == machine.read("/etc/pam.d/common-auth")
+    machine.write("/etc/pam.d/common-auth", moved)
+    assert FIX_OF_PART.search(totpctl(machine, "doctor").stdout)
+
+
+def test_doctors_fix_works_where_an_update_took_the_line_out_of_common_auth(
+    machine: Machine,
+) -> None:
+    with_google_authenticator(machine, "bob")
+    machine.use_pam("sshd", PASSWORD_STEP)
+    step = machine.read("/etc/pam.d/common-auth")
+    machine.write("/etc/pam.d/common-auth", f"{step}{GOOGLE}\n")
+    assert 0 == totpctl(machine, *MIGRATE).returncode
+    assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    machine.write("/etc/pam.d/common-auth", step)
+    shown = totpctl(machine, "doctor").stdout
+    assert "common-auth: it has no pam_totp line" in shown
+    fix = FIX_OF_PART.search(shown)
+    assert fix is not None, shown
+    fixed = machine.run("sh", "-ec", fix[0], check=False)
+    assert 0 == fixed.returncode, fixed.stderr
+    assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    shown = totpctl(machine, "doctor").stdout
+    assert "common-auth" not in shown
+    assert "auth required pam_totp.so" in machine.read(PAM_SSHD)
 
 
 def test_nothing_is_changed_where_no_administrator_would_be_left(machine: Machine) -> None:
