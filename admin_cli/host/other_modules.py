@@ -45,6 +45,15 @@ def option(line: Line, name: str) -> str | None:
     return values[-1] if values else None
 
 
+def lets_in_without_a_code(line: Line) -> bool:
+    """Return whether ours in place of ``line`` asks unenrolled users for nothing.
+
+    Raises NotUnderstood.
+    """
+    (ours,) = pam_lines.lines(line.file, translated(line).line)
+    return "nullok" in ours.arguments
+
+
 def translated(line: Line) -> Translation:
     """Return our line in place of ``line``, one for one. Raises NotUnderstood."""
     translate = _GOOGLE if line.module_name == MODULES[GOOGLE_AUTHENTICATOR] else _OATH
@@ -157,7 +166,11 @@ _OATH: dict[str, _Option] = {
     "window": _window,
     "usersfile": _nothing(),
     "digits": _nothing(),  # each authenticator has its own
-    "no_usersfile_okay": _same("nullok"),
+    # Debian 12 and 13 do not know it; a later pam_oath lets users in while there is no file at all,
+    # and denies those who are not in the file that is there.
+    "no_usersfile_okay": _nothing(
+        "no_usersfile_okay has no counterpart: users of whom nothing is in the file are denied"
+    ),
     "ignore_userfile_password": _nothing(),
     "alwaysok": _nothing("alwaysok has no counterpart: only a right code lets users in"),
     "allow_replayed_otp_within": _nothing(

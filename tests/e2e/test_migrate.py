@@ -308,6 +308,58 @@ def test_doctors_fix_works_where_an_update_took_the_line_out_of_common_auth(
     assert "auth required pam_totp.so" in machine.read(PAM_SSHD)
 
 
+def test_whoever_cannot_be_moved_gets_in_without_a_code_only_if_named(machine: Machine) -> None:
+    """The other module denies them, also where it has nullok."""
+    with_google_authenticator(machine, "bob", "carol")
+    machine.run("chmod", "0640", secret_file("carol"))
+    theirs = ("pamtester", "sshd", "carol", "authenticate")
+    for nullok, setting in ((GOOGLE, ""), (GOOGLE.removesuffix(" nullok"), "unenrolled = skip\n")):
+        machine.use_pam("sshd", f"{PASSWORD_STEP}{nullok}\n")
+        machine.write("/etc/security/pam_totp.conf", setting)
+        before = snapshot(machine)
+        denied = machine.run(*theirs, typed="the password of carol\n000000\n", check=False)
+        assert 0 != denied.returncode
+        refused = totpctl(machine, *MIGRATE, "--skip-bad")
+        assert 1 == refused.returncode
+        assert "carol cannot be moved, and would log in without a code" in refused.stderr
+        assert "if that is intended, add: --without-code carol" in refused.stderr
+        other = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "dave")
+        assert "--without-code dave: dave is not among those who cannot" in other.stderr
+        assert ["alice"] == listed(machine)
+        done = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "carol")
+        assert 0 == done.returncode, done.stderr
+        assert "without a code log in, because of" in done.stderr
+        assert 0 == totpctl(machine, "revert").returncode
+        assert before == snapshot(machine)
+    machine.run("totpctl", "enroll", "carol", "--no-confirm", "--json")
+    assert 0 == totpctl(machine, *MIGRATE, "--skip-bad").returncode
+
+
+def test_whoever_is_not_in_the_file_of_pam_oath_is_denied_after_the_move_too(
+    machine: Machine,
+) -> None:
+    """Whatever no_usersfile_okay says. And what one person's file says of others means nothing."""
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{OATH} no_usersfile_okay\n")
+    machine.write("/etc/users.oath", f"HOTP/T30 bob - {'5a' * 20}\n", mode=0o600)
+    carol = ("pamtester", "sshd", "carol", "authenticate")
+    typed = "the password of carol\n000000\n"
+    assert 0 != machine.run(*carol, typed=typed, check=False).returncode
+    done = totpctl(machine, "migrate", "pam_oath")
+    assert 0 == done.returncode, done.stderr
+    assert "no_usersfile_okay has no counterpart: users of whom nothing is in" in done.stderr
+    assert 0 != machine.run(*carol, typed=typed, check=False).returncode
+    assert 0 == totpctl(machine, "revert").returncode
+
+    own = OATH.replace("/etc/users.oath", "${HOME}/.oath")
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{own}\n")
+    machine.write("/etc/security/pam_totp.conf", "unenrolled = skip\n")
+    machine.write("/home/bob/.oath", f"HOTP/T30 bob - {'5a' * 20}\n", mode=0o600, owner="bob")
+    machine.write("/home/carol/.oath", "# nothing yet\n", mode=0o600, owner="carol")
+    machine.write("/home/dave/.oath", f"HOTP root - {'5a' * 20}\n", mode=0o600, owner="dave")
+    refused = totpctl(machine, "migrate", "pam_oath", "--skip-bad")
+    assert "carol, dave cannot be moved, and would log in without a code" in refused.stderr
+
+
 def test_nothing_is_changed_where_no_administrator_would_be_left(machine: Machine) -> None:
     """The record of the people is gone again, too: they were enrolled to find that out."""
     with_google_authenticator(machine, "carol")

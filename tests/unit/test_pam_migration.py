@@ -52,7 +52,6 @@ def line_for(text: str) -> other_modules.Translation:
         ("sufficient", f"{OATH} usersfile=/etc/users.oath", "sufficient pam_totp.so"),
         ("requisite", f"{OATH} window=5 digits=6", "requisite pam_totp.so window=5"),
         ("requisite", f"{OATH} window=x", "requisite pam_totp.so window=0"),
-        ("required", f"{OATH} no_usersfile_okay", "required pam_totp.so nullok"),
         ("required", f"{OATH} debug debug_syslog", "required pam_totp.so debug"),
     ],
 )
@@ -74,6 +73,7 @@ def test_a_line_keeps_what_has_a_counterpart(control: str, theirs: str, ours: st
         (f"{GOOGLE} config=/tmp/mine", "", "config is not an option of"),
         (f"{GOOGLE} unenrolled=skip", "", "unenrolled is not an option of"),
         (f"{OATH} window=20", " window=10", "window=20 becomes 10 steps"),
+        (f"{OATH} no_usersfile_okay", "", "nothing is in the file are denied"),
         (f"{OATH} alwaysok", "", "only a right code lets users in"),
         (f"{OATH} allow_replayed_otp_within=9", "", "a code is accepted once"),
     ],

@@ -16,7 +16,7 @@ from ...session import Session
 from .. import enabling
 from ..importing import plan, report, writing
 from ..importing.plan import ImportPlan
-from . import pam_files, secrets
+from . import pam_files, secrets, without_code
 from .code_files import CodeFolder
 from .pam_files import PamChanges
 
@@ -27,6 +27,7 @@ class MigrationRequest(NamedTuple):
     module: str
     seconds: int
     codes_folder: str
+    without_code: frozenset[str]
     dry_run: bool
     skip_bad: bool
     force: bool
@@ -113,6 +114,7 @@ def _read(session: Session, request: MigrationRequest) -> _Ready:
             f"{people.bad} of {all_told} people cannot be moved, so nobody was",
             "fix that, or move the others with --skip-bad",
         )
+    without_code.check(session, pam.lines, found.people, people, request.without_code)
     return _Ready(new_id, pam, found.files, people)
 
 

@@ -18,6 +18,12 @@ CODES_FOLDER = "/root/pam_totp-recovery-codes"
 @click.option("--dry-run", is_flag=True, help="Show people and PAM files, and change nothing.")
 @click.option("--skip-bad", is_flag=True, help="Move the others although some cannot be.")
 @click.option(
+    "--without-code",
+    metavar="USER",
+    multiple=True,
+    help="With --skip-bad: let USER, who cannot be moved, log in without a code. Repeatable.",
+)
+@click.option(
     "--force", is_flag=True, help="Move even if no administrator could still become root."
 )
 @click.option(
@@ -36,6 +42,7 @@ def migrate(
     confirm_within: int,
     dry_run: bool,
     skip_bad: bool,
+    without_code: tuple[str, ...],
     force: bool,
     codes_folder: str,
 ) -> None:
@@ -55,6 +62,7 @@ def migrate(
             module,
             confirm_within,
             codes_folder,
+            frozenset(without_code),
             dry_run=dry_run,
             skip_bad=skip_bad,
             force=force,

@@ -83,11 +83,15 @@ class _SecretPlace(NamedTuple):
 
 
 class Secrets(NamedTuple):
-    """``places``: the patterns of their files, as the lines have them."""
+    """``places``: the patterns of their files, as the lines have them.
+
+    ``people``: whom the module asks for a code or denies, as it has something of theirs.
+    """
 
     files: list[TokenFile]
     contents: Contents
     places: tuple[str, ...]
+    people: frozenset[str]
 
 
 def read(lines: Iterable[Line]) -> Secrets:
@@ -109,10 +113,17 @@ def read(lines: Iterable[Line]) -> Secrets:
     for rejected in refused.rejected:
         files.pop(rejected.place, None)
     contents = refused._replace(rejected=tuple(dict.fromkeys(refused.rejected)))
+    people = {each.user for each in contents.rejected}
     for name, file in files.items():
-        contents = contents.plus(_tokens(readers[name], file).in_file(name))
+        of_file = _tokens(readers[name], file).in_file(name)
+        contents = contents.plus(of_file)
+        if file.user:  # what a person's own file says of others means nothing
+            people.add(file.user)
+            continue
+        people.update(token.user for token in of_file.tokens)
+        people.update(rejected.user for rejected in of_file.rejected)
     patterns = tuple(dict.fromkeys(place.pattern for place in places))
-    return Secrets(list(files.values()), contents, patterns)
+    return Secrets(list(files.values()), contents, patterns, frozenset(people))
 
 
 def _place(line: Line) -> _SecretPlace:
