@@ -24,7 +24,8 @@ CACHE=/var/cache/pam_totp
 INSTALLED=$CACHE/installed.deb # has passed its self-test
 NEW=$CACHE/new.deb             # has not yet
 PREVIOUS=$CACHE/previous.deb   # until then, the way back
-ROOM=16384                     # KiB that an upgrade, and the way back, may take
+LOG=/var/log/pam_totp-install.log # what apt and dpkg said in the last run
+ROOM=16384                        # KiB that an upgrade, and the way back, may take
 
 say() { # to a terminal that may be gone: that stops nothing
     printf '%s\n' "$@" 2>/dev/null || true
@@ -58,6 +59,7 @@ install_all() {
     keep_previous
     finish_from_here
     mv -f "$scratch"/built/libpam-totp_*.deb "$NEW"
+    say "installing the package"
     install_package "$NEW" || take_back "the new version could not be installed"
     if ! { to_the_end totpctl init && to_the_end totpctl selftest; }; then
         take_back "the new version failed its self-test"
@@ -71,12 +73,7 @@ install_all() {
         say "" "Upgraded. Look at: totpctl status; totpctl doctor"
         return
     fi
-    say "" \
-        "Next: 1. enroll yourself:                  totpctl enroll YOUR-NAME" \
-        "      2. let sshd and sudo ask for codes:  totpctl enable sshd sudo" \
-        "      3. log in from a second terminal, with a new connection" \
-        "      4. keep it:                          totpctl confirm" \
-        "         without that, everything is undone automatically after ten minutes"
+    cat packaging/next-steps 2>/dev/null || true # the terminal may be gone
 }
 
 # Have PREVIOUS, if there is anything to go back to. After a run that was killed what is in place
@@ -98,8 +95,10 @@ keep_previous() {
 # Build the package in $scratch/built; what apt installed for that, and nothing else, goes again.
 build() {
     install_tools "$BUILDING"
+    say "building the package"
     if ! packaging/build_deb.sh "$scratch/built" --no-tests >"$scratch/log" 2>&1; then
         tail -n 40 "$scratch/log" >&2
+        cat "$scratch/log" >>"$LOG"
         remove_tools
         fail "the package cannot be built" "the reason is above; until then nothing was changed"
     fi
@@ -165,7 +164,7 @@ uninstall() {
             remove_package purge || fail "apt-get did not purge libpam-totp" "the reason is above"
         fi
         rm -rf "$STATE"
-        rm -f "$KEY" "$KEY.new" "$KEY.lock" "${KEY%/*}/.pam_totp-new.${KEY##*/}" "$CONFIG"
+        rm -f "$LOG" "$KEY" "$KEY.new" "$KEY.lock" "${KEY%/*}/.pam_totp-new.${KEY##*/}" "$CONFIG"
         say "removed pam_totp, its store, sealing key and configuration"
     else
         say "removed pam_totp; kept: $STATE $KEY $CONFIG"
@@ -192,6 +191,7 @@ trap 'rm -rf "$scratch"' EXIT
 . packaging/installer/steps.sh
 trap interrupted INT TERM HUP
 install -d -m 0755 "$CACHE"
+rm -f "$LOG"
 finish_what_was_begun
 if [ "$action" = install ]; then
     install_all

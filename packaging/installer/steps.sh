@@ -6,11 +6,16 @@
 TOOLS=$CACHE/only-to-build # names of packages to purge again
 # It never asks: a configuration that somebody has changed stays.
 APT="apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold"
+# Of what dpkg says where all goes well; what is not known here, such as a warning, is shown.
+PROGRESS='^(Selecting previously|\(Reading database|Preparing to unpack|Unpacking|Setting up|Removing'
+PROGRESS="$PROGRESS|Purging configuration|Processing triggers|Preconfiguring|debconf: delaying|dpkg: warning: downgrading)"
+export PAM_TOTP_INSTALLER=yes # the package need not say what comes next
 export DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
-installed='' # what install_missing has installed
-step=''      # process that to_the_end waits for
-finishing='' # not empty: a signal does not end install.sh
-signals=0    # how many there were
+installed=''   # what install_missing has installed
+step=''        # process that to_the_end waits for
+of_packages='' # not empty: that is apt or dpkg
+finishing=''   # not empty: a signal does not end install.sh
+signals=0      # how many there were
 
 finish_from_here() {
     finishing=yes
@@ -29,13 +34,32 @@ to_the_end() {
     done
     step=''
     status=$(cat "$scratch/status" 2>/dev/null) || status=1
-    if [ "$status" = 0 ]; then
-        cat "$scratch/status.log" 2>/dev/null || true
-    else
+    cat "$scratch/status.log" >>"$LOG" || true
+    if [ "$status" != 0 ]; then
         cat "$scratch/status.log" >&2 || true
+    elif [ -n "$of_packages" ]; then
+        grep -vE "$PROGRESS" "$scratch/status.log" 2>/dev/null || true
+    else
+        cat "$scratch/status.log" 2>/dev/null || true
     fi
     if [ "$signals" -gt 0 ] && [ -z "$finishing" ]; then interrupted; fi
     [ "$status" = 0 ]
+}
+
+# The same for apt and dpkg, whose progress only the log has.
+packages_to_the_end() {
+    of_packages=yes
+    if to_the_end "$@"; then ended=0; else ended=1; fi
+    of_packages=''
+    return "$ended"
+}
+
+# Run apt, which a signal ends, with its words in the log; show the last of them if it fails.
+quietly() {
+    "$@" </dev/null >>"$LOG" 2>&1 && return
+    tail -n 40 "$LOG" >&2
+    say "all of it is in $LOG" >&2
+    return 1
 }
 
 # Packages of the list that are not installed.
@@ -54,14 +78,14 @@ install_missing() {
     say "installing:$installed"
     update_lists
     # shellcheck disable=SC2086
-    $APT install --no-install-recommends $installed </dev/null ||
+    quietly $APT install --no-install-recommends $installed ||
         fail "apt-get install failed" \
             "on Ubuntu the packages are in universe: add-apt-repository universe"
 }
 
 update_lists() {
     [ -z "${updated:-}" ] || return 0
-    apt-get update -q || fail "apt-get update failed" "look at /etc/apt/sources.list.d and the network"
+    quietly apt-get update -q || fail "apt-get update failed" "look at /etc/apt/sources.list.d and the network"
     updated=yes
 }
 
@@ -91,7 +115,7 @@ remove_tools() {
     elif [ $# -gt 0 ]; then
         say "removing what was only needed to build: $*"
         # shellcheck disable=SC2086
-        to_the_end $APT purge "$@" ||
+        packages_to_the_end $APT -qq purge "$@" ||
             say "install.sh: warning: they are still there; run: apt-get purge $*" >&2
     fi
     rm -f "$TOOLS"
@@ -100,15 +124,15 @@ remove_tools() {
 # dpkg may have been killed, and this script: apt does nothing before that work is finished.
 finish_what_was_begun() {
     if [ -n "$(ls -A /var/lib/dpkg/updates)" ]; then
-        to_the_end dpkg --force-confold --configure -a || true # apt says what is still wrong
+        packages_to_the_end dpkg --force-confold --configure -a || true # apt says what is still wrong
     fi
     for deb in "$NEW" "$PREVIOUS"; do
         if ! is_at_rest && [ -e "$deb" ]; then
-            to_the_end dpkg --force-confold --install "$deb" || true
+            packages_to_the_end dpkg --force-confold --install "$deb" || true
         fi
     done
     # Or it was apt, or dpkg, that was cut off: what is not configured, dpkg removes without prerm.
-    is_at_rest || to_the_end dpkg --force-confold --configure libpam-totp || true
+    is_at_rest || packages_to_the_end dpkg --force-confold --configure libpam-totp || true
     remove_tools
 }
 
@@ -117,15 +141,15 @@ finish_what_was_begun() {
 install_package() {
     if is_at_rest; then
         # shellcheck disable=SC2086
-        to_the_end $APT -qq --no-remove --no-install-recommends --reinstall --allow-downgrades install "$1"
+        packages_to_the_end $APT -qq --no-remove --no-install-recommends --reinstall --allow-downgrades install "$1"
     else
-        to_the_end dpkg --force-confold --install "$1"
+        packages_to_the_end dpkg --force-confold --install "$1"
     fi
 }
 
 remove_package() {
     # shellcheck disable=SC2086
-    to_the_end $APT -qq "$1" libpam-totp
+    packages_to_the_end $APT -qq "$1" libpam-totp
 }
 
 # Whether dpkg has anything of it: after its removal, what a purge would take.

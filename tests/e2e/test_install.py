@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,10 @@ def machine() -> Iterator[Machine]:
         yield started
 
 
+PROGRESS = re.compile(r"Reading|Get:|Selecting|Preparing|Unpacking|Setting up|\(Reading")
+LOG = "/var/log/pam_totp-install.log"
+
+
 def find_module(machine: Machine) -> str:
     return machine.run("find", "/usr/lib", "-name", "pam_totp.so").stdout.strip()
 
@@ -45,6 +50,10 @@ def test_installer_ends_in_a_passed_selftest_and_says_what_to_do_next(machine: M
     assert "selftest passed" in done.stdout + done.stderr
     steps = done.stdout.partition("Next: ")[2].splitlines()
     assert ["1.", "2.", "3.", "4."] == [line.strip()[:2] for line in steps[:4]]
+    assert 1 == done.stdout.count("Next: ")
+    assert [] == [line for line in done.stdout.splitlines() if PROGRESS.match(line)]
+    assert f"created the sealing key {KEY}" in done.stdout
+    assert "Unpacking libpam-totp" in machine.read(LOG)
     assert before == pam_and_ssh(machine)
     modes = machine.run("stat", "-c", "%a %U %n", KEY, STORE, "/var/lib/pam_totp", CONFIG).stdout
     assert (

@@ -38,6 +38,7 @@ from tests.machines.server import (
     is_refused,
 )
 from tests.support.booted import WITH_KEY
+from tests.support.place import ROOT
 
 EVERYTHING = ("sshd", "sudo", "login", "su")
 # What a fresh install is: type, owner and mode.
@@ -75,7 +76,8 @@ class LifeOfAServer:
     def test_install_makes_all_ready_and_changes_no_login(self, bare: Server) -> None:
         account = bare.add_account("ann", "sudo")
         before = checksums(bare)
-        bare.apt("install", bare.deb("this"))
+        said = bare.apt("install", bare.deb("this"))
+        assert (ROOT / "packaging/next-steps").read_text("utf-8") in said
         words = ("--format=%n=%F %U:%G %a", *PLACES)
         found = bare.run("stat", *words).stdout.replace("regular empty", "regular").splitlines()
         assert [f"{path}={what}" for path, what in PLACES.items()] == found

@@ -183,6 +183,12 @@ def test_search_for_the_module_in_pam_files_is_written_into_it(control: Path, na
     assert "#PAM_FILES#" not in script
 
 
+def test_next_steps_are_written_into_it(control: Path) -> None:
+    script = (control / "postinst").read_text(encoding="utf-8")
+    assert 1 == script.count((ROOT / "packaging/next-steps").read_text(encoding="utf-8"))
+    assert "#NEXT_STEPS#" not in script
+
+
 def test_schema_that_it_reads_is_written_into_it(control: Path) -> None:
     known = re.search(r"^KNOWN=(\S+)", (control / "preinst").read_text(encoding="utf-8"), re.M)
     assert known
