@@ -7,7 +7,7 @@ TOOLS=$CACHE/only-to-build # names of packages to purge again
 # It never asks: a configuration that somebody has changed stays.
 APT="apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold"
 # Of what dpkg says where all goes well; what is not known here, such as a warning, is shown.
-PROGRESS='^(Selecting previously|\(Reading database|Preparing to unpack|Unpacking|Setting up|Removing'
+PROGRESS='^ *(Selecting previously|\(Reading database|Preparing to unpack|Unpacking|Setting up|Removing'
 PROGRESS="$PROGRESS|Purging configuration|Processing triggers|Preconfiguring|debconf: delaying|dpkg: warning: downgrading)"
 export PAM_TOTP_INSTALLER=yes # the package need not say what comes next
 export DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
@@ -113,7 +113,7 @@ remove_tools() {
     if [ -n "$others" ]; then
         say "install.sh: warning: kept what was needed to build, as it is needed by: $others" >&2
     elif [ $# -gt 0 ]; then
-        say "removing what was only needed to build: $*"
+        say "removing $# packages that were only needed to build"
         # shellcheck disable=SC2086
         packages_to_the_end $APT -qq purge "$@" ||
             say "install.sh: warning: they are still there; run: apt-get purge $*" >&2
