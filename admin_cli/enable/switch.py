@@ -169,6 +169,12 @@ def revert(session: Session, waiting: Trial) -> None:
         for name in waiting.exempted:
             session.log("reverted", name, service=planning.SSHD, reason=reason)
     command = "exempt" if waiting.exempted else "enable"
+    if waiting.moved_from:
+        command = "migrate"
+        output.message(
+            f"codes that were used in the trial may be good once more with {waiting.moved_from}: "
+            "of an app while it still accepts them, of a token with a button until its next login"
+        )
     output.message(f"{waiting.subject}: everything is as it was before totpctl {command}")
 
 

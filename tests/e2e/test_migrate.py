@@ -107,6 +107,7 @@ def test_users_of_google_authenticator_are_moved_in_one_command(machine: Machine
     machine.write(RECORD, json.dumps(record), mode=0o600)
     undone = totpctl(machine, "revert", "--if-due")
     assert "3 people are not enrolled any more" in undone.stderr
+    assert "may be good once more with pam_google_authenticator.so" in undone.stderr
     assert (before, people) == (snapshot(machine), listed(machine))
     assert "welcome dave" in enabling.ssh_with_code(machine, dave, offset=+2)
 
@@ -329,6 +330,7 @@ def test_whoever_cannot_be_moved_gets_in_without_a_code_only_if_named(machine: M
         done = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "carol")
         assert 0 == done.returncode, done.stderr
         assert "without a code log in, because of" in done.stderr
+        assert bool(setting) == ("set: unenrolled = deny" in done.stderr)
         assert 0 == totpctl(machine, "revert").returncode
         assert before == snapshot(machine)
     machine.run("totpctl", "enroll", "carol", "--no-confirm", "--json")

@@ -18,6 +18,8 @@ from ...host import directory, other_modules
 from ...session import Session
 from ..importing.plan import ImportPlan
 
+_SETTING = "unenrolled = skip"
+
 
 def check(
     session: Session,
@@ -32,6 +34,11 @@ def check(
     of the other module. ``with_secrets``: of whom it has something.
     """
     cause = _cause(session, lines)
+    if cause == _SETTING:
+        output.warning(
+            f"{_SETTING} in pam_totp.conf will let in without a code whoever has no secret, and is "
+            "denied now; to deny them still, set: unenrolled = deny"
+        )
     found = _not_moved(session, with_secrets, people) if cause else []
     unknown = sorted(allowed - {*found})
     if unknown:
@@ -58,7 +65,7 @@ def _cause(session: Session, lines: Iterable[Line]) -> str:
     for line in lines:
         if other_modules.lets_in_without_a_code(line):
             return f"nullok, in place of line {line.number} of {line.file}"
-    return "unenrolled = skip" if session.config.unenrolled == admission.SKIP else ""
+    return _SETTING if session.config.unenrolled == admission.SKIP else ""
 
 
 def _not_moved(session: Session, with_secrets: Iterable[str], people: ImportPlan) -> list[str]:
