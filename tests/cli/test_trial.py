@@ -350,7 +350,7 @@ def test_with_a_damaged_record_our_lines_go_from_every_file(path: Path, folder: 
 
 # A move from another module
 
-THEIRS = "auth requisite pam_oath.so usersfile=/etc/users.oath no_usersfile_okay\n"
+THEIRS = "auth requisite pam_oath.so usersfile=/etc/users.oath window=2\n"
 
 
 def moved(path: Path, trial_id: str = "1a") -> Change:
@@ -403,7 +403,7 @@ def test_a_confirmed_move_leaves_nothing_that_a_later_undo_could_bring_back(thei
     assert [] == trial.drop_lines_of_other_modules(confirmed)
     trial.remove_leftovers(confirmed.files)
     assert "pam_oath" not in theirs.read_text()
-    assert "auth requisite pam_totp.so nullok\n" in theirs.read_text()
+    assert "auth requisite pam_totp.so window=2\n" in theirs.read_text()
     assert 1 == len(trial.take_out_everything())
     assert BEFORE == theirs.read_bytes()
 
