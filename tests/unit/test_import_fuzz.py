@@ -5,6 +5,7 @@ Some of each format; a minute each night.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import random
@@ -43,14 +44,14 @@ VALUES: tuple[Any, ...] = (
 def with_another_value(document: Any, chance: random.Random) -> Any:
     """Return ``document`` with one value, wherever it is, replaced, or gone."""
     if not document or not isinstance(document, dict | list) or chance.random() < 0.1:
-        return chance.choice(VALUES)
+        return copy.deepcopy(chance.choice(VALUES))
     name = chance.choice(list(document if isinstance(document, dict) else range(len(document))))
     if chance.random() < 0.1:
         del document[name]
     elif isinstance(document[name], dict | list):
         document[name] = with_another_value(document[name], chance)
     else:
-        document[name] = chance.choice(VALUES)
+        document[name] = copy.deepcopy(chance.choice(VALUES))
     return document
 
 
