@@ -55,12 +55,13 @@ if TYPE_CHECKING:
         """The critical section of several users, a context manager: what is saved is one commit.
 
         It is for many enrollments: of a user whom the store knows it takes new authenticators and
-        other recovery codes, and changes no authenticator that is there.
+        other recovery codes. It removes no authenticator, and changes one only if it was opened
+        with secrets.
         """
 
         @property
         def records(self) -> dict[str, UserRecord]:
-            """What the store held on entry, without secrets, of those of the names it knows."""
+            """What the store held on entry, of those of the names it knows, and what was saved."""
 
         def save(self, record: UserRecord) -> None:
             """Replace one of the users by ``record``."""
@@ -86,8 +87,10 @@ if TYPE_CHECKING:
         def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
             """Open the critical section of ``name``; without secrets where ``unseal`` is False."""
 
-        def joint_transaction(self, names: Sequence[str]) -> JointTransaction:
-            """Open one critical section of all ``names``."""
+        def joint_transaction(
+            self, names: Sequence[str], *, unseal: bool = False
+        ) -> JointTransaction:
+            """Open one critical section of all ``names``; with secrets where ``unseal`` is True."""
 
         def policy(self) -> Policy | None:
             """Return the store's own policy; None where the configuration's counts."""

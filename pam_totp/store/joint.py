@@ -12,15 +12,24 @@ if TYPE_CHECKING:
     from ..core.users import UserRecord
 
 
-def check(record: UserRecord, names: Collection[str], known: Mapping[str, UserRecord]) -> None:
+def check(
+    record: UserRecord,
+    names: Collection[str],
+    known: Mapping[str, UserRecord],
+    *,
+    may_change: bool,
+) -> None:
     """Raise ValueError unless ``record`` is of one of ``names``, and adds authenticators at most.
 
-    ``known``: what the store holds of ``names``.
+    ``known``: what the store holds of ``names``; ``may_change``: with secrets, so that what is
+    there may change as in a transaction of one, but for its label.
     """
     if record.name not in names:
         raise ValueError("a transaction saves the users it was opened for")
     for was, new in authenticator_changes(known.get(record.name), record):
-        if was is not None:
+        if was is not None and (new is None or not may_change):
             raise ValueError("a transaction of several users changes no authenticator of them")
+        if was is not None and new is not None and was.label != new.label:
+            raise ValueError("a transaction of several users changes no label")
         if new is None or new.secret is None:
             raise ValueError("an authenticator cannot be saved without its secret")

@@ -460,6 +460,29 @@ def test_a_dry_run_changes_nothing(totpctl: Totpctl, place: Place, file: Path) -
     assert 0 == secrets_of(place)
 
 
+def test_a_dry_run_writes_nothing_at_all(
+    totpctl: Totpctl, place: Place, file: Path, log: LogSocket
+) -> None:
+    """No byte of the store and its log, no file beside them, no line in the audit log."""
+    place.enrol("alice")
+    path = written(file, f"HOTP/T30 alice - {'ab' * 20}\nHOTP/T30 bob - {HEX}\n")
+    folder = place.store_path.parent
+
+    def state() -> dict[str, tuple[int, bytes]]:
+        return {
+            entry.name: (entry.stat().st_ino, entry.read_bytes())
+            for entry in folder.iterdir()
+            if not entry.name.endswith("-shm")  # locks, of whoever reads
+        }
+
+    before = state()
+    for more in ((), ("--json",)):
+        totpctl.done("import", path, "--dry-run", *more)
+        totpctl("import", path, "--dry-run", "--user", "nosuchuser", *more)
+        assert before == state()
+    assert [] == log.events()
+
+
 def test_what_few_apps_show_takes_a_word_more(totpctl: Totpctl, place: Place, file: Path) -> None:
     """An app that knows no 7 digits shows 6, and its owner would not get in."""
     path = written(file, f"SN1,{HEX},totp,7,30\nSN2,{HEX},totp,6,45\nSN3,{HEX},hotp,7\n")
@@ -654,8 +677,8 @@ def test_json_is_one_document_without_secrets(totpctl: Totpctl, file: Path) -> N
     assert HEX not in result.out
 
 
-def test_an_interrupted_import_says_how_far_it_came_and_goes_on(
-    totpctl: Totpctl, place: Place, file: Path
+def test_an_import_that_fails_in_the_middle_imports_nobody(
+    totpctl: Totpctl, place: Place, file: Path, log: LogSocket
 ) -> None:
     path = written(
         file, "".join(f"HOTP/T30 {n} - {n.encode().hex() * 5}\n" for n in ("alice", "carol"))
@@ -673,8 +696,9 @@ def test_an_interrupted_import_says_how_far_it_came_and_goes_on(
     )
     result = totpctl.run(program)
     assert 1 == result.code
-    assert "1 of 2 people were imported; the same command imports the rest" in result.err
-    assert [1, 0] == [len(kept(place, name)) for name in ("alice", "carol")]
+    assert "nothing was imported\n" in result.err
+    assert [0, 0] == [len(kept(place, name)) for name in ("alice", "carol")]
+    assert [] == log.events()
     totpctl.done("import", path)
     assert [1, 1] == [len(kept(place, name)) for name in ("alice", "carol")]
 

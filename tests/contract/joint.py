@@ -73,6 +73,49 @@ class KeepsJointTransactions:
             transaction.save(found._replace(authenticators=(*found.authenticators, tablet())))
         assert full_record() == backend.load_with_secrets("alice")
 
+    def test_with_secrets_what_is_there_may_change_as_in_a_transaction_of_one(
+        self, backend: Backend
+    ) -> None:
+        backend.save(full_record())
+        backend.save(full_record("bob")._replace(authenticators=(phone("bob's"),)))
+        with (
+            backend.open() as store,
+            store.joint_transaction(["alice", "bob"], unseal=True) as joint,
+        ):
+            found = joint.records["alice"]
+            assert full_record() == found
+            first, second = found.authenticators
+            first = first._replace(drift=-2, last_accepted_step=99, last_used_at=98, learned=1)
+            changed = found._replace(authenticators=(first, second), failures=4).changed_at(NOW)
+            joint.save(changed)
+            joint.save(joint.records["bob"]._replace(failures=5))
+            assert without_secrets(full_record()) == self.seen(backend)[0]
+        assert changed == backend.load_with_secrets("alice")
+        bob = backend.load_with_secrets("bob")
+        assert bob is not None
+        assert (5, (phone("bob's"),)) == (bob.failures, bob.authenticators)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"secret": b"another secret of 20"}, {"digits": 8}, {"label": "renamed"}, None],
+        ids=str,
+    )
+    def test_with_secrets_a_secret_still_never_changes_and_nothing_is_removed(
+        self, backend: Backend, fields: dict[str, object] | None
+    ) -> None:
+        backend.save(full_record())
+        first, second = full_record().authenticators
+        left = (second,) if fields is None else (first._replace(**fields), second)
+        changed = (enrolled("bob"), full_record()._replace(authenticators=left))
+        with backend.open() as store:
+            with (
+                pytest.raises((ValueError, PamTotpError)),
+                store.joint_transaction(["alice", "bob"], unseal=True) as joint,
+            ):
+                list(map(joint.save, changed))
+            assert ["alice"] == [record.name for record in store.records()]
+        assert full_record() == backend.load_with_secrets("alice")
+
     def test_users_of_whom_nothing_is_saved_stay_as_they_are(self, backend: Backend) -> None:
         backend.save(full_record())
         with backend.open() as store:

@@ -6,12 +6,10 @@ can be found on the disk; by night at every call, else at those that change what
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +19,7 @@ from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
 from pam_totp.store.sqlite import reserve, schema
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, Waiting
-from tests.faults.tracing import schedule, traced
-from tests.support import thorough
+from tests.faults.tracing import kills, traced
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 
@@ -37,25 +34,6 @@ def folder(place: Place, clock: Clock) -> Path:
     place.enrol("bob", BOBS_SECRET)
     assert PAM_AUTH_ERR == log_in(place, "8888-8888-8888-8888", "bob")
     return place.store_path.parent
-
-
-def kills(folder: Path, action: Callable[[Meet], Any]) -> Iterator[tuple[Any, bool]]:
-    """Yield what ``action`` returned, and whether it was killed: unharmed first, then each kill.
-
-    ``folder`` is as it was before each of them.
-    """
-    original, trace = folder.with_name("original"), folder.with_name("trace")
-    shutil.copytree(folder, original)
-    result, calls = traced(action, trace)
-    assert 10 < len(calls)
-    yield result, False
-    for name, number in thorough.kills(schedule(calls), calls):
-        shutil.rmtree(folder)
-        shutil.copytree(original, folder)
-        result, calls = traced(action, trace, f"{name}:signal=KILL:when={number}")
-        assert (name, "?") == (calls[-1][0], calls[-1][1][-1]), "the kill missed"
-        assert result is None
-        yield result, True
 
 
 def whole_record(place: Place, user: str) -> UserRecord | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.processes import Meet, Waiting
+from tests.support import thorough
 
 # Whatever changes a file, a lock or what others see. A '?': not on every architecture.
 SYSTEM_CALLS = (
@@ -76,3 +78,22 @@ def schedule(calls: list[tuple[str, str]]) -> list[tuple[str, int]]:
         seen[name] = seen.get(name, 0) + 1
         steps.append((name, seen[name]))
     return steps
+
+
+def kills(folder: Path, action: Callable[[Meet], Any]) -> Iterator[tuple[Any, bool]]:
+    """Yield what ``action`` returned, and whether it was killed: unharmed first, then each kill.
+
+    ``folder`` is as it was before each of them.
+    """
+    original, trace = folder.with_name("original"), folder.with_name("trace")
+    shutil.copytree(folder, original)
+    result, calls = traced(action, trace)
+    assert 10 < len(calls)
+    yield result, False
+    for name, number in thorough.kills(schedule(calls), calls):
+        shutil.rmtree(folder)
+        shutil.copytree(original, folder)
+        result, calls = traced(action, trace, f"{name}:signal=KILL:when={number}")
+        assert (name, "?") == (calls[-1][0], calls[-1][1][-1]), "the kill missed"
+        assert result is None
+        yield result, True

@@ -3,7 +3,7 @@
 command.py       the options
 carrying_out.py  what it does, in order
 plan.py          what an import would do, with everything checked
-writing.py       do it, one transaction a person
+writing.py       do it, in one transaction
 report.py        what is said of it
 unlocking.py     keys and passphrases of encrypted files
 """

@@ -7,7 +7,7 @@ import click
 from ...completion import candidates
 from ...importing.formats import FORMATS
 from ...session import Session, pass_session
-from ..arguments import json_option
+from ..arguments import json_option, local_option
 
 
 @click.command("import")
@@ -53,6 +53,7 @@ from ..arguments import json_option
 )
 @click.option("--no-mac", is_flag=True, help="Take encrypted files that have no MACs.")
 @json_option
+@local_option
 @pass_session
 def import_tokens(
     session: Session,

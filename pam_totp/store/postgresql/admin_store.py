@@ -51,10 +51,12 @@ class AdminStore:
             self.check_key()
         return UserTransaction(self._connection, name, self._key, unseal=unseal)
 
-    def joint_transaction(self, names: Sequence[str]) -> JointUserTransaction:
+    def joint_transaction(
+        self, names: Sequence[str], *, unseal: bool = False
+    ) -> JointUserTransaction:
         self.check_key()
         assert self._key is not None
-        return JointUserTransaction(self._connection, names, self._key)
+        return JointUserTransaction(self._connection, names, self._key, unseal=unseal)
 
     def policy(self) -> Policy:
         (row,) = self._connection.execute(f"SELECT {', '.join(POLICY_COLUMNS)} FROM totp.policy")

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import MUST_ENROLL, UserRecord
+from ...core.users import MUST_ENROLL, UserRecord, authenticator_changes
 from .. import joint
 from . import many_rows
-from .rows import is_storable, read
+from .rows import is_storable, read, refuse_another_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ...core.users import Authenticator
     from .admin_connection import AdminConnection
+
+_AT_ONCE = 500  # users that are written by one statement
 
 # A user who is not known gets a row that nobody else sees before it is committed.
 _ADD = f"""
@@ -33,11 +36,14 @@ WHERE r.user_name = given.name AND NOT encode(r.digest, 'hex') = ANY (given.dige
 class JointUserTransaction:
     """See JointTransaction of store/__init__.py. ``key``: the administrators'."""
 
-    def __init__(self, connection: AdminConnection, names: Sequence[str], key: bytes) -> None:
+    def __init__(
+        self, connection: AdminConnection, names: Sequence[str], key: bytes, *, unseal: bool
+    ) -> None:
         self.records: dict[str, UserRecord] = {}
         self._connection = connection
         self._names = sorted({name for name in names if is_storable(name)}, key=str.encode)
         self._key = key
+        self._unseal = unseal
         self._before: dict[str, UserRecord] = {}
         self._saved: dict[str, UserRecord] = {}
 
@@ -48,7 +54,8 @@ class JointUserTransaction:
             self._connection.execute(_LOCK, (self._names,))
             # In a statement of its own: it sees what was committed while a row was waited for.
             known = [name for name in self._names if name not in added]
-            self._before = {record.name: record for record in read(self._connection, known)}
+            key = self._key if self._unseal else None
+            self._before = {record.name: record for record in read(self._connection, known, key)}
             self.records = dict(self._before)
         except BaseException:
             self._connection.roll_back()
@@ -56,7 +63,9 @@ class JointUserTransaction:
         return self
 
     def save(self, record: UserRecord) -> None:
-        joint.check(record, self._names, self._before)
+        joint.check(record, self._names, self._before, may_change=self._unseal)
+        for known, after in self._changed(record):
+            refuse_another_secret(known, after)
         if min(record.failures, record.untold) < 0:
             raise ValueError("nobody has less than no failures")
         self._saved[record.name] = self.records[record.name] = record
@@ -68,22 +77,37 @@ class JointUserTransaction:
             self._connection.roll_back()
             return
         try:
-            self._write(list(self._saved.values()))
+            self._remove_what_was_added()
+            saved = list(self._saved.values())
+            for at in range(0, len(saved), _AT_ONCE):
+                self._write(saved[at : at + _AT_ONCE])
         except BaseException:
             self._connection.roll_back()
             raise
         self._connection.commit()
 
-    def _write(self, saved: list[UserRecord]) -> None:
+    def _remove_what_was_added(self) -> None:
+        """Remove the rows of users whom nobody wanted."""
         added = [name for name in self._names if name not in self.records]
-        if added:  # nobody wanted them
+        if added:
             self._connection.execute("DELETE FROM totp.users WHERE name = ANY ($1)", (added,))
+
+    def _write(self, saved: Sequence[UserRecord]) -> None:
         users = many_rows.users_as_json(saved)
         new = many_rows.authenticators_as_json(map(self._with_what_is_new, saved))
         self._connection.execute(many_rows.UPDATE_USERS, (users,))
+        changed = [after for record in saved for _, after in self._changed(record)]
+        if changed:
+            states = many_rows.states_as_json(changed)
+            self._connection.execute(many_rows.UPDATE_AUTHENTICATORS, (states,))
         self._connection.execute(many_rows.INSERT_AUTHENTICATORS, (new, self._key))
         self._connection.execute(_REMOVE_OTHER_CODES, (users,))
         self._connection.execute(f"{many_rows.INSERT_CODES} ON CONFLICT DO NOTHING", (users,))
+
+    def _changed(self, record: UserRecord) -> list[tuple[Authenticator, Authenticator]]:
+        """Return each authenticator that was there and has changed, as it was and as it is."""
+        changes = authenticator_changes(self._before.get(record.name), record)
+        return [(known, after) for known, after in changes if known and after]
 
     def _with_what_is_new(self, record: UserRecord) -> UserRecord:
         before = self._before.get(record.name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from .rows import USER_COLUMNS
+from .rows import CHANGING_COLUMNS, USER_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ...core.users import UserRecord
+    from ...core.users import Authenticator, UserRecord
 
 USER = """
     name text, status text, exempt_until bigint, failures int, untold int, throttled_until bigint,
@@ -28,7 +28,10 @@ _GIVEN = ", ".join(
     f"decode(given.{column}, 'hex')" if column == _SALT else f"given.{column}"
     for column in USER_COLUMNS
 )
-# Each takes users_as_json() as its parameter; the one of authenticators theirs, and the key.
+_STATE = ", ".join(CHANGING_COLUMNS)
+_GIVEN_STATE = ", ".join(f"given.{column}" for column in CHANGING_COLUMNS)
+# Each takes users_as_json() as its parameter; those of authenticators take theirs and the key, or
+# states_as_json().
 INSERT_USERS = f"""
 INSERT INTO totp.users (name, {_COLUMNS})
 SELECT given.name, {_GIVEN} FROM jsonb_to_recordset($1::jsonb) AS given({USER})
@@ -45,6 +48,10 @@ SELECT user_name, id, label, algorithm, digits, period, drift, last_accepted_ste
     totp.seal_secret($2, decode(secret, 'hex'), user_name, id, algorithm, digits, period, kind),
     created_at, last_used_at, clock_offset, clock_sightings, kind, serial, learned
 FROM jsonb_to_recordset($1::jsonb) AS given({AUTHENTICATOR})
+"""
+UPDATE_AUTHENTICATORS = f"""
+UPDATE totp.authenticators a SET ({_STATE}) = ({_GIVEN_STATE})
+FROM jsonb_to_recordset($1::jsonb) AS given({AUTHENTICATOR}) WHERE a.id = given.id
 """
 INSERT_CODES = f"""
 INSERT INTO totp.recovery_codes (user_name, digest)
@@ -66,6 +73,12 @@ def authenticators_as_json(records: Iterable[UserRecord]) -> str:
             row = authenticator._asdict() | {"secret": authenticator.secret.hex()}
             rows.append({"user_name": record.name, **row})
     return json.dumps(rows)
+
+
+def states_as_json(authenticators: Iterable[Authenticator]) -> str:
+    """Return what may change of authenticators, without their secrets."""
+    columns = ("id", *CHANGING_COLUMNS)
+    return json.dumps([{c: getattr(each, c) for c in columns} for each in authenticators])
 
 
 def _user(record: UserRecord) -> dict[str, object]:

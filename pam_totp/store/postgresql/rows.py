@@ -25,6 +25,10 @@ USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in
 AUTHENTICATOR_COLUMNS = users.Authenticator._fields
 _PLACES = "known_places"  # an array of a type of its own, which goes as JSON
 POLICY_COLUMNS = ("code_window", *verifier.Policy._fields[1:])
+CHANGING_COLUMNS = (
+    *("label", "drift", "last_accepted_step"),
+    *("last_used_at", "clock_offset", "clock_sightings", "learned"),
+)
 BINDING = (
     "id",
     "algorithm",
@@ -75,6 +79,12 @@ def is_storable(text: str) -> bool:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
+
+
+def refuse_another_secret(known: Authenticator, after: Authenticator) -> None:
+    """Raise ValueError where more of an authenticator has changed than may."""
+    if known._replace(**{c: getattr(after, c) for c in CHANGING_COLUMNS}) != after:
+        raise ValueError("a secret and its parameters never change: use a new id")
 
 
 def _record(rows: list[tuple[Any, ...]], *, unseal: bool) -> UserRecord:

@@ -12,11 +12,13 @@ from ...core.users import MUST_ENROLL, UserRecord, authenticator_writes
 from .rows import (
     AUTHENTICATOR_COLUMNS,
     BINDING,
+    CHANGING_COLUMNS,
     USER_COLUMNS,
     column_mark,
     column_value,
     is_storable,
     read,
+    refuse_another_secret,
 )
 
 if TYPE_CHECKING:
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
 
     from ...core.users import Authenticator
     from .admin_connection import AdminConnection
-
-_CHANGING = (
-    *("label", "drift", "last_accepted_step"),
-    *("last_used_at", "clock_offset", "clock_sightings", "learned"),
-)
 
 
 class UserTransaction:
@@ -149,9 +146,8 @@ class UserTransaction:
         )
 
     def _update_authenticator(self, known: Authenticator, after: Authenticator) -> None:
-        if known._replace(**{c: getattr(after, c) for c in _CHANGING}) != after:
-            raise ValueError("a secret and its parameters never change: use a new id")
-        changed = [c for c in _CHANGING if getattr(known, c) != getattr(after, c)]
+        refuse_another_secret(known, after)
+        changed = [c for c in CHANGING_COLUMNS if getattr(known, c) != getattr(after, c)]
         self._connection.execute(
             f"UPDATE totp.authenticators SET {_assignments(changed)} WHERE id = $1",
             (after.id, *(getattr(after, column) for column in changed)),

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class JointTransaction:
     """See JointTransaction of store/__init__.py."""
 
-    def __init__(self, store: SealedDatabase, names: Sequence[str]) -> None:
+    def __init__(self, store: SealedDatabase, names: Sequence[str], *, unseal: bool) -> None:
         self.records: dict[str, UserRecord] = {}
         self._store = store
         self._names = names
+        self._unseal = unseal
         self._batch = ExitStack()
 
     def __enter__(self) -> Self:
@@ -40,10 +41,10 @@ class JointTransaction:
         self._batch.__exit__(kind, error, traceback)  # type: ignore[arg-type]
 
     def save(self, record: UserRecord) -> None:
-        joint.check(record, self._names, self.records)
+        joint.check(record, self._names, self.records, may_change=self._unseal)
         with self._part(record.name) as part:
             part.save(record)
         self.records[record.name] = record
 
     def _part(self, name: str) -> Transaction:
-        return Transaction(self._store, name, "IMMEDIATE", unseal=False)
+        return Transaction(self._store, name, "IMMEDIATE", unseal=self._unseal)

@@ -41,10 +41,10 @@ class SQLiteStore(Questions):
     def transaction(self, name: str, *, unseal: bool = True) -> Transaction:
         return Transaction(self, name, "IMMEDIATE", unseal=unseal)
 
-    def joint_transaction(self, names: Sequence[str]) -> JointTransaction:
+    def joint_transaction(self, names: Sequence[str], *, unseal: bool = False) -> JointTransaction:
         from .joint import JointTransaction  # no login needs it
 
-        return JointTransaction(self, names)
+        return JointTransaction(self, names, unseal=unseal)
 
     def decoy_transaction(self, name: str) -> DecoyTransaction:
         return DecoyTransaction(self, name)
