@@ -51,17 +51,23 @@ class Measured(NamedTuple):
 
 
 def measured(totpctl: Totpctl, *arguments: str) -> Measured:
-    """Run the import, and what takes too long twice more: others on the machine make it slower."""
+    """Run the import, and what takes too much twice more: others on the machine make it slower.
+
+    Then in a process of its own: a fork has libraries that totpctl does not load.
+    """
     least = _measured(totpctl, *arguments)
     for _ in range(2):
-        if least.seconds >= SECONDS:
-            least = min(least, _measured(totpctl, *arguments), key=lambda run: run.seconds)
+        if least.seconds >= SECONDS or least.bytes >= BYTES:
+            again = _measured(totpctl, *arguments, PYTHONHASHSEED="0")
+            assert (least.result.code, least.result.err) == (again.result.code, again.result.err)
+            seconds, size = min(least.seconds, again.seconds), min(least.bytes, again.bytes)
+            least = Measured(again.result, seconds, size)
     return least
 
 
-def _measured(totpctl: Totpctl, *arguments: str) -> Measured:
+def _measured(totpctl: Totpctl, *arguments: str, **environment: str) -> Measured:
     totpctl.prelude = BEFORE
-    result = totpctl("import", *arguments)
+    result = totpctl("import", *arguments, **environment)
     said, _, took = result.err.rpartition("took ")
     seconds, memory = took.split()
     return Measured(result._replace(err=said), float(seconds), int(memory))
