@@ -35,6 +35,7 @@ ROOT = "root"
 SSHD, SUDO, SU, CONSOLE = "sshd", "sudo", "su", "login"
 SU_PROGRAM = "/usr/bin/su"
 _ACROSS = (SSHD, SUDO, SU, CONSOLE)  # whatever one comes across on the way to root
+NOT_ENROLLED = "is not enrolled"
 
 
 class Obstacle(NamedTuple):
@@ -100,7 +101,7 @@ class LoginRules(NamedTuple):
         if admitted.reason == admission.OTHER_ACCOUNT:
             found.append(Obstacle("was enrolled under another uid", f"totpctl reset {name}"))
         elif record is None or not record.authenticators:
-            found.append(Obstacle("is not enrolled", f"totpctl enroll {name}"))
+            found.append(Obstacle(NOT_ENROLLED, f"totpctl enroll {name}"))
         elif record.failures >= verifier.locked_from(self.config.max_failures):
             found.append(Obstacle("is locked after wrong codes", f"totpctl unlock {name}"))
         elif record.throttled_until > self.now:

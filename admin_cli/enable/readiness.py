@@ -11,6 +11,7 @@ from pam_totp.system.reinstalling import reinstall_hint
 from .. import output, recorded, selftest
 from ..access import becoming_root, shut_out
 from ..access.becoming_root import Standing
+from ..access.shut_out import AffectedUser
 from ..errors import CheckSaysNo, CommandFailed
 from ..host import sshd
 from ..session import Session
@@ -20,14 +21,21 @@ SHOWN = 10  # people of whom the reasons are told
 
 
 def check(
-    session: Session, services: Sequence[str], keys: str | None, *, force: bool, dry_run: bool
+    session: Session,
+    services: Sequence[str],
+    keys: str | None,
+    *,
+    force: bool,
+    dry_run: bool,
+    has_nullok: bool = False,
 ) -> list[str]:
     """Return the users who get in by sshd now, and warn of those who no longer will.
 
     Raise CommandFailed, or Unavailable, for whatever would keep a right code from working.
 
     And CheckSaysNo where no administrator would get in, unless ``force``. A ``dry_run`` leaves
-    the self-test out: it would make files.
+    the self-test out: it would make files. ``has_nullok``: all lines of ``services`` do; nobody is
+    counted as an administrator by that.
     """
     _check_configuration(session)
     problems = recorded.problems(session.config)
@@ -37,7 +45,7 @@ def check(
         raise CommandFailed("pam_totp.so is not installed", reinstall_hint())
     if planning.SSHD in services:
         sshd.check()
-    by_ssh = _check_people(session, services, keys, force=force)
+    by_ssh = _check_people(session, services, keys, force=force, has_nullok=has_nullok)
     if not dry_run:
         _check_chain()
     return by_ssh
@@ -56,13 +64,22 @@ def _check_configuration(session: Session) -> None:
 
 
 def _check_people(
-    session: Session, services: Sequence[str], keys: str | None, *, force: bool
+    session: Session,
+    services: Sequence[str],
+    keys: str | None,
+    *,
+    force: bool,
+    has_nullok: bool,
 ) -> list[str]:
     by_ssh, notes = [], []
     stranded: dict[str, tuple[Standing, ...]] = {}
     for service in services:
         verdict = shut_out.shut_out(service, keys, session, services)
-        for person in verdict.denied:
+        let_in = [each for each in verdict.denied if has_nullok and _is_only_unenrolled(each)]
+        if let_in:
+            names = output.some_of(person.name for person in let_in)
+            output.warning(f"{service} asks these for no code, because of nullok: {names}")
+        for person in (each for each in verdict.denied if each not in let_in):
             output.warning(f"{service} will deny {person.name}, who {person.denied}")
         notes += [note for note in verdict.notes if note not in notes]
         if not verdict.administrators_left:
@@ -74,6 +91,10 @@ def _check_people(
     if stranded and not force:
         raise _nobody_left(stranded)
     return by_ssh
+
+
+def _is_only_unenrolled(person: AffectedUser) -> bool:
+    return all(obstacle.what == becoming_root.NOT_ENROLLED for obstacle in person.obstacles)
 
 
 def _nobody_left(stranded: Mapping[str, Sequence[Standing]]) -> CheckSaysNo:

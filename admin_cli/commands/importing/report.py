@@ -152,13 +152,17 @@ def warn_of_files(sources: Iterable[TokenFile], user: str = "") -> None:
             )
 
 
-def say_what_is_left(sources: Iterable[TokenFile]) -> None:
-    """Say that the secrets still lie where they were read."""
+def say_what_is_left(sources: Iterable[TokenFile], *, is_trial: bool = False) -> None:
+    """Say that the secrets still lie where they were read.
+
+    ``is_trial``: they are what people log in with if it is undone.
+    """
     names = [source.name for source in sources if not source.name.startswith("standard")]
     if names:
+        confirmed = "you have confirmed and " if is_trial else ""
         output.message(
-            f"the secrets are still in {output.some_of(names)}: once everybody has logged in with "
-            "a code, delete them with shred -u"
+            f"the secrets are still in {output.some_of(names)}: once {confirmed}everybody "
+            "has logged in with a code, delete them with shred -u"
         )
 
 

@@ -8,7 +8,7 @@ from ... import output
 from ...enable import planning, reached, readiness, switch, trial, trial_record, uses
 from ...enable.trial import Migration
 from ...errors import CommandFailed
-from ...host import pam_file, sshd
+from ...host import other_modules, pam_file, sshd
 from ...host.other_modules import MODULES
 from ...importing.naming import Naming
 from ...importing.sources import TokenFile
@@ -77,7 +77,7 @@ def carry_out(session: Session, request: MigrationRequest) -> None:
             f"new recovery codes of {len(codes.names)} people are in {codes.path}, a file for each"
             " person: hand them out, then remove the folder"
         )
-    report.say_what_is_left(ready.files)
+    report.say_what_is_left(ready.files, is_trial=True)
     enabling.tell_switched_on(new, warnings)
 
 
@@ -164,7 +164,14 @@ def _enroll(session: Session, request: MigrationRequest, ready: _Ready, codes: C
     if planning.SSHD in ready.pam.logins:
         keys = sshd.keys_in_force(sshd.effective())
         keys = "code" if keys == "none" else keys
-    readiness.check(session, ready.pam.logins, keys, force=request.force, dry_run=False)
+    readiness.check(
+        session,
+        ready.pam.logins,
+        keys,
+        force=request.force,
+        dry_run=False,
+        has_nullok=all(map(other_modules.lets_in_without_a_code, ready.pam.lines)),
+    )
 
 
 def _labels(people: ImportPlan) -> dict[str, list[str]]:
