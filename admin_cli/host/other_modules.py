@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pam_totp.core.admission import DENY
 from pam_totp.stack import pam_lines
 from pam_totp.stack.pam_lines import Line, NotUnderstood
 from pam_totp.stack.pam_ways import NATIVE_MODULE
@@ -24,6 +25,10 @@ _REFUSALS = ("auth_err", "maxtries", "authinfo_unavail", "conv_err", "service_er
 _REFUSING = ("bad", "die")
 _UNKNOWN_IGNORED = re.compile(r"user_unknown\s*=\s*ignore")  # we return "ignore" for them
 _FORWARD = "forward_pass"
+_STAYS_STRICT = (
+    "unenrolled=deny is added, as it denies users who have no secret: remove it once "
+    "unenrolled = {} of pam_totp.conf may count there"
+)
 
 
 class Translation(NamedTuple):
@@ -54,8 +59,12 @@ def lets_in_without_a_code(line: Line) -> bool:
     return "nullok" in ours.arguments
 
 
-def translated(line: Line) -> Translation:
-    """Return our line in place of ``line``, one for one. Raises NotUnderstood."""
+def translated(line: Line, unenrolled: str = DENY) -> Translation:
+    """Return our line in place of ``line``, one for one. Raises NotUnderstood.
+
+    ``unenrolled``: what pam_totp.conf says of users who are not enrolled. Where ``line`` denies
+    them, ours does too.
+    """
     translate = _GOOGLE if line.module_name == MODULES[GOOGLE_AUTHENTICATOR] else _OATH
     arguments: list[str] = []
     notes: list[str] = []
@@ -70,6 +79,9 @@ def translated(line: Line) -> Translation:
     control, skips = _control(line)
     if skips and "nullok" not in arguments:
         arguments.append("nullok")
+    if "nullok" not in arguments and unenrolled != DENY:
+        arguments.append(f"unenrolled={DENY}")
+        notes.append(_STAYS_STRICT.format(unenrolled))
     words = ("auth", control, NATIVE_MODULE, *map(_quoted, arguments))
     return Translation(" ".join(words), tuple(dict.fromkeys(notes)))
 

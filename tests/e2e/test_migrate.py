@@ -317,25 +317,24 @@ def test_whoever_cannot_be_moved_gets_in_without_a_code_only_if_named(machine: M
     with_google_authenticator(machine, "bob", "carol")
     machine.run("chmod", "0640", secret_file("carol"))
     theirs = ("pamtester", "sshd", "carol", "authenticate")
-    for nullok, setting in ((GOOGLE, ""), (GOOGLE.removesuffix(" nullok"), "unenrolled = skip\n")):
-        machine.use_pam("sshd", f"{PASSWORD_STEP}{nullok}\n")
-        machine.write("/etc/security/pam_totp.conf", setting)
-        before = snapshot(machine)
-        denied = machine.run(*theirs, typed="the password of carol\n000000\n", check=False)
-        assert 0 != denied.returncode
-        refused = totpctl(machine, *MIGRATE, "--skip-bad")
-        assert 1 == refused.returncode
-        assert "carol cannot be moved, and would log in without a code" in refused.stderr
-        assert "if that is intended, add: --without-code carol" in refused.stderr
-        other = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "dave")
-        assert "--without-code dave: dave is not among those who cannot" in other.stderr
-        assert ["alice"] == listed(machine)
-        done = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "carol")
-        assert 0 == done.returncode, done.stderr
-        assert "without a code log in, because of" in done.stderr
-        assert bool(setting) == ("set: unenrolled = deny" in done.stderr)
-        assert 0 == totpctl(machine, "revert").returncode
-        assert before == snapshot(machine)
+    before = snapshot(machine)
+    denied = machine.run(*theirs, typed="the password of carol\n000000\n", check=False)
+    assert 0 != denied.returncode
+    refused = totpctl(machine, *MIGRATE, "--skip-bad")
+    assert 1 == refused.returncode
+    assert "carol cannot be moved, and would log in without a code" in refused.stderr
+    assert "if that is intended, add: --without-code carol" in refused.stderr
+    other = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "dave")
+    assert "--without-code dave: dave is not among those who cannot" in other.stderr
+    assert ["alice"] == listed(machine)
+    done = totpctl(machine, *MIGRATE, "--skip-bad", "--without-code", "carol")
+    assert 0 == done.returncode, done.stderr
+    assert "without a code log in, because of" in done.stderr
+    assert 0 == totpctl(machine, "revert").returncode
+    assert before == snapshot(machine)
+    machine.run("totpctl", "exempt", "carol", "--until", "2099-12-31")
+    refused = totpctl(machine, *MIGRATE, "--skip-bad")
+    assert "carol cannot be moved, and would log in without a code" in refused.stderr
     machine.run("totpctl", "enroll", "carol", "--no-confirm", "--json")
     assert 0 == totpctl(machine, *MIGRATE, "--skip-bad").returncode
 
@@ -356,13 +355,40 @@ def test_whoever_is_not_in_the_file_of_pam_oath_is_denied_after_the_move_too(
     assert 0 == totpctl(machine, "revert").returncode
 
     own = OATH.replace("/etc/users.oath", "${HOME}/.oath")
+    own = own.replace("requisite", "[success=ok user_unknown=ignore default=die]")
     machine.use_pam("sshd", f"{PASSWORD_STEP}{own}\n")
-    machine.write("/etc/security/pam_totp.conf", "unenrolled = skip\n")
     machine.write("/home/bob/.oath", f"HOTP/T30 bob - {'5a' * 20}\n", mode=0o600, owner="bob")
     machine.write("/home/carol/.oath", "# nothing yet\n", mode=0o600, owner="carol")
     machine.write("/home/dave/.oath", f"HOTP root - {'5a' * 20}\n", mode=0o600, owner="dave")
     refused = totpctl(machine, "migrate", "pam_oath", "--skip-bad")
     assert "carol, dave cannot be moved, and would log in without a code" in refused.stderr
+
+
+@pytest.mark.parametrize("setting", ["skip", "enroll"])
+def test_nobody_gets_in_by_a_setting_whom_the_other_module_denied(
+    machine: Machine, setting: str
+) -> None:
+    """carol has a file that it refuses, dave has none: both would need a password alone."""
+    with_google_authenticator(machine, "bob", "carol")
+    machine.run("chmod", "0640", secret_file("carol"))
+    machine.use_pam("sshd", f"{PASSWORD_STEP}{GOOGLE.removesuffix(' nullok')}\n")
+    machine.write("/etc/security/pam_totp.conf", f"unenrolled = {setting}\n")
+
+    def said_to(name: str) -> str:
+        typed = f"the password of {name}\n000000\n000000\n000000\n"
+        done = machine.run("pamtester", "sshd", name, "authenticate", typed=typed, check=False)
+        assert 0 != done.returncode, (name, done)
+        return done.stdout
+
+    for name in ("carol", "dave"):
+        said_to(name)
+    done = totpctl(machine, *MIGRATE, "--skip-bad")
+    assert 0 == done.returncode, done.stderr
+    assert "unenrolled=deny is added, as it denies users who have no secret" in done.stderr
+    assert 0 == totpctl(machine, "confirm", "--yes").returncode
+    for name in ("carol", "dave"):
+        assert "Secret:" not in said_to(name)
+    assert "unenrolled=deny" in machine.read(PAM_SSHD)
 
 
 def test_nothing_is_changed_where_no_administrator_would_be_left(machine: Machine) -> None:

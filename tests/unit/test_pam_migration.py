@@ -85,6 +85,60 @@ def test_an_option_without_counterpart_is_named(options: str, ours: str, note: s
     assert note in " ".join(found.notes)
 
 
+@pytest.mark.parametrize("setting", ["skip", "enroll"])
+def test_a_line_that_denies_users_without_a_secret_still_does(setting: str) -> None:
+    """Whatever pam_totp.conf says: by a move, nobody gets in who did not before."""
+    (strict, lax) = pam_lines.lines(
+        "sshd", f"auth required {GOOGLE}\nauth required {GOOGLE} nullok"
+    )
+    found = other_modules.translated(strict, setting)
+    assert "auth required pam_totp.so unenrolled=deny" == found.line
+    assert f"remove it once unenrolled = {setting} of" in " ".join(found.notes)
+    assert other_modules.translated(lax) == other_modules.translated(lax, setting)
+
+
+@pytest.mark.parametrize(
+    ("ours", "setting", "is_refused"),
+    [
+        ("", "deny", False),
+        (" nullok", "deny", True),
+        (" unenrolled=enroll", "deny", True),
+        (" unenrolled=enroll unenrolled=deny", "skip", False),
+        ("", "skip", True),
+        ("", "enroll", True),
+    ],
+)
+def test_a_line_is_not_left_out_where_ours_denies_fewer(
+    ours: str, setting: str, *, is_refused: bool
+) -> None:
+    before = f"{PASSWORD}auth required pam_totp.so{ours}\nauth required {GOOGLE}"
+
+    def migrate(text: str) -> str:
+        return pam_migration.migrated(
+            "sshd", text, GOOGLE, "1a", read=FILES.get, unenrolled=setting
+        ).text
+
+    assert 1 == live_lines(migrate(f"{before} nullok\n"))
+    if not is_refused:
+        assert 1 == live_lines(migrate(before))
+        return
+    with pytest.raises(NotUnderstood, match="not enrolled, whom pam_google_auth") as caught:
+        migrate(before)
+    assert (2, True) == (caught.value.number, "unenrolled=deny" in caught.value.hint)
+
+
+def test_of_two_lines_none_is_left_out_that_denies_more() -> None:
+    lax, strict = f"auth required {GOOGLE} nullok\n", f"auth required {GOOGLE}\n"
+    counts = [
+        live_lines(migrated(f"{PASSWORD}{a}{b}").text) for a in (lax, strict) for b in (lax, strict)
+    ]
+    assert [1, 2, 1, 1] == counts
+
+
+def live_lines(text: str) -> int:
+    return len([x for x in pam_lines.lines("sshd", text) if x.module_name == "pam_totp.so"])
+
+
 @pytest.mark.parametrize(
     ("control", "problem"),
     [

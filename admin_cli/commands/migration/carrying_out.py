@@ -85,7 +85,12 @@ def _read(session: Session, request: MigrationRequest) -> _Ready:
     """Say what will become of whom, and of which file. Raises CommandFailed."""
     module = MODULES[request.module]
     new_id = trial_record.new_id()
-    pam = pam_files.plan(module, new_id, keys_come_first=_keys_come_first())
+    pam = pam_files.plan(
+        module,
+        new_id,
+        keys_come_first=_keys_come_first(),
+        unenrolled=session.config.unenrolled,
+    )
     if not pam.names:
         raise CommandFailed(
             f"no PAM file has {module}", "to import its secrets alone: totpctl import"

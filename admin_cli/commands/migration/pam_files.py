@@ -30,11 +30,11 @@ class PamChanges(NamedTuple):
     notes: tuple[str, ...]
 
 
-def plan(module: str, trial: str, *, keys_come_first: bool) -> PamChanges:
+def plan(module: str, trial: str, *, keys_come_first: bool, unenrolled: str) -> PamChanges:
     """Return what becomes of every file that has ``module``. Raises CommandFailed.
 
     ``trial``: its id. ``keys_come_first``: sshd asks PAM only about those whose key it has
-    accepted.
+    accepted. ``unenrolled``: what pam_totp.conf says of users who are not enrolled.
     """
     known = services.read_services()
     found = {name: lines for name, each in known.items() if (lines := _lines_of(module, each))}
@@ -53,6 +53,7 @@ def plan(module: str, trial: str, *, keys_come_first: bool) -> PamChanges:
                 trial,
                 read=lambda file: new.get(file) or pam_stack.read_pam_file(file),
                 key=keys_come_first and name == "sshd",
+                unenrolled=unenrolled,
             )
         except NotUnderstood as error:
             raise CommandFailed(str(error), error.hint or _BY_HAND) from None

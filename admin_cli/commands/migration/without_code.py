@@ -1,7 +1,8 @@
 """People who cannot be moved, where pam_totp lets in without a code whoever is not enrolled.
 
 The other module denies them, as their file is bad: by the move they would get in with a password
-alone. So the administrator names each of them.
+alone. So the administrator names each of them. Only nullok does that: a line without it denies
+them after the move as well, whatever pam_totp.conf says.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from pam_totp.core import admission, users
+from pam_totp.core import users
 from pam_totp.stack.pam_lines import Line
 
 from ... import output
@@ -17,8 +18,6 @@ from ...errors import CommandFailed
 from ...host import directory, other_modules
 from ...session import Session
 from ..importing.plan import ImportPlan
-
-_SETTING = "unenrolled = skip"
 
 
 def check(
@@ -33,12 +32,7 @@ def check(
     And where somebody of ``allowed`` is none of those: a name may be mistyped. ``lines``: those
     of the other module. ``with_secrets``: of whom it has something.
     """
-    cause = _cause(session, lines)
-    if cause == _SETTING:
-        output.warning(
-            f"{_SETTING} in pam_totp.conf will let in without a code whoever has no secret, and is "
-            "denied now; to deny them still, set: unenrolled = deny"
-        )
+    cause = _cause(lines)
     found = _not_moved(session, with_secrets, people) if cause else []
     unknown = sorted(allowed - {*found})
     if unknown:
@@ -60,12 +54,12 @@ def check(
         output.warning(f"without a code log in, because of {cause}: {output.some_of(found)}")
 
 
-def _cause(session: Session, lines: Iterable[Line]) -> str:
+def _cause(lines: Iterable[Line]) -> str:
     """Return what lets in whoever is not enrolled, "" where nothing does."""
     for line in lines:
         if other_modules.lets_in_without_a_code(line):
             return f"nullok, in place of line {line.number} of {line.file}"
-    return _SETTING if session.config.unenrolled == admission.SKIP else ""
+    return ""
 
 
 def _not_moved(session: Session, with_secrets: Iterable[str], people: ImportPlan) -> list[str]:
@@ -79,4 +73,6 @@ def _not_moved(session: Session, with_secrets: Iterable[str], people: ImportPlan
 
 
 def _is_known(record: users.UserRecord) -> bool:
-    return bool(record.authenticators) or record.status != users.ACTIVE
+    """Return whether nullok says nothing of them, now and when an exemption has ended."""
+    has_ending = record.status == users.EXEMPT and record.exempt_until != 0
+    return bool(record.authenticators) or not (has_ending or record.status == users.ACTIVE)
