@@ -282,3 +282,5 @@ def test_enroll_without_a_name_is_for_the_person_who_ran_sudo(machine: Machine) 
         done = machine.run(*refused, check=False)
         assert (2, "") == (done.returncode, done.stdout)
         assert "name a USER, or many people with --from or --group" in done.stderr
+    done = machine.run(*command, "", user="bob", check=False)  # a script's empty variable
+    assert (3, "") == (done.returncode, done.stdout)

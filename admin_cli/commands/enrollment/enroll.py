@@ -174,7 +174,7 @@ def enroll(
 
         carrying_out.carry_out(session, many, wanted, as_json=how.as_json)
         return
-    _enroll_one(session, user or _who_asks(), wanted, how, if_missing=if_missing)
+    _enroll_one(session, _who_asks() if user is None else user, wanted, how, if_missing=if_missing)
 
 
 def _who_asks() -> str:
