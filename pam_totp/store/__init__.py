@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
         It is for many enrollments: of a user whom the store knows it takes new authenticators and
         other recovery codes. It removes no authenticator, and changes one only if it was opened
-        with secrets.
+        with secrets. Then it may also give all that is one user's to another.
         """
 
         @property
@@ -65,6 +65,12 @@ if TYPE_CHECKING:
 
         def save(self, record: UserRecord) -> None:
             """Replace one of the users by ``record``."""
+
+        def rename(self, old: str, new: str) -> None:
+            """Make all that is ``old``'s that of ``new``, with secrets sealed for that name.
+
+            Both are among the names, and the store knows ``old`` alone; ``new`` may be saved then.
+            """
 
         def __enter__(self) -> JointTransaction: ...
 

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from ..core.users import UserRecord
 
 
+def check_rename(
+    old: str, new: str, names: Collection[str], known: Mapping[str, UserRecord], *, may: bool
+) -> None:
+    """Raise ValueError unless ``known`` has ``old`` alone of these ``names``.
+
+    ``may``: with secrets, which are sealed for the name of their user.
+    """
+    if not {old, new} <= set(names) or old not in known or new in known:
+        raise ValueError("a user is renamed whom the store knows, to a name that it does not")
+    if not may:
+        raise ValueError("a user cannot be renamed without the secrets")
+
+
 def check(
     record: UserRecord,
     names: Collection[str],

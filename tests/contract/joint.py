@@ -169,6 +169,80 @@ class KeepsJointTransactions:
                 list(map(transaction.save, (enrolled("alice"), record)))
             assert before == list(store.records())
 
+    def test_a_renamed_user_keeps_everything_but_the_name(self, backend: Backend) -> None:
+        backend.save(full_record())
+        backend.save(enrolled("bob"))
+        with backend.open() as store:
+            with store.joint_transaction(["alice", "alicia"], unseal=True) as joint:
+                joint.rename("alice", "alicia")
+                assert {"alicia": full_record("alicia")} == joint.records
+                assert ["alice", "bob"] == [record.name for record in self.seen(backend)]
+            assert store.load("alice") is None
+            assert [] == store.check()  # each secret is sealed for the name
+        assert full_record("alicia") == backend.load_with_secrets("alicia")
+        assert enrolled("bob") == backend.load_with_secrets("bob")
+        assert [2, 3, 12] == [
+            backend.count(table) for table in ("users", "authenticators", "recovery_codes")
+        ]
+
+    def test_a_renamed_user_may_be_changed_in_the_same_commit(self, backend: Backend) -> None:
+        backend.save(full_record())
+        with (
+            backend.open() as store,
+            store.joint_transaction(["alice", "alicia"], unseal=True) as joint,
+        ):
+            joint.rename("alice", "alicia")
+            changed = joint.records["alicia"].changed_at(NOW + 1)
+            joint.save(changed)
+        assert changed == backend.load_with_secrets("alicia")
+
+    def test_a_user_without_an_authenticator_is_renamed_and_back(self, backend: Backend) -> None:
+        waiting = UserRecord("alice", MUST_ENROLL, uid=1005)
+        backend.save(waiting)
+        with backend.open() as store:
+            for old, new in (("alice", "alicia"), ("alicia", "alice")):
+                with store.joint_transaction([old, new], unseal=True) as joint:
+                    joint.rename(old, new)
+                assert [new] == [record.name for record in store.records()]
+        assert waiting == backend.load_with_secrets("alice")
+
+    @pytest.mark.parametrize(
+        ("old", "new", "unseal"),
+        [
+            ("alice", "bob", True),
+            ("carol", "dave", True),
+            ("alice", "mallory", True),
+            ("alice", "alice", True),
+            ("alice", "carol", False),
+        ],
+    )
+    def test_nobody_is_renamed_over_another_or_without_secrets(
+        self, backend: Backend, old: str, new: str, unseal: bool
+    ) -> None:
+        names = ("alice", "bob", "carol", "dave")
+        before = [full_record(), enrolled("bob")]
+        list(map(backend.save, before))
+        with backend.open() as store:
+            with (
+                pytest.raises(ValueError, match="renamed"),
+                store.joint_transaction(names, unseal=unseal) as joint,
+            ):
+                joint.rename(old, new)
+            assert ["alice", "bob"] == [record.name for record in store.records()]
+        assert before == list(map(backend.load_with_secrets, ("alice", "bob")))
+
+    def test_an_exception_after_a_rename_leaves_the_old_name(self, backend: Backend) -> None:
+        backend.save(full_record())
+        with backend.open() as store:
+            with (
+                suppress(ZeroDivisionError),
+                store.joint_transaction(["alice", "alicia"], unseal=True) as joint,
+            ):
+                joint.rename("alice", "alicia")
+                raise ZeroDivisionError
+            assert ["alice"] == [record.name for record in store.records()]
+        assert full_record() == backend.load_with_secrets("alice")
+
     def test_two_administrators_who_enroll_the_same_people_enroll_each_once(
         self, backend: Backend
     ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from ...core.users import MUST_ENROLL, UserRecord, authenticator_changes
 from .. import joint
 from . import many_rows
-from .rows import is_storable, read, refuse_another_secret
+from .rows import USER_COLUMNS, is_storable, read, refuse_another_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,21 @@ _LOCK = "SELECT name FROM totp.users WHERE name = ANY ($1) ORDER BY name FOR NO 
 _REMOVE_OTHER_CODES = f"""
 DELETE FROM totp.recovery_codes r USING jsonb_to_recordset($1::jsonb) AS given({many_rows.USER})
 WHERE r.user_name = given.name AND NOT encode(r.digest, 'hex') = ANY (given.digests)
+"""
+
+# The row of the new name is there, as that of a user who is not known. What is no part of a record
+# goes along: the groups of hosts. What was answered to a host last does not.
+_ROW = ", ".join((*USER_COLUMNS, "groups"))
+_RENAME = (
+    f"UPDATE totp.users n SET ({_ROW}) = (SELECT {_ROW} FROM totp.users WHERE name = $1) "
+    "WHERE n.name = $2",
+    "UPDATE totp.recovery_codes SET user_name = $2 WHERE user_name = $1",
+)
+_RESEAL = """
+UPDATE totp.authenticators a SET user_name = $2::text, sealed_secret = totp.seal_secret($3,
+    totp.open_secret($3, a.sealed_secret, $1::text, a.id, a.algorithm, a.digits, a.period, a.kind),
+    $2::text, a.id, a.algorithm, a.digits, a.period, a.kind)
+WHERE a.user_name = $1::text
 """
 
 
@@ -69,6 +84,18 @@ class JointUserTransaction:
         if min(record.failures, record.untold) < 0:
             raise ValueError("nobody has less than no failures")
         self._saved[record.name] = self.records[record.name] = record
+
+    def rename(self, old: str, new: str) -> None:
+        joint.check_rename(old, new, self._names, self.records, may=self._unseal)
+        if old in self._saved or old not in self._before:
+            raise ValueError("a user is renamed before anything else is saved")
+        for statement in _RENAME:
+            self._connection.execute(statement, (old, new))
+        self._connection.execute(_RESEAL, (old, new, self._key))
+        self._connection.execute("DELETE FROM totp.users WHERE name = $1", (old,))
+        del self.records[old]
+        self._before[new] = self._before.pop(old)._replace(name=new)
+        self.records[new] = self._saved[new] = self._before[new]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object

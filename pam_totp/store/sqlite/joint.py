@@ -46,5 +46,15 @@ class JointTransaction:
             part.save(record)
         self.records[record.name] = record
 
+    def rename(self, old: str, new: str) -> None:
+        joint.check_rename(old, new, self._names, self.records, may=self._unseal)
+        record = self.records[old]._replace(name=new)
+        with self._part(old) as part:  # first: its authenticators keep their ids
+            part.save(None)
+        with self._part(new) as part:
+            part.save(record)
+        del self.records[old]
+        self.records[new] = record
+
     def _part(self, name: str) -> Transaction:
         return Transaction(self._store, name, "IMMEDIATE", unseal=self._unseal)
