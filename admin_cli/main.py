@@ -60,6 +60,9 @@ COMMANDS = {
     "rebind": ListedCommand(
         "state.rebind", "Tie the enrollments of USERs to their accounts of today.", _PEOPLE
     ),
+    "rename": ListedCommand(
+        "renaming.rename", "Give NEW the enrollment of OLD, whose account was renamed.", _PEOPLE
+    ),
     "require": ListedCommand(
         "rollout.require", "Make USERs, or the members of a group, use a code.", _PEOPLE
     ),

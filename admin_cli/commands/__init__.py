@@ -9,6 +9,7 @@ exporting/      export
 passphrases.py  passphrases of files that import reads and export writes
 migration/      migrate
 state.py        unlock, suspend, resume, rebind
+renaming.py     rename
 reports.py      list, show, verify
 resync.py       resync
 rollout.py      require, exempt, for people

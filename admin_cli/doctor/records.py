@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pam_totp.core.users import Account, UserRecord
 from pam_totp.login import identity
@@ -20,11 +20,12 @@ _INHERITED = "a new account of the same name would be asked for the old phone"
 
 @check("gone-accounts", NOTE, _INHERITED)
 def gone_accounts(facts: Facts) -> Iterator[Found]:
+    known = {record.name for record in facts.recorded.local}
     for record in facts.recorded.local:
         if directory.person(record.name) is None and not directory.problem():
             yield (
                 f"there is a record of {record.name}, but no such account",
-                f"if it is gone for good, run: totpctl remove {record.name}",
+                _renamed_or_gone(record, known),
             )
 
 
@@ -103,6 +104,16 @@ def _another_uid(record: UserRecord, account: Account) -> str:
 def _what_to_do(record: UserRecord) -> str:
     name = record.name
     return f"if it is the same person, run: totpctl rebind {name}; else: totpctl reset {name}"
+
+
+def _renamed_or_gone(record: UserRecord, known: Collection[str]) -> str:
+    """Return what to do for a record without an account; its uid may have another name now."""
+    gone = f"if it is gone for good, run: totpctl remove {record.name}"
+    now_named = directory.person_of_uid(record.uid) if record.uid else None
+    if now_named is None or now_named.pw_name in known:
+        return gone
+    new = now_named.pw_name
+    return f"if it was renamed to {new}, run: totpctl rename {record.name} {new}; {gone}"
 
 
 def _is_younger(entry: pwd.struct_passwd, shadow: accounts.Shadow | None, bound_at: int) -> bool:

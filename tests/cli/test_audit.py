@@ -27,6 +27,7 @@ EVENTS = [
     (("unlock", "alice"), ["unlocked"]),
     (("suspend", "alice"), ["suspended"]),
     (("resume", "carol"), ["resumed"]),
+    (("rename", "--yes", "alice", "bob"), ["renamed"]),
 ]
 SILENT = [
     ("list",),

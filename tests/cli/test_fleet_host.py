@@ -48,6 +48,8 @@ def test_a_host_has_accounts_of_its_own_with_local(
         "resume alice",
         "unlock alice",
         "rebind alice --yes",
+        "rename alice bob",
+        "rename bob alice",
     ):
         totpctl.done(*command.split(), "--local")
     totpctl.done("reset", "alice", "--local", "--yes", "--no-confirm", "--json")

@@ -174,6 +174,36 @@ def test_records_of_a_fleet_are_bound_to_no_uid(
     assert "no uid" in result.err
 
 
+def test_a_renamed_account_keeps_its_enrollment_and_its_hosts(
+    totpctl: Totpctl, place: Place, fleet_database: Database
+) -> None:
+    """No uid tells that it is the same person, so that the administrator says so."""
+    codes = totpctl.done("enroll", "alina", "--no-confirm", "--json").json()["recovery_codes"]
+    fleet_database.execute("UPDATE totp.users SET groups = '{web}', failures = 3, untold = 2")
+    fleet_database.execute("UPDATE totp.authenticators SET last_accepted_step = 7, drift = 1")
+    before = saved(place, "alina", fleet_database)
+    assert before is not None
+    assert 1 == totpctl("rename", "alina", "alice").code
+    assert before == saved(place, "alina", fleet_database)
+    result = totpctl.done("rename", "alina", "alice", "--yes")
+    assert "alice has the enrollment of alina now" in result.err
+    after = saved(place, "alice", fleet_database)
+    assert after is not None
+    assert before._replace(name="alice", updated_at=after.updated_at) == after
+    assert saved(place, "alina", fleet_database) is None
+    assert [("alice", ["web"])] == fleet_database.execute("SELECT name, groups FROM totp.users")
+    totpctl.done("verify", "alice", answers=codes[0] + "\n")
+    result = totpctl.done("rename", "alice", "trent", "--yes")
+    assert "there is no user trent on this machine" in result.err
+    assert "there still is an account alice" in result.err
+    totpctl.done("enroll", "bob", "--no-confirm", "--json")
+    for old, new, code in (("trent", "bob", 1), ("nobody-known", "carol", 3), ("bob", "root", 1)):
+        assert code == totpctl("rename", old, new, "--yes").code
+    assert [("bob",), ("trent",)] == fleet_database.execute(
+        "SELECT name FROM totp.users ORDER BY name"
+    )
+
+
 def test_the_environment_of_the_caller_changes_nothing(totpctl: Totpctl) -> None:
     totpctl.done("enroll", "alice", "--no-confirm", "--json")
     hostile = {

@@ -36,3 +36,18 @@ def test_another_account_of_the_name_is_denied_until_an_administrator_decides(
     doctored.run("totpctl", "rebind", "alice", "--yes")
     assert "other-account" not in found(doctored)
     assert attempts.FINE == attempts.try_all(doctored, alice)
+
+
+def test_the_enrollment_follows_a_renamed_account_by_the_fix_of_doctor(doctored: Doctored) -> None:
+    alice = doctored.alice
+    for old, new in (("alice", "alicia"), ("alicia", "alice")):
+        doctored.run("usermod", "-l", new, old)
+        (gone,) = (one for one in findings(doctored) if one["check"] == "gone-accounts")
+        fix = f"if it was renamed to {new}, run: totpctl rename {old} {new}; if it is gone for good"
+        assert gone["fix"].startswith(fix)
+        if new == "alice":
+            outcome = attempts.try_all(doctored, alice)
+            assert attempts.Outcome(frozenset(attempts.WAYS), frozenset()) == outcome
+        doctored.run("totpctl", "rename", old, new)
+        assert "gone-accounts" not in found(doctored)
+    assert attempts.FINE == attempts.try_all(doctored, alice)
