@@ -66,7 +66,8 @@ def not_noted(facts: Facts) -> Iterator[Found]:
         is_cut_off = confirmed is not None and name in confirmed.services
         again = "totpctl confirm" if is_cut_off else f"totpctl enable {name}"
         if pam_file.is_part(name) and not is_cut_off:
-            again = reached.command_instead_of_part(name, facts.services)
+            instead = " ".join(reached.logins_by_part(name, facts.services)) or "SERVICE"
+            again = f"totpctl disable {name}; totpctl enable {instead}"
         yield (
             f"{path} has lines of totpctl enable, but {name} is not recorded as on",
             f"run: {again}",

@@ -13,7 +13,7 @@ from pam_totp.stack.pam_ways import NATIVE_MODULE, PAM_PYTHON_MODULE
 from pam_totp.system import config
 from pam_totp.system.errors import PamTotpError
 
-from ..enable import enabled, reached
+from ..enable import enabled, reached, trial_record
 from ..host import login_programs, pam_blocks, pam_file
 from ..host.services import LOGINS, PamService, arguments_of, path_of, shown
 from . import spelling
@@ -362,12 +362,34 @@ def _asked_on_one_way(stack: Stack) -> tuple[Line, ...]:
 
 def _enable_again(facts: Facts, name: str) -> str:
     if pam_file.is_part(name):
-        return f"run: {reached.command_instead_of_part(name, facts.services)}"
+        return _enable_instead_of_part(facts, name)
     mode = facts.remembered.get(name)
     option = "" if mode in (None, "code") else f" --keys {mode}"
     if mode == pam_blocks.ONE_PROMPT or _takes_both(facts.service(name)):
         option = " --one-prompt"
     return f"run: totpctl enable {name}{option}"
+
+
+def _enable_instead_of_part(facts: Facts, part: str) -> str:
+    """Return what comes next where a file that others include has lost its line.
+
+    ``part`` is forgotten last: as long as nothing else asks for good, this has to be found.
+    """
+    logins = reached.logins_by_part(part, facts.services)
+    waiting = trial_record.pending()
+    to_come = waiting.services if waiting else ()
+    silent = [name for name in logins if not facts.service(name).asks]
+    if silent or not logins:
+        return (
+            f"run: totpctl enable {' '.join(silent) or 'SERVICE'}; "
+            f"once that is confirmed, run: totpctl disable {part}"
+        )
+    if set(logins) & set(to_come):
+        return (
+            "log in from a second terminal; "
+            f"then run: totpctl confirm; once that is done, run: totpctl disable {part}"
+        )
+    return f"run: totpctl disable {part}"
 
 
 def _without(line: Line) -> str:

@@ -59,19 +59,17 @@ def includes(changed: str, name: str) -> list[Line]:
     return found
 
 
-def command_instead_of_part(part: str, known: Iterable[str]) -> str:
-    """Return the command for services that were to ask by ``part``, which enable refuses.
+def logins_by_part(part: str, known: Iterable[str]) -> list[str]:
+    """Return the services to enable where ``part`` was to ask, which enable refuses.
 
-    ``known``: the names of the services. disable forgets ``part``, and the services that people log
-    in through ask by lines of their own.
+    Those that people log in through, and that can ask. ``known``: the names of the services.
     """
     by_part = [
         name
         for name in LOGINS
         if name in known and login_programs.why_no_code(name) is None and includes(part, name)
     ]
-    names = [name for name in by_part if _COMPANION_OF.get(name) not in by_part]
-    return f"totpctl disable {part}; totpctl enable {' '.join(names) or 'SERVICE'}"
+    return [name for name in by_part if _COMPANION_OF.get(name) not in by_part]
 
 
 def _taking_both(changes: Sequence[Change]) -> set[str]:

@@ -36,6 +36,7 @@ _SECRET = b"The secret of these"
 # Without a question, codes of the time, once only, up to eight steps either way, three in 30 s.
 MAKE_SECRET = "google-authenticator -t -f -d -w 17 -r 9 -R 30 -q -C"
 USERS = ("bob", "carol", "dave")
+ENABLE_INSTEAD = re.compile("run: (totpctl enable sshd sudo .*); once that is confirmed, run: totp")
 FIX_OF_PART = re.compile("totpctl disable common-auth; totpctl enable sshd sudo .*")
 
 
@@ -302,13 +303,18 @@ def test_doctors_fix_works_where_an_update_took_the_line_out_of_common_auth(
     machine.write("/etc/pam.d/common-auth", step)
     shown = totpctl(machine, "doctor").stdout
     assert "common-auth: it has no pam_totp line" in shown
-    fix = FIX_OF_PART.search(shown)
+    fix = ENABLE_INSTEAD.search(shown)
     assert fix is not None, shown
-    fixed = machine.run("sh", "-ec", fix[0], check=False)
+    fixed = machine.run("sh", "-ec", fix[1], check=False)
     assert 0 == fixed.returncode, fixed.stderr
+    assert "then run: totpctl confirm; once that is done" in totpctl(machine, "doctor").stdout
+    assert 0 == totpctl(machine, "revert").returncode
+    assert ENABLE_INSTEAD.search(totpctl(machine, "doctor").stdout)
+    assert 0 == machine.run("sh", "-ec", fix[1]).returncode
     assert 0 == totpctl(machine, "confirm", "--yes").returncode
-    shown = totpctl(machine, "doctor").stdout
-    assert "common-auth" not in shown
+    assert "fix: run: totpctl disable common-auth\n" in totpctl(machine, "doctor").stdout
+    assert 0 == totpctl(machine, "disable", "common-auth").returncode
+    assert "common-auth" not in totpctl(machine, "doctor").stdout
     assert "auth required pam_totp.so" in machine.read(PAM_SSHD)
 
 
