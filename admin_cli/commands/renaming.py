@@ -9,7 +9,7 @@ from pam_totp.core.users import UserRecord
 from .. import output
 from ..completion import candidates
 from ..errors import CommandFailed, NoSuchUser
-from ..host import directory, key_only
+from ..host import accounts, directory, key_only
 from ..session import Session, now, pass_session
 from .arguments import local_option, yes_option
 
@@ -24,8 +24,8 @@ def rename(session: Session, old: str, new: str, yes: bool) -> None:
     """Give NEW the enrollment of OLD, whose account was renamed.
 
     For people whose login name has changed, as by "usermod -l". Authenticators, recovery codes,
-    used codes and the status stay as they are. Where no uid tells that it is the same account, it
-    asks first.
+    used codes and the status stay as they are. It asks first where nothing tells that it is the
+    same account.
     """
     new = session.person(new)
     _check_names(old, new)
@@ -46,7 +46,8 @@ def rename(session: Session, old: str, new: str, yes: bool) -> None:
     output.message(f"{new} has the enrollment of {old} now")
     if record.authenticators:
         output.message(f"the app goes on working; it may go on showing the name {old}")
-    if directory.person(old) is not None:
+    still = directory.person(old)
+    if still is not None and still.pw_name == old:  # and no other name of the new one
         output.warning(f"there still is an account {old}, and it is no longer enrolled")
 
 
@@ -116,9 +117,23 @@ def _refuse_key_only(record: UserRecord, old: str, new: str) -> None:
 
 
 def _is_proven(session: Session, record: UserRecord, new: str) -> bool:
-    """Return whether the uid tells that the account of ``new`` is the one that was enrolled."""
-    account = session.account_of(new)
-    return account is not None and record.uid == account.uid
+    """Return whether the account of ``new`` is the one that was enrolled, as far as can be seen.
+
+    The uid tells, unless the account is younger: useradd gives the last one out again.
+    """
+    from ..host import birth  # with ctypes, which Tab does not need
+
+    account, entry = session.account_of(new), directory.person(new)
+    if account is None or entry is None or record.uid != account.uid:
+        return False
+    try:
+        shadow = accounts.read_shadow()
+    except OSError:  # who is not root has a store of their own
+        shadow = {}
+    if not birth.is_younger(entry, shadow.get(new), record.bound_at):
+        return True
+    output.warning(f"home folder and password of {new} are newer than the enrollment")
+    return False
 
 
 def _not_for_root(new: str) -> CommandFailed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 from collections.abc import Collection, Iterator
 
@@ -14,7 +13,6 @@ from ..output import some_of
 from .facts import Facts
 from .finding import NOTE, WRONG, Found, check
 
-_DAY = 86400  # seconds
 _INHERITED = "a new account of the same name would be asked for the old phone"
 
 
@@ -63,7 +61,7 @@ def made_again(facts: Facts) -> Iterator[Found]:
         since = record.created_at if record.uid is None else record.bound_at
         if not same or not record.grants_something():
             continue
-        if _is_younger(entry, shadow.get(entry.pw_name), since):
+        if birth.is_younger(entry, shadow.get(entry.pw_name), since):
             yield (
                 f"home folder and password of {record.name} are newer than the enrollment",
                 _what_to_do(record),
@@ -114,20 +112,6 @@ def _renamed_or_gone(record: UserRecord, known: Collection[str]) -> str:
         return gone
     new = now_named.pw_name
     return f"if it was renamed to {new}, run: totpctl rename {record.name} {new}; {gone}"
-
-
-def _is_younger(entry: pwd.struct_passwd, shadow: accounts.Shadow | None, bound_at: int) -> bool:
-    """Return whether home folder and password were made after ``bound_at``.
-
-    A home folder that came with its whole file system, as after a move to another disk, says
-    nothing: the folder above it is as young.
-    """
-    if not bound_at or shadow is None or shadow.changed is None:
-        return False
-    if shadow.changed < bound_at // _DAY:
-        return False
-    home, above = birth.born_at(entry.pw_dir), birth.born_at(os.path.dirname(entry.pw_dir))
-    return home is not None and above is not None and above <= bound_at < home
 
 
 CHECKS = (gone_accounts, other_account, renumbered, made_again, unbound)

@@ -19,7 +19,7 @@ from tests.support.postgres import Database
 COMMANDS = (
     *("enroll alice --no-confirm", "reset alice --yes --no-confirm", "remove alice --yes"),
     *("recovery-codes alice --yes", "list", "show alice", "verify alice", "unlock alice"),
-    *("suspend alice", "resume alice", "require alice", "exempt alice"),
+    *("suspend alice", "resume alice", "rename alice bob", "require alice", "exempt alice"),
     *("require --group root", "exempt --group root --remove"),
 )
 

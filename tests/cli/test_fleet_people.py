@@ -228,7 +228,7 @@ def test_a_help_desk_unlocks_suspends_and_resumes_and_is_told_what_it_lacks(
     assert totpctl.done("show", "alice", "--json").json()["locked"]
     for command in ("unlock alice", "suspend alice", "list", "resume alice"):
         totpctl.done(*command.split())
-    for command in ("enroll bob", "reset alice --yes", "verify alice"):
+    for command in ("enroll bob", "reset alice --yes", "verify alice", "rename alice bob"):
         result = totpctl(*command.split(), answers="123456\n")
         assert (5, "") == (result.code, result.out)
         assert "holds no key" in result.err

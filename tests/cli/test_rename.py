@@ -115,6 +115,35 @@ def test_without_a_uid_it_asks_and_then_notes_the_uid(totpctl: Totpctl, place: P
     assert UID == place.record("alice").uid
 
 
+def test_a_younger_account_with_the_uid_of_the_old_one_is_asked_about(
+    totpctl: Totpctl, place: Place
+) -> None:
+    """Somebody else may have it: useradd gives the last uid out again."""
+    totpctl.prelude += """
+from admin_cli.host import accounts, birth
+accounts.read_shadow = lambda: {"alice": accounts.Shadow("*", changed=30_000)}
+births = iter([10**9, 5] * 9)  # of the home folder, of the one above
+birth.born_at = lambda path: next(births)
+"""
+    place.enrol("alina", uid=UID, bound_at=10**9 - 1)
+    result = totpctl("rename", "alina", "alice")
+    assert 1 == result.code
+    assert "home folder and password of alice are newer than the enrollment" in result.err
+    totpctl.done("rename", "alina", "alice", "--yes")
+    place.enrol("alima", uid=UID, bound_at=10**9)
+    assert ["alice", "alima"] == [record.name for record in everything(place)]
+    totpctl.done("remove", "alice", "--yes")
+    totpctl.done("rename", "alima", "alice")
+
+
+def test_another_name_that_the_directory_has_for_the_new_one_is_no_account_of_its_own(
+    totpctl: Totpctl, place: Place
+) -> None:
+    totpctl.canonical = {"alina": "alice"}
+    place.enrol("alina", uid=UID)
+    assert "warning" not in totpctl.done("rename", "alina", "alice").err
+
+
 def test_a_second_name_of_the_same_account_is_told(totpctl: Totpctl, place: Place) -> None:
     place.enrol("bob", uid=UID)
     result = totpctl.done("rename", "bob", "alice")
