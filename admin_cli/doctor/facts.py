@@ -32,7 +32,7 @@ from ..access import becoming_root
 from ..access.becoming_root import Judge, LoginRules, Machine, Plan
 from ..enable import enabled
 from ..errors import CommandFailed
-from ..host import accounts, programs, sshd, sudoers, units
+from ..host import accounts, alternatives, programs, sshd, sudoers, units
 from ..host.services import LOGINS, PamService, read_service, read_services
 from ..host.sshd import process as sshd_process
 from ..host.units import Properties
@@ -76,6 +76,11 @@ class Facts:
     def config(self) -> Config:
         with _cannot_tell_on(Unavailable):
             return self.loaded.config
+
+    @cached_property
+    def alternatives(self) -> frozenset[str]:
+        """The modules that are a second factor; none, while the configuration cannot be read."""
+        return alternatives.configured(self.config_path)
 
     @property
     def store_path(self) -> str:
@@ -248,9 +253,9 @@ class Facts:
     @cached_property
     def services(self) -> dict[str, PamService]:
         """Every PAM service with a file, by name."""
-        services = read_services()
+        services = read_services(self.alternatives)
         if SSHD in services and services[SSHD].lines and self.keys_come_first:
-            services[SSHD] = read_service(SSHD, key=True)
+            services[SSHD] = read_service(SSHD, key=True, alternatives=self.alternatives)
         return services
 
     @cached_property
@@ -264,7 +269,7 @@ class Facts:
             return False  # another check reports it
 
     def service(self, name: str) -> PamService:
-        return self.services.get(name) or read_service(name)
+        return self.services.get(name) or read_service(name, alternatives=self.alternatives)
 
     def has_service(self, name: str) -> bool:
         return name in self.services

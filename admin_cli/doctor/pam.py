@@ -72,11 +72,52 @@ def not_understood(facts: Facts) -> Iterator[Found]:
 
 @check("pam-bypass", WRONG, "users can get in without a code")
 def bypasses(facts: Facts) -> Iterator[Found]:
-    return _lines(
-        facts,
-        lambda judgement: judgement.bypasses,
-        "{} can let users in without a code",
-    )
+    for service, judgement in facts.judged:
+        for line in judgement.bypasses:
+            problem = f"{service.name}: {shown(line)} can let users in without a code"
+            fix = _rewrite_or_edit(facts, service, line)
+            if line.module_name in facts.alternatives:
+                problem, fix = _no_alternative(problem, line)
+            yield problem, fix
+
+
+def _no_alternative(problem: str, line: Line) -> tuple[str, str]:
+    """Return why a module of ``alternative`` is no second factor there, and what makes it one."""
+    path = path_of(line.file)
+    for argument in line.arguments:
+        if argument.partition("=")[0] in pam_ways.LET_PEOPLE_IN:
+            why = f"{argument} lets in people without a key there"
+            return f"{problem}: {why}", f"remove {argument} from that line of {path}"
+    why = "no password comes before it"
+    fix = f"move that line in {path} to after the lines that ask for the password"
+    return f"{problem}: {why}", fix
+
+
+@check("pam-alternative", NOTE, "whoever has that factor, and the password, needs no code there")
+def alternative(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.alternatives:
+            fix = f"if that is not intended: remove {line.module_name} from alternative in "
+            fix += f"{facts.config_path}, and that line from {path_of(line.file)}"
+            yield f"{service.name}: {shown(line)} lets users in instead of a code", fix
+
+
+@check("pam-u2f-keys", NOTE, "whoever runs programs as a user can add a key there")
+def keys_of_users(facts: Facts) -> Iterator[Found]:
+    for service, judgement in facts.judged:
+        for line in judgement.alternatives:
+            if line.module_name == "pam_u2f.so" and not _has_central_file(line):
+                yield (
+                    f"{service.name}: {shown(line)} takes keys from the homes of users",
+                    f"move the keys to /etc/u2f_mappings, and add authfile=/etc/u2f_mappings "
+                    f"to that line of {path_of(line.file)}",
+                )
+
+
+def _has_central_file(line: Line) -> bool:
+    """Whether the keys are in a file that no user chooses: not in a home, nor by a name in it."""
+    files = [a.partition("=")[2] for a in line.arguments if a.startswith("authfile=")]
+    return bool(files) and files[-1].startswith("/etc/")
 
 
 @check(
@@ -192,6 +233,8 @@ def other_code_optional(facts: Facts) -> Iterator[Found]:
     for service, judgement in facts.judged:
         if judgement.asks and not judgement.needs_other_code:
             for line in judgement.other_codes:
+                if line in judgement.alternatives:
+                    continue  # a finding of its own
                 yield f"{service.name}: {shown(line)} may ask for a code", _without(line)
 
 
@@ -255,7 +298,7 @@ def out_of_step(facts: Facts) -> Iterator[Found]:
             continue
         before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
         try:
-            now = pam_file.enabled(service.name, before, keys=keys, read=pam_stack.read_pam_file)
+            now = _enabled(facts, service.name, before, keys)
         except NotUnderstood:
             now = ""
         if now != service.text:
@@ -402,20 +445,25 @@ def _rewrite_or_edit(facts: Facts, service: PamService, line: Line) -> str:
         again = _enable_again(facts, service.name)
         before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
         try:
-            pam_file.enabled(service.name, before, keys=keys, read=pam_stack.read_pam_file)
+            _enabled(facts, service.name, before, keys)
         except NotUnderstood:
             return f"take that line out of {path_of(line.file)}; then {again}"
         return f"run: totpctl disable {service.name}; {again.removeprefix('run: ')}"
     file = path_of(line.file) if pam_ways.runs_the_hook(line) else service.path
     again = _enable_again(facts, service.name)
-    if not _can_be_enabled(service):
-        if _can_be_enabled(service, _PASSWORD_STEP):
+    if not _can_be_enabled(facts, service):
+        if _can_be_enabled(facts, service, _PASSWORD_STEP):
             return f"replace the pam_totp line in {file} by: {_PASSWORD_STEP}; then {again}"
         return f"put the lines that ask for the password in place of pam_totp's in {file}"
     return f"take the pam_totp line out of {file}; then {again}"
 
 
-def _can_be_enabled(service: PamService, instead: str = "") -> bool:
+def _enabled(facts: Facts, service: str, text: str, keys: str | None) -> str:
+    read, named = pam_stack.read_pam_file, facts.alternatives
+    return pam_file.enabled(service, text, keys=keys, read=read, alternatives=named)
+
+
+def _can_be_enabled(facts: Facts, service: PamService, instead: str = "") -> bool:
     """Whether enable takes the file, with ``instead`` in place of the first of our lines."""
     lines = service.text.splitlines()
     for line in service.lines:
@@ -425,7 +473,7 @@ def _can_be_enabled(service: PamService, instead: str = "") -> bool:
     text = "".join(f"{line}\n" for line in lines)
     mode = pam_blocks.ONE_PROMPT if _takes_both(service) else None
     try:
-        pam_file.enabled(service.name, text, keys=mode, read=pam_stack.read_pam_file)
+        _enabled(facts, service.name, text, mode)
     except NotUnderstood:
         return False
     return True
@@ -435,6 +483,8 @@ CHECKS = (
     missing,
     not_understood,
     bypasses,
+    alternative,
+    keys_of_users,
     before_password,
     too_late,
     asks_again,

@@ -7,7 +7,7 @@ import os
 from pam_totp.stack import pam_stack
 
 from ..errors import CommandFailed
-from ..host import files, key_only, pam_blocks, pam_file, sshd
+from ..host import alternatives, files, key_only, pam_blocks, pam_file, sshd
 
 _BEGIN = "# BEGIN pam_totp"
 
@@ -99,7 +99,13 @@ def taken_back(
     if path == sshd.DROP_IN:
         return files.bytes_of(sshd.drop_in(keys_before or "code") + left)
     keys, service = keys_before or None, os.path.basename(path)
-    again = pam_file.enabled(service, left, keys=keys, read=pam_stack.read_pam_file)
+    again = pam_file.enabled(
+        service,
+        left,
+        keys=keys,
+        read=pam_stack.read_pam_file,
+        alternatives=alternatives.configured(),
+    )
     return files.bytes_of(again)
 
 

@@ -10,7 +10,7 @@ from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system.errors import PamTotpError
 
 from ..errors import CommandFailed
-from ..host import files, key_only, login_programs, pam_blocks, pam_file, sshd
+from ..host import alternatives, files, key_only, login_programs, pam_blocks, pam_file, sshd
 from ..host.key_only import KeyOnly
 from ..host.services import path_of, read_service
 from . import blocks, enabled
@@ -188,7 +188,11 @@ def _pam_file_on(service: str, keys: str | None) -> Change:
     assert source is not None
     try:
         text = pam_file.enabled(
-            service, files.text_of(source), keys=keys, read=pam_stack.read_pam_file
+            service,
+            files.text_of(source),
+            keys=keys,
+            read=pam_stack.read_pam_file,
+            alternatives=alternatives.configured(),
         )
     except NotUnderstood as error:
         raise CommandFailed(

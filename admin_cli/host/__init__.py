@@ -17,6 +17,7 @@ pam_file.py        the code in a PAM file, put in after the password step
 pam_blocks.py      our lines in a PAM file, and how they come out
 other_modules.py   lines of the modules that people move from
 pam_migration.py   our lines in their place
+alternatives.py    the modules that are a second factor in the place of the code
 pam_copy.py        a password step copied into them
 units.py           what systemd says of units
 doctor_timer.py    whether doctor's timer runs

@@ -15,6 +15,7 @@ from pam_totp.stack import pam_dispatch, pam_lines, pam_stack, pam_ways
 from pam_totp.stack.pam_dispatch import Entry, Stack
 from pam_totp.stack.pam_lines import INCLUDE, Line, NotUnderstood
 from pam_totp.stack.pam_stack import read_pam_file
+from pam_totp.system.pam_modules import PASSWORD_MODULES
 
 from . import pam_blocks, pam_copy
 from .pam_blocks import disabled, is_managed, keys_of
@@ -40,12 +41,20 @@ def is_part(service: str) -> bool:
     return service in _PARTS or service.startswith("common-")
 
 
-def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_file) -> str:
+def enabled(
+    service: str,
+    text: str,
+    *,
+    keys: str | None,
+    read: Read = read_pam_file,
+    alternatives: frozenset[str] = frozenset(),
+) -> str:
     """Return ``text``, of the file of ``service``, with the code in it.
 
     ``keys``, for sshd alone, is one of pam_blocks.KEYS; of others it may be ONE_PROMPT. None leaves
-    it unsaid. What is as it should be stays to the byte. Raises NotUnderstood, which names the line
-    that is in the way.
+    it unsaid. ``alternatives``: modules that are a second factor; our line goes behind theirs, if
+    these follow the password. What is as it should be stays to the byte. Raises NotUnderstood,
+    which names the line that is in the way.
     """
     known = pam_blocks.KEYS if service == "sshd" else (pam_blocks.ONE_PROMPT,)
     if keys is not None and keys not in known:
@@ -53,7 +62,7 @@ def enabled(service: str, text: str, *, keys: str | None, read: Read = read_pam_
     if is_part(service):
         problem = "is part of other services' files, not a service"
         raise NotUnderstood(service, 0, problem, "name services, such as sshd and sudo")
-    file = _File(service, disabled(text), read)
+    file = _File(service, disabled(text), read, alternatives)
     if file.asks_already(one_prompt=keys == pam_blocks.ONE_PROMPT):
         return file.text
     written = file.written(keys)
@@ -86,10 +95,11 @@ class _Candidate(NamedTuple):
 class _File:
     """A PAM file without our lines."""
 
-    def __init__(self, service: str, text: str, read: Read) -> None:
+    def __init__(self, service: str, text: str, read: Read, alternatives: frozenset[str]) -> None:
         self.text = text
         self._service = service
         self._read = read
+        self._alternatives = alternatives
         self._lines = [
             line for line in pam_lines.lines(service, text) if line.type in ("auth", INCLUDE)
         ]
@@ -150,9 +160,9 @@ class _File:
     def _password_step(self) -> tuple[Line, Line]:
         """Return the first and the last line of this file that bring in a first factor."""
         tops = [
-            (entry.top, entry.line.module_name in pam_ways.PASSWORD_MODULES)
+            (entry.top, entry.line.module_name in PASSWORD_MODULES)
             for entry in self._stack.entries
-            if entry.line.module_name in pam_ways.FIRST_FACTORS
+            if entry.line.module_name in pam_ways.FIRST_FACTORS | self._alternatives
         ]
         if not any(is_password for _, is_password in tops):
             problem = "asks for no password that a code could follow"
@@ -188,6 +198,7 @@ class _File:
 
     def _instead(self, first: Line, end: Line, keys: str | None) -> _Candidate:
         lines = self._numbered()
+        step_end, behind = self._step_end(first, end)
         gone = [line for line, _ in lines[first.number - 1 : end.last]]
         for line in pam_lines.lines(self._service, self.text):
             if first.number <= line.number <= end.number:
@@ -198,7 +209,7 @@ class _File:
         places = [
             at
             for at, entry in enumerate(self._stack.entries)
-            if first.number <= entry.top <= end.number
+            if first.number <= entry.top <= step_end.number
         ]
         ours = [*_about_keys(keys), *_before(keys)]
         ours += [pam_blocks.REPLACED + line.rstrip("\n") for line in gone]
@@ -206,8 +217,22 @@ class _File:
         ours += pam_copy.copied(
             self._stack, places[0], places[-1] + 1, takes_what_is_there=takes_what_is_there
         )
-        ours += [pam_blocks.PERMIT, pam_blocks.CODE]
+        ours += [pam_blocks.PERMIT, *behind, pam_blocks.CODE]
         return _Candidate((*lines[: first.number - 1], *_ours(ours), *lines[end.last :]))
+
+    def _step_end(self, first: Line, end: Line) -> tuple[Line, list[str]]:
+        """Return the last line of a password step without the alternatives behind it, and these.
+
+        In the copy of the step, success would jump over them, or theirs lead to the code.
+        """
+        step = self._lines[self._lines.index(first) : self._lines.index(end) + 1]
+        behind: list[str] = []
+        while len(step) > 1 and pam_ways.is_alternative(step[-1], self._alternatives):
+            line = step.pop()
+            words = [line.type, line.control, line.module, *line.arguments]
+            text = "".join(pam_blocks.physical_lines(self.text)[line.number - 1 : line.last])
+            behind.insert(0, text.rstrip("\n") if line.number == line.last else " ".join(words))
+        return step[-1], behind
 
     def _text_of(self, candidate: _Candidate) -> str:
         """Join the lines; the last one lacks its end if that of the file did."""
@@ -228,7 +253,7 @@ class _File:
 
     def _judge(self, stack: Stack) -> None:
         """Raise NotUnderstood for the first fault that the judge finds."""
-        found = pam_stack.judge(stack)
+        found = pam_stack.judge(stack, alternatives=self._alternatives)
         for line in found.asks_again:
             raise NotUnderstood(line.file, line.number, "asks for the password again", _TAKE_IT)
         for line, problem in faults(found):

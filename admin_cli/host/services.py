@@ -56,7 +56,7 @@ class PamService(NamedTuple):
         return self.judgement.modules if self.judgement is not None else ()
 
 
-def read_services() -> dict[str, PamService]:
+def read_services(alternatives: frozenset[str] = frozenset()) -> dict[str, PamService]:
     """Return every service that has a file; parts that others include are among them."""
     names = set()
     for folder in pam_stack.PAM_FOLDERS:
@@ -64,17 +64,23 @@ def read_services() -> dict[str, PamService]:
             names |= set(os.listdir(folder))
         except OSError:
             continue
-    return {name: read_service(name) for name in sorted(names) if _is_service(name)}
+    services = sorted(filter(_is_service, names))
+    return {name: read_service(name, alternatives=alternatives) for name in services}
 
 
-def read_service(name: str, *, key: bool = False) -> PamService:
-    """Return what a service does; ``key``: sshd asks PAM only about those whose key it accepted."""
+def read_service(
+    name: str, *, key: bool = False, alternatives: frozenset[str] = frozenset()
+) -> PamService:
+    """Return what a service does; ``key``: sshd asks PAM only about those whose key it accepted.
+
+    ``alternatives``: modules that the configuration calls a second factor.
+    """
     text = ""
     try:
         text = pam_stack.read_pam_file(name) or ""
         stack = pam_stack.auth_stack(name)
         ours = tuple(e.line for e in stack.entries if pam_ways.runs_the_hook(e.line))
-        judgement = pam_stack.judge(stack, key=key) if ours else None
+        judgement = pam_stack.judge(stack, key=key, alternatives=alternatives) if ours else None
     except NotUnderstood as error:
         return PamService(name, text, problem=error)
     parts = {entry.line.file for entry in stack.entries} - {name}

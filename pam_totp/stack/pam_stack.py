@@ -46,6 +46,7 @@ class Judgement(NamedTuple):
     needs_other_code: bool = False  # password and code let nobody in whom one of these refuses
     too_late: tuple[Line, ...] = ()  # first_factor=password lines after a password, or another one
     asks_again: tuple[Line, ...] = ()  # password modules that do not take what these hand on
+    alternatives: tuple[Line, ...] = ()  # modules that let people in after a password, with no code
 
 
 def pam_path(name: str) -> str | None:
@@ -119,12 +120,15 @@ def _entries(
         )
 
 
-def judge(stack: Stack, *, key: bool = False) -> Judgement:
+def judge(
+    stack: Stack, *, key: bool = False, alternatives: frozenset[str] = frozenset()
+) -> Judgement:
     """Try every way through ``stack``.
 
-    ``key``: sshd runs it only for people whose key it has accepted.
+    ``key``: sshd runs it only for people whose key it has accepted. ``alternatives``: the modules
+    that are a second factor in the place of a code, after a password or a key.
     """
-    asked, granted = pam_ways.walk(stack, key=key)
+    asked, granted = pam_ways.walk(stack, key=key, alternatives=alternatives)
     no_key = [(at, progress) for at, progress in asked if not progress.key]
     lines = [entry.line for entry in stack.entries if not entry.begins_substack]
     asks = any(map(pam_ways.asks_for_a_code, lines))
@@ -138,7 +142,9 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
 
     return Judgement(
         asks=bool(asked),
-        bypasses=named(f.blame for f in granted if not f.code and not f.root and f.blame >= 0),
+        bypasses=named(
+            f.blame for f in granted if not f.code and not f.root and f.instead < 0 and f.blame >= 0
+        ),
         for_root=named(f.root_at for f in granted if not f.code and f.root),
         before_password=named(at for at, progress in no_key if not progress.tried),
         after_wrong_password=named(
@@ -157,13 +163,18 @@ def judge(stack: Stack, *, key: bool = False) -> Judgement:
         needs_other_code=_needs_other_code(stack, key=key),
         too_late=named(late),
         asks_again=named(again),
+        alternatives=named(f.instead for f in granted if not f.code and f.instead >= 0),
     )
 
 
 def _gets_in(progress: pam_ways.Progress) -> bool:
-    """Whether somebody gets in who is not root, and is asked for a code."""
+    """Whether somebody gets in who is not root, and is asked for a code.
+
+    A way by an alternative does not count: others have nothing but the code.
+    """
     has_code = progress.code != "success" or progress.both != pam_ways.TOO_LATE
-    return progress.code != "ignore" and not progress.root and has_code
+    by_alternative = not progress.code and progress.instead >= 0
+    return progress.code != "ignore" and not progress.root and has_code and not by_alternative
 
 
 def _lets_in(granted: Iterable[pam_ways.Progress], code: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..system.pam_modules import NO_SECOND_FACTORS, PASSWORD_MODULES
 from . import pam_dispatch
 from .pam_dispatch import Entry, Stack, State
 from .pam_lines import RETURN_CODES, Line
@@ -17,31 +18,6 @@ if TYPE_CHECKING:
 NATIVE_MODULE, PAM_PYTHON_MODULE = "pam_totp.so", "pam_python.so"
 ROOTOK = "pam_rootok.so"
 
-# Whose success says that the person knows the password.
-PASSWORD_MODULES = frozenset(
-    {
-        "pam_unix.so",
-        "pam_unix2.so",
-        "pam_tcb.so",
-        "pam_pwdb.so",
-        "pam_sss.so",
-        "pam_ldap.so",
-        "pam_krb5.so",
-        "pam_winbind.so",
-        "pam_systemd_home.so",
-        "pam_radius_auth.so",
-        "pam_tacplus.so",
-        "pam_userdb.so",
-        "pam_pwdfile.so",
-        "pam_mysql.so",
-        "pam_pgsql.so",
-        "pam_lsass.so",
-        "pam_vas3.so",
-        "pam_centrifydc.so",
-        "pam_kanidm.so",
-        "pam_himmelblau.so",
-    }
-)
 # Whose success stands for the password, where an administrator has put them.
 FIRST_FACTORS = PASSWORD_MODULES | frozenset(
     {
@@ -69,6 +45,8 @@ OTHER_CODES = frozenset(
         "pam_otpw.so",
     }
 )
+# Arguments that make a module succeed for people without a key or a code there.
+LET_PEOPLE_IN = frozenset({"nouserok", "alwaysok", "always_ok", "nullok"})
 # These take the password that a line with first_factor=password hands on; others ask again, unless
 # an argument tells them to take it.
 TAKE_WHAT_IS_THERE = frozenset({"pam_unix.so", "pam_unix2.so", "pam_tcb.so", "pam_systemd_home.so"})
@@ -110,11 +88,13 @@ class Progress(NamedTuple):
     tried: bool = False  # a password module, or another first factor, has run
     passed: bool = False  # one of them succeeded
     proven: bool = False  # one that asks for the password succeeded
+    first: bool = False  # one succeeded that is not called an alternative to the code
     key: bool = False  # sshd accepted a key: a line with first_factor=key succeeded
     root_at: int = -1  # where pam_rootok knew root
     both: str = ""  # KEPT or TOO_LATE, once a line with first_factor=password has run
     code: str = ""  # "success" or "ignore": what a pam_totp line returned
     code_at: int = -1  # which entry that was
+    instead: int = -1  # which alternative to the code succeeded after another factor
     blame: int = -1  # the last entry that went past a pam_totp line, or was one and did not pass
 
     @property
@@ -149,6 +129,12 @@ def _concerns_codes(line: Line) -> bool:
     return runs_the_hook(line) and not is_key_line(line)
 
 
+def is_alternative(line: Line, alternatives: frozenset[str]) -> bool:
+    """Return whether its success is a second factor, by what the administrator says."""
+    given = {argument.partition("=")[0] for argument in line.arguments}
+    return line.module_name in alternatives - NO_SECOND_FACTORS and not given & LET_PEOPLE_IN
+
+
 def asks_again(line: Line) -> bool:
     """Return whether a password module asks although a module before it has asked."""
     takes = line.module_name in TAKE_WHAT_IS_THERE or _TAKES_IT & {*line.arguments}
@@ -156,16 +142,20 @@ def asks_again(line: Line) -> bool:
 
 
 def walk(
-    stack: Stack, *, key: bool = False, refused: frozenset[str] = frozenset()
+    stack: Stack,
+    *,
+    key: bool = False,
+    refused: frozenset[str] = frozenset(),
+    alternatives: frozenset[str] = frozenset(),
 ) -> tuple[set[tuple[int, Progress]], set[Progress]]:
     """Return what has happened where each pam_totp line is reached, and where the stack grants.
 
     ``key``: nobody gets here whose key sshd has not accepted. The modules ``refused`` let nobody
-    pass.
+    pass. Those of ``alternatives`` are second factors.
     """
     asked: set[tuple[int, Progress]] = set()
     granted: set[Progress] = set()
-    for state, progress in _reached(stack, key=key, refused=refused):
+    for state, progress in _reached(stack, key=key, refused=refused, alternatives=alternatives):
         if state.at >= len(stack.entries):
             if state.granted:
                 granted.add(progress)
@@ -212,14 +202,20 @@ def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
 
 
 def _reached(
-    stack: Stack, *, key: bool, refused: frozenset[str] = frozenset()
+    stack: Stack,
+    *,
+    key: bool,
+    refused: frozenset[str] = frozenset(),
+    alternatives: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[State, Progress]]:
     """Yield once each where libpam can stand, with what has happened; see pam_dispatch.ways."""
     return pam_dispatch.ways(
         stack,
         Progress(key=key),
         lambda entry: _codes(entry, stack.service, key=key, refused=refused),
-        lambda known, at, following, code: _learn(known, stack, at, following, code),
+        lambda known, at, following, code: _learn(
+            known, stack, at, following, code, alternatives=alternatives
+        ),
     )
 
 
@@ -255,7 +251,15 @@ def _can_return(line: Line, code: str, service: str) -> bool:
     return True
 
 
-def _learn(progress: Progress, stack: Stack, at: int, following: int, code: str) -> Progress:
+def _learn(
+    progress: Progress,
+    stack: Stack,
+    at: int,
+    following: int,
+    code: str,
+    *,
+    alternatives: frozenset[str] = frozenset(),
+) -> Progress:
     """Return what has happened once entry ``at`` returned ``code`` and ``following`` is next."""
     entry = stack.entries[at]
     if entry.begins_substack:
@@ -263,6 +267,10 @@ def _learn(progress: Progress, stack: Stack, at: int, following: int, code: str)
     line = entry.line
     if any(_concerns_codes(entry.line) for entry in stack.entries[at + 1 : following]):
         progress = progress._replace(blame=at)
+    # Before the password it would be the only factor, and twice it is still one.
+    is_second = progress.first or progress.key
+    if code in _GRANTED and is_second and is_alternative(line, alternatives):
+        progress = progress._replace(instead=progress.instead if progress.instead >= 0 else at)
     if takes_both(line):
         progress = progress._replace(blame=at)
         if code == "ignore":
@@ -275,7 +283,8 @@ def _learn(progress: Progress, stack: Stack, at: int, following: int, code: str)
             return progress._replace(code=code, code_at=at)
     elif code in _GRANTED and line.module_name in FIRST_FACTORS:
         proven = progress.proven or line.module_name in PASSWORD_MODULES
-        return progress._replace(tried=True, passed=True, proven=proven)
+        first = progress.first or line.module_name not in alternatives - NO_SECOND_FACTORS
+        return progress._replace(tried=True, passed=True, proven=proven, first=first)
     elif line.module_name in FIRST_FACTORS:
         return progress._replace(tried=True)
     elif code == "success" and is_key_line(line):

@@ -2,6 +2,7 @@
 
 errors.py         the exception tree
 config.py         pam_totp.conf and PAM arguments -> Config
+pam_modules.py    PAM modules that are no second factor
 config_values.py  what each key of it may hold
 postgresql_url.py  where the database of a fleet is
 config_descriptions.py  what each key means, for the pages; no login loads it

@@ -54,6 +54,7 @@ class Config(NamedTuple):
     unenrolled_until: int = 0  # the first second that SKIP does not hold for; 0: it has no end
     exempt_groups: tuple[str, ...] = ()
     skip_from: tuple[str, ...] = ()
+    alternative: tuple[str, ...] = ()
     qr_code: bool = True
     quiet: bool = False
     unprivileged: bool = False

@@ -130,6 +130,13 @@ KEYS = {
         " Suspended, locked, throttled and required people are treated as anywhere else. Refused:"
         " names, loopback, and what is as large as the Internet.",
     ),
+    "alternative": (
+        "file names of PAM modules, as `pam_u2f.so`, with blanks or commas between",
+        "Modules that are a second factor in the place of the code, where they stand after the"
+        " password. `totpctl enable` and `doctor` read this, so that they do not call such a line a"
+        " bypass; no login does. Refused: modules of the password, and those that let people in"
+        " without a factor. Only in this file, not as a PAM argument.",
+    ),
     "qr_code": (
         "`yes`, `no`",
         "`no`: an enrollment in a login shows the secret as text alone, for terminals that cannot"

@@ -114,6 +114,21 @@ def _places(value: str) -> tuple[str, ...]:
         raise ValueError(f"networks as 10.0.0.0/8, and tty ({error})") from None
 
 
+def _modules(value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(value.replace(",", " ").split()))
+    if not names:
+        return ()
+    from . import pam_modules  # few machines name one
+
+    for name in names:
+        stem = name.removesuffix(".so").replace("_", "").replace("-", "")
+        if not (name.endswith(".so") and stem.isascii() and stem.isalnum()):
+            raise ValueError("file names of PAM modules, as pam_u2f.so")
+        if name in pam_modules.NO_SECOND_FACTORS:
+            raise ValueError(f"modules of a second factor, as pam_u2f.so (remove {name})")
+    return names
+
+
 # Numbers, with the lowest and the highest.
 RANGES = {
     "window": (0, 10),
@@ -142,8 +157,10 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "unenrolled_until": _deadline,
     "exempt_groups": _names,
     "skip_from": _places,
+    "alternative": _modules,
     "qr_code": boolean,
     "quiet": boolean,
     "unprivileged": boolean,
 }
-IN_FILE_ONLY = ("unprivileged",)  # its own subject could write the arguments
+# Its own subject could write the arguments; and what is about stacks says so to no login.
+IN_FILE_ONLY = ("unprivileged", "alternative")

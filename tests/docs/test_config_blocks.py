@@ -43,13 +43,21 @@ def test_pam_lines_let_nobody_in_without_the_code(block: Block) -> None:
     service = "sshd" if "first_factor=key" in lines else "sudo"
     text = f"{lines}account required pam_permit.so\n"
     stack = pam_stack.auth_stack(service, distribution("debian-13", **{service: text}))
-    judged = pam_stack.judge(stack)
+    judged = pam_stack.judge(stack, alternatives=alternatives_of(block.page))
     assert judged.asks
     assert () == judged.bypasses + judged.after_wrong_password
     if not alone:
         assert () == judged.before_password + judged.without_password
         assert judged.can_succeed
         assert judged.lets_exempt_in
+
+
+def alternatives_of(page: str) -> frozenset[str]:
+    """Return the modules that the page calls a second factor."""
+    blocks = [b for b in all_blocks() if b.page == page and b.kind == "pam_totp.conf"]
+    return frozenset(
+        name for b in blocks for name in config.parse(b.text.encode()).config.alternative
+    )
 
 
 @every("ssh_config")

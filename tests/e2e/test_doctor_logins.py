@@ -62,6 +62,9 @@ def in_vsftpd(*lines: str) -> str:
     return f"printf '{text}@include common-account\\n' >{VSFTPD}"
 
 
+KEY = "auth sufficient pam_u2f.so authfile=/etc/u2f_mappings cue"
+U2F = "echo alternative = pam_u2f.so >>/etc/security/pam_totp.conf;"
+
 CASES = [
     # password and code in one answer
     ("", ONE_FIELD, ""),
@@ -110,6 +113,22 @@ CASES = [
         "sudo:1 (sufficient pam_unix",
     ),
     ("pam-bypass", f"sed -i 's/required pam_totp/optional pam_totp/' {SUDO}", "optional pam_totp"),
+    ("pam-bypass", in_sudo("@include common-auth", KEY, "auth required pam_totp.so"), "pam_u2f.so"),
+    (
+        "pam-alternative",
+        f"{U2F} {in_sudo('@include common-auth', KEY, 'auth required pam_totp.so')}",
+        "sudo:2 (sufficient pam_u2f.so) lets users in instead of a code",
+    ),
+    (
+        "pam-bypass",
+        f"{U2F} {in_sudo(KEY, '@include common-auth', 'auth required pam_totp.so')}",
+        "sudo:1 (sufficient pam_u2f.so) can let users in without a code: no password comes before",
+    ),
+    (
+        "pam-bypass",
+        f"{U2F} {in_sudo('@include common-auth', f'{KEY} nouserok', 'auth required pam_totp.so')}",
+        "without a code: nouserok lets in people without a key there",
+    ),
     ("pam-order", in_sudo("auth required pam_totp.so", "@include common-auth"), "before the pass"),
     (
         "pam-after-wrong-password",

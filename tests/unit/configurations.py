@@ -27,6 +27,7 @@ DEFAULTS = Config(
     unenrolled_until=0,
     exempt_groups=(),
     skip_from=(),
+    alternative=(),
     qr_code=True,
     quiet=False,
     unprivileged=False,
@@ -80,6 +81,9 @@ GOOD = [
     ("exempt_groups", "staff", ("staff",)),
     ("exempt_groups", "staff, robots,backup", ("staff", "robots", "backup")),
     ("exempt_groups", "staff robots", ("staff", "robots")),
+    ("alternative", "", ()),
+    ("alternative", "pam_u2f.so", ("pam_u2f.so",)),
+    ("alternative", "pam_u2f.so, pam_my-key.so pam_u2f.so", ("pam_u2f.so", "pam_my-key.so")),
     ("skip_from", "", ()),
     ("skip_from", "tty", ("tty",)),
     (
@@ -154,6 +158,25 @@ BAD = [
     ("unenrolled", "skip # for now"),
     ("unenrolled", "allow"),
     ("exempt_groups", "staff,\x07"),
+    *(
+        ("alternative", value)
+        for value in (
+            "pam_u2f",
+            "/lib/security/pam_u2f.so",
+            "../pam_u2f.so",
+            ".so",
+            "pam_u2f.so nouserok",
+            "pam_u2f.so # keys",
+            "pam_unix.so",
+            "pam_u2f.so, pam_permit.so",
+            "pam_rootok.so",
+            "pam_succeed_if.so",
+            "pam_exec.so",
+            "pam_gnome_keyring.so",
+            "pam_ssh_agent_auth.so",
+            "pam_totp.so",
+        )
+    ),
     ("skip_from", "office.example"),
     ("skip_from", "TTY"),
     ("skip_from", "tty1"),

@@ -4,6 +4,7 @@ import pytest
 
 from pam_totp.core.verifier import Policy
 from pam_totp.system.config import Arguments, Config, parse, parse_arguments
+from pam_totp.system.config_values import IN_FILE_ONLY
 from tests.unit.configurations import BAD, DEFAULTS, GOOD
 
 
@@ -23,7 +24,11 @@ def test_a_good_value_counts_in_the_file_and_as_an_argument(
     settings = DEFAULTS._replace(**{key: expected})
     assert (settings, ()) == parse(f"{key} = {value}\n".encode())
     assert (settings, ()) == parse(b"", [(key, value)])
-    assert Arguments(settings=((key, value),)) == parse_arguments([f"{key}={value}"])
+    expected_arguments = Arguments(settings=((key, value),))
+    if key in IN_FILE_ONLY:
+        problem = f"PAM argument: {key} is allowed only in pam_totp.conf"
+        expected_arguments = Arguments(problems=(problem,))
+    assert expected_arguments == parse_arguments([f"{key}={value}"])
 
 
 @pytest.mark.parametrize(("key", "value"), BAD)
