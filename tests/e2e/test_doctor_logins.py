@@ -120,6 +120,17 @@ CASES = [
         "sudo:2 (sufficient pam_u2f.so) lets users in instead of a code",
     ),
     (
+        "pam-alternative",
+        f"totpctl disable sudo; {U2F} {in_sudo('@include common-auth', KEY)}; "
+        "totpctl enable sudo --no-confirm",
+        "sudo:2 (sufficient pam_u2f.so) lets users in instead of a code",
+    ),
+    (
+        "pam-alternative pam-u2f-keys",
+        f"{U2F} sed -i 's/^auth required pam_totp/auth sufficient pam_u2f.so cue\\n&/' {SUDO}",
+        "takes keys from the homes of users",
+    ),
+    (
         "pam-bypass",
         f"{U2F} {in_sudo(KEY, '@include common-auth', 'auth required pam_totp.so')}",
         "sudo:1 (sufficient pam_u2f.so) can let users in without a code: no password comes before",
