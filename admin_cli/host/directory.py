@@ -22,7 +22,9 @@ PASSWD_FILE = "/etc/passwd"
 HINT = "find out why it is slow: time getent initgroups root; then run this again"
 SECONDS = 30.0  # for all questions of one run; one of them may take membership.SECONDS
 HANGS = "the directory does not answer in time"
-AT_ONCE = 64  # people whose groups one process is asked for
+AT_ONCE = 64  # people whom one process is asked for
+_QUICK = 0.25  # seconds: after an answer within these, the next is asked for twice as many,
+_MOST_AT_ONCE = 1024  # up to these
 SLOW = f"the directory was asked for {SECONDS:.0f} s without a complete answer"
 
 
@@ -113,11 +115,13 @@ class _Directory:
         elsewhere = (n for n in names if not (self.people_first and n in self.people))
         keys = [os.fsencode(n) for n in elsewhere if not membership.reads_as_a_number(n)]
         new = [key for key in dict.fromkeys(keys) if ("passwd", key) not in self._answers]
-        for begin in range(0, len(new), AT_ONCE):
-            if self.problem:
-                return
-            some = set(new[begin : begin + AT_ONCE])
+        size = AT_ONCE
+        while new and not self.problem:
+            some, new = set(new[:size]), new[size:]
+            begin = time.monotonic()
             answer = self._ask("passwd", *some)
+            is_quick = time.monotonic() - begin < _QUICK
+            size = min(2 * size, _MOST_AT_ONCE) if is_quick else AT_ONCE
             lines = {line.partition(b":")[0]: line for line in answer if line}
             if self.problem or not answer:
                 continue

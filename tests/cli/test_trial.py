@@ -483,7 +483,7 @@ def test_their_line_is_not_restored_where_nothing_tells_that_it_was_in_use(their
 
 
 def test_the_undo_of_a_second_move_leaves_the_first_one_alone(theirs: Path) -> None:
-    google = "auth required pam_google_authenticator.so nullok\n"
+    google = "auth required pam_google_authenticator.so\n"
     theirs.write_text(f"{PASSWORD}{google}{THEIRS}")
     text = theirs.read_text()
     first = pam_migration.migrated(

@@ -15,6 +15,7 @@ from tests.support.place import ROOT
 DEBIAN = ROOT / "packaging" / "debian"
 BUILD = ROOT / "packaging" / "build_deb.sh"
 PAM_FILES = ROOT / "packaging" / "pam_files.sh"
+NEXT_STEPS = ROOT / "packaging" / "next-steps"
 NAME = "libpam-totp"
 
 
@@ -95,6 +96,7 @@ class Scripts:
         text = (DEBIAN / f"{NAME}.{script}").read_text(encoding="utf-8")
         text = text.replace("@SCHEMA@", str(len(schema.MIGRATIONS)))
         text = text.replace("#PAM_FILES#", PAM_FILES.read_text(encoding="utf-8"))
+        text = text.replace("#NEXT_STEPS#\n", NEXT_STEPS.read_text(encoding="utf-8"))
         text = text.replace("/usr/sbin/totpctl", "totpctl")
         # Also where awk compares the name of a file.
         escaped = str(self.root).replace("/", r"\/")

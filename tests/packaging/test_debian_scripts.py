@@ -10,7 +10,7 @@ import pytest
 
 from admin_cli.host import key_only
 from pam_totp.store.sqlite import schema
-from tests.packaging.debian_package import DEBIAN, NAME, Scripts, run
+from tests.packaging.debian_package import DEBIAN, NAME, NEXT_STEPS, Scripts, run
 
 KNOWN = len(schema.MIGRATIONS)
 PROFILE = """\
@@ -139,10 +139,23 @@ def test_old_bytecode_is_gone_when_the_new_is_made(scripts: Scripts) -> None:
     assert not cache.exists()
 
 
-def test_key_and_store_are_made_without_a_word(scripts: Scripts) -> None:
+def test_key_and_store_are_made(scripts: Scripts) -> None:
     done = scripts.run("postinst", "configure", "")
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout == NEXT_STEPS.read_text(encoding="utf-8")
     assert ["totpctl init", "pam-auth-update --package"] == scripts.calls()
+
+
+def test_next_steps_are_for_a_first_installation_that_install_sh_does_not_end(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.program("dpkg-trigger", ":")
+    assert "" == scripts.run("postinst", "configure", "0.1.0").stdout
+    monkeypatch.setenv("PAM_TOTP_INSTALLER", "yes")
+    assert "" == scripts.run("postinst", "configure", "").stdout
+    monkeypatch.delenv("PAM_TOTP_INSTALLER")
+    scripts.program("totpctl", "exit 1")
+    assert "" == scripts.run("postinst", "configure", "").stdout
 
 
 @pytest.mark.parametrize(
