@@ -207,7 +207,7 @@ FREE = resource.RLIM_INFINITY
 LOW_LIMITS = {
     "RLIMIT_CPU": 3,
     "RLIMIT_FSIZE": 4096,
-    "RLIMIT_DATA": 8 << 20,
+    "RLIMIT_DATA": 12 << 20,  # Python, and what a login loads, take 8 MiB
     "RLIMIT_AS": 64 << 20,
 }
 
