@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import pexpect
+
 from tests.support.booted import SSH_OPTIONS, WITH_KEY, Booted, Terminal
 from tests.support.machine import Account
 
@@ -21,8 +23,8 @@ _WHO = "id; exit"
 _FILE = "/etc/os-release"  # what is sent
 # What decides who gets in, with owners and modes; and that nothing of ours is left among it.
 _CHECKSUMS = """
-cd /etc && find pam.d ssh/sshd_config ssh/sshd_config.d cron.d systemd/system | sort |
-    xargs stat --format='%n %U:%G %a %F'
+cd /etc && find pam.d ssh/sshd_config ssh/sshd_config.d cron.d systemd/system \\
+    -ignore_readdir_race -printf '%p %u:%g %m %y\\n' | sort
 find pam.d ssh/sshd_config ssh/sshd_config.d -type f | sort | xargs sha256sum
 """
 
@@ -145,6 +147,9 @@ def by_sudo(machine: Booted, account: Account, code: str | None) -> str:
 
 def by_sudo_i(machine: Booted, account: Account, code: str | None) -> str:
     client = give(_as_user(machine, account, "sudo", "-k", "-i"), account, code)
+    # What is typed while sudo makes the terminal its own is lost.
+    if client.expect([SHELL, ": $", pexpect.EOF]) == 2:
+        return str(client.before)
     client.sendline(_WHO)
     return client.rest()
 

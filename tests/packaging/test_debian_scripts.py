@@ -150,7 +150,7 @@ def test_next_steps_are_for_a_first_installation_that_install_sh_does_not_end(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts.program("dpkg-trigger", ":")
-    assert "" == scripts.run("postinst", "configure", "0.1.0").stdout
+    assert "" == scripts.run("postinst", "configure", "9.9").stdout
     monkeypatch.setenv("PAM_TOTP_INSTALLER", "yes")
     assert "" == scripts.run("postinst", "configure", "").stdout
     monkeypatch.delenv("PAM_TOTP_INSTALLER")
