@@ -284,16 +284,14 @@ def test_a_file_that_appears_meanwhile_is_left_alone(
     totpctl: Totpctl, passphrase: str, file: str
 ) -> None:
     """While the passphrase was asked for, or another export ran."""
-    program = totpctl.command("export", "alice", "--output", file, "--passphrase-file", passphrase)
-    at = program.index("-c") + 1
-    program[at] = (
+    totpctl.prelude = (
         "from admin_cli.exporting import sealed_file as s; seal = s.seal\n"
         "def slowly(records, passphrase):\n"
         f"    with open({file!r}, 'w') as other: other.write('of somebody else')\n"
         "    return seal(records, passphrase)\n"
-        "s.seal = slowly\n" + program[at]
+        "s.seal = slowly\n"
     )
-    refused = totpctl.run(program)
+    refused = totpctl("export", "alice", "--output", file, "--passphrase-file", passphrase)
     assert 1 == refused.code
     assert f"{file} is there already\nhint: name a new file with --output\n" in refused.err
     assert "of somebody else" == Path(file).read_text("ascii")
@@ -311,15 +309,13 @@ def test_a_file_that_appears_meanwhile_is_left_alone(
 def test_a_file_that_cannot_be_written_says_what_helps(
     totpctl: Totpctl, passphrase: str, file: str, number: int, hint: str
 ) -> None:
-    program = totpctl.command("export", "alice", "--output", file, "--passphrase-file", passphrase)
-    at = program.index("-c") + 1
-    program[at] = (
+    totpctl.prelude = (
         "import os\n"
         "def fails(*_):\n"
         f"    raise OSError({number}, os.strerror({number}))\n"
-        "os.fsync = fails\n" + program[at]
+        "os.fsync = fails\n"
     )
-    refused = totpctl.run(program)
+    refused = totpctl("export", "alice", "--output", file, "--passphrase-file", passphrase)
     assert (1, "") == (refused.code, refused.out)
     problem = f"cannot write {file}: {os.strerror(number)}; nothing was exported"
     assert f"totpctl: error: {problem}\nhint: " in refused.err

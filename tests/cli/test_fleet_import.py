@@ -64,16 +64,14 @@ def test_a_dry_run_changes_nothing(
 def test_where_it_fails_in_the_middle_nobody_is_imported(
     totpctl: Totpctl, place: Place, fleet_database: Database, file: str
 ) -> None:
-    program = totpctl.command("import", file)
-    at = program.index("-c") + 1
-    program[at] = (
+    totpctl.prelude = (
         "from pam_totp.store.postgresql.joint import JointUserTransaction as t; save = t.save\n"
         "def fails(self, record):\n"
         "    save(self, record)\n"
         "    if record.name == 'zoe': raise OSError(5, 'Input/output error')\n"
-        "t.save = fails\n" + program[at]
+        "t.save = fails\n"
     )
-    result = totpctl.run(program)
+    result = totpctl("import", file)
     assert 1 == result.code
     assert "nothing was imported\n" in result.err
     assert {} == kept(place, fleet_database)

@@ -657,14 +657,9 @@ def test_a_package_that_is_missing_is_named(
 
 
 def test_pictures_need_a_program_that_is_named(totpctl: Totpctl, file: Path) -> None:
-    program = totpctl.command(
-        "import", str(FILES[0].path.parents[1] / "otpauth-migration/single.png")
-    )
-    at = program.index("-c") + 1
-    program[at] = (
-        "from admin_cli.importing import qr_pictures; qr_pictures.PATH = '/nowhere'\n" + program[at]
-    )
-    result: Result = totpctl.run(program)
+    totpctl.prelude = "from admin_cli.importing import qr_pictures; qr_pictures.PATH = '/nowhere'\n"
+    picture = FILES[0].path.parents[1] / "otpauth-migration/single.png"
+    result = totpctl("import", str(picture))
     assert 1 == result.code
     assert "hint: run: apt-get install zbar-tools\n" in result.err
 
@@ -685,16 +680,15 @@ def test_an_import_that_fails_in_the_middle_imports_nobody(
     )
     with place.open() as store, store.transaction("carol", unseal=False) as transaction:
         transaction.save(UserRecord("carol"))
-    program = totpctl.command("import", path)
-    at = program.index("-c") + 1
-    program[at] = (
+    totpctl.prelude = (
         "from pam_totp.store.sqlite import transactions as t; save = t.Transaction.save\n"
         "def fails(self, record):\n"
         "    if record.name == 'carol': raise OSError(28, 'No space left on device')\n"
         "    save(self, record)\n"
-        "t.Transaction.save = fails\n" + program[at]
+        "t.Transaction.save = fails\n"
     )
-    result = totpctl.run(program)
+    result = totpctl("import", path)
+    totpctl.prelude = ""
     assert 1 == result.code
     assert "nothing was imported\n" in result.err
     assert [0, 0] == [len(kept(place, name)) for name in ("alice", "carol")]
