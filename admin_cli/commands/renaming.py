@@ -105,7 +105,7 @@ def _refuse_key_only(record: UserRecord, old: str, new: str) -> None:
     except FileNotFoundError:
         return
     for name in (old, new):
-        if key_only.without(content, [name]) != content:
+        if key_only.named(content, [name]):
             steps = [f"run: totpctl exempt --remove {name}"]
             if name == new or record.authenticators or record.recovery_digests:
                 steps.append(f"totpctl rename {old} {new}")  # else nothing of it is left

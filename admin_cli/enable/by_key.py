@@ -81,7 +81,7 @@ def end(session: Session, names: Sequence[str]) -> list[str]:
     A trial that waits, and is about the same file, is undone before. Raises CommandFailed.
     """
     content = files.read(key_only.FILE)
-    if content is None or not _named(files.text_of(content), names):
+    if content is None or not key_only.named(files.text_of(content), names):
         return []
     with trial.changing(wait=PATIENCE):
         waiting = trial_record.pending()
@@ -89,9 +89,9 @@ def end(session: Session, names: Sequence[str]) -> list[str]:
             switch.revert(session, waiting)
             content = files.read(key_only.FILE) or b""
         text = files.text_of(content)
-        gone = _named(text, names)
+        gone = key_only.named(text, names)
         left = key_only.without(text, names)
-        if _named(left, names):
+        if key_only.named(left, names):
             raise CommandFailed(
                 f"{key_only.FILE} is not what totpctl wrote",
                 f"take {', '.join(gone)} out of it with an editor; then: sshd -t, and reload sshd",
@@ -106,10 +106,3 @@ def end(session: Session, names: Sequence[str]) -> list[str]:
             sshd_files.load_it(f"{', '.join(gone)} can still log in with a key alone")
     output.message(f"a key alone is no longer enough for {', '.join(gone)}")
     return gone
-
-
-def _named(text: str, names: Sequence[str]) -> list[str]:
-    """Return those of ``names`` that stand in a Match line."""
-    matches = [line for line in text.splitlines() if line.lower().split()[:1] == ["match"]]
-    listed = " ".join(matches).replace(",", " ").split()
-    return [name for name in names if name in listed]

@@ -102,3 +102,11 @@ def without(content: str, names: Sequence[str]) -> str:
         if not is_gone or line.strip() == END:
             left.append(line)
     return "".join(left)
+
+
+def named(content: str, names: Sequence[str]) -> list[str]:
+    """Return those of ``names`` that stand in a Match line, also where somebody has edited it."""
+    lines = content.splitlines()
+    matches = [line for line in lines if line.lstrip().lower().startswith("match")]
+    listed = re.split(r"[\s,=\"]+", " ".join(matches))
+    return [name for name in names if name in listed]

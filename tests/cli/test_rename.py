@@ -183,14 +183,25 @@ def test_what_is_refused_changes_nothing(
     assert [] == log.lines()
 
 
-@pytest.mark.parametrize("is_edited", [False, True])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Match User {}",
+        "Match User {}\n# edited",
+        "Match User bob,{}",
+        "match user {}",
+        'Match User "{}" Address 192.0.2.7',
+        "\tmatch\tuser={}",
+    ],
+)
 @pytest.mark.parametrize("name", ["alina", "alice"])
 def test_while_sshd_lets_a_name_in_by_a_key_alone_it_is_refused(
-    totpctl: Totpctl, place: Place, tmp_path: Path, name: str, is_edited: bool
+    totpctl: Totpctl, place: Place, tmp_path: Path, name: str, written: str
 ) -> None:
     file = tmp_path / "key-only.conf"
     text = key_only.text([KeyOnly(name), KeyOnly("backup")])
-    file.write_text(text + "# edited\n" * is_edited, encoding="utf-8")
+    edited = text.replace(f"Match User {name}", written.format(name))
+    file.write_text(edited, encoding="utf-8")
     totpctl.prelude += f"from admin_cli.host import key_only\nkey_only.FILE = {str(file)!r}\n"
     place.enrol("alina", uid=UID)
     result = totpctl("rename", "alina", "alice")
