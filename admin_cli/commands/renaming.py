@@ -29,6 +29,7 @@ def rename(session: Session, old: str, new: str, yes: bool) -> None:
     """
     new = session.person(new)
     _check_names(old, new)
+    _refuse_in_trial(old, new)
     with session.open_store() as store:
         store.check_key()
         record = _renamed(session, store.load_all([old, new]), old, new)
@@ -68,6 +69,21 @@ def _check_names(old: str, new: str) -> None:
             f"{old} and {new} are two accounts, with uid {was.pw_uid} and {entry.pw_uid}: they "
             "may be two people",
             f"run: totpctl enroll {new}",
+        )
+
+
+def _refuse_in_trial(old: str, new: str) -> None:
+    """Raise CommandFailed while a trial waits whose undo would look for ``old``.
+
+    It would find nobody, and leave the enrollment that it has to remove.
+    """
+    from ..enable import trial_record  # which Tab does not need
+
+    waiting = trial_record.pending()
+    if waiting is not None and old in {*waiting.imported, *waiting.exempted}:
+        raise CommandFailed(
+            f"{old} is part of a change that waits for its confirmation: {waiting.subject}",
+            f"run: totpctl confirm, or: totpctl revert; then: totpctl rename {old} {new}",
         )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from admin_cli.enable import trial_record
+from admin_cli.enable.trial_record import Trial
 from admin_cli.host import key_only
 from admin_cli.host.key_only import KeyOnly
 from pam_totp.core import users, verifier
@@ -211,6 +213,27 @@ def test_while_sshd_lets_a_name_in_by_a_key_alone_it_is_refused(
     assert (name == "alina") == ("; then: totpctl exempt --key-only alice" in result.err)
     assert ["alina"] == [record.name for record in everything(place)]
     file.write_text(key_only.text([KeyOnly("backup")]), encoding="utf-8")
+    totpctl.done("rename", "alina", "alice")
+
+
+def test_while_an_undo_would_look_for_the_old_name_it_is_refused(
+    totpctl: Totpctl, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The undo of a move removes whom the move has enrolled, by name."""
+    record = tmp_path / "unconfirmed.json"
+    monkeypatch.setattr(trial_record, "RECORD", str(record))
+    boot, boottime = trial_record.read_boot()
+    waiting = Trial("id", 1, 600, boot, boottime, ("sshd",), None, (), moved_from="pam_oath.so")
+    totpctl.prelude += "from admin_cli.enable import trial_record\n"
+    totpctl.prelude += f"trial_record.RECORD = {str(record)!r}\n"
+    place.enrol("alina", uid=UID)
+    trial_record.write(waiting._replace(imported={"alina": ["phone"]}))
+    result = totpctl("rename", "alina", "alice")
+    assert (1, ["alina"]) == (result.code, [each.name for each in everything(place)])
+    assert "alina is part of a change that waits for its confirmation: sshd\n" in result.err
+    then = "hint: run: totpctl confirm, or: totpctl revert; then: totpctl rename alina alice\n"
+    assert result.err.endswith(then)
+    trial_record.write(waiting._replace(imported={"bob": ["phone"]}))
     totpctl.done("rename", "alina", "alice")
 
 
