@@ -8,6 +8,7 @@ users.py       the user model: records, authenticators, statuses
 verifier.py    verify() -> Verdict: which answer is right, replay, throttling
 clock_skew.py  which wrong clock a wrong code belongs to
 resynchronisation.py  a clock or counter that was lost, found by two codes in a row
+own_changes.py what people change of their own enrollment, and what they are told of it
 enrollment.py  what is issued, and how its first code is judged
 admission.py   which accounts are asked, skipped, enrolled or denied
 hashes.py      HMAC and constant-time comparison, without OpenSSL

@@ -213,6 +213,7 @@ class UserRecord(NamedTuple):
     untold: int = 0  # wrong codes that the person has not been told of
     guesses_until: int = 0  # the slow budget: when all wrong codes will be forgiven
     known_places: tuple[KnownPlace, ...] = ()
+    own_changes: str = ""  # a line for each: see own_changes.py
 
     def __repr__(self) -> str:
         return f"<UserRecord {self.name!r} {self.status}>"
@@ -319,7 +320,7 @@ class UserRecord(NamedTuple):
         Wrong codes and known places are forgotten. A suspension stays, and so does an exemption
         that has not ended.
         """
-        record = self._once_enrolled(now)._replace(authenticators=(new,))
+        record = self._once_enrolled(now)._replace(authenticators=(new,), own_changes="")
         return record.with_recovery_codes(salt, digests)._without_failures().without_places()
 
     def bound_to(self, account: Account, now: int, *, force: bool = False) -> UserRecord:

@@ -130,6 +130,7 @@ class _Login:
         "_conversation",
         "_debug",
         "_is_decoy",
+        "_own_changes",
         "_policy",
         "_request",
         "_settings",
@@ -159,6 +160,7 @@ class _Login:
         self._status = users.ACTIVE
         self._authenticators: tuple[Authenticator, ...] = ()
         self._standing: Verdict | None = None  # what any answer would have come to
+        self._own_changes: list[str] = []  # what to tell of them
 
     def run(self) -> Flow[int]:
         try:
@@ -262,6 +264,11 @@ class _Login:
         if record is not None:
             self._is_decoy, self._status = False, record.status
             self._authenticators = record.authenticators
+            if record.own_changes:
+                from ..core import own_changes  # with what no other login loads
+
+                notes = own_changes.to_tell(record, known.at)
+                self._own_changes = list(map(messages.own_change, notes))
 
     # Admission: ask, skip, enroll or deny?
 
@@ -391,6 +398,9 @@ class _Login:
             if code == PAM_SUCCESS and untold:
                 # A program that can ask only once takes messages, and shows them to nobody.
                 yield from self._have_told(untold if was_told and not kept else own)
+            if code == PAM_SUCCESS:
+                for told in self._own_changes:
+                    yield from self._conversation.tell(told)
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or not again:
                 break

@@ -13,6 +13,7 @@ from ..core import dates, recovery, verifier
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..core.own_changes import Note
 
 UNAVAILABLE = (
     "Verification codes cannot be checked right now. An administrator can find the reason in "
@@ -52,6 +53,12 @@ _ENROLMENT = (
 
 THAT_WAS_THE_PASSWORD = "That was your password. Enter the code from your app."
 OFFLINE = "The database of the fleet cannot be reached: your code was checked by this host alone."
+_OWN_CHANGES = {  # by the kinds of own_changes.py
+    "add": "authenticator {label} was added",
+    "new-phone": "authenticator {label} got a new secret",
+    "remove": "authenticator {label} was removed",
+    "recovery-codes": "new recovery codes were issued",
+}
 _INVERTED = str.maketrans(" \u2588\u2580\u2584", "\u2588 \u2584\u2580")
 _WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 
@@ -133,6 +140,16 @@ def failed_before(failures: int) -> str:
     return (
         f"{failures} wrong codes since the last login. "
         "If they were not yours, change your password."
+    )
+
+
+def own_change(note: Note) -> str:
+    """Return what to tell who got in, of a change that was made with their own code."""
+    done = _OWN_CHANGES[note.kind].format(label=note.label)
+    where = f", from {note.where}" if note.where else ""
+    return (
+        f"{note.time}{where}: {done}, with a code of yours. "
+        "If that was not you, tell an administrator at once."
     )
 
 

@@ -4,6 +4,8 @@
     verify        the only critical section: judge one answer, durably
     enroll_first  keep a first enrollment, once, if nobody was faster
 
+And one of them where people help themselves: change_own().
+
 Two more serve only to note or to make sure of something: nothing is decided by have_told(), and
 confirm_absence() has nothing to do where an engine cannot lose rows unnoticed. batch() makes the
 answers to several questions durable at once; checkpoint() is for a quiet moment.
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..core.admission import GroupRule
     from ..core.enrollment import Enrollment
+    from ..core.own_changes import OwnChange
     from ..core.users import Account, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
     from ..system.audit import Source
@@ -62,6 +65,14 @@ if TYPE_CHECKING:
 
             That is, if the record is not ``before`` any more: whoever enrolled, suspended,
             exempted or reset this user meanwhile is not overruled.
+            """
+
+        def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
+            """Make a change of ``name``'s own, durably; False if its record was changed meanwhile.
+
+            That is, if own_changes.is_still() tells that it is not ``before`` any more, or
+            own_changes.refusal() has something against it by now. Raises StoreRefused where the
+            engine leaves all changes to administrators.
             """
 
         def have_told(self, name: str, count: int) -> None:

@@ -21,6 +21,7 @@ from pam_totp.store.postgresql.migrations import MIGRATIONS
 from pam_totp.system import fleet_file
 from pam_totp.system.errors import SchemaTooNew, StoreBusy, StoreRefused, StoreUnavailable
 from tests.contract.backend import Backend
+from tests.contract.own_changes import CHANGES
 from tests.contract.questions import ENROLLMENT, WRONG, judged, ready
 from tests.contract.sample_records import NOW, full_record, phone, without_secrets
 from tests.contract.store_contract import StoreContract
@@ -51,6 +52,7 @@ class FleetStore:
         self.verify = host.verify
         self.enroll_first = host.enroll_first
         self.have_told = host.have_told
+        self.change_own = host.change_own
         self.batch = host.batch
         self.checkpoint = host.checkpoint
         self.confirm_absence = host.confirm_absence
@@ -122,6 +124,15 @@ class TestPostgreSQLStore(StoreContract):
     def backend(self, fresh_backend: PostgreSQLBackend) -> Iterator[PostgreSQLBackend]:
         yield fresh_backend
         fresh_backend.database.empty()
+
+    def test_a_host_changes_nobodys_enrollment(self, backend: PostgreSQLBackend) -> None:
+        """Its rights are for logins alone; administrators change enrollments, elsewhere."""
+        backend.save(ready())
+        with backend.open() as store:
+            for change in CHANGES.values():
+                with pytest.raises(StoreRefused, match="administrators of the fleet"):
+                    store.change_own("alice", change, without_secrets(ready()))
+        assert ready() == backend.load_with_secrets("alice")
 
     def test_a_login_waits_for_a_transaction_on_its_user_and_for_no_other(
         self, backend: PostgreSQLBackend

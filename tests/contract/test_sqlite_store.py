@@ -19,6 +19,7 @@ from tests.contract.backend import BackendOnDisk
 from tests.contract.batches import KeepsBatches
 from tests.contract.busy import TellsOfOthers
 from tests.contract.decoy_records import HandsOutDecoys
+from tests.contract.own_changes import KeepsOwnChanges
 from tests.contract.questions import ACCOUNT, ENROLLMENT, WRONG, code, judged, ready
 from tests.contract.sample_records import NOW, full_record
 from tests.contract.store_contract import StoreContract
@@ -64,11 +65,12 @@ class SQLiteBackend(BackendOnDisk):
         return int(rows)
 
 
-class TestSQLiteStore(StoreContract, KeepsBatches, TellsOfOthers, HandsOutDecoys):
+class TestSQLiteStore(StoreContract, KeepsBatches, TellsOfOthers, HandsOutDecoys, KeepsOwnChanges):
     """The contract, and what no engine does that judges each answer itself.
 
     There, answers are not made durable together; rows are locked and not the store; nobody sees
-    a decoy; and a fleet's accounts have another uid on each machine, so that none is noted.
+    a decoy; hosts change no record; and a fleet's accounts have another uid on each machine, so
+    that none is noted.
     """
 
     @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pam_totp.core import own_changes
+from pam_totp.core.own_changes import NEW_PHONE, OwnChange
 from pam_totp.core.users import SUSPENDED
 from pam_totp.store.sqlite.store import SQLiteStore
 from tests.support.place import code_now, wrong_code
@@ -145,3 +147,23 @@ def test_a_recovery_code_tells_of_failures_too(door: Door) -> None:
     entered = door.login(code, user="carol")
     assert entered.messages[0].startswith("Recovery code accepted. It is used up; 0 left.")
     assert entered.messages[1].startswith("2 wrong codes since the last login.")
+
+
+def test_what_was_changed_with_a_code_of_theirs_is_told_to_who_gets_in(door: Door) -> None:
+    record = door.place.enrol("carol")
+    change = OwnChange(NEW_PHONE, "phone", "198.51.100.7, pts/3", record.authenticators[0])
+    noted = own_changes.changed(record, change, int(door.clock.now)).own_changes
+    with door.place.open() as store, store.transaction("carol") as transaction:
+        assert transaction.record is not None
+        transaction.save(transaction.record._replace(own_changes=noted))
+    refused = door.login(wrong_code(), argv=["attempts=1"], user="carol")
+    assert [WRONG.strip()] == refused.messages
+    door.clock.advance(5)
+    told = (
+        "2023-11-14 22:13 UTC, from 198.51.100.7, pts/3: authenticator phone got a new secret, "
+        "with a code of yours. If that was not you, tell an administrator at once."
+    )
+    for offset in range(2):  # whoever did it must not be the only one who hears
+        assert told in door.login(code_now(offset), user="carol").messages
+    door.clock.advance(4 * 86_400)
+    assert [] == door.login(code_now(), user="carol").messages

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ...core import verifier
+from ...system.errors import StoreRefused
 from .answers import fetched_of, known_of, record_as_told, verdict_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...core.enrollment import Enrollment
+    from ...core.own_changes import OwnChange
     from ...core.users import Account, UserRecord
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
@@ -106,6 +108,19 @@ class HostStore:
             deadline=self._deadline,
         )
         return is_kept is True
+
+    def change_own(
+        self,
+        name: str,  # noqa: ARG002
+        change: OwnChange,  # noqa: ARG002
+        before: UserRecord,  # noqa: ARG002
+    ) -> bool:
+        """A host may change no record: its rights are for logins alone."""
+        raise StoreRefused(
+            "the database of the fleet",
+            "leaves changes of an enrollment to the administrators of the fleet",
+            "ask one of them",
+        )
 
     def have_told(self, name: str, count: int) -> None:
         """Not repeated: a second time would take ``count`` away twice."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from ...core.enrollment import Enrollment
+    from ...core.own_changes import OwnChange
     from ...core.users import Account, UserRecord
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
@@ -102,6 +103,9 @@ class OfflineStore:
 
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
         return self._ask(lambda: self._fleet.enroll_first(name, enrollment, before), None)
+
+    def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
+        return self._ask(lambda: self._fleet.change_own(name, change, before), None)
 
     def have_told(self, name: str, count: int) -> None:
         self._ask(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does not open"
 
 # Columns are named like the fields; created_at is written once.
-_ELSEWHERE = ("name", "recovery_digests", "authenticators")
+# There are no own changes here: a host may make none in a fleet.
+_ELSEWHERE = ("name", "recovery_digests", "authenticators", "own_changes")
 USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
 AUTHENTICATOR_COLUMNS = users.Authenticator._fields
 _PLACES = "known_places"  # an array of a type of its own, which goes as JSON

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ...core.enrollment import Enrollment
+    from ...core.own_changes import OwnChange
     from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
@@ -97,6 +98,19 @@ class Questions(SealedDatabase):
             if account is not None:
                 record = record.bound_to(account, now)
             transaction.save(record)
+        return True
+
+    def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
+        from ...core import own_changes  # no login needs it
+
+        now = int(time.time())
+        with Transaction(self, name, "IMMEDIATE", unseal=False) as transaction:
+            record = transaction.record
+            if record is None or not own_changes.is_still(record, before):
+                return False
+            if own_changes.refusal(record, change.kind, change.label):
+                return False
+            transaction.save(own_changes.changed(record, change, now))
         return True
 
     def have_told(self, name: str, count: int) -> None:

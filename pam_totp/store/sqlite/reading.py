@@ -67,6 +67,7 @@ _NOBODY: list[tuple[Any, ...]] = [
             0,
             0,
             "0000000000 000 0000000000 0000000000 by nobody",
+            "",
         ),
         *("", "", "", bytes(80), "SHA1", 6, 30, 0, 0, 0, 0, 0, 0, TOTP, "", 0),
     )
@@ -129,7 +130,7 @@ def _record(
     columns = rows[0][_USER_AT + 1 : _AUTHENTICATOR_AT]
     try:
         codes = [] if digests is None else [bytes.fromhex(code) for code in digests.split(",")]
-        known_places = places_of(columns[-1]) if is_sound_user(columns) else None
+        known_places = places_of(columns[-2]) if is_sound_user(columns) else None
     except ValueError:
         raise store.database.not_ours() from None
     found = []
@@ -140,7 +141,7 @@ def _record(
         raise store.database.not_ours()
     if len(found) > 1:
         found.sort(key=_label)
-    status, failures, throttled_until, salt, *later = columns[:-1]
+    status, failures, throttled_until, salt, *later = columns[:-2]
     record = UserRecord(
         name,
         status,
@@ -151,7 +152,7 @@ def _record(
         tuple(_with_secret(store, name, row, unseal=unseal) for row in found),
         *later,
     )
-    return record._replace(known_places=known_places)
+    return record._replace(known_places=known_places, own_changes=columns[-1])
 
 
 def _label(authenticator: Authenticator) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 USER_COLUMNS = (
     "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until, "
-    "uid, bound_at, untold, guesses_until, known_places"
+    "uid, bound_at, untold, guesses_until, known_places, own_changes"
 )
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
@@ -37,7 +37,7 @@ def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
 def is_sound_user(columns: tuple[Any, ...]) -> bool:
     """Return whether USER_COLUMNS have the types and ranges that we write."""
     status, failures, throttled_until, recovery_salt, created_at, updated_at, *rest = columns
-    exempt_until, uid, bound_at, untold, guesses_until, known_places = rest
+    exempt_until, uid, bound_at, untold, guesses_until, known_places, own_changes = rest
     return (
         status in STATUSES
         and are_integers(failures, throttled_until, created_at, updated_at)
@@ -47,6 +47,7 @@ def is_sound_user(columns: tuple[Any, ...]) -> bool:
         and (uid is None or isinstance(uid, int))
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
         and isinstance(known_places, str)
+        and isinstance(own_changes, str)
     )
 
 
@@ -122,4 +123,5 @@ def user_row(record: UserRecord) -> tuple[Any, ...]:
         record.untold,
         record.guesses_until,
         places_as_text(record.known_places),
+        record.own_changes,
     )
