@@ -294,18 +294,42 @@ def arguments(facts: Facts) -> Iterator[Found]:
 )
 def out_of_step(facts: Facts) -> Iterator[Found]:
     for service in facts.services.values():
-        if not pam_blocks.has_copies(service.text):
-            continue
-        before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
-        try:
-            now = _enabled(facts, service.name, before, keys)
-        except NotUnderstood:
-            now = ""
-        if now != service.text:
-            yield (
-                f"{service.path}: the files that its block replaces have changed since",
-                f"run: totpctl disable {service.name}; {_enable_again(facts, service.name)[5:]}",
-            )
+        if pam_blocks.has_copies(service.text) and not any(
+            _is_in_step(facts, service, alternatives)
+            for alternatives in (facts.alternatives, frozenset[str](), _modules(service))
+        ):  # a change of that setting is a finding of its own
+            problem = f"{service.path}: the files that its block replaces have changed since"
+            yield problem, _rewrite(facts, service)
+
+
+@check("pam-alternative-new", NOTE, "users with that factor are asked for a code all the same")
+def alternative_is_new(facts: Facts) -> Iterator[Found]:
+    for service in facts.services.values() if facts.alternatives else ():
+        if (
+            pam_blocks.has_copies(service.text)
+            and not _is_in_step(facts, service, facts.alternatives)
+            and _is_in_step(facts, service, frozenset())
+        ):
+            names = ", ".join(sorted(facts.alternatives))
+            problem = f"{service.path}: its block was written before alternative = {names}"
+            yield problem, _rewrite(facts, service)
+
+
+def _modules(service: PamService) -> frozenset[str]:
+    try:
+        entries = pam_stack.auth_stack(service.name).entries
+    except NotUnderstood:
+        return frozenset()
+    return frozenset(entry.line.module_name for entry in entries)
+
+
+def _is_in_step(facts: Facts, service: PamService, alternatives: frozenset[str]) -> bool:
+    """Return whether enable would write our block as it is, with these as ``alternative``."""
+    before, keys = pam_file.disabled(service.text), pam_file.keys_of(service.text)
+    try:
+        return _enabled(facts, service.name, before, keys, alternatives) == service.text
+    except NotUnderstood:
+        return False
 
 
 @check("pam-python-elsewhere", WRONG, "there, pam_python.so lets any local user become root")
@@ -448,7 +472,7 @@ def _rewrite_or_edit(facts: Facts, service: PamService, line: Line) -> str:
             _enabled(facts, service.name, before, keys)
         except NotUnderstood:
             return f"take that line out of {path_of(line.file)}; then {again}"
-        return f"run: totpctl disable {service.name}; {again.removeprefix('run: ')}"
+        return _rewrite(facts, service)
     file = path_of(line.file) if pam_ways.runs_the_hook(line) else service.path
     again = _enable_again(facts, service.name)
     if not _can_be_enabled(facts, service):
@@ -458,8 +482,20 @@ def _rewrite_or_edit(facts: Facts, service: PamService, line: Line) -> str:
     return f"take the pam_totp line out of {file}; then {again}"
 
 
-def _enabled(facts: Facts, service: str, text: str, keys: str | None) -> str:
-    read, named = pam_stack.read_pam_file, facts.alternatives
+def _rewrite(facts: Facts, service: PamService) -> str:
+    again = _enable_again(facts, service.name).removeprefix("run: ")
+    return f"run: totpctl disable {service.name}; {again}"
+
+
+def _enabled(
+    facts: Facts,
+    service: str,
+    text: str,
+    keys: str | None,
+    alternatives: frozenset[str] | None = None,
+) -> str:
+    read = pam_stack.read_pam_file
+    named = facts.alternatives if alternatives is None else alternatives
     return pam_file.enabled(service, text, keys=keys, read=read, alternatives=named)
 
 
@@ -484,6 +520,7 @@ CHECKS = (
     not_understood,
     bypasses,
     alternative,
+    alternative_is_new,
     keys_of_users,
     before_password,
     too_late,

@@ -131,6 +131,18 @@ CASES = [
         "takes keys from the homes of users",
     ),
     (
+        "pam-alternative-new",
+        f"totpctl disable sudo; {in_sudo('@include common-auth', KEY)}; "
+        f"totpctl enable sudo --no-confirm; {U2F}",
+        "/etc/pam.d/sudo: its block was written before alternative = pam_u2f.so",
+    ),
+    (
+        "pam-bypass",  # and not pam-out-of-step: no file has changed
+        f"totpctl disable sudo; {U2F} {in_sudo('auth required pam_unix.so', KEY)}; "
+        "totpctl enable sudo --no-confirm; sed -i /alternative/d /etc/security/pam_totp.conf",
+        "(sufficient pam_u2f.so) can let users in without a code",
+    ),
+    (
         "pam-bypass",
         f"{U2F} {in_sudo(KEY, '@include common-auth', 'auth required pam_totp.so')}",
         "sudo:1 (sufficient pam_u2f.so) can let users in without a code: no password comes before",
