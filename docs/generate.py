@@ -89,7 +89,7 @@ def paragraphs(command: click.Command) -> list[str]:
 def default_of(key: str) -> str:
     """Return the default of a configuration key, as the file writes it."""
     value = config.Config._field_defaults[key]
-    if key == "unenrolled_until":
+    if key in ("unenrolled_until", "remember"):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

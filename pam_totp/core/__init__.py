@@ -15,6 +15,7 @@ hashes.py      HMAC and constant-time comparison, without OpenSSL
 places.py      where somebody has logged in from: which places are known
 addresses.py   addresses of the network, each in one form
 networks.py    networks that an administrator names
+remembering.py  remembered places: where a code was right some hours ago
 trusted_places.py  networks and consoles where nobody is asked
 dates.py       days as people write them, and when they end
 """

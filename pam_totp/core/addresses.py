@@ -38,6 +38,12 @@ def is_loopback(address: bytes) -> bool:
     return address == _LOOPBACK or (len(address) == 4 and address[0] == 127)
 
 
+def is_link_local(address: bytes) -> bool:
+    """Tell whether other machines may have ``address`` in other networks of this one."""
+    bits = first_bits(address, 16 if len(address) == 4 else 10)
+    return bits[:2] in (b"\xfe\x80", b"\xa9\xfe")
+
+
 def first_bits(address: bytes, bits: int) -> bytes:
     """Return ``address`` with zeros behind its first ``bits``: the network that it is in."""
     behind = 8 * len(address) - bits

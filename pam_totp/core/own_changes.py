@@ -116,7 +116,10 @@ def is_still(record: UserRecord | None, before: UserRecord) -> bool:
 
 
 def changed(record: UserRecord, change: OwnChange, now: int) -> UserRecord:
-    """Return ``record`` after ``change``, which refusal() has nothing against."""
+    """Return ``record`` after ``change``, which refusal() has nothing against.
+
+    From then on a code is asked for wherever its user is.
+    """
     after = record
     if change.kind in (NEW_PHONE, REMOVE):
         others = tuple(a for a in record.authenticators if a.label != change.label)
@@ -126,7 +129,8 @@ def changed(record: UserRecord, change: OwnChange, now: int) -> UserRecord:
     if change.kind == RECOVERY_CODES:
         after = after.with_recovery_codes(change.salt, change.digests)
     note = Note(now, change.kind, change.label, _one_line(change.where)[:MOST_WHERE])
-    return after._replace(own_changes=_noted(record.own_changes, note)).changed_at(now)
+    noted = after._replace(own_changes=_noted(record.own_changes, note))
+    return noted.without_remembered().changed_at(now)
 
 
 def to_tell(record: UserRecord, now: int) -> list[Note]:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import otp, places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from typing import TypeAlias
 
     from .places import KnownPlace
+    from .remembering import Remembered, Wish
 
     # Of an authenticator, a code and some steps, those of the steps that have the code.
     MatchingSteps: TypeAlias = Callable[["Authenticator", str, Iterable[int]], list[int]]
@@ -213,6 +214,7 @@ class UserRecord(NamedTuple):
     untold: int = 0  # wrong codes that the person has not been told of
     guesses_until: int = 0  # the slow budget: when all wrong codes will be forgiven
     known_places: tuple[KnownPlace, ...] = ()
+    remembered: tuple[Remembered, ...] = ()  # where no code is asked for, for some hours
     own_changes: str = ""  # a line for each: see own_changes.py
 
     def __repr__(self) -> str:
@@ -250,8 +252,12 @@ class UserRecord(NamedTuple):
     def failed(
         self, now: int, *, failures: int, throttled_until: int, guesses_until: int
     ) -> UserRecord:
-        """Count one wrong code, with which there are ``failures`` in a row."""
+        """Count one wrong code, with which there are ``failures`` in a row.
+
+        Nobody is let in without a code any more, wherever it came from.
+        """
         return self._replace(
+            remembered=(),
             failures=failures,
             untold=self.untold + 1,
             throttled_until=throttled_until,
@@ -278,6 +284,12 @@ class UserRecord(NamedTuple):
             return record
         return record._replace(failures=0, throttled_until=0, updated_at=now)
 
+    def remembering(self, wish: Wish, now: int) -> UserRecord:
+        """A code was accepted: ask for none in the places of ``wish``, for as long as it says."""
+        from . import remembering  # few logins are
+
+        return self._replace(remembered=remembering.noted(self.remembered, wish, now))
+
     def told(self, count: int) -> UserRecord:
         """The person was told of ``count`` wrong codes."""
         return self._replace(untold=max(self.untold - count, 0))
@@ -294,19 +306,24 @@ class UserRecord(NamedTuple):
         return self._replace(authenticators=kept)
 
     def without_recovery_code(self, digest: bytes) -> UserRecord:
-        """The code with ``digest`` was used."""
-        return self._replace(recovery_digests=self.recovery_digests - {digest})
+        """The code with ``digest`` was used: perhaps because a phone is gone."""
+        left = self.recovery_digests - {digest}
+        return self._replace(recovery_digests=left, remembered=())
 
     # Enrolling
 
     def with_authenticator(self, new: Authenticator, now: int) -> UserRecord:
-        """Add ``new``; that ends a duty to enroll, and an exemption that is over."""
-        return self._once_enrolled(now)._replace(authenticators=(*self.authenticators, new))
+        """Add ``new``; that ends a duty to enroll, and an exemption that is over.
+
+        Nothing is remembered any more: it may be the phone that replaces a lost one.
+        """
+        changed = self._once_enrolled(now)._replace(authenticators=(*self.authenticators, new))
+        return changed.without_remembered()
 
     def without_authenticator(self, label: str) -> UserRecord | None:
         """Remove the one with ``label``; None: it was the last one, and the enrollment ends."""
         kept = tuple(a for a in self.authenticators if a.label != label)
-        return self._replace(authenticators=kept) if kept else None
+        return self._replace(authenticators=kept, remembered=()) if kept else None
 
     def with_recovery_codes(self, salt: bytes, digests: frozenset[bytes]) -> UserRecord:
         """Replace all recovery codes."""
@@ -327,7 +344,8 @@ class UserRecord(NamedTuple):
         """Make it the record of ``account``; ``force``: note the time even for the same uid."""
         if self.uid == account.uid and not force:
             return self
-        return self._replace(uid=account.uid, bound_at=now)
+        remembered = self.remembered if self.uid is None else ()
+        return self._replace(uid=account.uid, bound_at=now, remembered=remembered)
 
     # What administrators decide
 
@@ -372,9 +390,18 @@ class UserRecord(NamedTuple):
         """End whatever its status said."""
         return self._replace(status=ACTIVE, exempt_until=0)
 
+    def renamed(self, name: str) -> UserRecord:
+        """Return it as that of ``name``, who is asked for a code wherever they are."""
+        return self._replace(name=name, remembered=())
+
+    def without_remembered(self, places: Collection[str] = ()) -> UserRecord:
+        """Ask for a code again in ``places``; none: everywhere."""
+        kept = tuple(one for one in self.remembered if places and one.place not in places)
+        return self._replace(remembered=kept)
+
     def without_places(self) -> UserRecord:
-        """Forget from where its user has logged in."""
-        return self._replace(known_places=())
+        """Forget from where its user has logged in, and where no code is asked for."""
+        return self._replace(known_places=(), remembered=())
 
     def changed_at(self, now: int) -> UserRecord:
         """Note when it was last changed."""

@@ -18,6 +18,7 @@ from .users import ACCEPTABLE, Authenticator, UserRecord
 
 if TYPE_CHECKING:
     from .places import KnownPlace
+    from .remembering import Wish
     from .users import MatchingSteps
 
 # What a person's answer is.
@@ -121,6 +122,7 @@ def verify(
     matching_steps: MatchingSteps = Authenticator.matching_steps,
     *,
     place: str = places.NOWHERE,
+    remember: Wish | None = None,
 ) -> tuple[Verdict, UserRecord]:
     """Judge ``answer`` at unix time ``now``; return the verdict and the record to keep.
 
@@ -130,6 +132,7 @@ def verify(
 
     ``place``: where the answer comes from. Where others are to blame for the wait or the lock, an
     answer from a known place is evaluated all the same, within its allowance; see standing().
+    ``remember``: what to note of a code that is accepted, and of no recovery code.
 
     ``matching_steps``: where codes come from, if not from the secrets of the record.
     """
@@ -154,6 +157,8 @@ def verify(
     if verdict.outcome == REPLAYED:
         return verdict, record
     verdict = verdict._replace(failed_before=record.untold)
+    if remember is not None and verdict.outcome == ACCEPTED:
+        accepted = accepted.remembering(remember, now)
     return verdict, accepted.accepted(now, place)
 
 

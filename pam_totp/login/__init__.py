@@ -4,6 +4,7 @@ flow.py          the login as a checklist, a generator; the only file that knows
 steps.py         what it yields, what it is sent, and what a driver is
 conversation.py  prompts and messages: where something can be said at all
 first_login.py   enrollment during a login: what is shown, asked and kept
+remembered_places.py  where a login comes from, as far as that may be remembered
 messages.py      what a person reads at the prompt
 driver.py        performs the steps on this machine, each at once
 fleet.py         who of them the database of a fleet is asked for, and for how long

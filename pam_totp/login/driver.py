@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
+    from ..core.remembering import Wish
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
     from ..store import Known, LoginStore, Store
@@ -167,12 +168,35 @@ class BlockingDriver:
         is_decoy: bool,
         account: Account | None,
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
         return self._ask_store(
             lambda store: store.verify(
-                name, answer, policy, is_decoy=is_decoy, account=account, source=source
+                name,
+                answer,
+                policy,
+                is_decoy=is_decoy,
+                account=account,
+                source=source,
+                remember=remember,
             )
         )
+
+    def processes(self) -> str:
+        """Describe this process, which is the application where nothing else is said."""
+        from ..system import processes
+
+        return processes.described()
+
+    def password_state(self, user: str) -> str:
+        from ..system import password_change  # few configurations need it
+
+        return password_change.state(user)
+
+    def asks_after_first_factor(self, service: str, *, key: bool) -> bool:
+        from ..stack import pam_stack
+
+        return pam_stack.asks_after_first_factor(service, key=key)
 
     def have_told(self, name: str, count: int) -> None:
         self._ask_store(lambda store: store.have_told(name, count))

@@ -20,6 +20,7 @@ from .steps import Driver, need
 
 if TYPE_CHECKING:
     from ..core.admission import GroupRule
+    from ..core.remembering import Remembered, Wish
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Verdict
     from ..store import Known
@@ -126,17 +127,20 @@ class _Login:
 
     __slots__ = (
         "_account",
+        "_at",
         "_authenticators",
         "_conversation",
         "_debug",
         "_is_decoy",
         "_own_changes",
         "_policy",
+        "_remembered",
         "_request",
         "_settings",
         "_source",
         "_standing",
         "_status",
+        "_wish",
     )
 
     def __init__(
@@ -155,11 +159,14 @@ class _Login:
         self._debug = debug
         self._policy = settings.policy()
         self._account: Account | None = None
+        self._at = 0  # when the store was asked
         # Of the record that answers are compared with, as the login began.
         self._is_decoy = True
         self._status = users.ACTIVE
         self._authenticators: tuple[Authenticator, ...] = ()
         self._standing: Verdict | None = None  # what any answer would have come to
+        self._remembered: tuple[Remembered, ...] = ()
+        self._wish: Wish | None = None  # what is remembered of a right code
         self._own_changes: list[str] = []  # what to tell of them
 
     def run(self) -> Flow[int]:
@@ -257,6 +264,7 @@ class _Login:
         if known.policy is not None:  # of all hosts: one of them may only be stricter
             window = min(known.policy.window, self._policy.window)
             self._policy = known.policy._replace(window=window)
+        self._at = known.at
         compared = record or known.decoy
         self._standing = verifier.standing(
             compared, known.at, self._policy, place=self._source.place
@@ -269,6 +277,44 @@ class _Login:
 
                 notes = own_changes.to_tell(record, known.at)
                 self._own_changes = list(map(messages.own_change, notes))
+            # While a host answers alone nobody could have it forgotten, so it asks.
+            if record.status in users.ACCEPTABLE and not known.is_offline:
+                self._remembered = record.remembered
+
+    # Remembered places
+
+    def _is_remembered(self) -> Flow[bool]:
+        """Tell whether a code of this user was right in this place a short while ago.
+
+        If not, it is noted what a right one is remembered by.
+        """
+        seconds, remembered = self._seconds_to_remember(), self._remembered
+        self._remembered = ()
+        if not seconds:
+            return False
+        from . import remembered_places  # with what no other login loads
+
+        request, user = self._request, self._source.user
+        here = yield from remembered_places.look(request, user, key=_came_with_a_key(request))
+        if here is None:
+            return False
+        self._wish = here.wish(seconds)
+        found = here.find(remembered, self._at, seconds)
+        if found is None or self._standing is not None:  # somebody gives wrong codes
+            return False
+        age = self._at - found.since
+        yield from self._log("remembered", by=found.kind, place=found.place, age=age)
+        yield from self._tell_own_changes()
+        return True
+
+    def _seconds_to_remember(self) -> int:
+        """Return for how long, by the settings of this login.
+
+        0 of root, who is always asked; and where the answer was kept, for then the code was given
+        before anybody had judged the password.
+        """
+        is_root = self._account is not None and self._account.uid == 0
+        return 0 if is_root or self._request.answer_kept else self._settings.remember
 
     # Admission: ask, skip, enroll or deny?
 
@@ -378,6 +424,8 @@ class _Login:
     def _ask_and_verify(self) -> Flow[int]:
         """Ask up to ``attempts`` times. Without a record: go through the motions on a decoy."""
         kept = self._request.answer_kept
+        if (yield from self._is_remembered()):
+            return PAM_SUCCESS
         if not kept and (yield from self._is_turned_away()):
             return PAM_MAXTRIES
         code, rejected = PAM_AUTH_ERR, 0
@@ -399,8 +447,7 @@ class _Login:
                 # A program that can ask only once takes messages, and shows them to nobody.
                 yield from self._have_told(untold if was_told and not kept else own)
             if code == PAM_SUCCESS:
-                for told in self._own_changes:
-                    yield from self._conversation.tell(told)
+                yield from self._tell_own_changes()
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or not again:
                 break
@@ -434,6 +481,7 @@ class _Login:
                 is_decoy=is_decoy,
                 account=self._account,
                 source=self._source,
+                remember=None if is_decoy else self._wish,
             )
             if verdict is not None:
                 return verdict
@@ -456,6 +504,10 @@ class _Login:
         """
         if self._standing is not None and self._conversation.shows_prompts_alone:
             yield from self._tell_verdict(self._standing)
+
+    def _tell_own_changes(self) -> Flow[None]:
+        for told in self._own_changes:
+            yield from self._conversation.tell(told)
 
     def _clock_in_words(self, label: str, offset: int) -> str:
         """Say for the log whose clock or counter a wrong code belongs to, and how far it is off."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
+    from ..core.remembering import Wish
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
     from ..store import Known
@@ -228,8 +229,24 @@ class Driver(Protocol):
         is_decoy: bool,
         account: Account | None,
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
         """Judge an answer: LoginStore.verify(). The verdict is durable; None: hash it first."""
+        ...
+
+    def processes(self) -> str:
+        """Describe the application's: see remembering.processes_of(). "": nobody knows."""
+        ...
+
+    def password_state(self, user: str) -> str:
+        """Return what changes whenever the password of ``user`` does: password_change.state()."""
+        ...
+
+    def asks_after_first_factor(self, service: str, *, key: bool) -> bool:
+        """Tell whether the PAM file of ``service`` asks only once a password or key was right.
+
+        ``key``: sshd has accepted a key.
+        """
         ...
 
     def have_told(self, name: str, count: int) -> None:

@@ -58,6 +58,10 @@ struct listener {
 extern const struct listener service;         /* serves many logins */
 extern const struct listener worker_launcher; /* systemd, which starts a worker for each */
 
+/* Say of which session the application is, and by whom it was started. False: nobody knows. */
+enum { MAX_PROCESSES = 1600 };
+bool describe_processes(char *text, size_t size);
+
 /* Connect to a listener; -1 where there is none that may be trusted. */
 int connect_to(struct login *login, const struct listener *listener, bool may_be_absent);
 

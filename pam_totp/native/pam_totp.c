@@ -47,6 +47,7 @@ static bool make_request(struct login *login)
 {
     static const int items[] = {PAM_USER, PAM_SERVICE, PAM_RHOST, PAM_RUSER, PAM_TTY};
     uint32_t flags = (uint32_t)login->flags & ~(uint32_t)(PASSWORD_GIVEN | ANSWER_KEPT);
+    char processes[MAX_PROCESSES];
     bool fits;
 
     packet_begin(&login->packet, REQUEST);
@@ -63,6 +64,9 @@ static bool make_request(struct login *login)
         fits = fits && packet_add_string(&login->packet, value);
     }
     fits = fits && packet_add_string(&login->packet, pam_getenv(login->pamh, "SSH_AUTH_INFO_0"));
+    fits = fits && packet_add_string(&login->packet, describe_processes(processes, sizeof processes)
+                                                         ? processes
+                                                         : NULL);
     fits = fits && login->argc <= MAX_ARGUMENTS &&
            packet_add_number(&login->packet, (uint32_t)login->argc, 1);
     for (int i = 0; fits && i < login->argc; i++)

@@ -47,15 +47,25 @@ def texts_of(arguments: tuple[bytes, ...]) -> tuple[str, ...]:
     return tuple(argument.decode("utf-8", "replace") for argument in arguments)
 
 
+def processes_of(said: bytes | None) -> str:
+    """Return what the module says of the application's processes."""
+    return (said or b"").decode("ascii", "replace")
+
+
 class Connection(BlockingDriver):
     """Asks and tells through the module at the other end of ``socket``, a SOCK_SEQPACKET one.
 
     For the one login of a process: each step is waited for.
     """
 
-    def __init__(self, socket: _socket.socket) -> None:
+    def __init__(self, socket: _socket.socket, processes: bytes | None = None) -> None:
+        """``processes``: what the module says of those of the application."""
         super().__init__()
         self._socket = socket
+        self._processes = processes
+
+    def processes(self) -> str:
+        return processes_of(self._processes)
 
     def ask(self, prompt: str, *, echo: bool) -> Reply:
         return reply_of(self._converse(prompt_packet(prompt, echo=echo)))

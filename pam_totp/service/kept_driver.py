@@ -16,7 +16,7 @@ from ..login.steps import AccountEntry, Turn
 from ..system import config
 from ..system.errors import Unavailable
 from . import sandbox, worker
-from .connection import texts_of
+from .connection import processes_of, texts_of
 from .kept import InUse, Kept
 from .local_accounts import LocalAccounts
 from .prompts import Prompts
@@ -59,13 +59,14 @@ class Shared:
 class KeptDriver(BlockingDriver):
     """See steps.Driver. ``asked``: the request, without what its peer may not say."""
 
-    __slots__ = ("_arguments", "_kept_fleet", "_place", "_shared", "_where")
+    __slots__ = ("_arguments", "_kept_fleet", "_place", "_processes", "_shared", "_where")
 
     def __init__(self, shared: Shared, asked: wire.RequestPacket) -> None:
         super().__init__()
         self._shared = shared
         self._where: tuple[bytes | None, ...] = (asked.rhost, asked.ruser, asked.tty)
         self._arguments = asked.arguments
+        self._processes = asked.processes
         self._place: Place | None = None
         self._kept_fleet: KeptFleet | None = None
 
@@ -126,6 +127,9 @@ class KeptDriver(BlockingDriver):
         if not in_files:
             raise Elsewhere
         return self.look_up_groups(entry, names, in_files=True)
+
+    def processes(self) -> str:
+        return processes_of(self._processes)
 
     def take_place(self, name: str, /) -> Turn:
         """Only here, not when the login begins: one that asks nothing needs no place."""

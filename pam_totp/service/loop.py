@@ -79,7 +79,7 @@ BUSY_SECONDS = 5.0  # for another process that writes
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_FOR_A_DISK = 0.002, 0.05, 0.5
 
 # Where each step of steps.Driver is performed; tests/unit/test_loop.py compares them.
-AT_ONCE = frozenset(("log", "take_place", "issue_codes"))
+AT_ONCE = frozenset(("log", "take_place", "issue_codes", "processes"))
 ON_THE_DISK = {
     "check_name_services": "check_name_services",
     "check_files": "check_files",
@@ -88,7 +88,12 @@ ON_THE_DISK = {
     "look_up_user": "look_up_user_here",
     "look_up_groups": "look_up_local_groups",
 }
-BY_A_HELPER = frozenset(("admit", "confirm_absence", "judge_stack", "issue_authenticator"))
+BY_A_HELPER = frozenset(
+    (
+        *("admit", "confirm_absence", "judge_stack", "issue_authenticator"),
+        *("password_state", "asks_after_first_factor"),
+    )
+)
 SAID: dict[str, tuple[Callable[..., bytes], Callable[..., object]]] = {  # and how it is understood
     "ask": (prompt_packet, reply_of),
     "ask_for_both": (wire.ask_both, kept_by),

@@ -44,6 +44,7 @@ class RequestPacket(NamedTuple):
     ruser: bytes | None
     tty: bytes | None
     ssh_auth_info: bytes | None
+    processes: bytes | None
     arguments: tuple[bytes, ...]
 
 
@@ -61,7 +62,8 @@ def parse_request(packet: bytes) -> RequestPacket:
     """Raises ProtocolError."""
     body = _Reader(_body(packet, REQUEST))
     flags = body.number(4)
-    user, service, rhost, ruser, tty, ssh_auth_info = [body.string() for _ in range(6)]
+    user, service, rhost, ruser, tty, *texts = [body.string() for _ in range(7)]
+    ssh_auth_info, processes = texts
     count = body.number(1)
     if count > MAX_ARGUMENTS:
         raise ProtocolError("request", "too many arguments")
@@ -72,7 +74,8 @@ def parse_request(packet: bytes) -> RequestPacket:
             raise ProtocolError("request", "an argument is absent")
         arguments.append(argument)
     body.end()
-    return RequestPacket(flags, user, service, rhost, ruser, tty, ssh_auth_info, tuple(arguments))
+    given = tuple(arguments)
+    return RequestPacket(flags, user, service, rhost, ruser, tty, ssh_auth_info, processes, given)
 
 
 def parse_answer(packet: bytes) -> AnswerPacket:

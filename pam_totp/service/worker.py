@@ -101,7 +101,7 @@ def _receive(
 def _answer(connection: _socket.socket, peer: Peer, asked: wire.RequestPacket) -> None:
     """Go through the login, and send its result: PAM_SERVICE_ERR for whatever nobody foresaw."""
     code, service = flow.PAM_SERVICE_ERR, "?"
-    driver = Connection(connection)
+    driver = Connection(connection, asked.processes)
     try:
         request = request_of(asked)
         service = request.service
@@ -177,6 +177,7 @@ def admit(peer: Peer, request: wire.RequestPacket) -> wire.RequestPacket:
         rhost=None,
         ruser=str(peer.uid).encode("ascii"),
         ssh_auth_info=None,
+        processes=None,
         arguments=harmless,
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..core.admission import GroupRule
     from ..core.enrollment import Enrollment
     from ..core.own_changes import OwnChange
+    from ..core.remembering import Wish
     from ..core.users import Account, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
     from ..system.audit import Source
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
         def admission(self, name: str, place: str = "") -> Known:
             """Return what is known of ``name``, with the same work for every name.
 
-            Of known places that of the name ``place`` at least, if it is one.
+            Of known places that of the name ``place`` at least, if it is one; of remembered ones
+            those of this host at least.
             """
 
         def verify(
@@ -47,12 +49,15 @@ if TYPE_CHECKING:
             is_decoy: bool,
             account: Account | None,
             source: Source,
+            remember: Wish | None = None,
         ) -> Verdict | None:
             """Judge ``answer`` with verifier.verify(); what it changes is durable on return.
 
             ``is_decoy``: go through the motions, with the same work, on the decoy of ``name``. An
             accepted answer binds a record of unknown uid to ``account``. None: ``answer`` is a
             recovery code without a digest, which is looked at now; nothing was changed.
+
+            ``remember``: what is noted of a code that is accepted: see verifier.verify().
 
             ``source``: where the answer comes from. Its place may be known; and some engines keep
             events themselves.

@@ -6,6 +6,8 @@ pam_modules.py    PAM modules that are no second factor
 config_values.py  what each key of it may hold
 postgresql_url.py  where the database of a fleet is
 config_descriptions.py  what each key means, for the pages; no login loads it
+processes.py      the session and the ancestors of this process
+password_change.py  what changes whenever a password does
 audit.py          one line an event, to LOG_AUTHPRIV
 trusted_files.py  which files may be trusted, and why not
 fleet_file.py     the identity of a host, or of an administrator, in the fleet

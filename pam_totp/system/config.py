@@ -50,6 +50,7 @@ class Config(NamedTuple):
     throttle_max: int = 900
     max_failures: int = 100
     recovery_unlocks: bool = False
+    remember: int = 0  # seconds; 0: every login is asked
     unenrolled: str = DENY
     unenrolled_until: int = 0  # the first second that SKIP does not hold for; 0: it has no end
     exempt_groups: tuple[str, ...] = ()

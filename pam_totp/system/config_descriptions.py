@@ -106,6 +106,13 @@ KEYS = {
         "`yes`, `no`",
         "`yes`: a recovery code is good while the user is locked, and ends the lock.",
     ),
+    "remember": (
+        "minutes or hours, at most a day, as `30m` or `8h`; or `none`",
+        "For how long no code is asked for again where one was right: from the same address, in the"
+        " same session of a terminal, or in programs under the same login by ssh or at a console."
+        " After the password or the key, and never for root. Where nobody could see that the"
+        " password changes, every login asks.",
+    ),
     "unenrolled": (
         "`deny`, `skip`, `enroll`",
         "What happens to users without an authenticator. `deny`: they see the same prompt, and are"

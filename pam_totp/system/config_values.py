@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DENY, SKIP, ENROLL = "deny", "skip", "enroll"
 CACHE = "cache"
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+_SECONDS = {"m": 60, "h": 3600}
+_LONGEST_MEMORY = 86_400  # of remember
 STORE_SCHEMES = (SQLITE, POSTGRESQL)
 
 
@@ -87,6 +89,15 @@ def _deadline(value: str) -> int:
         raise ValueError(f"{error}, or none") from None
 
 
+def _remember(value: str) -> int:
+    """Parse a time: minutes or hours. NIST SP 800-63B-4, 2.2.3, has people asked once a day."""
+    number, unit = value[:-1], _SECONDS.get(value[-1:], 0)
+    seconds = int(number) * unit if number.isascii() and number.isdigit() and unit else 0
+    if value != "none" and not 0 < seconds <= _LONGEST_MEMORY:
+        raise ValueError("a time of at most 24h, as 8h or 30m, or none")
+    return seconds
+
+
 def _text(value: str) -> str:
     """Take text as it stands; double quotes around it keep blanks at its ends."""
     if len(value) >= 2 and value[0] == value[-1] == '"':
@@ -153,6 +164,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "one_prompt_text": _text,
     **{key: _integer(low, high) for key, (low, high) in RANGES.items()},
     "recovery_unlocks": boolean,
+    "remember": _remember,
     "unenrolled": _unenrolled,
     "unenrolled_until": _deadline,
     "exempt_groups": _names,

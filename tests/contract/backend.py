@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck
 
+from pam_totp.core.remembering import Remembered
 from pam_totp.core.users import UserRecord
 from pam_totp.store.sealing import Sealer
 from tests.contract.sample_records import without_secrets
@@ -54,6 +55,10 @@ class Backend(ABC):
     def place_name(self, place: str) -> str:
         """Return the name under which the store keeps a known place of this host."""
         return place
+
+    def as_of_a_login(self, remembered: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
+        """Return remembered places as those of this host."""
+        return remembered
 
     def as_told(self, record: UserRecord) -> UserRecord:
         """Return what a login is told of ``record``."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pam_totp.core import otp, users
+from pam_totp.core import otp, remembering, users
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import Remembered
 from pam_totp.core.users import Authenticator, UserRecord
 
 NOW = 1_900_000_000
@@ -90,6 +91,15 @@ def known_places(draw: st.DrawFn) -> tuple[KnownPlace, ...]:
 
 
 @st.composite
+def remembered(draw: st.DrawFn) -> tuple[Remembered, ...]:
+    """Draw up to twelve, in an order that a store keeps."""
+    words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+    kinds = st.sampled_from(remembering.KINDS)
+    made = st.builds(Remembered, words, kinds, words, times, times, words, st.just(""))
+    return tuple(draw(st.lists(made, max_size=remembering.AT_MOST)))
+
+
+@st.composite
 def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> UserRecord:
     return UserRecord(
         name,
@@ -109,6 +119,7 @@ def records(draw: st.DrawFn, name: str = "alice", created_at: int = NOW) -> User
         untold=draw(st.integers(0, 10_000)),
         guesses_until=draw(times),
         known_places=draw(known_places()),
+        remembered=draw(remembered()),
     )
 
 
@@ -156,6 +167,10 @@ def full_record(name: str = "alice") -> UserRecord:
         known_places=(
             KnownPlace("192.0.2.7", NOW - 3600, 2, NOW + 60, NOW + 90),
             KnownPlace("by alice and bob", NOW - 7200),
+        ),
+        remembered=(
+            Remembered("sshd", "address", "192.0.2.7", NOW - 60, NOW + 540, "20000.0a1b2c3d"),
+            Remembered("sudo", "terminal", "51e6369c:7:90:34816", NOW - 9, NOW + 1, "-"),
         ),
     )
 

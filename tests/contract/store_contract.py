@@ -21,6 +21,7 @@ from tests.contract.joint import KeepsJointTransactions
 from tests.contract.known_places import KeepsKnownPlaces
 from tests.contract.questions import AnswersLogins
 from tests.contract.records import KeepsRecords
+from tests.contract.remembered_places import KeepsRememberedPlaces
 from tests.contract.transactions import KeepsTransactions
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class StoreContract(
     FindsDamage,
     KeepsDecoys,
     KeepsKnownPlaces,
+    KeepsRememberedPlaces,
 ):
     @pytest.fixture
     def backend(self) -> Backend:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from pam_totp.core import verifier
+from pam_totp.core.remembering import Remembered
 from pam_totp.core.users import EXEMPT, SUSPENDED, UserRecord
 from pam_totp.store.postgresql.admin_connection import AdminConnection
 from pam_totp.store.postgresql.admin_store import AdminStore, open_admin_store
@@ -98,6 +99,9 @@ class PostgreSQLBackend(Backend):
     def place_name(self, place: str) -> str:
         is_local = place.startswith(("by ", "at "))
         return f"{self.identity.host}: {place}" if is_local else place
+
+    def as_of_a_login(self, remembered: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
+        return tuple(one._replace(host=self.identity.host) for one in remembered)
 
     def tamper(self, statement: str) -> None:
         with self.database.connect() as connection:

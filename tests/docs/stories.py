@@ -175,6 +175,7 @@ STORIES = {
             )
         },
     ),
+    "docs/howto/remember.md": Story(enabled),
     "docs/howto/trusted-places.md": Story(enabled),
     "docs/howto/roll-out.md": Story(
         installed,

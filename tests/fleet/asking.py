@@ -10,21 +10,23 @@ from typing import Any
 import psycopg
 
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import Remembered, Wish
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import CODE, Answer, Verdict
 from tests.fleet.reporting import Reporter
 from tests.support.postgres import ADMIN_KEY, Database
 
-_VERIFY = f"CALL totp.verify({', '.join(['%s'] * 12 + ['NULL'] * 8)})"
+_VERIFY = f"CALL totp.verify({', '.join(['%s'] * 13 + ['NULL'] * 8)})"
 _OWN = (
     "id, label, algorithm, digits, period, drift, last_accepted_step, created_at, last_used_at, "
     "clock_offset, clock_sightings, kind, serial, learned"
 )
 
 
-_PLACES = (
+_PLACES, _REMEMBERED = (
     "(SELECT coalesce(array_agg(x), '{}') "
-    "FROM jsonb_populate_recordset(NULL::totp.place, %s::jsonb) AS x)"
+    f"FROM jsonb_populate_recordset(NULL::totp.{kind}, %s::jsonb) AS x)"
+    for kind in ("place", "remembered")
 )
 
 
@@ -46,6 +48,7 @@ class Host:
         request: bytes | None = None,
         connection: psycopg.Connection[Any] | None = None,
         place: str | None = "192.0.2.1",
+        remember: Wish | None = None,
     ) -> Verdict:
         """Have ``answer`` judged; a text is a code."""
         if isinstance(answer, str):
@@ -54,6 +57,7 @@ class Host:
         arguments = (
             *(self.name, self.key, request or os.urandom(16), user, code),
             *(answer.salt, answer.digest or None, is_decoy, window, "sshd", "192.0.2.1", place),
+            None if remember is None else json.dumps(remember._asdict()),
         )
         row = (connection or self.connection).execute(_VERIFY, arguments).fetchone()
         assert row is not None
@@ -72,8 +76,8 @@ class Host:
         self.connection.close()
 
 
-def _as_json(known: Iterable[KnownPlace]) -> str:
-    return json.dumps([place._asdict() for place in known])
+def _as_json(places: Iterable[KnownPlace | Remembered]) -> str:
+    return json.dumps([place._asdict() for place in places])
 
 
 def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -> None:
@@ -84,9 +88,13 @@ def insert(connection: psycopg.Connection[Any], records: Iterable[UserRecord]) -
         cursor.executemany(
             "INSERT INTO totp.users (name, status, failures, throttled_until, recovery_salt, "
             "created_at, updated_at, exempt_until, uid, bound_at, untold, guesses_until, "
-            f"known_places) VALUES ({', '.join(['%s'] * 12)}, {_PLACES})",
+            "known_places, remembered) "
+            f"VALUES ({', '.join(['%s'] * 12)}, {_PLACES}, {_REMEMBERED})",
             [
-                (*record[:5], *record[created_at:-1], _as_json(record.known_places))
+                (
+                    *(*record[:5], *record[created_at:-3]),
+                    *(_as_json(record.known_places), _as_json(record.remembered)),
+                )
                 for record in records
             ],
         )
@@ -114,7 +122,8 @@ def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
     """Return what the tables hold of ``name``, without secrets."""
     row = connection.execute(
         "SELECT name, status, failures, throttled_until, recovery_salt, created_at, updated_at, "
-        "exempt_until, uid, bound_at, untold, guesses_until, to_jsonb(known_places) "
+        "exempt_until, uid, bound_at, untold, guesses_until, to_jsonb(known_places), "
+        "to_jsonb(remembered) "
         "FROM totp.users WHERE name = %s",
         (name,),
     ).fetchone()
@@ -129,8 +138,9 @@ def stored(connection: psycopg.Connection[Any], name: str) -> UserRecord:
         *row[:5],
         frozenset(digest for (digest,) in digests),
         tuple(Authenticator(*a[:2], None, *a[2:]) for a in held),
-        *row[5:-1],
-        tuple(KnownPlace(**place) for place in row[-1]),
+        *row[5:-2],
+        tuple(KnownPlace(**place) for place in row[-2]),
+        tuple(Remembered(**one) for one in row[-1]),
     )
 
 

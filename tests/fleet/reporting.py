@@ -28,7 +28,7 @@ class Reporter:
     def verify(self, user: str, code: str) -> str:
         """Return the outcome."""
         rows = self._call(
-            "CALL totp.verify(%s, %s, %s, %s, %s, NULL, NULL, false, 1, 'sshd', '', '', "
+            "CALL totp.verify(%s, %s, %s, %s, %s, NULL, NULL, false, 1, 'sshd', '', '', NULL, "
             "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
             os.urandom(16),
             user,

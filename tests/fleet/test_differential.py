@@ -14,6 +14,7 @@ import pytest
 
 from pam_totp.core import clock_skew, otp, verifier
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import KINDS, Remembered, Wish
 from pam_totp.core.users import STATUSES, SUSPENDED, Authenticator, UserRecord
 from pam_totp.core.verifier import CODE, RECOVERY_CODE, Answer, Policy, Verdict
 from tests.fleet.asking import Host, insert, stored, without_secrets
@@ -123,6 +124,28 @@ def random_authenticator(
     return made._replace(last_accepted_step=made.current_step(now) + ahead)
 
 
+def random_wish(chance: random.Random) -> Wish | None:
+    if chance.random() < 0.3:
+        return None
+    notes = [(kind, f"place {chance.randrange(3)}") for kind in KINDS]
+    return Wish("sshd", tuple(chance.sample(notes, chance.randrange(3))), 3600, "20000")
+
+
+def random_remembered(chance: random.Random, now: int) -> tuple[Remembered, ...]:
+    found = []
+    for number in range(chance.choice([0, 0, 1, 3, 11, 12])):
+        place = f"place {number}"
+        since = now + chance.choice([-10, -10, -7200, 0, 50])
+        kind = chance.choice(KINDS)
+        found.append(Remembered("sshd", kind, place, since, since + 3600, "-", "w"))
+    return tuple(found)
+
+
+def on_this_host(record: UserRecord) -> UserRecord:
+    """Return it with the name of the host w where something is remembered."""
+    return record._replace(remembered=tuple(x._replace(host="w") for x in record.remembered))
+
+
 def random_record(chance: random.Random, name: str, now: int, policy: Policy) -> UserRecord:
     authenticators: list[Authenticator] = []
     for number in range(chance.choice([1, 1, 1, 2, 3])):
@@ -145,6 +168,7 @@ def random_record(chance: random.Random, name: str, now: int, policy: Policy) ->
             [0, 0, now - 9, now + 100, now + policy.slow_period, now + policy.slow_period + 1]
         ),
         known_places=random_places(chance, now, policy),
+        remembered=random_remembered(chance, now),
     )
 
 
@@ -201,11 +225,15 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                     narrowed = policy._replace(window=narrower)
                     answer = random_answer(chance, record, now, narrowed)
                     place = chance.choice([*PLACES, *PLACES, *NEVER])
+                    wish = random_wish(chance)
                     verdict, after = verifier.verify(
-                        record, answer, now, narrowed, place=in_database(place)
+                        record, answer, now, narrowed, place=in_database(place), remember=wish
                     )
+                    after = on_this_host(after)
                     set_clock(host, now)
-                    told = host.verify(record.name, answer, window=window, place=place)
+                    told = host.verify(
+                        record.name, answer, window=window, place=place, remember=wish
+                    )
                     assert verdict == told, (seed, record, answer, place, now, narrowed)
                     outcomes[verdict.outcome] += 1
                     outcomes["offset"] += verdict.clock_offset != 0
@@ -218,6 +246,8 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                     outcomes["known"] += known is not None and verdict.outcome != (
                         waited.outcome if waited else verdict.outcome
                     )
+                    outcomes["remembered"] += len(after.remembered) > 0 and wish is not None
+                    outcomes["forgotten"] += len(after.remembered) < len(record.remembered)
                     record = after
                     now += chance.choice([0, 1, 30, 60, -40])
                 expected[number] = record
@@ -225,7 +255,7 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
                 assert without_secrets(record) == stored(owner, record.name), (seed, policy)
     kinds = (
         "accepted recovery_used rejected replayed throttled locked offset behind budget "
-        "learned counter known"
+        "learned counter known remembered forgotten"
     )
     assert set(kinds.split()) == {kind for kind, count in outcomes.items() if count > 5}
     assert outcomes.total() > RECORDS

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from pam_totp.core import otp
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import Remembered
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.store.postgresql.administration import Administration
 from pam_totp.store.postgresql.kept_kit import AWAY_PATIENCE
@@ -218,11 +219,11 @@ def test_a_host_may_run_none_of_these(host: Host) -> None:
 
 JUDGE = (
     "totp.judge(%(host)s, %(key)s, uuid_send(gen_random_uuid()), 'alice', %(code)s, NULL, NULL, "
-    "false, 1, 'sshd', '', '')"
+    "false, 1, 'sshd', '', '', NULL)"
 )
 VERIFY = (
     "CALL totp.verify(%(host)s, %(key)s, uuid_send(gen_random_uuid()), 'alice', %(code)s, NULL, "
-    "NULL, false, 1, 'sshd', '', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+    "NULL, false, 1, 'sshd', '', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 IN_A_TRANSACTION = [
     [f"SELECT {JUDGE}"],
@@ -604,6 +605,15 @@ UNTOUCHED = [
     ),
     "UPDATE totp.users SET known_places = ARRAY[ROW('192.0.2.7', 5, 0, 0, 0)]::totp.place[] "
     "WHERE name = 'mallory'",
+    *(
+        f"UPDATE totp.users SET remembered = {places} WHERE name = 'eve'"
+        for places in (
+            "NULL",
+            "ARRAY[ROW('sshd', 'address', '192.0.2.9', 5, 9, '-', 'w')]::totp.remembered[]",
+            "ARRAY[ROW('sshd', 'address', '192.0.2.7', 5, 10, '-', 'w')]::totp.remembered[]",
+            "remembered || remembered",
+        )
+    ),
 ]
 
 
@@ -620,6 +630,7 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
                 authenticators=(used,),
                 uid=7,
                 known_places=(KnownPlace("192.0.2.7", 5, 9, 9, 9),),
+                remembered=(Remembered("sshd", "address", "192.0.2.7", 5, 9, "-", "w"),),
             ),
             UserRecord("mallory", status="exempt", exempt_until=2_000_000_000, uid=8),
             UserRecord("nothing", status="suspended", recovery_salt=bytes(16)),
@@ -639,6 +650,7 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
             helpdesk.execute(
                 f"UPDATE totp.users SET known_places = {left}::totp.place[] WHERE name = 'eve'"
             )
+        helpdesk.execute("UPDATE totp.users SET remembered = '{}' WHERE name = 'eve'")
         helpdesk.execute(unlock, ("future",))
         brought_back = (
             "UPDATE totp.authenticators SET last_accepted_step = totp.unix_time() / 30 + %s "
@@ -668,7 +680,7 @@ def test_the_help_desk_unlocks_suspends_and_resumes_and_nothing_else(database: D
             "ORDER BY id"
         ).fetchall()
     assert [
-        ("eve", "failures_changed"), *[("eve", "places_changed")] * 2,
+        ("eve", "failures_changed"), *[("eve", "places_changed")] * 3,
         ("future", "failures_changed"), ("future", "authenticator_changed"),
         ("eve", "status_suspended"), ("eve", "status_active"), ("nothing", "status_must_enroll"),
     ] == noted  # fmt: skip

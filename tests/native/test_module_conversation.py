@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.core.remembering import processes_of
+from pam_totp.service import wire
+from pam_totp.system import processes
 from tests.native.fake_worker import (
     FAILED,
     NONE,
@@ -52,10 +55,25 @@ def string(text: bytes | None) -> bytes:
 def test_the_request_says_who_logs_in_and_how(side: Side, serve: Serve):
     worker = serve(says(result(PAM_AUTH_ERR)))
     side.log_in(arguments=("attempts=1", "config=/a", "debug"), user="bob")
-    strings = [b"bob", b"door", None, None, None, None]
+    (received,) = worker.received
+    processes = wire.parse_request(received).processes
+    strings = [b"bob", b"door", None, None, None, None, processes]
     arguments = [b"attempts=1", b"config=/a", b"debug"]
     body = bytes(4) + b"".join(map(string, strings)) + b"\3" + b"".join(map(string, arguments))
-    assert [packet(1, body)] == worker.received
+    assert packet(1, body) == received
+
+
+def test_the_request_says_in_which_session_the_application_is(side: Side, serve: Serve):
+    """As the worker would of itself: pam_totp/system/processes.py."""
+    worker = serve(says(result(PAM_AUTH_ERR)))
+    side.log_in()
+    said = (wire.parse_request(worker.received[0]).processes or b"").decode("ascii")
+    application, own = processes_of(said), processes_of(processes.described())
+    assert application is not None
+    assert own is not None
+    assert own[:3] == application[:3]
+    assert f"{os.getpid()}" == application.ancestors[0].partition(":")[0]
+    assert own.ancestors[:30] == application.ancestors[1:31]
 
 
 PASSWORD_GIVEN = 0x40000000
@@ -167,7 +185,7 @@ def test_so_many_arguments_and_no_more(side: Side, serve: Serve, count: int):
     assert ((PAM_SUCCESS, []) if count == 64 else denied) == (outcome.code, outcome.reasons)
 
 
-@pytest.mark.parametrize("length", [32_700, 40_000, 65_534, 65_535, 70_000])
+@pytest.mark.parametrize("length", [30_000, 40_000, 65_534, 65_535, 70_000])
 def test_a_user_name_is_whole_or_denied(side: Side, serve: Serve, length: int):
     worker = serve(says(result(PAM_SUCCESS)))
     outcome = side.log_in(user="x" * length)

@@ -46,7 +46,7 @@ ARGUMENTS = [
 STRINGS = st.none() | SOME_BYTES
 PROPER = st.builds(
     side.request,
-    *[STRINGS] * 6,
+    *[STRINGS] * 7,
     st.lists(st.sampled_from(ARGUMENTS) | SOME_BYTES, max_size=6),
     st.integers(0, 2**32 - 1),
 )

@@ -62,10 +62,11 @@ def request(
     ruser: bytes | None = None,
     tty: bytes | None = None,
     ssh_auth_info: bytes | None = None,
+    processes: bytes | None = None,
     arguments: Iterable[bytes] = (),
     flags: int = 0,
 ) -> bytes:
-    strings = (user, service, rhost, ruser, tty, ssh_auth_info)
+    strings = (user, service, rhost, ruser, tty, ssh_auth_info, processes)
     arguments = tuple(arguments)
     body = flags.to_bytes(4, "big") + b"".join(map(string, strings)) + bytes([len(arguments)])
     return packet(REQUEST, body + b"".join(map(string, arguments)))

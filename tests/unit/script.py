@@ -23,6 +23,7 @@ from tests.unit.alice import NOW, SECRET
 
 if TYPE_CHECKING:
     from pam_totp.core.enrollment import Enrollment
+    from pam_totp.core.remembering import Wish
     from pam_totp.core.verifier import Policy
     from pam_totp.login.steps import Driver, Step
     from pam_totp.system.audit import Source
@@ -51,6 +52,11 @@ class Script:
         proves_password: bool = True,
         policy: Policy | None = None,
         may_enroll: bool = True,
+        processes: str = "",
+        password: str = "19000.0a1b2c3d",
+        asks_after_first_factor: bool = True,
+        uid: int = 1000,
+        at: int = NOW,
         broken: Mapping[int, BaseException] | None = None,
     ) -> None:
         self.record = record
@@ -67,6 +73,11 @@ class Script:
         self._proves_password = proves_password
         self._policy = policy
         self._may_enroll = may_enroll
+        self._processes = processes
+        self._password = password
+        self._asks_after_first_factor = asks_after_first_factor
+        self._uid = uid
+        self._at = at
         self._broken = broken or {}
         self._decoy = UserRecord(
             "decoy",
@@ -125,8 +136,8 @@ class Script:
     def look_up_account(self, user: str) -> AccountEntry | None:
         if not self._is_known:
             return None
-        passwd = pwd.struct_passwd((user, "x", 1000, 1000, "", "/", "/bin/sh"))
-        return AccountEntry(user, Account(1000, is_local=True), passwd)
+        passwd = pwd.struct_passwd((user, "x", self._uid, 1000, "", "/", "/bin/sh"))
+        return AccountEntry(user, Account(self._uid, is_local=True), passwd)
 
     def look_up_groups(
         self, entry: AccountEntry, names: tuple[str, ...], *, in_files: bool = False
@@ -154,7 +165,7 @@ class Script:
             self.record,
             self._rules,
             self._decoy,
-            NOW,
+            self._at,
             policy=self._policy,
             may_enroll=self._may_enroll,
         )
@@ -176,10 +187,13 @@ class Script:
         is_decoy: bool,
         account: Account | None,
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
         record = self._decoy if is_decoy else self.record
         assert record is not None
-        verdict, changed = verifier.verify(record, answer, NOW, policy)
+        verdict, changed = verifier.verify(
+            record, answer, self._at, policy, place=source.place, remember=remember
+        )
         if is_decoy:
             self._decoy = changed
         else:
@@ -187,6 +201,15 @@ class Script:
         return verdict
 
     def have_told(self, name: str, count: int) -> None: ...
+
+    def processes(self) -> str:
+        return self._processes
+
+    def password_state(self, user: str) -> str:
+        return self._password
+
+    def asks_after_first_factor(self, service: str, *, key: bool) -> bool:
+        return self._asks_after_first_factor
 
     def judge_stack(self, service: str, *, key: bool) -> bool:
         return self._proves_password

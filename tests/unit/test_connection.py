@@ -17,9 +17,9 @@ from tests.unit.fake_pam import CONSTANTS
 
 NOW = 1_700_000_010
 SAMPLE = wire.RequestPacket(
-    0, b"alice", b"sshd", b"::1", b"bob", b"ssh", b"publickey x\n", (b"debug",)
+    0, b"alice", b"sshd", b"::1", b"bob", b"ssh", b"publickey x\n", b"51e6 7:8 0 1", (b"debug",)
 )
-NOTHING = wire.RequestPacket(0, None, None, None, None, None, None, ())
+NOTHING = wire.RequestPacket(0, None, None, None, None, None, None, None, ())
 
 
 class Pair:

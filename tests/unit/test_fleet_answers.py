@@ -12,10 +12,12 @@ import pytest
 from pam_totp.core import verifier
 from pam_totp.core.admission import GroupRule
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import Remembered
 from pam_totp.core.verifier import Answer, Policy, Verdict
 from pam_totp.store.postgresql.answers import known_of, record_as_told, verdict_of
 from pam_totp.system.errors import StoreCorrupt
 
+HOME = "192.0.2.7"
 RECORD = {
     "status": "active", "failures": 1, "untold": 2, "throttled_until": 3, "guesses_until": 4,
     "exempt_until": 5, "created_at": 6, "updated_at": 7, "recovery_salt": "5a" * 16,
@@ -31,6 +33,10 @@ TOLD = {
     "at": 1_800_000_000,
     "record": RECORD,
     "place": {"used_at": 1, "failures": 2, "throttled_until": 3, "guesses_until": 4},
+    "remembered": [
+        {"service": "sshd", "kind": "address", "place": HOME, "since": 5, "until": 6,
+         "password": "-"},
+    ],
     "decoy": {"failures": 1, "throttled_until": 2, "guesses_until": 3, "recovery_salt": "a5" * 16},
     "rules": [["staff", "exempt", 7]],
     "policy": {
@@ -41,7 +47,6 @@ TOLD = {
     "offline_hours": 0,
     "first_enrollment": True,
 }  # fmt: skip
-HOME = "192.0.2.7"
 MAY_BE_NULL = {"record", "place", "recovery_salt", "last_used_at"}
 UNUSED = {"offline_hours"}  # by a login; see offline/
 
@@ -84,6 +89,7 @@ def test_all_that_is_told_arrives() -> None:
     assert RECORD == json.loads(json.dumps(record_as_told(known.record)))
     assert (GroupRule("staff", "exempt", 7),) == known.rules
     assert (KnownPlace(HOME, 1, 2, 3, 4),) == known.record.known_places
+    assert (Remembered("sshd", "address", HOME, 5, 6, "-"),) == known.record.remembered
     assert (Policy(0, 2, 3, 4, 5, 6, 7, 8, True), True) == (known.policy, known.may_enroll)
     assert (1, 2, 3, bytes.fromhex("a5" * 16)) == (
         known.decoy.failures, known.decoy.throttled_until, known.decoy.guesses_until,
@@ -95,7 +101,9 @@ def test_all_that_is_told_arrives() -> None:
 @pytest.mark.parametrize("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
 def test_a_value_of_another_kind_is_corruption(way: tuple[Any, ...]) -> None:
     for wrong in (None, 1.5, [1], {}, {"x": 1}, b"x", "strange"):
-        is_text = way in (("rules", 0, 0), ("record", "authenticators", 0, "label"))
+        is_text = way in (("rules", 0, 0), ("record", "authenticators", 0, "label")) or (
+            way[0] == "remembered" and way[-1] in ("service", "place", "password")
+        )
         if (wrong is None and way[-1] in MAY_BE_NULL) or (wrong == "strange" and is_text):
             continue
         with pytest.raises(StoreCorrupt):

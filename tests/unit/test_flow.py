@@ -434,7 +434,8 @@ def test_an_answer_is_judged_for_the_account_that_came() -> None:
     (step,) = [step for step in script.steps if step.name == "verify"]
     source = Source("sshd:auth", "alice", rhost=REQUEST.rhost, tty=REQUEST.tty)
     account = Account(1000, is_local=True)
-    assert {"is_decoy": False, "account": account, "source": source} == step.options
+    options = {"is_decoy": False, "account": account, "source": source, "remember": None}
+    assert options == step.options
 
 
 FLEET_POLICY = Policy(window=2, throttle_after=1, max_failures=50)

@@ -17,7 +17,7 @@ from pam_totp.system.errors import StoreMissing
 from tests.support.place import Place
 from tests.unit.rounds import Rounds
 
-SAMPLE = wire.RequestPacket(0, b"alice", b"sshd", b"::1", b"bob", b"ssh", None, ())
+SAMPLE = wire.RequestPacket(0, b"alice", b"sshd", b"::1", b"bob", b"ssh", None, b"51e6 7:8 0 1", ())
 
 
 def driver_of(shared: Shared, place: Place, *arguments: str) -> KeptDriver:

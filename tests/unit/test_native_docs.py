@@ -100,7 +100,7 @@ def test_example_is_what_both_sides_would_send() -> None:
     packets = packets_of_the_example()
     request = wire.parse_request(packets["REQUEST"])
     assert request == wire.RequestPacket(
-        0x8000, b"alice", b"sudo", None, b"alice", b"/dev/pts/2", None, (b"window=0",)
+        0x8000, b"alice", b"sudo", None, b"alice", b"/dev/pts/2", None, None, (b"window=0",)
     )
     assert packets["MESSAGE"] == wire.message(1, "Verification code: ")
     assert wire.parse_answer(packets["ANSWER"]) == wire.AnswerPacket(wire.TEXT, b"492039")

@@ -15,7 +15,7 @@ from pam_totp.service.wire import (
     parse_request,
 )
 
-EMPTY = RequestPacket(0, None, None, None, None, None, None, ())
+EMPTY = RequestPacket(0, None, None, None, None, None, None, None, ())
 SAMPLE = RequestPacket(
     0x8001,
     b"alice",
@@ -24,6 +24,7 @@ SAMPLE = RequestPacket(
     None,
     b"ssh",
     b"publickey ssh-ed25519 AAAA\n",
+    b"51e6 7:8 0 1",
     (b"window=0", b""),
 )
 SAMPLE_BYTES = (
@@ -35,6 +36,7 @@ SAMPLE_BYTES = (
     b"\xff\xff"
     b"\x00\x03ssh"
     b"\x00\x1bpublickey ssh-ed25519 AAAA\n"
+    b"\x00\x0c51e6 7:8 0 1"
     b"\x02"
     b"\x00\x08window=0"
     b"\x00\x00"
@@ -44,7 +46,7 @@ strings = st.binary(max_size=40).map(lambda text: text.replace(b"\0", b"."))
 requests = st.builds(
     RequestPacket,
     st.integers(0, 2**32 - 1),
-    *[st.none() | strings] * 6,
+    *[st.none() | strings] * 7,
     st.lists(strings, max_size=wire.MAX_ARGUMENTS).map(tuple),
 )
 
@@ -74,7 +76,7 @@ def test_a_request_is_read_field_by_field() -> None:
 
 
 def test_the_shortest_request_says_nothing() -> None:
-    assert EMPTY == parse_request(b"PT\x01\x01" + bytes(4) + b"\xff\xff" * 6 + b"\0")
+    assert EMPTY == parse_request(b"PT\x01\x01" + bytes(4) + b"\xff\xff" * 7 + b"\0")
 
 
 @given(requests)
@@ -116,7 +118,7 @@ def test_a_string_of_the_longest_request_is_read_whole() -> None:
 
 def test_a_string_holds_no_nul() -> None:
     """Else the name in the request could be another one than the module's."""
-    for field in ("user", "service", "rhost", "ruser", "tty", "ssh_auth_info"):
+    for field in ("user", "service", "rhost", "ruser", "tty", "ssh_auth_info", "processes"):
         with pytest.raises(ProtocolError, match="holds a NUL"):
             parse_request(encode_request(SAMPLE._replace(**{field: b"root\0x"})))
     with pytest.raises(ProtocolError, match="holds a NUL"):

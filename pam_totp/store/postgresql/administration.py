@@ -160,7 +160,9 @@ class Administration:
                 "a.last_accepted_step, totp.latest_step(a, totp.unix_time(), p.code_window)) "
                 "FROM totp.policy p WHERE a.kind = 'totp' RETURNING a.id"
             )
-            self._rows("UPDATE totp.users SET last_request = NULL, last_verdict = NULL")
+            self._rows(
+                "UPDATE totp.users SET last_request = NULL, last_verdict = NULL, remembered = '{}'"
+            )
             self._rows("UPDATE totp.decoys SET last_request = NULL, last_verdict = NULL")
             names = self._rows("SELECT DISTINCT user_name FROM totp.recovery_codes ORDER BY 1")
             counting = self._rows(

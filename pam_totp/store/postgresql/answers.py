@@ -23,6 +23,7 @@ from .rows import POLICY_COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ...core.remembering import Remembered
     from ...core.verifier import Answer
 
 Result = TypeVar("Result")
@@ -88,8 +89,11 @@ def _checked(convert: Callable[[], Result]) -> Result:
 def _known_of(name: str, told: Any, place: str) -> Known:
     decoy = told["decoy"]
     record = None if told["record"] is None else _record_of(name, told["record"])
-    if record is not None and told["place"] is not None:
-        record = record._replace(known_places=(_place_of({**told["place"], "name": place}),))
+    remembered = tuple(_remembered_of(one) for one in _list(told["remembered"]))
+    if record is not None:
+        of_place = told["place"]
+        known = () if of_place is None else (_place_of({**of_place, "name": place}),)
+        record = record._replace(known_places=known, remembered=remembered)
     return Known(
         record,
         tuple(_rule_of(*rule) for rule in _list(told["rules"])),
@@ -111,6 +115,19 @@ def _policy_of(told: dict[str, Any]) -> Policy:
     numbers: list[Any] = [_positive(told[column]) for column in others]
     policy = Policy(_count(told[window]), *numbers)
     return policy._replace(recovery_unlocks=_boolean(told[unlocks]))
+
+
+def _remembered_of(told: dict[str, Any]) -> Remembered:
+    from ...core.remembering import KINDS, Remembered  # where there are any
+
+    return Remembered(
+        _text(told["service"]),
+        _one_of(KINDS, told["kind"]),
+        _text(told["place"]),
+        since=_integer(told["since"]),
+        until=_integer(told["until"]),
+        password=_text(told["password"]),
+    )
 
 
 def _place_of(told: dict[str, Any]) -> KnownPlace:

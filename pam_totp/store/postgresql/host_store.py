@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...core.enrollment import Enrollment
     from ...core.own_changes import OwnChange
+    from ...core.remembering import Wish
     from ...core.users import Account, UserRecord
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
@@ -59,6 +60,7 @@ class HostStore:
         is_decoy: bool,
         account: Account | None,  # noqa: ARG002  # uids differ between hosts
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
         """Asked again after a lost answer, the database gives the same verdict."""
         in_store, is_odd = _name_in_store(name)
@@ -78,6 +80,7 @@ class HostStore:
                 source.module,
                 _printable(source.rhost),
                 source.place,
+                None if remember is None else remember._asdict(),
             ),
             results=len(verifier.Verdict._fields) - 1,  # is_offline is the host's own
             deadline=self._deadline,

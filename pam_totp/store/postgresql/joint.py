@@ -94,7 +94,7 @@ class JointUserTransaction:
         self._connection.execute(_RESEAL, (old, new, self._key))
         self._connection.execute("DELETE FROM totp.users WHERE name = $1", (old,))
         del self.records[old]
-        self._before[new] = self._before.pop(old)._replace(name=new)
+        self._before[new] = self._before.pop(old).renamed(new)
         self.records[new] = self._saved[new] = self._before[new]
 
     def __exit__(

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 USER = """
     name text, status text, exempt_until bigint, failures int, untold int, throttled_until bigint,
     guesses_until bigint, recovery_salt text, uid bigint, bound_at bigint, created_at bigint,
-    updated_at bigint, digests text[], known_places totp.place[]
+    updated_at bigint, digests text[], known_places totp.place[],
+    remembered totp.remembered[]
 """
 AUTHENTICATOR = """
     user_name text, id text, label text, secret text, algorithm text, digits int, period int,
@@ -89,4 +90,5 @@ def _user(record: UserRecord) -> dict[str, object]:
         _SALT: record.recovery_salt.hex() if record.recovery_salt else None,
         "digests": sorted(digest.hex() for digest in record.recovery_digests),
         "known_places": [place._asdict() for place in record.known_places],
+        "remembered": [one._asdict() for one in record.remembered],
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ...core.enrollment import Enrollment
     from ...core.own_changes import OwnChange
+    from ...core.remembering import Wish
     from ...core.users import Account, UserRecord
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
@@ -78,8 +79,12 @@ class OfflineStore:
         is_decoy: bool,
         account: Account | None,
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
-        """Only codes are judged by the kit. Recovery codes are the database's: none is in a kit."""
+        """Only codes are judged by the kit. Recovery codes are the database's: none is in a kit.
+
+        What the kit judges is not remembered: nobody could make it forget.
+        """
 
         def by_kit(kit: Kit) -> Verdict:
             return kit.judge(name, answer, policy, is_decoy=is_decoy, source=source)
@@ -88,7 +93,13 @@ class OfflineStore:
         try:
             verdict = self._ask(
                 lambda: self._fleet.verify(
-                    name, answer, policy, is_decoy=is_decoy, account=account, source=source
+                    name,
+                    answer,
+                    policy,
+                    is_decoy=is_decoy,
+                    account=account,
+                    source=source,
+                    remember=remember,
                 ),
                 by_kit if is_code else None,
             )

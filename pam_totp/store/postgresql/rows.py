@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core import users, verifier
 from ...core.places import KnownPlace
+from ...core.remembering import Remembered
 from ...core.users import Authenticator, UserRecord
 from ...system.errors import SealingError
 
@@ -24,7 +25,11 @@ DOES_NOT_OPEN = "a secret was altered, moved, or sealed by another key: it does 
 _ELSEWHERE = ("name", "recovery_digests", "authenticators", "own_changes")
 USER_COLUMNS = tuple(field for field in users.UserRecord._fields if field not in _ELSEWHERE)
 AUTHENTICATOR_COLUMNS = users.Authenticator._fields
-_PLACES = "known_places"  # an array of a type of its own, which goes as JSON
+# Arrays of types of their own, which go as JSON.
+_COMPOSITE: dict[str, tuple[str, type[Any]]] = {
+    "known_places": ("totp.place", KnownPlace),
+    "remembered": ("totp.remembered", Remembered),
+}
 POLICY_COLUMNS = ("code_window", *verifier.Policy._fields[1:])
 CHANGING_COLUMNS = (
     *("label", "drift", "last_accepted_step"),
@@ -96,26 +101,31 @@ def _record(rows: list[tuple[Any, ...]], *, unseal: bool) -> UserRecord:
         raise SealingError(name, DOES_NOT_OPEN, f"run: totpctl reset {name}")
     digests = frozenset(map(bytes.fromhex, (rows[0][_AUTHENTICATOR_AT - 1] or "").split()))
     record = UserRecord(name, recovery_digests=digests, authenticators=authenticators)
-    return record._replace(**dict(zip(USER_COLUMNS, map(_as_field, columns), strict=True)))
+    fields = zip(USER_COLUMNS, columns, strict=True)
+    return record._replace(**{column: _as_field(column, value) for column, value in fields})
 
 
 def column_value(record: UserRecord, column: str) -> Any:
     """Return what a statement takes for a column of ``record``: see column_mark()."""
     value = getattr(record, column)
-    return json.dumps([place._asdict() for place in value]) if column == _PLACES else value
+    return json.dumps([one._asdict() for one in value]) if column in _COMPOSITE else value
 
 
 def column_mark(column: str, number: int) -> str:
     """Return what stands in a statement for the parameter of that number."""
-    if column != _PLACES:
+    if column not in _COMPOSITE:
         return f"${number}"
-    recordset = f"jsonb_populate_recordset(NULL::totp.place, ${number}::jsonb)"
+    kind, _ = _COMPOSITE[column]
+    recordset = f"jsonb_populate_recordset(NULL::{kind}, ${number}::jsonb)"
     return f"(SELECT coalesce(array_agg(x), '{{}}') FROM {recordset} AS x)"
 
 
 def _read_column(column: str) -> str:
-    return f"to_jsonb(u.{column})" if column == _PLACES else f"u.{column}"
+    return f"to_jsonb(u.{column})" if column in _COMPOSITE else f"u.{column}"
 
 
-def _as_field(value: Any) -> Any:
-    return tuple(KnownPlace(**place) for place in value) if isinstance(value, list) else value
+def _as_field(column: str, value: Any) -> Any:
+    if column not in _COMPOSITE:
+        return value
+    _, field = _COMPOSITE[column]
+    return tuple(field(**one) for one in value)

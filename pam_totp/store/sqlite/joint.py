@@ -48,7 +48,7 @@ class JointTransaction:
 
     def rename(self, old: str, new: str) -> None:
         joint.check_rename(old, new, self._names, self.records, may=self._unseal)
-        record = self.records[old]._replace(name=new)
+        record = self.records[old].renamed(new)
         with self._part(old) as part:  # first: its authenticators keep their ids
             part.save(None)
         with self._part(new) as part:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ...core.enrollment import Enrollment
     from ...core.own_changes import OwnChange
+    from ...core.remembering import Wish
     from ...core.users import Account
     from ...core.verifier import Answer, Policy, Verdict
     from ...system.audit import Source
@@ -32,9 +33,9 @@ def affordable(database: Database, before: UserRecord, after: UserRecord) -> Use
     """
     names = {place.name for place in before.known_places}
     known = tuple(place for place in after.known_places if place.name in names)
-    if known == after.known_places or reserve.has_room(database):
-        return after
-    return after._replace(known_places=known)
+    remembered = tuple(one for one in after.remembered if one in before.remembered)
+    kept = after._replace(known_places=known, remembered=remembered)
+    return after if kept == after or reserve.has_room(database) else kept
 
 
 class Questions(SealedDatabase):
@@ -63,6 +64,7 @@ class Questions(SealedDatabase):
         is_decoy: bool,
         account: Account | None,
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
         opened: Transaction | DecoyTransaction
         if is_decoy:
@@ -78,7 +80,9 @@ class Questions(SealedDatabase):
             has_to_be_hashed = answer.kind == kind and not answer.digest
             if has_to_be_hashed and verifier.standing(record, now, policy, kind, place) is None:
                 return None
-            verdict, changed = verifier.verify(record, answer, now, policy, place=place)
+            verdict, changed = verifier.verify(
+                record, answer, now, policy, place=place, remember=remember
+            )
             accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
             if accepted and account is not None and changed.uid is None:
                 changed = changed.bound_to(account, now)

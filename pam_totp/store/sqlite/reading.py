@@ -19,6 +19,7 @@ from .rows import (
     is_sound,
     is_sound_user,
     places_of,
+    remembered_of,
 )
 from .schema import MIGRATIONS
 
@@ -49,26 +50,12 @@ _DECOY_AT = 5
 _USER_AT = _DECOY_AT + 4
 _AUTHENTICATOR_AT = _USER_AT + 1 + len(USER_COLUMNS.split(", "))
 
+_A_PLACE = "0000000000 000 0000000000 0000000000 by nobody"
 # What is gone through for a name without a row, and thrown away.
 _NOBODY: list[tuple[Any, ...]] = [
     (
         *(None,) * _USER_AT,
-        *(
-            "",
-            ACTIVE,
-            0,
-            0,
-            bytes(16),
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            "0000000000 000 0000000000 0000000000 by nobody",
-            "",
-        ),
+        *("", ACTIVE, 0, 0, bytes(16), 0, 0, 0, 0, 0, 0, 0, _A_PLACE, "", ""),
         *("", "", "", bytes(80), "SHA1", 6, 30, 0, 0, 0, 0, 0, 0, TOTP, "", 0),
     )
 ]
@@ -130,18 +117,20 @@ def _record(
     columns = rows[0][_USER_AT + 1 : _AUTHENTICATOR_AT]
     try:
         codes = [] if digests is None else [bytes.fromhex(code) for code in digests.split(",")]
-        known_places = places_of(columns[-2]) if is_sound_user(columns) else None
+        if not is_sound_user(columns):
+            raise ValueError("a row of users")
+        known_places, remembered = places_of(columns[-3]), remembered_of(columns[-2])
     except ValueError:
         raise store.database.not_ours() from None
     found = []
     for row in rows:
         if row[_AUTHENTICATOR_AT] is not None:
             found.append(Authenticator(*row[_AUTHENTICATOR_AT + 1 :]))
-    if known_places is None or not all(map(is_sound, found)):
+    if not all(map(is_sound, found)):
         raise store.database.not_ours()
     if len(found) > 1:
         found.sort(key=_label)
-    status, failures, throttled_until, salt, *later = columns[:-2]
+    status, failures, throttled_until, salt, *later = columns[:-3]
     record = UserRecord(
         name,
         status,
@@ -152,7 +141,9 @@ def _record(
         tuple(_with_secret(store, name, row, unseal=unseal) for row in found),
         *later,
     )
-    return record._replace(known_places=known_places, own_changes=columns[-1])
+    return record._replace(
+        known_places=known_places, remembered=remembered, own_changes=columns[-1]
+    )
 
 
 def _label(authenticator: Authenticator) -> str:

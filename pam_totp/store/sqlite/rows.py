@@ -10,12 +10,14 @@ from ...core.places import KnownPlace
 from ...core.users import MOST_LEARNED, STATUSES
 
 if TYPE_CHECKING:
+    from ...core.remembering import Remembered
     from ...core.users import Authenticator, UserRecord
     from .database import Database
 
 USER_COLUMNS = (
     "status, failures, throttled_until, recovery_salt, created_at, updated_at, exempt_until, "
-    "uid, bound_at, untold, guesses_until, known_places, own_changes"
+    "uid, bound_at, untold, guesses_until, known_places, remembered, "
+    "own_changes"
 )
 AUTHENTICATOR_COLUMNS = (
     "id, label, sealed_secret, algorithm, digits, period, drift, last_accepted_step, "
@@ -37,7 +39,7 @@ def read_group_rules(database: Database) -> tuple[GroupRule, ...]:
 def is_sound_user(columns: tuple[Any, ...]) -> bool:
     """Return whether USER_COLUMNS have the types and ranges that we write."""
     status, failures, throttled_until, recovery_salt, created_at, updated_at, *rest = columns
-    exempt_until, uid, bound_at, untold, guesses_until, known_places, own_changes = rest
+    exempt_until, uid, bound_at, untold, guesses_until, *texts = rest
     return (
         status in STATUSES
         and are_integers(failures, throttled_until, created_at, updated_at)
@@ -46,8 +48,7 @@ def is_sound_user(columns: tuple[Any, ...]) -> bool:
         and untold >= 0
         and (uid is None or isinstance(uid, int))
         and (recovery_salt is None or isinstance(recovery_salt, bytes))
-        and isinstance(known_places, str)
-        and isinstance(own_changes, str)
+        and all(isinstance(text, str) for text in texts)
     )
 
 
@@ -109,6 +110,29 @@ def _place_of(line: str) -> KnownPlace:
     return KnownPlace(name, int(used_at), int(failures), int(throttled_until), int(guesses_until))
 
 
+def remembered_as_text(remembered: tuple[Remembered, ...]) -> str:
+    """Return remembered places as a column holds them: a line each."""
+    return "\n".join(
+        f"{one.since} {one.until} {one.service} {one.kind} {one.password} {one.place}"
+        for one in remembered
+    )
+
+
+def remembered_of(text: str) -> tuple[Remembered, ...]:
+    """Return the remembered places of a column. Raises ValueError for what no save wrote."""
+    if not text:
+        return ()
+    from ...core.remembering import KINDS, Remembered  # where there are any
+
+    found = []
+    for line in text.split("\n"):
+        since, until, service, kind, password, place = line.split(" ", 5)
+        if kind not in KINDS:
+            raise ValueError("a remembered place is of a known kind")
+        found.append(Remembered(service, kind, place, int(since), int(until), password))
+    return tuple(found)
+
+
 def user_row(record: UserRecord) -> tuple[Any, ...]:
     return (
         record.status,
@@ -123,5 +147,6 @@ def user_row(record: UserRecord) -> tuple[Any, ...]:
         record.untold,
         record.guesses_until,
         places_as_text(record.known_places),
+        remembered_as_text(record.remembered),
         record.own_changes,
     )

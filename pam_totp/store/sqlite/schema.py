@@ -30,6 +30,7 @@ MIGRATIONS = (
         throttled_until INTEGER NOT NULL,
         guesses_until INTEGER NOT NULL,
         known_places TEXT NOT NULL,
+        remembered TEXT NOT NULL,
         own_changes TEXT NOT NULL,
         recovery_salt BLOB,
         uid INTEGER,

@@ -106,14 +106,14 @@ class Transaction(_CriticalSection):
             return
         self._database.execute(
             f"INSERT INTO users (name, {USER_COLUMNS}) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET status = excluded.status, "
             "failures = excluded.failures, throttled_until = excluded.throttled_until, "
             "recovery_salt = excluded.recovery_salt, updated_at = excluded.updated_at, "
             "exempt_until = excluded.exempt_until, uid = excluded.uid, "
             "bound_at = excluded.bound_at, untold = excluded.untold, "
             "guesses_until = excluded.guesses_until, known_places = excluded.known_places, "
-            "own_changes = excluded.own_changes",
+            "remembered = excluded.remembered, own_changes = excluded.own_changes",
             (record.name, *user_row(record)),
         )
 

@@ -157,7 +157,7 @@ BEGIN
             CASE WHEN OLD.uid IS DISTINCT FROM NEW.uid THEN 'account_changed' END,
             CASE WHEN (OLD.failures, OLD.throttled_until, OLD.guesses_until)
                 <> (NEW.failures, NEW.throttled_until, NEW.guesses_until) THEN 'failures_changed' END,
-            CASE WHEN OLD.known_places <> NEW.known_places THEN 'places_changed' END
+            CASE WHEN (OLD.known_places, OLD.remembered) <> (NEW.known_places, NEW.remembered) THEN 'places_changed' END
         ], NULL);
     END IF;
     INSERT INTO totp.events (host, user_name, event, service, rhost, authenticator)

@@ -36,6 +36,7 @@ BEGIN
         'at', v_now,
         'record', totp.told(p_user, v_groups),
         'place', totp.told_place(p_user, v_groups, totp.place_name(p_place, p_host), v_now),
+        'remembered', totp.told_remembered(p_user, v_groups, p_host),
         'decoy', v_decoy,
         'rules', coalesce((SELECT jsonb_agg(jsonb_build_array(g.name, g.rule, g.until) ORDER BY g.name)
             FROM totp.group_rules g), '[]'),
@@ -104,6 +105,7 @@ BEGIN
             THEN 'active' ELSE x.status END,
         exempt_until = CASE WHEN x.status = 'must_enroll' OR x.exempt_until <= v_now THEN 0 ELSE x.exempt_until END,
         recovery_salt = p_salt, failures = 0, throttled_until = 0, guesses_until = 0, known_places = '{}',
+        remembered = '{}',
         updated_at = v_now,
         last_request = p_request
     WHERE x.name = p_user;

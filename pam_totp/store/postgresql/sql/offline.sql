@@ -277,7 +277,7 @@ BEGIN
         END IF;
         IF v_wrong > 0 THEN
             u.failures := greatest(u.failures, least(u.failures + v_in_a_row, totp.locked_from(p.max_failures) - 1));
-            UPDATE totp.users x SET failures = u.failures, untold = x.untold + v_wrong,
+            UPDATE totp.users x SET failures = u.failures, untold = x.untold + v_wrong, remembered = '{}',
                 throttled_until = CASE WHEN v_in_a_row > 0 THEN greatest(x.throttled_until, v_now + nullif(totp.throttle_wait(
                     u.failures, p.throttle_after, p.throttle_base, p.throttle_max), 0)) ELSE x.throttled_until END,
                 guesses_until = greatest(x.guesses_until, v_now + least(

@@ -1,4 +1,5 @@
--- Known places, and what is kept for them: pam_totp/core/places.py, and the helpers of verifier.py.
+-- Known places, and what is kept for them: pam_totp/core/places.py, and the helpers of verifier.py. Then
+-- remembered places.
 
 -- The name of a place as a host tells it, as it is kept: callers and terminals are those of the host that has
 -- proven who it is. '': no place.
@@ -77,3 +78,44 @@ RETURN (p_place).name IS NOT NULL AND (p_place).failures < totp.allowance((p).ma
     p_is_code AND totp.guesses_debt((p_place).guesses_until, totp.allowance((p).slow_guesses), p_now,
         (p).slow_period / (p).slow_guesses)
     > (totp.allowance((p).slow_guesses) - 1)::bigint * ((p).slow_period / (p).slow_guesses));
+
+-- remembering.noted(). What a host asks for that no release does is not remembered. Of all hosts together, 128 are
+-- kept.
+CREATE FUNCTION totp.remembering(p_known totp.remembered[], p_host text, p_wish jsonb, p_now bigint)
+RETURNS totp.remembered[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    v_seconds bigint := totp.whole(p_wish -> 'seconds');
+    v_new totp.remembered[];
+    v_kept totp.remembered[];
+BEGIN
+    IF v_seconds IS NULL OR v_seconds > 86400 OR octet_length(p_wish::text) > 2048
+        OR jsonb_typeof(p_wish -> 'notes') IS DISTINCT FROM 'array'
+        OR p_wish ->> 'service' IS NULL OR p_wish ->> 'password' IS NULL
+    THEN
+        RETURN p_known;
+    END IF;
+    v_new := ARRAY(
+        SELECT ROW(p_wish ->> 'service', n.note ->> 0, n.note ->> 1, p_now, p_now + v_seconds, p_wish ->> 'password',
+            p_host)::totp.remembered
+        FROM jsonb_array_elements(p_wish -> 'notes') WITH ORDINALITY AS n (note, number)
+        WHERE n.note ->> 0 IN ('address', 'terminal', 'login') AND n.note ->> 1 <> ''
+        ORDER BY n.number LIMIT 4);
+    v_kept := ARRAY(
+        SELECT ROW(m.service, m.kind, m.place, m.since, m.until, m.password, m.host)::totp.remembered FROM (
+            SELECT n.*, row_number() OVER (PARTITION BY n.host ORDER BY n.number DESC) AS of_host,
+                row_number() OVER (ORDER BY n.number DESC) AS of_all
+            FROM unnest(p_known) WITH ORDINALITY AS n (service, kind, place, since, until, password, host, number)
+            WHERE n.since <= p_now AND p_now < n.until AND NOT EXISTS (
+                SELECT FROM unnest(v_new) AS x
+                WHERE (x.service, x.kind, x.place, x.host) = (n.service, n.kind, n.place, n.host))) AS m
+        WHERE (m.host <> p_host OR m.of_host <= 12 - cardinality(v_new)) AND m.of_all <= 128 - cardinality(v_new)
+        ORDER BY m.number);
+    RETURN v_kept || v_new;
+END $$;
+
+-- What of that a host may hear: its own.
+CREATE FUNCTION totp.told_remembered(p_user text, p_groups text[], p_host text) RETURNS jsonb LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_agg(to_jsonb(r) - 'host'), '[]') FROM totp.users u, unnest(u.remembered) AS r
+    WHERE u.name = p_user AND u.groups && p_groups AND r.host = p_host;
+END;

@@ -31,7 +31,7 @@ BEGIN
 END $$;
 
 GRANT EXECUTE ON ROUTINE
-    totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text, text),
+    totp.judge(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text, text, jsonb),
     totp.look_beyond(text, bytea, bytea, text, text, boolean, int, totp.verdict),
     totp.look_up(text, bytea, text, text),
     totp.keep_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
@@ -41,7 +41,7 @@ GRANT EXECUTE ON ROUTINE
     totp.take_report(text, bytea, jsonb)
     TO totp_host;
 GRANT EXECUTE ON ROUTINE
-    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text, text),
+    totp.verify(text, bytea, bytea, text, text, bytea, bytea, boolean, int, text, text, text, jsonb),
     totp.admission(text, bytea, text, text),
     totp.enroll_first(text, bytea, bytea, text, jsonb, text, text, int, int, bytea, bigint, bytea, bytea[]),
     totp.have_told(text, bytea, text, int),
@@ -108,6 +108,9 @@ BEGIN
                 AND n.guesses_until BETWEEN 0 AND o.guesses_until))
     THEN
         v_allowed.known_places := NEW.known_places;
+    END IF;
+    IF cardinality(NEW.remembered) <= cardinality(OLD.remembered) AND NEW.remembered <@ OLD.remembered THEN
+        v_allowed.remembered := NEW.remembered;
     END IF;
     IF NEW.status = 'suspended' OR OLD.status = 'suspended' AND NEW.status = (
         CASE WHEN EXISTS (SELECT FROM totp.authenticators a WHERE a.user_name = OLD.name)

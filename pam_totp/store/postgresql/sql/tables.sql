@@ -21,6 +21,17 @@ CREATE TYPE totp.place AS (
     guesses_until bigint
 );
 
+-- Where a host asks for no code until then, once it has been right there: pam_totp/core/remembering.py.
+CREATE TYPE totp.remembered AS (
+    service text COLLATE "C",
+    kind text,
+    place text COLLATE "C",
+    since bigint,
+    until bigint,
+    password text,
+    host text COLLATE "C"
+);
+
 -- What columns may hold. Domains, for their checks cost nothing where another column is written.
 CREATE DOMAIN totp.name AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1 AND 1024);
 CREATE DOMAIN totp.status AS text CHECK (VALUE IN ('active', 'suspended', 'exempt', 'must_enroll'));
@@ -80,6 +91,7 @@ CREATE TABLE totp.users (
     throttled_until bigint NOT NULL DEFAULT 0,
     guesses_until bigint NOT NULL DEFAULT 0,
     known_places totp.place[] NOT NULL DEFAULT '{}',
+    remembered totp.remembered[] NOT NULL DEFAULT '{}',
     recovery_salt totp.salt,
     uid bigint,
     bound_at bigint NOT NULL DEFAULT 0,

@@ -3,7 +3,7 @@
 -- Only totp.verify gets here: see totp.refuse_in_transaction.
 CREATE FUNCTION totp.judge(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
-    p_is_decoy boolean, p_window int, p_service text, p_rhost text, p_place text)
+    p_is_decoy boolean, p_window int, p_service text, p_rhost text, p_place text, p_remember jsonb)
 RETURNS totp.verdict LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     v_now bigint;
@@ -190,6 +190,7 @@ BEGIN
                 u.failures := u.failures + 1;
             END IF;
             u.untold := u.untold + 1;
+            u.remembered := '{}';
             u.throttled_until := totp.wait_until(u.failures, v_now, p);
             u.updated_at := v_now;
             -- _wait_after()
@@ -199,6 +200,8 @@ BEGIN
         ELSIF v.outcome <> 'replayed' THEN
             v.failed_before := u.untold;
             u.known_places := totp.places_used(u.known_places, v_place_name, v_now);
+            u.remembered := CASE v.outcome WHEN 'accepted'
+                THEN totp.remembering(u.remembered, p_host, p_remember, v_now) ELSE '{}' END;
             IF u.failures > 0 OR u.throttled_until <> 0 THEN
                 u.failures := 0;
                 u.throttled_until := 0;
@@ -220,7 +223,7 @@ BEGIN
 
     IF v_known THEN
         UPDATE totp.users x SET failures = u.failures, untold = u.untold, throttled_until = u.throttled_until,
-            guesses_until = u.guesses_until, known_places = u.known_places, updated_at = u.updated_at,
+            guesses_until = u.guesses_until, known_places = u.known_places, remembered = u.remembered, updated_at = u.updated_at,
             last_request = p_request, last_verdict = v
         WHERE x.name = p_user;
     ELSE
@@ -314,6 +317,7 @@ END $$;
 CREATE PROCEDURE totp.verify(
     p_host text, p_host_key bytea, p_request bytea, p_user text, p_code text, p_salt bytea, p_digest bytea,
     p_is_decoy boolean, p_window int, p_service text, p_rhost text, p_place text,
+    p_remember jsonb,
     OUT outcome text, OUT authenticator text, OUT wait int, OUT recovery_codes_left int, OUT failed_before int,
     OUT clock_is_behind boolean, OUT clock_offset int, OUT codes_only boolean)
 LANGUAGE plpgsql AS $$
@@ -322,7 +326,7 @@ DECLARE
 BEGIN
     COMMIT;  -- which fails inside a transaction
     v := totp.judge(p_host, p_host_key, p_request, p_user, p_code, p_salt, p_digest, p_is_decoy, p_window, p_service, p_rhost,
-        p_place);
+        p_place, p_remember);
     SET LOCAL client_min_messages = warning;  -- a wait for the standby that is cancelled ends in one: see client.py
     COMMIT;
     IF v.clock_offset IS NULL THEN
