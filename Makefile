@@ -4,6 +4,7 @@
 # make rpm                              the RPM packages, in dist/
 # make release VERSION=1.2.3            packages, source archive, checksums and tag, see CONTRIBUTING.md
 # make docs                             what the pages take from the code, written again
+# make po                               the sentences for translators, and what is made of translations
 # make pictures                         the screens in docs/pictures, recorded anew; root
 # make check                            lint, unit and contract tests: what to run while you write
 # make format                           have ruff format the code
@@ -24,6 +25,7 @@ BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions
 FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 FILTER = $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pam_totp.conf
+LOCALEDIR = $(DESTDIR)$(PREFIX)/share/locale
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 PRESETDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system-preset
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/security/pam_totp.conf
@@ -39,6 +41,7 @@ CODE = $(patsubst %/,%,$(sort $(dir $(wildcard pam_totp/*.py pam_totp/*/*.py pam
     admin_cli/*.py admin_cli/*/*.py admin_cli/*/*/*.py))))
 SQL = pam_totp/store/postgresql/sql
 SOURCES = $(wildcard pam_totp/native/*.c)
+LANGUAGES = $(patsubst pam_totp/po/%.po,%,$(wildcard pam_totp/po/*.po))
 CFLAGS = -O2
 # Unless the distribution's own flags, in CPPFLAGS, say how.
 FORTIFY = $(if $(findstring FORTIFY_SOURCE,$(CPPFLAGS)$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
@@ -46,7 +49,7 @@ HARDENING = -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY) \
     -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack
 WARNINGS = -Wall -Wextra -Werror
 
-.PHONY: help install uninstall native deb rpm release docs pictures check format lint test bench
+.PHONY: help install uninstall native deb rpm release docs po pictures check format lint test bench
 
 native: $(BUILD)/pam_totp.so
 
@@ -80,6 +83,11 @@ install: $(MODULE)
 	install -d -m 0755 $(MAN8DIR) $(MAN5DIR) $(DOCDIR)/examples/pam.d $(DOCDIR)/examples/sshd_config.d
 	install -m 0644 docs/man/*.8 $(MAN8DIR)/
 	install -m 0644 docs/man/*.5 $(MAN5DIR)/
+	for language in $(LANGUAGES); do \
+	    catalog=$(LOCALEDIR)/$$language/LC_MESSAGES/pam_totp.mo && \
+	    install -d -m 0755 $${catalog%/*} && \
+	    msgfmt --check-format --check-domain --output-file=$$catalog.new pam_totp/po/$$language.po && \
+	    chmod 0644 $$catalog.new && mv -f $$catalog.new $$catalog || exit 1; done
 	install -d -m 0755 $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(dir $(FILTER))
 	install -m 0644 packaging/completions/totpctl.bash $(BASHDIR)/totpctl
 	install -m 0644 packaging/completions/_totpctl $(ZSHDIR)/
@@ -100,6 +108,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl $(DESTDIR)$(PAMDIR)/pam_totp.so
 	rm -f $(BASHDIR)/totpctl $(ZSHDIR)/_totpctl $(FISHDIR)/totpctl.fish
 	for unit in packaging/systemd/*; do rm -f $(UNITDIR)/$${unit##*/}; done
+	rm -f $(LOCALEDIR)/*/LC_MESSAGES/pam_totp.mo
 	rm -f $(PRESETDIR)/80-pam_totp.preset
 	for page in docs/man/*.8; do rm -f $(MAN8DIR)/$${page##*/}; done
 	for page in docs/man/*.5; do rm -f $(MAN5DIR)/$${page##*/}; done
@@ -115,6 +124,9 @@ release:
 
 docs:
 	$(PYTHON) -B docs/generate.py
+
+po:
+	$(PYTHON) -B packaging/translations.py
 
 pictures:
 	$(PYTHON) -B -m tests.pictures

@@ -15,7 +15,7 @@ umask 022
 # What the package depends on: packaging/debian/control says the same.
 # python3-six: Debian 12's python3-pampy needs it and does not say so.
 PACKAGES="python3 python3-nacl python3-click python3-pyotp python3-segno python3-pampy python3-six"
-BUILDING="make gcc libc6-dev libpam0g-dev debhelper dh-python po-debconf" # purged again, unless they were there
+BUILDING="make gcc libc6-dev libpam0g-dev debhelper dh-python po-debconf gettext" # purged again, unless they were there
 CONFIG=/etc/security/pam_totp.conf
 KEY=/etc/security/pam_totp.key
 STATE=/var/lib/pam_totp

@@ -192,7 +192,8 @@ def _make_place(folder: Path, user: str, secret: bytes, recovery_code: str) -> P
     with store.open_store(str(store_path), sealer) as opened, opened.transaction(user) as own:
         own.save(record)
     config_path.write_text(
-        f"store = {store_path}\nsealing_key = {key_path}\nattempts = 1\n", encoding="utf-8"
+        f"store = {store_path}\nsealing_key = {key_path}\nattempts = 1\nlanguage = en\n",
+        encoding="utf-8",
     )
     config_path.chmod(0o644)
     return config_path

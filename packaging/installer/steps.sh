@@ -224,7 +224,7 @@ remove_strays() {
     {
         find "$LIBRARY" "$LIBRARY.previous" "$LIBRARY.new" /usr/share/doc/pam_totp \
             -name __pycache__ -prune -o ! -type d -print 2>/dev/null || true
-        find /usr/share/man /usr/lib/systemd \( -name '*pam_totp*' -o -name 'totpctl*' \) ! -type d
+        find /usr/share/man /usr/share/locale /usr/lib/systemd \( -name '*pam_totp*' -o -name 'totpctl*' \) ! -type d
     } | sort | comm -23 - "$scratch/packaged" | tr '\n' '\0' | xargs -0r rm -f
     rm -rf "$LIBRARY.previous" "$LIBRARY.new"
     find /usr/share/doc/pam_totp -depth -type d -empty -delete 2>/dev/null || true

@@ -82,14 +82,27 @@ def counter_in_words(label: str, offset: int) -> str:
     return f"the counter of {label} is {offset} codes ahead"
 
 
+def of_clock(ahead: int, period: int) -> tuple[int, int]:
+    """Return how far a clock is off that is ``ahead`` seconds ahead: in half hours, or in seconds.
+
+    Both without a sign. Half hours are those of a wrong time zone; else 0. (0, 0): it is right.
+    """
+    seconds = abs(ahead)
+    if seconds < period:
+        return 0, 0
+    half_hours = (seconds + _HALF_HOUR // 2) // _HALF_HOUR
+    if abs(seconds - half_hours * _HALF_HOUR) > 2 * period:
+        half_hours = 0
+    return half_hours, seconds
+
+
 def in_words(label: str, ahead: int, period: int) -> str:
     """Say what is wrong with the clock of ``label``, which is ``ahead`` seconds ahead."""
-    if abs(ahead) < period:
+    half_hours, seconds = of_clock(ahead, period)
+    if not seconds:
         return f"the clock of {label} agrees with this machine's, but not with what is known of it"
-    seconds = abs(ahead)
     side = "ahead of" if ahead > 0 else "behind"
-    half_hours = (seconds + _HALF_HOUR // 2) // _HALF_HOUR
-    if half_hours and abs(seconds - half_hours * _HALF_HOUR) <= 2 * period:
+    if half_hours:
         hours = f"{half_hours // 2}.5" if half_hours % 2 else f"{half_hours // 2}"
         return (
             f"the clock of {label} is about {hours} h {side} this machine's: "

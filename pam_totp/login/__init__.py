@@ -6,6 +6,7 @@ conversation.py  prompts and messages: where something can be said at all
 first_login.py   enrollment during a login: what is shown, asked and kept
 remembered_places.py  where a login comes from, as far as that may be remembered
 messages.py      what a person reads at the prompt
+texts.py         a sentence in English, and how it is said in another language
 driver.py        performs the steps on this machine, each at once
 fleet.py         who of them the database of a fleet is asked for, and for how long
 in_process.py    a driver for pam_python; that of pam_totp.so is in service/

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..core import recovery, verifier
 from ..store import is_missing, open_store, sealing
-from ..system import audit, config
+from ..system import audit, config, languages
 from ..system.errors import StoreMissing, StoreUnavailable, Unavailable
 from ..system.uninterrupted import Uninterrupted
 from . import identity
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..system.audit import Source
     from ..system.config import Arguments, Config, Loaded
     from .fleet import Fleet, Lend, OwnWay
+    from .texts import Catalog
 
 Result = TypeVar("Result")
 
@@ -80,6 +81,9 @@ class BlockingDriver:
         """
         if self._fleet is not None:
             self._fleet.refresh()
+
+    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
+        return catalog_of(*languages.asked_for(language))
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None:
         audit.record(event, source, **fields)
@@ -280,3 +284,14 @@ class BlockingDriver:
 
     def _open(self) -> Store:
         return open_store(self._settings.store, sealing.read_sealer(self._settings.sealing_key))
+
+
+def catalog_of(names: tuple[str, ...], problem: str) -> tuple[Catalog | None, str]:
+    """Return the first catalog of ``names`` that there is, and a problem in words."""
+    if not names:
+        return None, problem
+    try:
+        from ..system import catalogs  # where English is spoken, nobody needs it
+    except ImportError as error:
+        return None, f"the module {error.name} is missing"
+    return catalogs.find(names)

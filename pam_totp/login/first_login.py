@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core import clock_skew, enrollment, verifier
+from ..core import enrollment, verifier
 from ..system import issuing
 from ..system.errors import Unavailable
 from . import messages
@@ -146,10 +146,8 @@ class FirstLogin:
             yield from self._log(verdict.outcome, reason="enrollment")
             text = messages.WRONG_CODE_OF_THE_APP
             if verdict.clock_offset:
-                words = clock_skew.of_authenticator(
-                    new._replace(label="your phone"), verdict.clock_offset
-                )
-                text = words[0].upper() + words[1:]
+                ahead = verdict.clock_offset * new.period
+                text = messages.clock_of_phone(ahead, new.period)
             yield from self._conversation.tell(text, error=True)
         return None
 

@@ -14,7 +14,7 @@ from ..core import admission, clock_skew, otp, users, verifier
 from ..core.admission import Admission, Groups
 from ..system import audit, config
 from ..system.errors import ConversationFailed, LoginAborted, StoreMissing, Unavailable
-from . import messages, steps
+from . import messages, steps, texts
 from .conversation import Conversation
 from .steps import Driver, need
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..store import Known
     from ..system.config import Config
     from .steps import AccountEntry, Flow, Reply, Request
+    from .texts import Catalog
 
 # security/_pam_types.h
 PAM_SUCCESS = 0
@@ -93,7 +94,11 @@ def _log_in(request: Request) -> Flow[int]:
             yield from steps.log("error", source, reason="configuration", detail=problem)
         if arguments.first_factor == config.KEY:
             return (yield from _answer_for_a_key(request, source))
-        one = _Login(request, loaded.config, source, debug=arguments.debug)
+        catalog, problem = yield from need(Driver.find_catalog, loaded.config.language)
+        if problem:
+            hint = "English is spoken until that is repaired"
+            yield from steps.log("error", source, reason="language", detail=problem, hint=hint)
+        one = _Login(request, loaded.config, source, catalog, debug=arguments.debug)
         if arguments.first_factor == config.PASSWORD:
             return (yield from one.take_answer())
         return (yield from one.run())
@@ -144,9 +149,16 @@ class _Login:
     )
 
     def __init__(
-        self, request: Request, settings: Config, source: audit.Source, *, debug: bool
+        self,
+        request: Request,
+        settings: Config,
+        source: audit.Source,
+        catalog: Catalog | None,
+        *,
+        debug: bool,
     ) -> None:
         self._conversation = Conversation(
+            catalog=catalog,
             echo=settings.echo,
             quiet=settings.quiet,
             silent=request.is_silent,
@@ -167,7 +179,7 @@ class _Login:
         self._standing: Verdict | None = None  # what any answer would have come to
         self._remembered: tuple[Remembered, ...] = ()
         self._wish: Wish | None = None  # what is remembered of a right code
-        self._own_changes: list[str] = []  # what to tell of them
+        self._own_changes: list[texts.Text] = []  # what to tell of them
 
     def run(self) -> Flow[int]:
         try:
@@ -192,8 +204,9 @@ class _Login:
             digits = yield from self._digits_expected()
             if (yield from self._is_turned_away()):
                 return PAM_MAXTRIES
-            prompt = self._settings.one_prompt_text
-            if not (yield from need(Driver.ask_for_both, prompt, digits)):
+            prompt = texts.as_is(self._settings.one_prompt_text) or messages.ONE_PROMPT
+            words = self._conversation.in_words(prompt)
+            if not (yield from need(Driver.ask_for_both, words, digits)):
                 yield from self._log("malformed", reason=messages.NO_CODE_AT_THE_END)
         except (Unavailable, OSError) as error:
             code = yield from _unavailable(error, self._source)
@@ -429,9 +442,10 @@ class _Login:
         if not kept and (yield from self._is_turned_away()):
             return PAM_MAXTRIES
         code, rejected = PAM_AUTH_ERR, 0
+        prompt = texts.as_is(self._settings.prompt) or messages.PROMPT
         yield from self._tell_standing()
         for _ in range(1 if kept else self._settings.attempts):
-            reply = yield from self._conversation.ask(self._settings.prompt)
+            reply = yield from self._conversation.ask(prompt)
             answer = _answer_of(reply)
             verdict = yield from self._verify(answer, is_decoy=self._is_decoy)
             untold, own = verdict.failed_before, rejected

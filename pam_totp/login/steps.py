@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..store import Known
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
+    from .texts import Catalog
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -156,6 +157,13 @@ class Driver(Protocol):
 
     def read_config(self, arguments: Arguments) -> Loaded:
         """Read the file that ``arguments`` name; they win. Later steps are about what it says."""
+        ...
+
+    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
+        """Return the translations to speak by, and a problem in words; None: English.
+
+        ``language``: as pam_totp.conf says; "": that of this host. Nothing fails a login here.
+        """
         ...
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from ..store import open_store, sealing
-from ..system import config
+from ..system import config, languages
 from ..system.config_values import split_store_url
 from ..system.errors import StoreBusy, StoreUnavailable, Unavailable
 from ..system.marks import Marks
@@ -118,6 +118,33 @@ class KeptConfiguration(_Kept):
             if before == after and after.are_settled():
                 self._loaded, self._marks, self._round = loaded, after, number
             return loaded
+
+
+class KeptLocale(_Kept):
+    """The languages that the locale of this host asks for."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        super().__init__(languages.LOCALE_FILES[0])
+        self._found: tuple[tuple[str, ...], str] = ((), "")
+
+    def read(self, number: int) -> tuple[tuple[str, ...], str]:
+        """Return them as of round ``number``: see languages.asked_for()."""
+        with self.in_use_here():
+            if self._hold(number):
+                return self._found
+            before = self._mark_files()
+            self._found = languages.asked_for("")
+            after = self._mark_files()
+            if before == after and after.are_settled():
+                self._marks, self._round = after, number
+            return self._found
+
+    def _mark_files(self) -> Marks:
+        """Mark them, and what they lead to: on Debian one of them is a link to the other."""
+        files = languages.LOCALE_FILES
+        return Marks(contents=dict.fromkeys((*files, *map(os.path.realpath, files))))
 
 
 class KeptStore(_Kept):
@@ -294,6 +321,7 @@ class Kept:
     def __init__(self) -> None:
         self._round = 1
         self._configurations: dict[object, KeptConfiguration] = {}
+        self._locale = KeptLocale()
         self._stores: dict[tuple[str, str], KeptStore] = {}
         self._fleets: dict[tuple[str, ...], KeptFleet] = {}
 
@@ -313,6 +341,13 @@ class Kept:
     def read(self, arguments: Arguments) -> Loaded:
         """Return the configuration that ``arguments`` lead to. Raises Unavailable."""
         return self.configuration(arguments).read(self._round)
+
+    def languages(self, setting: str) -> tuple[tuple[str, ...], str]:
+        """Return which languages to speak, the best first, and a problem in words.
+
+        ``setting``: the value of ``language``; "": those of this host.
+        """
+        return languages.asked_for(setting) if setting else self._locale.read(self._round)
 
     def store(self, settings: Config) -> KeptStore:
         key = (settings.store, settings.sealing_key)

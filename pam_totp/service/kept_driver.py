@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..core.users import Account
 from ..login import identity
-from ..login.driver import BlockingDriver
+from ..login.driver import BlockingDriver, catalog_of
 from ..login.steps import AccountEntry, Turn
 from ..system import config
 from ..system.errors import Unavailable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..core.admission import Groups
     from ..login.fleet import Lend
+    from ..login.texts import Catalog
     from ..store import Known, Store
     from ..system.config import Arguments, Config, Loaded
     from . import wire
@@ -104,6 +105,9 @@ class KeptDriver(BlockingDriver):
         loaded = self._shared.kept.read(arguments)
         self._use(loaded.config)
         return loaded
+
+    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
+        return catalog_of(*self._shared.kept.languages(language))
 
     def _lend_by(self, settings: Config) -> Lend:
         self._kept_fleet = self._shared.kept.fleet(settings)

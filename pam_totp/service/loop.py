@@ -84,6 +84,7 @@ ON_THE_DISK = {
     "check_name_services": "check_name_services",
     "check_files": "check_files",
     "read_config": "read_config",
+    "find_catalog": "find_catalog",
     "look_up_account": "look_up_local_account",
     "look_up_user": "look_up_user_here",
     "look_up_groups": "look_up_local_groups",

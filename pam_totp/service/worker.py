@@ -25,7 +25,7 @@ OTHERS_REQUEST_SECONDS = 2.0  # without root
 
 # What an unprivileged program may ask of its own login: nothing that makes it easier.
 HARMLESS_ARGUMENTS = (
-    *(b"attempts", b"debug", b"echo", b"first_factor=password", b"one_prompt"),
+    *(b"attempts", b"debug", b"echo", b"first_factor=password", b"language", b"one_prompt"),
     *(b"one_prompt_text", b"prompt", b"quiet"),
 )
 

@@ -4,6 +4,8 @@ errors.py         the exception tree
 config.py         pam_totp.conf and PAM arguments -> Config
 pam_modules.py    PAM modules that are no second factor
 config_values.py  what each key of it may hold
+languages.py      which languages this host asks for, by its locale or its configuration
+catalogs.py       the translations, where another language than English is spoken
 postgresql_url.py  where the database of a fleet is
 config_descriptions.py  what each key means, for the pages; no login loads it
 processes.py      the session and the ancestors of this process

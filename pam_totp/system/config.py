@@ -38,10 +38,11 @@ class Config(NamedTuple):
     fleet_admin: str = "/etc/security/pam_totp.fleet-admin"
     offline: str = DENY
     issuer: str = ""
-    prompt: str = "Verification code: "
+    language: str = ""
+    prompt: str = ""
     echo: bool = False
     one_prompt: bool = False
-    one_prompt_text: str = "Password and code: "
+    one_prompt_text: str = ""
     window: int = 1
     look_ahead: int = 5
     attempts: int = 3

@@ -52,9 +52,16 @@ KEYS = {
         " this host; in a fleet that of the first server in `store`, also in the account. Used at"
         " enrollment only.",
     ),
+    "language": (
+        "a language, as `de` or `pt_BR`, or `en`",
+        "What people at a prompt are spoken to in, if there is a translation. Empty: the locale of"
+        " this host decides, as `/etc/locale.conf` or `/etc/default/locale` sets it, if it is in"
+        " UTF-8. `en`: English. The log and `totpctl` are in English.",
+    ),
     "prompt": (
         "printable text, at most 128 characters",
-        "The prompt. Double quotes keep blanks at its ends.",
+        "The prompt. Double quotes keep blanks at its ends. Empty: `Verification code: `, in the"
+        " language of the host. What is set here is never translated.",
     ),
     "echo": (
         "`yes`, `no`",
@@ -69,7 +76,8 @@ KEYS = {
     ),
     "one_prompt_text": (
         "printable text, at most 128 characters",
-        "The prompt for password and code in one answer. What is typed there is never shown.",
+        "The prompt for password and code in one answer. What is typed there is never shown. Empty:"
+        " `Password and code: `, in the language of the host.",
     ),
     "window": (
         "",

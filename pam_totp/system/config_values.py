@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..core import dates
+from . import languages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,12 @@ def _text(value: str) -> str:
     return value
 
 
+def _language(value: str) -> str:
+    if not languages.is_setting(value):
+        raise ValueError("a language, as de or pt_BR, or en")
+    return value
+
+
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(value.replace(",", " ").split())
     if not all(name.isprintable() for name in names):
@@ -158,6 +165,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "fleet_admin": _absolute_path,
     "offline": _offline,
     "issuer": _text,
+    "language": _language,
     "prompt": _text,
     "echo": boolean,
     "one_prompt": boolean,

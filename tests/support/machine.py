@@ -83,7 +83,8 @@ sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow
 """
 _LEFT_BY_THIS_MACHINE = (
     "/etc/pam.d/dovecot /etc/pam.d/vsftpd "
-    "/etc/nologin /etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
+    "/etc/nologin /etc/locale.conf /etc/default/locale "
+    "/etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
     "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp /root/.profile /root/.bash* "
     "/usr/lib/*/security/pam_totp.so /usr/lib/systemd/system/pam_totp.*"
 )

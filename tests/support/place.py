@@ -42,8 +42,12 @@ class Place:
             store.create_store(str(self.store_path), self.sealer())
 
     def configure(self, **settings: object) -> None:
-        """Write the configuration: this place's store and key, and ``settings`` as given."""
-        values = {"store": self.store_path, "sealing_key": self.key_path, **settings}
+        """Write the configuration: this place's store and key, and ``settings`` as given.
+
+        In English, whatever the locale of this machine is.
+        """
+        own = {"store": self.store_path, "sealing_key": self.key_path, "language": "en"}
+        values = {**own, **settings}
         text = "".join(f"{key} = {value}\n" for key, value in values.items())
         self.config_path.write_text(text, encoding="utf-8")
         self.config_path.chmod(0o644)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pam_totp.core.remembering import Wish
     from pam_totp.core.verifier import Policy
     from pam_totp.login.steps import Driver, Step
+    from pam_totp.login.texts import Catalog
     from pam_totp.system.audit import Source
     from pam_totp.system.config import Arguments
 
@@ -57,6 +58,7 @@ class Script:
         asks_after_first_factor: bool = True,
         uid: int = 1000,
         at: int = NOW,
+        catalog: Catalog | None = None,
         broken: Mapping[int, BaseException] | None = None,
     ) -> None:
         self.record = record
@@ -78,6 +80,7 @@ class Script:
         self._asks_after_first_factor = asks_after_first_factor
         self._uid = uid
         self._at = at
+        self._catalog = catalog
         self._broken = broken or {}
         self._decoy = UserRecord(
             "decoy",
@@ -130,6 +133,9 @@ class Script:
 
     def read_config(self, arguments: Arguments) -> Loaded:
         return Loaded(self._settings, ())
+
+    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
+        return self._catalog, ""
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None: ...
 

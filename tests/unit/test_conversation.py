@@ -8,6 +8,7 @@ from pam_totp.core.verifier import MALFORMED, classify
 from pam_totp.login import steps
 from pam_totp.login.conversation import UNREADABLE, Conversation
 from pam_totp.login.in_process import PAM_SILENT, InProcess
+from pam_totp.login.texts import as_is
 from pam_totp.system.errors import LoginAborted
 from tests.unit.fake_pam import CONSTANTS, Answer, FakePam, PamException
 
@@ -24,7 +25,7 @@ def hold(pamh: FakePam, flow: Flow[Result]) -> Result:
 
 def ask(answer: Answer) -> str:
     pamh = FakePam(answers=[answer])
-    return hold(pamh, Conversation(echo=False, quiet=False).ask("Code: ")).text
+    return hold(pamh, Conversation(echo=False, quiet=False).ask(as_is("Code: "))).text
 
 
 def test_the_flag_for_silence_is_the_one_of_the_header() -> None:
@@ -37,7 +38,7 @@ def test_the_flag_for_silence_is_the_one_of_the_header() -> None:
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_prompt_is_shown_and_the_answer_returned(echo: bool, style: str, quiet: bool) -> None:
     pamh = FakePam(answers=["123456"])
-    assert "123456" == hold(pamh, Conversation(echo=echo, quiet=quiet).ask("Code: ")).text
+    assert "123456" == hold(pamh, Conversation(echo=echo, quiet=quiet).ask(as_is("Code: "))).text
     assert [(CONSTANTS[style], "Code: ")] == pamh.transcript
 
 
@@ -80,20 +81,20 @@ def test_an_error_of_our_own_is_not_taken_for_a_failed_conversation() -> None:
 @pytest.mark.parametrize(("error", "style"), [(False, "PAM_TEXT_INFO"), (True, "PAM_ERROR_MSG")])
 def test_a_message_has_the_style_of_an_error_or_of_information(error: bool, style: str) -> None:
     pamh = FakePam()
-    assert hold(pamh, Conversation(echo=False, quiet=False).tell("text", error=error))
+    assert hold(pamh, Conversation(echo=False, quiet=False).tell(as_is("text"), error=error))
     assert [(CONSTANTS[style], "text")] == pamh.transcript
 
 
 def test_a_quiet_conversation_tells_nothing() -> None:
     pamh = FakePam()
-    assert not hold(pamh, Conversation(echo=False, quiet=True).tell("text", error=True))
+    assert not hold(pamh, Conversation(echo=False, quiet=True).tell(as_is("text"), error=True))
     assert [] == pamh.transcript
 
 
 @pytest.mark.parametrize("error", [PamException, UnicodeError])
 def test_a_message_that_cannot_be_shown_changes_nothing(error: type[Exception]) -> None:
     pamh = FakePam(deaf=error)
-    assert not hold(pamh, Conversation(echo=False, quiet=False).tell("text"))
+    assert not hold(pamh, Conversation(echo=False, quiet=False).tell(as_is("text")))
     assert 1 == len(pamh.transcript)
 
 
@@ -107,34 +108,34 @@ def silent(*answers: Answer, quiet: bool = False) -> tuple[FakePam, Conversation
 
 def test_in_silence_what_was_wrong_stands_in_front_of_the_next_prompt_and_of_no_other() -> None:
     pamh, conversation = silent("1", "2", "3")
-    hold(pamh, conversation.ask("Code: "))
-    hold(pamh, conversation.tell("Wrong code.", error=True))
-    hold(pamh, conversation.ask("Code: "))
-    hold(pamh, conversation.ask("Code: "))
+    hold(pamh, conversation.ask(as_is("Code: ")))
+    hold(pamh, conversation.tell(as_is("Wrong code."), error=True))
+    hold(pamh, conversation.ask(as_is("Code: ")))
+    hold(pamh, conversation.ask(as_is("Code: ")))
     assert ["Code: ", "Wrong code.\nCode: ", "Code: "] == pamh.prompts
     assert [] == pamh.messages
 
 
 def test_in_silence_what_is_no_error_is_not_said() -> None:
     pamh, conversation = silent("1")
-    hold(pamh, conversation.tell("9 recovery codes left."))
-    hold(pamh, conversation.ask("Code: "))
+    hold(pamh, conversation.tell(as_is("9 recovery codes left.")))
+    hold(pamh, conversation.ask(as_is("Code: ")))
     assert ["Code: "] == pamh.prompts
     assert [] == pamh.messages
 
 
 def test_in_silence_the_last_error_is_said() -> None:
     pamh, conversation = silent("1")
-    hold(pamh, conversation.tell("Wrong code.", error=True))
-    hold(pamh, conversation.tell("Used code.", error=True))
-    hold(pamh, conversation.ask("Code: "))
+    hold(pamh, conversation.tell(as_is("Wrong code."), error=True))
+    hold(pamh, conversation.tell(as_is("Used code."), error=True))
+    hold(pamh, conversation.ask(as_is("Code: ")))
     assert ["Used code.\nCode: "] == pamh.prompts
 
 
 def test_who_wants_quiet_has_it_in_the_prompt_too() -> None:
     pamh, conversation = silent("1", quiet=True)
-    hold(pamh, conversation.tell("Wrong code.", error=True))
-    hold(pamh, conversation.ask("Code: "))
+    hold(pamh, conversation.tell(as_is("Wrong code."), error=True))
+    hold(pamh, conversation.ask(as_is("Code: ")))
     assert ["Code: "] == pamh.prompts
 
 
@@ -159,7 +160,7 @@ def test_where_something_can_be_said(
 
 def test_what_has_to_be_seen_is_shown_a_message_a_line() -> None:
     pamh = FakePam()
-    hold(pamh, Conversation(echo=False, quiet=False).show(["first", "", "second"]))
+    hold(pamh, Conversation(echo=False, quiet=False).show(map(as_is, ["first", "", "second"])))
     info = CONSTANTS["PAM_TEXT_INFO"]
     assert [(info, "first"), (info, ""), (info, "second")] == pamh.transcript
 
@@ -168,6 +169,6 @@ def test_what_has_to_be_seen_is_shown_a_message_a_line() -> None:
 def test_what_has_to_be_seen_and_is_not_is_an_aborted_login(
     error: type[Exception],
 ) -> None:
-    shown = Conversation(echo=False, quiet=False).show(["secret"])
+    shown = Conversation(echo=False, quiet=False).show(map(as_is, ["secret"]))
     with pytest.raises(LoginAborted, match="a message was not shown"):
         hold(FakePam(deaf=error), shown)

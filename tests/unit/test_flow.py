@@ -37,7 +37,7 @@ from tests.unit.script import ALICE, DIGEST, PASSWORD, REQUEST, Script, code
 
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
 WRONG, JUNK = "000000", "junk"
-BEGIN = ["read_config", "look_up_account", "look_up_user"]
+BEGIN = ["read_config", "find_catalog", "look_up_account", "look_up_user"]
 WITH_CODES = ALICE._replace(
     recovery_salt=bytes(16), recovery_digests=frozenset((DIGEST, b"another"))
 )
@@ -222,10 +222,10 @@ def test_an_application_that_does_not_say_who_logs_in_is_asked_nothing() -> None
 
 def test_without_a_store_those_whom_the_configuration_exempts_get_in() -> None:
     missing = StoreMissing("/store.db", "there is no store")
-    world: dict[str, Any] = {"broken": {2: missing}, "settings": {"exempt_groups": ("staff",)}}
+    world: dict[str, Any] = {"broken": {3: missing}, "settings": {"exempt_groups": ("staff",)}}
     assert PAM_AUTHINFO_UNAVAIL == Script(**world).log_in()
     assert PAM_IGNORE == Script(**world, member_of=("staff",)).log_in()
-    world["broken"] = {2: StoreUnavailable("/store.db", "is locked")}
+    world["broken"] = {3: StoreUnavailable("/store.db", "is locked")}
     assert PAM_AUTHINFO_UNAVAIL == Script(**world, member_of=("staff",)).log_in()
 
 
@@ -402,7 +402,7 @@ def test_nothing_that_was_typed_reaches_the_log(
 
 
 def test_what_nobody_foresaw_is_raised_with_the_place_where_it_happened() -> None:
-    script = Script(code(), broken={4: ZeroDivisionError()})
+    script = Script(code(), broken={5: ZeroDivisionError()})
     with pytest.raises(ZeroDivisionError) as raised:
         script.log_in()
     files = [entry.path.name for entry in raised.traceback]  # type: ignore[union-attr]
@@ -422,7 +422,7 @@ def test_a_success_stays_one_where_it_cannot_be_noted_that_it_was_told() -> None
 
 
 def test_where_it_cannot_be_checked_the_person_is_told_after_the_log() -> None:
-    script = Script(broken={2: StoreUnavailable("/store.db", "is locked")})
+    script = Script(broken={3: StoreUnavailable("/store.db", "is locked")})
     assert PAM_AUTHINFO_UNAVAIL == script.log_in()
     assert ["log error", "tell"] == script.names[-2:]
     assert [messages.UNAVAILABLE] == script.shown

@@ -102,7 +102,8 @@ def test_everybody_sees_the_same_prompt_and_goes_on_to_the_password(
 
 def test_whoever_is_asked_for_no_code_and_who_is_are_looked_up_alike() -> None:
     """Damage is looked for at the other line, once the password is known to be right."""
-    steps = ["read_config", "look_up_account", "look_up_user", "take_place", "ask_for_both"]
+    steps = ["read_config", "find_catalog", "look_up_account", "look_up_user"]
+    steps += ["take_place", "ask_for_both"]
     for who, _ in WHO.values():
         script = first(**who)
         script.log_in()
@@ -124,7 +125,7 @@ def test_the_prompt_is_as_configured_and_not_shown_as_it_is_typed() -> None:
 
 def test_without_one_prompt_the_first_line_asks_for_nothing() -> None:
     script = first(settings={"one_prompt": False})
-    assert (PAM_IGNORE, ["read_config"]) == (script.log_in(), script.names)
+    assert (PAM_IGNORE, ["read_config", "find_catalog"]) == (script.log_in(), script.names)
 
 
 def test_a_second_first_line_denies() -> None:
@@ -149,7 +150,7 @@ def test_with_too_many_at_the_prompt_nobody_is_asked() -> None:
         (LoginAborted, PAM_CONV_ERR),
     ],
 )
-@pytest.mark.parametrize("at", [2, 4])
+@pytest.mark.parametrize("at", [3, 5])
 def test_a_first_line_that_fails_denies_before_the_password(
     error: type[Exception], code: int, at: int
 ) -> None:
@@ -218,12 +219,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         ["rejected"],
     ),
     "the store fails": (
-        {"broken": {4: StoreUnavailable}},
+        {"broken": {5: StoreUnavailable}},
         code(),
         ["error"],
     ),
-    "the disk is full": ({"broken": {4: OSError}}, code(), ["error"]),
-    "the application goes": ({"broken": {3: LoginAborted}}, code(), ["aborted"]),
+    "the disk is full": ({"broken": {5: OSError}}, code(), ["error"]),
+    "the application goes": ({"broken": {4: LoginAborted}}, code(), ["aborted"]),
 }
 
 

@@ -48,7 +48,7 @@ def test_where_a_code_was_right_none_is_asked_for() -> None:
     script = again(logged_in())
     assert PAM_SUCCESS == script.code  # type: ignore[attr-defined]
     assert [
-        *("read_config", "look_up_account", "look_up_user", "processes"),
+        *("read_config", "find_catalog", "look_up_account", "look_up_user", "processes"),
         *("asks_after_first_factor", "password_state", "log remembered"),
     ] == script.names
     (fields,) = [step.arguments[2] for step in script.steps if step.name == "log"]
@@ -71,7 +71,7 @@ def test_the_settings_of_this_login_count(remember: int) -> None:
 def test_where_it_is_not_set_no_step_is_added() -> None:
     script = Script(CODE)
     script.log_in()
-    assert ["take_place", "ask", "verify", "log accepted"] == script.names[3:]
+    assert ["take_place", "ask", "verify", "log accepted"] == script.names[4:]
     assert script.record is not None
     assert () == script.record.remembered
 
@@ -207,4 +207,4 @@ def test_the_same_steps_are_taken_for_everybody_who_is_asked() -> None:
         seen.append([name for name in script.names if not name.startswith("log")])
     assert seen[0] == seen[1] == seen[2]
     looked = ["processes", "asks_after_first_factor", "password_state"]
-    assert [*looked, "take_place", "ask", "verify", "tell"] == seen[0][3:]
+    assert [*looked, "take_place", "ask", "verify", "tell"] == seen[0][4:]
