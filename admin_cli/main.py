@@ -53,6 +53,9 @@ COMMANDS = {
     "unlock": ListedCommand(
         "state.unlock", "Forget USER's wrong codes, so that codes count again.", _PEOPLE
     ),
+    "forget": ListedCommand(
+        "state.forget", "Ask USER for a code again where one was right a while ago.", _PEOPLE
+    ),
     "suspend": ListedCommand(
         "state.suspend", "Deny USER every login that needs a code, until resumed.", _PEOPLE
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from pam_totp.system.errors import PamTotpError
 
 from .. import output
 from ..enable import planning, reached, switch, trial, trial_record
@@ -17,6 +19,7 @@ def disable(session: Session, service: Sequence[str]) -> None:
         _refuse_a_migration(services)
         changes = planning.changes_to_disable(services)
         changed = switch.disable(session, services)
+    _forget_places(session, changed)
     still = planning.still_asked_by(services)
     for name in services:
         if name not in still:
@@ -30,6 +33,23 @@ def disable(session: Session, service: Sequence[str]) -> None:
             "remove that line with an editor; or, if enable wrote it, name the file: "
             "totpctl disable FILE",
         )
+
+
+def _forget_places(session: Session, services: Collection[str]) -> None:
+    """Ask for a code everywhere, once the services are on again. Off they are all the same.
+
+    A fleet's records are its administrators'.
+    """
+    if session.is_of_fleet or not services:
+        return
+    try:
+        with session.open_store() as store:
+            for name in [r.name for r in store.records() if r.without_remembered_by(services) != r]:
+                with store.transaction(name, unseal=False) as transaction:
+                    if transaction.record is not None:
+                        transaction.save(transaction.record.without_remembered_by(services))
+    except (CommandFailed, PamTotpError, OSError) as error:
+        output.warning(f"remembered places are still there: {error}")
 
 
 def _refuse_a_migration(services: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pam_totp.core import admission, dates, users, verifier
 from pam_totp.stack.pam_lines import NotUnderstood
+from pam_totp.system import config_values
 from pam_totp.system.errors import PamTotpError
 
 from ..doctor.facts import CannotTell, Facts
@@ -132,6 +133,7 @@ def _policy(facts: Facts) -> dict[str, Any] | None:
         "unenrolled_until": dates.last_day(until) if until else None,
         "exempt_groups": list(facts.config.exempt_groups),
         "skip_from": list(facts.config.skip_from),
+        "remember": config_values.time_as_text(facts.config.remember),
         "group_rules": [
             {
                 "group": rule.name,

@@ -7,6 +7,7 @@ import click
 from pam_totp.core import clock_skew, recovery, users, verifier
 from pam_totp.core.admission import GroupRule
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import Remembered
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import Policy
 
@@ -82,6 +83,12 @@ def show(session: Session, user: str, as_json: bool) -> None:
         heading = "known places" if number == 0 else ""
         used = output.iso_time(place.used_at)
         output.result(f"{heading:<16}{output.printable(place.name)}, last used {used}")
+    for number, one in enumerate(_remembered(record)):
+        heading = "remembered" if number == 0 else ""
+        on = f" on {one.host}" if one.host else ""
+        until = output.iso_time(one.until)
+        words = f"{one.kind} {one.place}, by {one.service}{on}, until {until}"
+        output.result(f"{heading:<16}{output.printable(words)}")
     for authenticator in record.authenticators:
         a = authenticator
         pace = f"HOTP, counter {a.counter}" if a.counts else f"{a.period} s"
@@ -213,6 +220,17 @@ def _details(session: Session, record: UserRecord) -> dict[str, object]:
             {"place": place.name, "last_used_at": output.iso_time(place.used_at)}
             for place in _known_places(record)
         ],
+        "remembered": [
+            {
+                "place": one.place,
+                "kind": one.kind,
+                "service": one.service,
+                "host": one.host or None,
+                "since": output.iso_time(one.since),
+                "until": output.iso_time(one.until),
+            }
+            for one in _remembered(record)
+        ],
         "created_at": output.iso_time(record.created_at),
         "updated_at": output.iso_time(record.updated_at),
         "authenticators": [
@@ -234,6 +252,11 @@ def _known_places(record: UserRecord) -> list[KnownPlace]:
     """Return those that still are known, the last one used first."""
     known = [place for place in record.known_places if not place.has_ended(now())]
     return sorted(known, key=lambda place: -place.used_at)
+
+
+def _remembered(record: UserRecord) -> list[Remembered]:
+    """Return the places where a login would not be asked now, the last one first."""
+    return [one for one in reversed(record.remembered) if one.since <= now() < one.until]
 
 
 def _of_the_month(session: Session, record: UserRecord) -> str:

@@ -1,4 +1,4 @@
-"""unlock, suspend, resume, rebind."""
+"""unlock, forget, suspend, resume, rebind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from pam_totp.core import users
+from pam_totp.core import addresses, users
 from pam_totp.core.users import UserRecord
 
 from .. import output
@@ -52,6 +52,42 @@ def _widest_window(session: Session) -> int:
     from pam_totp.system.config_values import RANGES
 
     return session.policy.window if session.is_of_fleet else RANGES["window"][1]
+
+
+@click.command()
+@user_argument
+@click.argument("place", nargs=-1)
+@local_option
+@pass_session
+def forget(session: Session, user: str, place: tuple[str, ...]) -> None:
+    """Ask USER for a code again where one was right a while ago.
+
+    At each PLACE, as "totpctl show" names it; without one, at all of them.
+    """
+    places = tuple(map(_as_remembered, place))
+    forgotten: list[str] = []
+
+    def change(record: UserRecord) -> UserRecord:
+        known = {one.place for one in record.remembered}
+        for wanted in places:
+            if wanted not in known:
+                raise CommandFailed(
+                    f"{record.name}: no place {wanted} is remembered",
+                    f"see: totpctl show {record.name}",
+                )
+        forgotten.extend(sorted(known.intersection(places) if places else known))
+        return record.without_remembered(places)
+
+    name = _change(session, user, change)
+    session.log("forgotten", name, place=" ".join(forgotten))
+    said = f"forgotten: {', '.join(forgotten)}" if forgotten else "no place is remembered"
+    output.message(f"{name}: {said}")
+
+
+def _as_remembered(place: str) -> str:
+    """Return an address as logins spell it."""
+    address = addresses.parse(place)
+    return place if address is None else addresses.as_text(address)
 
 
 @click.command()

@@ -68,6 +68,9 @@ def _show(document: dict[str, Any]) -> None:
         output.result(f"group {name}: exempt (exempt_groups)")
     if policy["skip_from"]:
         output.result(f"not asked from {', '.join(policy['skip_from'])} (skip_from)")
+    if policy["remember"]:
+        words = "not asked again where a code was right"
+        output.result(f"{words}, for {policy['remember']} (remember)")
 
 
 def _show_key_only(accounts: list[dict[str, Any]] | None) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from pam_totp.core import admission, dates, recovery, trusted_places, users, verifier
 from pam_totp.stack import pam_stack
+from pam_totp.stack.pam_lines import Line
+from pam_totp.system import config_values
 
 from .. import policy
 from ..access import becoming_root
@@ -106,6 +108,32 @@ def skip_from(facts: Facts) -> Iterator[Found]:
                 f"PAM file {line.file}, line {line.number}: {says}",
                 "remove skip_from from that line",
             )
+
+
+@check("remember", NOTE, "there a stolen password or key is enough, for as long as it says")
+def remember(facts: Facts) -> Iterator[Found]:
+    set_to = config_values.time_as_text(facts.config.remember)
+    if set_to and facts.any_asks:
+        yield f"remember = {set_to}", f"edit {facts.config_path}: remove remember"
+    early = {
+        service.name
+        for service, judgement in facts.judged
+        if judgement.asks and (judgement.before_password or judgement.after_wrong_password)
+    }
+    for line in filter(_remembers, facts.lines):
+        named = [s.name for s in facts.services.values() if line in s.lines and s.asks]
+        says = "names a time in which nobody is asked again"
+        if named and set(named) <= early:
+            says = f"remember has no effect in {', '.join(sorted(named))}"
+        yield (
+            f"PAM file {line.file}, line {line.number}: {says}",
+            "remove remember from that line",
+        )
+
+
+def _remembers(line: Line) -> bool:
+    given = [value for key, value in arguments_of(line).settings if key == "remember"]
+    return bool(given) and given[-1] != "none"
 
 
 @check("local-administrators", NOTE, "nobody could fix anything then, except at the console")
@@ -273,6 +301,7 @@ CHECKS = (
     skipped,
     unenrolled_skip,
     skip_from,
+    remember,
     suspended,
     recovery_codes,
     exemption_ended,

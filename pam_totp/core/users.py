@@ -399,6 +399,11 @@ class UserRecord(NamedTuple):
         kept = tuple(one for one in self.remembered if places and one.place not in places)
         return self._replace(remembered=kept)
 
+    def without_remembered_by(self, services: Collection[str]) -> UserRecord:
+        """Forget the places where a code was right for one of ``services``."""
+        kept = tuple(one for one in self.remembered if one.service not in services)
+        return self._replace(remembered=kept)
+
     def without_places(self) -> UserRecord:
         """Forget from where its user has logged in, and where no code is asked for."""
         return self._replace(known_places=(), remembered=())

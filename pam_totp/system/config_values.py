@@ -99,6 +99,13 @@ def _remember(value: str) -> int:
     return seconds
 
 
+def time_as_text(seconds: int) -> str | None:
+    """Return a time as _remember() takes it; None: there is none."""
+    if not seconds:
+        return None
+    return f"{seconds // 3600}h" if seconds % 3600 == 0 else f"{seconds // 60}m"
+
+
 def _text(value: str) -> str:
     """Take text as it stands; double quotes around it keep blanks at its ends."""
     if len(value) >= 2 and value[0] == value[-1] == '"':

@@ -41,8 +41,8 @@ def test_every_option_has_help(name: str) -> None:
 
 def test_the_commands_are_those_of_the_design() -> None:
     expected = (
-        "enroll reset remove list show verify recovery-codes unlock suspend resume rebind init "
-        "selftest enable disable confirm revert status doctor require exempt rotate-key fleet "
+        "enroll reset remove list show verify recovery-codes unlock forget suspend resume rebind "
+        "init selftest enable disable confirm revert status doctor require exempt rotate-key fleet "
         "import export migrate resync rename help"
     )
     assert sorted(expected.split()) == VERBS

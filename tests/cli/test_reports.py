@@ -110,7 +110,7 @@ def test_show_json_has_all_of_list_and_more(totpctl: Totpctl, place: Place) -> N
     moment = datetime.fromtimestamp(RFC_TIME, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     none = {"wrong_codes_not_told": 0, "wrong_codes_of_30_days": 0, "key_only": None}
     times = {"created_at": moment, "updated_at": moment}
-    assert {"locked": False, "known_places": [], **times, **none} == more
+    assert {"locked": False, "known_places": [], "remembered": [], **times, **none} == more
     (phone,) = shown["authenticators"]
     assert (0, 0, False) == (phone["drift"], phone["learned"], phone["clock_is_behind"])
     assert is_utc_time(phone["created_at"])

@@ -198,6 +198,19 @@ CASES = [
         "skip_from = tty",
     ),
     ("", "sed -i 's/pam_totp.so/& skip_from=/' /etc/pam.d/sudo", ""),
+    ("remember", f"echo 'remember = 90m' >>{CONFIG}", "remember = 90m"),
+    (
+        "remember",
+        "sed -i 's/pam_totp.so/& remember=8h/' /etc/pam.d/sudo",
+        "names a time in which nobody is asked again",
+    ),
+    (
+        "remember pam-order",
+        "printf 'auth required pam_totp.so remember=8h\\nauth required pam_unix.so\\n' "
+        ">/etc/pam.d/sudo",
+        "remember has no effect in sudo",
+    ),
+    ("", "sed -i 's/pam_totp.so/& remember=none/' /etc/pam.d/sudo", ""),
     (
         "enrollment-at-login pam-order",
         "printf 'auth required pam_totp.so\\nauth required pam_unix.so\\n' >/etc/pam.d/sudo; "
