@@ -61,11 +61,9 @@ _NATIVE_HEADER = """\
 #ifndef PAM_TOTP_TRANSLATED_H
 #define PAM_TOTP_TRANSLATED_H
 
-static const struct translated {
-    const char *language;
-    const char *unavailable;
-    const char *press_enter;
-} translated[] = {
+#include "language.h"
+
+static const struct translated translated[] = {
 """
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..core import recovery, verifier
 from ..store import is_missing, open_store, sealing
 from ..system import audit, config, languages
-from ..system.errors import StoreMissing, StoreUnavailable, Unavailable
+from ..system.errors import PamTotpError, StoreMissing, StoreUnavailable, Unavailable
 from ..system.uninterrupted import Uninterrupted
 from . import identity
 from .hashing import HashingSlot
@@ -82,7 +82,7 @@ class BlockingDriver:
         if self._fleet is not None:
             self._fleet.refresh()
 
-    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
+    def find_catalog(self, language: str) -> tuple[Catalog | None, PamTotpError | None]:
         return catalog_of(*languages.asked_for(language))
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None:
@@ -286,12 +286,14 @@ class BlockingDriver:
         return open_store(self._settings.store, sealing.read_sealer(self._settings.sealing_key))
 
 
-def catalog_of(names: tuple[str, ...], problem: str) -> tuple[Catalog | None, str]:
-    """Return the first catalog of ``names`` that there is, and a problem in words."""
+def catalog_of(
+    names: tuple[str, ...], problem: PamTotpError | None
+) -> tuple[Catalog | None, PamTotpError | None]:
+    """Return the first catalog of ``names`` that there is, and what is wrong with it."""
     if not names:
         return None, problem
     try:
         from ..system import catalogs  # where English is spoken, nobody needs it
     except ImportError as error:
-        return None, f"the module {error.name} is missing"
+        return None, PamTotpError(error.name or "gettext", "is missing", "run: totpctl doctor")
     return catalogs.find(names)

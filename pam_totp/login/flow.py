@@ -94,10 +94,10 @@ def _log_in(request: Request) -> Flow[int]:
             yield from steps.log("error", source, reason="configuration", detail=problem)
         if arguments.first_factor == config.KEY:
             return (yield from _answer_for_a_key(request, source))
-        catalog, problem = yield from need(Driver.find_catalog, loaded.config.language)
-        if problem:
-            hint = "English is spoken until that is repaired"
-            yield from steps.log("error", source, reason="language", detail=problem, hint=hint)
+        catalog, damage = yield from need(Driver.find_catalog, loaded.config.language)
+        if damage is not None:  # English is spoken
+            detail, hint = str(damage), damage.hint
+            yield from steps.log("error", source, reason="language", detail=detail, hint=hint)
         one = _Login(request, loaded.config, source, catalog, debug=arguments.debug)
         if arguments.first_factor == config.PASSWORD:
             return (yield from one.take_answer())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..store import Known
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
+    from ..system.errors import PamTotpError
     from .texts import Catalog
 
 Result = TypeVar("Result")
@@ -159,8 +160,8 @@ class Driver(Protocol):
         """Read the file that ``arguments`` name; they win. Later steps are about what it says."""
         ...
 
-    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
-        """Return the translations to speak by, and a problem in words; None: English.
+    def find_catalog(self, language: str) -> tuple[Catalog | None, PamTotpError | None]:
+        """Return the translations to speak by, None for English, and what is wrong with them.
 
         ``language``: as pam_totp.conf says; "": that of this host. Nothing fails a login here.
         """

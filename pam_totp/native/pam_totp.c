@@ -8,6 +8,7 @@
  * global state: each PAM handle may be used by a thread of its own.
  */
 
+#include "language.h"
 #include "login.h"
 
 #include <errno.h>
@@ -193,15 +194,15 @@ static int be_led(struct login *login, int fd)
  * would blame the person ("Sorry, try again."): there in a prompt, as pam_totp/login/conversation.py. */
 static void tell_unavailable(struct login *login)
 {
-    static const char text[] = "Verification codes cannot be checked right now. "
-                               "An administrator can find the reason in the system log.";
+    const struct translated *said = translated_for(login->argc, login->argv);
     char *answer = NULL;
 
     if (!(login->flags & PAM_SILENT)) {
-        pam_error(login->pamh, "%s", text);
+        pam_error(login->pamh, "%s", said->unavailable);
         return;
     }
-    pam_prompt(login->pamh, PAM_PROMPT_ECHO_OFF, &answer, "%s\nPress Enter: ", text);
+    pam_prompt(login->pamh, PAM_PROMPT_ECHO_OFF, &answer, "%s\n%s", said->unavailable,
+               said->press_enter);
     if (answer)
         explicit_bzero(answer, strlen(answer));
     free(answer);

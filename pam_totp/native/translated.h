@@ -3,11 +3,9 @@
 #ifndef PAM_TOTP_TRANSLATED_H
 #define PAM_TOTP_TRANSLATED_H
 
-static const struct translated {
-    const char *language;
-    const char *unavailable;
-    const char *press_enter;
-} translated[] = {
+#include "language.h"
+
+static const struct translated translated[] = {
     {"",
      "Verification codes cannot be checked right now. An administrator can find the reason in the system log.",
      "Press Enter: "},

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..store import open_store, sealing
 from ..system import config, languages
 from ..system.config_values import split_store_url
-from ..system.errors import StoreBusy, StoreUnavailable, Unavailable
+from ..system.errors import PamTotpError, StoreBusy, StoreUnavailable, Unavailable
 from ..system.marks import Marks
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class KeptLocale(_Kept):
 
     def __init__(self) -> None:
         super().__init__(languages.LOCALE_FILES[0])
-        self._found: tuple[tuple[str, ...], str] = ((), "")
+        self._found: tuple[tuple[str, ...], PamTotpError | None] = ((), None)
 
-    def read(self, number: int) -> tuple[tuple[str, ...], str]:
+    def read(self, number: int) -> tuple[tuple[str, ...], PamTotpError | None]:
         """Return them as of round ``number``: see languages.asked_for()."""
         with self.in_use_here():
             if self._hold(number):
@@ -342,11 +342,8 @@ class Kept:
         """Return the configuration that ``arguments`` lead to. Raises Unavailable."""
         return self.configuration(arguments).read(self._round)
 
-    def languages(self, setting: str) -> tuple[tuple[str, ...], str]:
-        """Return which languages to speak, the best first, and a problem in words.
-
-        ``setting``: the value of ``language``; "": those of this host.
-        """
+    def languages(self, setting: str) -> tuple[tuple[str, ...], PamTotpError | None]:
+        """Return what languages.asked_for() does, of ``setting``: the value of ``language``."""
         return languages.asked_for(setting) if setting else self._locale.read(self._round)
 
     def store(self, settings: Config) -> KeptStore:

@@ -14,7 +14,7 @@ from ..login import identity
 from ..login.driver import BlockingDriver, catalog_of
 from ..login.steps import AccountEntry, Turn
 from ..system import config
-from ..system.errors import Unavailable
+from ..system.errors import PamTotpError, Unavailable
 from . import sandbox, worker
 from .connection import processes_of, texts_of
 from .kept import InUse, Kept
@@ -106,7 +106,7 @@ class KeptDriver(BlockingDriver):
         self._use(loaded.config)
         return loaded
 
-    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
+    def find_catalog(self, language: str) -> tuple[Catalog | None, PamTotpError | None]:
         return catalog_of(*self._shared.kept.languages(language))
 
     def _lend_by(self, settings: Config) -> Lend:

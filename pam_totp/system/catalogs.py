@@ -10,8 +10,8 @@ import gettext
 import io
 import os
 
-from . import trusted_files
-from .errors import Unavailable
+from . import languages, trusted_files
+from .errors import PamTotpError
 
 FOLDER = "/usr/share/locale"
 MAX_FILE_BYTES = 1024 * 1024
@@ -22,8 +22,8 @@ def path_of(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)  # for as long as a process lives
-def find(names: tuple[str, ...]) -> tuple[gettext.GNUTranslations | None, str]:
-    """Return the first catalog of ``names`` that there is, and a problem in words, or "".
+def find(names: tuple[str, ...]) -> tuple[gettext.GNUTranslations | None, PamTotpError | None]:
+    """Return the first catalog of ``names`` that there is, and what is wrong with it.
 
     None: English. Never raises.
     """
@@ -33,10 +33,12 @@ def find(names: tuple[str, ...]) -> tuple[gettext.GNUTranslations | None, str]:
             continue
         try:
             content = trusted_files.read_trusted(path, MAX_FILE_BYTES)
-            return gettext.GNUTranslations(io.BytesIO(content)), ""
-        except (Unavailable, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else None
-            return None, f"{path}: {reason}" if reason else str(error)
-        except Exception:  # struct.error, UnicodeError, ValueError and others
-            return None, f"{path}: is damaged"
-    return None, ""
+        except (PamTotpError, OSError) as error:
+            return None, languages.problem_of(path, error)
+        try:
+            return gettext.GNUTranslations(io.BytesIO(content)), None
+        except Exception:  # OSError, struct.error, UnicodeError, ValueError and others
+            from .reinstalling import reinstall_hint
+
+            return None, PamTotpError(path, "is damaged", reinstall_hint())
+    return None, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from . import trusted_files
-from .errors import Unavailable
+from .errors import PamTotpError
 
 TYPE_CHECKING = False  # by hand: few modules need so little of typing
 if TYPE_CHECKING:
@@ -23,24 +23,31 @@ _LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # locale(7): the first one that is 
 _MAX_NAMES = 32
 
 
-def asked_for(setting: str) -> tuple[tuple[str, ...], str]:
-    """Return the names of catalogs to look for, the best first, and a problem in words, or "".
+def asked_for(setting: str) -> tuple[tuple[str, ...], PamTotpError | None]:
+    """Return the names of catalogs to look for, the best first, and what is wrong with the files.
 
     (): English. ``setting``: the value of ``language``; "": the locale of this host. Never raises.
     """
     if setting:
-        return names_of(setting), ""
+        return names_of(setting), None
     for path in LOCALE_FILES:
         try:
             content = trusted_files.read_trusted(os.path.realpath(path), MAX_FILE_BYTES)
         except FileNotFoundError:
             continue
-        except (Unavailable, OSError) as error:
-            return (), str(error)
+        except (PamTotpError, OSError) as error:
+            return (), problem_of(path, error)
         variables = assignments(content)
         if any(variables.get(name) for name in _LOCALE):
-            return languages_of(variables), ""
-    return (), ""
+            return languages_of(variables), None
+    return (), None
+
+
+def problem_of(path: str, error: PamTotpError | OSError) -> PamTotpError:
+    """Return what is wrong with ``path``, to be kept and logged: without what a traceback holds."""
+    if isinstance(error, PamTotpError):
+        return PamTotpError(error.subject, error.problem, error.hint)
+    return PamTotpError(path, error.strerror or "cannot be read", f"look at: ls -l {path}")
 
 
 def assignments(content: bytes) -> dict[str, str]:

@@ -105,7 +105,11 @@ class Side:
         self.socket = self.folder / "socket"
         self.launcher = self.folder / "launcher"
         self.worker = self.folder / "worker"
+        self.locale = self.folder / "locale.conf"
         self.paths = (
+            f'-DPAM_TOTP_LOCALE="{self.locale}"',
+            f'-DPAM_TOTP_LOCALE_OF_DEBIAN="{self.locale}"',
+            f'-DPAM_TOTP_CONFIG="{self.folder}/pam_totp.conf"',
             f'-DPAM_TOTP_SOCKET="{self.socket}"',
             f'-DPAM_TOTP_WORKER_SOCKET="{self.launcher}"',
             f'-DPAM_TOTP_WORKER="{self.worker}"',

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pam_totp.login.texts import Catalog
     from pam_totp.system.audit import Source
     from pam_totp.system.config import Arguments
+    from pam_totp.system.errors import PamTotpError
 
 REQUEST = Request("sshd", "alice", rhost="198.51.100.7", tty="ssh")
 ALICE = UserRecord("alice", authenticators=(Authenticator("1", "phone", SECRET),))
@@ -134,8 +135,8 @@ class Script:
     def read_config(self, arguments: Arguments) -> Loaded:
         return Loaded(self._settings, ())
 
-    def find_catalog(self, language: str) -> tuple[Catalog | None, str]:
-        return self._catalog, ""
+    def find_catalog(self, language: str) -> tuple[Catalog | None, PamTotpError | None]:
+        return self._catalog, None
 
     def log(self, event: str, source: Source, fields: dict[str, object]) -> None: ...
 
