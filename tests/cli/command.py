@@ -55,7 +55,7 @@ _START = [*_INTERPRETER, "-c"]
 
 @functools.cache
 def _starter() -> Starter:
-    starter = Starter(_INTERPRETER, _ENVIRONMENT)
+    starter = Starter(_INTERPRETER, _ENVIRONMENT, "pam_totp", "admin_cli")
     atexit.register(starter.close)
     return starter
 

@@ -1,7 +1,8 @@
 """Runs programs of the tree in forks of one process, which has loaded the libraries.
 
-More than half of what totpctl takes is spent on click, nacl and the like, and tests start it some
-thousand times. A fork finds these loaded; what is the project's own it loads itself.
+Most of what totpctl takes is spent on loading click, nacl and the like, and its own modules, and
+tests start it some thousand times. A fork finds the libraries loaded; and what is the project's own
+where that is the tree of the tests, and not an installed one.
 
 This file is both ends: Starter for a test, and main() for the process that forks.
 """
@@ -15,6 +16,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -52,13 +54,18 @@ class Running:
 
 
 class Starter:
-    """A process started by ``interpreter``, in the ``environment`` that Python starts in."""
+    """A process started by ``interpreter``, in the ``environment`` that Python starts in.
 
-    def __init__(self, interpreter: Sequence[str], environment: Mapping[str, str]) -> None:
+    ``packages``: of these it has loaded all modules.
+    """
+
+    def __init__(
+        self, interpreter: Sequence[str], environment: Mapping[str, str], *packages: str
+    ) -> None:
         self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with inside:
             self._process = subprocess.Popen(
-                [*interpreter, __file__, str(inside.fileno())],
+                [*interpreter, __file__, str(inside.fileno()), *packages],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # as in a run no terminal
@@ -138,6 +145,8 @@ def main() -> str | None:
         sys.path[0] = ""  # as with -c, and not the folder of this file
     for library in _LIBRARIES:
         importlib.import_module(library)
+    for package in sys.argv[2:]:
+        _load_all_of(package)
     gc.freeze()
     running: dict[int, tuple[int, socket.socket]] = {}  # by pidfd: the process, and who waits
     while True:
@@ -164,6 +173,12 @@ def main() -> str | None:
         os.kill(pid, signal.SIGKILL)
     control.close()
     return None
+
+
+def _load_all_of(package: str) -> None:
+    folders = importlib.import_module(package).__path__
+    for module in pkgutil.walk_packages(folders, f"{package}."):
+        importlib.import_module(module.name)
 
 
 def _become(wanted: dict[str, Any], standard: list[int]) -> str:
