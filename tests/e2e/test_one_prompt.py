@@ -48,6 +48,27 @@ userdb {
 mail_location = maildir:~/Maildir
 log_path = /tmp/dovecot.log
 """
+DOVECOT_2_4_CONF = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = imap
+ssl = no
+auth_allow_cleartext = yes
+listen = 127.0.0.1
+auth_failure_delay = 0
+auth_cache_size = 10M
+auth_cache_ttl = 8 hours
+passdb pam {
+  fields {
+    cached_for = %{protocol} %{remote_ip}
+  }
+}
+userdb passwd {
+}
+mail_driver = maildir
+mail_path = ~/Maildir
+log_path = /tmp/dovecot.log
+"""
 OPENVPN_CONF = """
 dev tun
 server 10.8.0.0 255.255.255.0
@@ -69,13 +90,17 @@ CLIENT = (
 )
 # Logs in with each of the answers at once, and prints what came of each, in order.
 LOG_IN = """
-import concurrent.futures, ftplib, imaplib, sys
-kind, user, *answers = sys.argv[1:]
+import concurrent.futures, ftplib, imaplib, socket, sys
+kind, source, user, *answers = sys.argv[1:]
+connect = socket.create_connection
+def connect_from_source(address, *_, **__):
+    return connect(address, 30, (source, 0))
+socket.create_connection = connect_from_source
 def log_in(answer):
     try:
         if kind == "ftp":
-            return ftplib.FTP("127.0.0.1", timeout=30).login(user, answer)[:3]
-        imap = imaplib.IMAP4("127.0.0.1", timeout=30)
+            return ftplib.FTP("127.0.0.1").login(user, answer)[:3]
+        imap = imaplib.IMAP4("127.0.0.1")
         return imap.login(user, answer)[0]
     except (ftplib.Error, imaplib.IMAP4.error) as error:
         return str(error)
@@ -101,8 +126,8 @@ def enable(machine: Machine, service: str) -> None:
     assert "people type the password, and the code right behind it" in done.stderr
 
 
-def log_in(machine: Machine, kind: str, *answers: str) -> list[str]:
-    done = machine.run("/usr/bin/python3", "-c", LOG_IN, kind, "alice", *answers)
+def log_in(machine: Machine, kind: str, *answers: str, source: str = "127.0.0.1") -> list[str]:
+    done = machine.run("/usr/bin/python3", "-c", LOG_IN, kind, source, "alice", *answers)
     return done.stdout.splitlines()
 
 
@@ -148,7 +173,8 @@ def test_dovecot_lets_in_by_imap_with_password_and_recovery_code(
     machine: Machine, alice: Account
 ) -> None:
     enable(machine, "dovecot")
-    machine.write("/etc/dovecot/dovecot.conf", DOVECOT_CONF)
+    is_old = machine.run("dovecot", "--version").stdout.startswith("2.3")
+    machine.write("/etc/dovecot/dovecot.conf", DOVECOT_CONF if is_old else DOVECOT_2_4_CONF)
     start(machine, "dovecot", until=listens(143))
     recovery_code, another = alice.recovery_codes[:2]
     wrong = [f"wrong {recovery_code}", alice.password + alice.wrong_code()]
@@ -156,9 +182,11 @@ def test_dovecot_lets_in_by_imap_with_password_and_recovery_code(
     assert [refused] * 2 == log_in(machine, "imap", *wrong)
     for _ in range(2):  # by the cache
         assert ["OK"] == log_in(machine, "imap", f"{alice.password} {recovery_code}")
+    elsewhere = log_in(machine, "imap", f"{alice.password} {recovery_code}", source="127.0.0.2")
+    assert [refused] == elsewhere
     tried = machine.run("doveadm", "auth", "test", "alice", f"{alice.password} {another}")
     assert "passdb: alice auth succeeded" in tried.stdout
-    expected = ["rejected", "recovery_used", "recovery_used"]
+    expected = ["rejected", "recovery_used", "rejected", "recovery_used"]
     assert [("dovecot", event) for event in expected] == events_of_logins(machine)
 
 
