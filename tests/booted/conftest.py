@@ -13,12 +13,15 @@ from tests.support.booted_base import base_of
 from tests.support.machine import Account
 
 RELEASES = ("trixie", "bookworm")  # Debian 13 and 12: systemd 257 and 252
-BY_DAY = RELEASES if thorough.NIGHTLY else RELEASES[:1]  # where both are alike
+BY_DAY = RELEASES if thorough.NIGHTLY else RELEASES[:1]
 
 
-@pytest.fixture(scope="session", params=RELEASES)
+@pytest.fixture(scope="session", params=BY_DAY)
 def base(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """A release, and the folder with its tree, made if need be."""
+    """A release, and the folder with its tree, made if need be.
+
+    A test that by day is about both releases too is parametrized with RELEASES.
+    """
     with base_of(request.param) as tree:
         yield request.param, str(tree)
 

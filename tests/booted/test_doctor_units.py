@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.booted.conftest import BY_DAY
 from tests.support import package
 from tests.support.booted import SOURCE, Booted
 
-pytestmark = [pytest.mark.root, pytest.mark.parametrize("base", BY_DAY, indirect=True)]
+pytestmark = pytest.mark.root
 
 UNIT, TIMER = "pam_totp-doctor.service", "pam_totp-doctor.timer"
 WAIT_FOR_FAILURE = "until systemctl is-failed -q pam_totp.service; do sleep 0.2; done"

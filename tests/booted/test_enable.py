@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from tests.booted.conftest import BY_DAY
 from tests.booted.ways_in import (
     CODE,
     CODE_OF_THE_APP,
@@ -31,7 +30,7 @@ from tests.cli.terminal import secret_of, uri_in
 from tests.support.booted import SOURCE, Booted, Terminal
 from tests.support.machine import Account
 
-pytestmark = [pytest.mark.root, pytest.mark.parametrize("base", BY_DAY, indirect=True)]
+pytestmark = pytest.mark.root
 
 EVERYTHING = ("sshd", "sudo", "login", "su")
 DENIED = "Permission denied"

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.booted.conftest import BY_DAY
 from tests.booted.logins import PASSWORD, wait_until
 from tests.booted.ways_in import checksums, totpctl
-from tests.support import package, thorough
+from tests.support import package
 from tests.support.booted import Booted
 from tests.support.booted_base import base_of
 from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
-RELEASES = ["trixie", "bookworm"] if thorough.NIGHTLY else ["trixie"]
 PACKAGES = ("libpam-google-authenticator", "libpam-oath")
 RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 PAM_SSHD, INCLUDE = "/etc/pam.d/sshd", "@include common-auth\n"
@@ -47,7 +47,7 @@ class Phone:
         return self.account.code(self._last_step - int(time.time()) // PERIOD)
 
 
-@pytest.fixture(scope="module", params=RELEASES)
+@pytest.fixture(scope="module", params=BY_DAY)
 def other_machine(request: pytest.FixtureRequest) -> Iterator[Booted]:
     """A machine on which nobody is enrolled, with three people; bob is its administrator."""
     with base_of(request.param, PACKAGES) as tree:

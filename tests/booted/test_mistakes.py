@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.booted.conftest import BY_DAY
 from tests.booted.logins import is_active
 from tests.booted.ways_in import LOGGED_IN, Person, by_key, by_ssh, by_sudo, checksums, totpctl
 from tests.support.booted import Booted
 
 # Nothing here asks systemd for more than its timers, which tests/booted/test_revert.py has on both.
-pytestmark = [pytest.mark.root, pytest.mark.parametrize("base", BY_DAY, indirect=True)]
+pytestmark = pytest.mark.root
 
 SSHD_FILES = "/etc/ssh/sshd_config.d"
 DROP_IN = f"{SSHD_FILES}/00-pam_totp.conf"

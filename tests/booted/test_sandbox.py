@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pam_totp.service import sandbox
+from tests.booted.conftest import RELEASES
 from tests.booted.logins import (
     CODE,
     PAM_SERVICE,
@@ -26,7 +27,11 @@ from tests.booted.logins import (
 from tests.support.booted import Booted
 from tests.support.machine import Account
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    # What a sandbox holds off, each systemd decides for itself.
+    pytest.mark.parametrize("base", RELEASES, indirect=True),
+]
 
 UNITS = "/usr/lib/systemd/system"
 CONFIG = "/etc/security/pam_totp.conf"

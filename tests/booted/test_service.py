@@ -174,6 +174,7 @@ def test_who_answers_while_the_service_stops_is_let_in(machine: Booted, alice: A
     assert 0 == restart.wait(60)
 
 
+@pytest.mark.night
 def test_upgrade_replaces_the_service_that_runs(machine: Booted, users: Iterator[Account]) -> None:
     assert log_in(machine, next(users))
     before = main_pid(machine)

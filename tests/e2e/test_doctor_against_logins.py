@@ -14,6 +14,7 @@ from tests.e2e.attempts import Outcome
 from tests.e2e.doctor_machine import CLOCK_BEHIND, SHIM, Doctored, doctor, our_python
 from tests.e2e.test_doctor_logins import BY_HAND, ONE_FIELD, in_sudo, in_sudoers
 from tests.e2e.test_doctor_machine import CONFIG, DISK, FOLDER, KEY, MODULE, SQL, STORE, record
+from tests.support import thorough
 
 pytestmark = pytest.mark.root
 
@@ -154,21 +155,21 @@ def tried(
     return done.returncode, outcome, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", DENIED, ids=name_of)
+@pytest.mark.parametrize("script", thorough.some([*DENIED], 3), ids=name_of)
 def test_doctor_exits_with_6_where_the_machine_denies(doctored: Doctored, script: str) -> None:
     status, outcome, said = tried(doctored, script, True)
     assert names(DENIED[script]) == outcome.denied
     assert 6 == status, said
 
 
-@pytest.mark.parametrize("script", BYPASSED, ids=name_of)
+@pytest.mark.parametrize("script", thorough.some([*BYPASSED], 3), ids=name_of)
 def test_doctor_exits_with_6_where_no_code_is_needed(doctored: Doctored, script: str) -> None:
     status, outcome, said = tried(doctored, script, False)
     assert names(BYPASSED[script]) == outcome.bypassed
     assert 6 == status, said
 
 
-@pytest.mark.parametrize("script", CLEAN, ids=name_of)
+@pytest.mark.parametrize("script", thorough.some([*CLEAN], 3), ids=name_of)
 def test_doctor_exits_with_0_where_codes_are_asked_for_and_let_in(
     doctored: Doctored, script: str
 ) -> None:

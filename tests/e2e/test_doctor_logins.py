@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.attempts import Outcome
 from tests.e2e.doctor_machine import Doctored, assert_found, findings, our_python
+from tests.support import thorough
 from tests.support.place import ROOT
 
 pytestmark = pytest.mark.root
@@ -347,7 +348,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "script", "problem"), CASES, ids=[c[0] for c in CASES])
+TRIED = thorough.some(CASES, 3)
+
+
+@pytest.mark.parametrize(("name", "script", "problem"), TRIED, ids=[c[0] for c in TRIED])
 def test_finding(doctored: Doctored, name: str, script: str, problem: str) -> None:
     assert_found(doctored, name, script, problem)
 

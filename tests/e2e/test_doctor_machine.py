@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from tests.e2e.doctor_machine import Doctored, assert_found, findings, our_python
+from tests.support import thorough
 
 pytestmark = pytest.mark.root
 
@@ -302,7 +303,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("names", "script", "problem"), CASES, ids=[c[0] for c in CASES])
+TRIED = thorough.some(CASES, 3)
+
+
+@pytest.mark.parametrize(("names", "script", "problem"), TRIED, ids=[c[0] for c in TRIED])
 def test_finding(doctored: Doctored, names: str, script: str, problem: str) -> None:
     assert_found(doctored, names, script, problem)
 

@@ -116,6 +116,7 @@ def test_confirm_refuses_where_our_lines_are_gone(machine: Machine) -> None:
     assert "our lines are no longer in /etc/pam.d/sudo" in done.stderr
 
 
+@pytest.mark.night
 def test_an_uninstall_waits_for_the_confirmation_and_names_what_is_on(machine: Machine) -> None:
     totpctl(machine, "enable", "sshd", "sudo")
     refused = machine.run(ROOT / "install.sh", "--uninstall", check=False, timeout=120)

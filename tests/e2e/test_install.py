@@ -78,6 +78,7 @@ def test_module_is_built_hardened_and_put_beside_the_others(machine: Machine) ->
     assert ["libc.so.6]", "libpam.so.0]"] == needed
 
 
+@pytest.mark.night
 def test_tree_is_not_written_to(machine: Machine) -> None:
     machine.run("cp", "-r", ROOT, "/opt/tree")
     listing = ("find", "/opt/tree", "-newer", "/opt/tree/install.sh")
@@ -109,6 +110,7 @@ def test_two_at_once_do_not_get_in_each_other_s_way(machine: Machine) -> None:
     assert not exists(machine, "/usr/lib/pam_totp")
 
 
+@pytest.mark.night
 def test_uninstall_finds_the_hook_by_other_names(machine: Machine) -> None:
     install(machine)
     machine.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
@@ -137,6 +139,7 @@ def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> 
     assert "" == find_module(machine)
 
 
+@pytest.mark.night
 def test_uninstall_refuses_also_where_an_upgrade_was_broken_off(machine: Machine) -> None:
     """dpkg would remove without prerm what is not configured."""
     install(machine)

@@ -64,6 +64,7 @@ def test_first_version_that_does_not_work_changed_no_login(machine: Machine) -> 
     assert before == pam_and_ssh(machine)
 
 
+@pytest.mark.night
 def test_package_from_elsewhere_comes_back_if_the_new_one_fails(machine: Machine) -> None:
     bring(machine, package.with_a_last_line("core/verifier.py", "# older"))
     machine.run("dpkg", "--install", f"{FOLDER}/built", timeout=120)
@@ -108,6 +109,7 @@ def test_interrupted_upgrade_is_finished(machine: Machine) -> None:
     assert "ii " == state(machine)
 
 
+@pytest.mark.night
 def test_upgrade_that_is_interrupted_again_is_taken_back(machine: Machine) -> None:
     install(machine)
     good = machine.read(VERIFIER)
@@ -171,6 +173,7 @@ def test_installation_that_is_no_package_becomes_one(taken_over: Machine) -> Non
     assert [f"??5?????? c {CONFIG}"] == verified.splitlines()
 
 
+@pytest.mark.night
 def test_installation_that_is_no_package_comes_back_if_the_package_fails(
     taken_over: Machine,
 ) -> None:
@@ -188,6 +191,7 @@ def test_installation_that_is_no_package_comes_back_if_the_package_fails(
     taken_over.run("totpctl", "selftest", timeout=120)
 
 
+@pytest.mark.night
 def test_installation_that_is_no_package_is_removed_only_when_unused(taken_over: Machine) -> None:
     refused = install(taken_over, "--uninstall")
     assert 1 == refused.returncode

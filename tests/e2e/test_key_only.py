@@ -12,7 +12,7 @@ from pexpect import EOF
 
 from admin_cli.host.key_only import FILE
 from tests.e2e.conftest import Prepared
-from tests.support import enabling
+from tests.support import enabling, thorough
 from tests.support.enabling import totpctl
 from tests.support.logs import fields
 from tests.support.machine import SSH_PORT, Account, Machine
@@ -309,7 +309,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("before", "users", "problem"), REFUSED)
+@pytest.mark.parametrize(("before", "users", "problem"), thorough.some(REFUSED, 2))
 def test_it_is_refused_without_a_trace(
     machine: Machine, alice: Account, key: str, before: str, users: tuple[str, ...], problem: str
 ) -> None:
@@ -410,7 +410,7 @@ DRIFTS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "problem"), DRIFTS)
+@pytest.mark.parametrize(("change", "problem"), thorough.some(DRIFTS, 2))
 def test_doctor_finds_where_store_file_and_sshd_differ(
     machine: Machine, key: str, tmp_path: Path, change: str, problem: str
 ) -> None:

@@ -1,9 +1,10 @@
-"""By night: the scripts are the same on both releases, and LifeOfAServer removes it on both."""
+"""By night: the scripts are the same on both releases, and LifeOfAServer removes it here."""
+
+import pytest
 
 from tests.machines.removals import Removals
-from tests.support import thorough
 
-if thorough.NIGHTLY:
 
-    class TestBookworm(Removals):
-        release = "bookworm"
+@pytest.mark.night
+class TestBookworm(Removals):
+    release = "bookworm"

@@ -81,6 +81,7 @@ class Upgrades:
         assert before == checksums(server)
         assert_asks_nobody(server, ann.account)
 
+    @pytest.mark.night
     def test_upgrade_and_downgrade_within_one_schema_are_safe(self, server: Server) -> None:
         ann, ben, cas = enrol_three(server)
         totpctl(server, "enable", *SERVICES, "--no-confirm")
@@ -95,6 +96,7 @@ class Upgrades:
         assert LOGGED_IN in type_into(shell, "id")
         assert (kept, enrolled) == (server.digest(KEY), server.authenticators())
 
+    @pytest.mark.night
     def test_worker_of_an_installation_that_was_no_package_is_replaced(
         self, server: Server
     ) -> None:
