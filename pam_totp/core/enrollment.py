@@ -18,6 +18,11 @@ MOST_LABEL = MOST_SERIAL = 64  # characters
 ATTEMPTS = 3  # to enter a code of the new authenticator
 
 
+def is_label(text: str) -> bool:
+    """Tell whether an authenticator may be called ``text``."""
+    return bool(text.strip()) and text.isprintable() and len(text) <= MOST_LABEL
+
+
 def judge_first_code(
     new: Authenticator, answer: Answer, now: int, policy: Policy
 ) -> tuple[Verdict, Authenticator]:

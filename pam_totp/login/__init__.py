@@ -5,6 +5,9 @@ steps.py         what it yields, what it is sent, and what a driver is
 conversation.py  prompts and messages: where something can be said at all
 first_login.py   enrollment during a login: what is shown, asked and kept
 remembered_places.py  where a login comes from, as far as that may be remembered
+new_authenticator.py  a new secret, shown and confirmed by its first code
+own_refusals.py  why self-service does not do what somebody asked
+self_service.py  people look at their own enrollment, and change it
 messages.py      what a person reads at the prompt
 texts.py         a sentence in English, and how it is said in another language
 driver.py        performs the steps on this machine, each at once

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
+    from ..core.own_changes import OwnChange
     from ..core.remembering import Wish
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
@@ -202,6 +203,9 @@ class BlockingDriver:
 
         return pam_stack.asks_after_first_factor(service, key=key)
 
+    def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
+        return self._ask_store(lambda store: store.change_own(name, change, before))
+
     def have_told(self, name: str, count: int) -> None:
         self._ask_store(lambda store: store.have_told(name, count))
 
@@ -222,6 +226,7 @@ class BlockingDriver:
         algorithm: str,
         digits: int,
         period: int,
+        is_beside: bool = False,
     ) -> tuple[Authenticator, str, list[str]]:
         from ..system import issuing
         from . import picture
@@ -229,7 +234,8 @@ class BlockingDriver:
         new = issuing.new_authenticator(label, algorithm, digits, period, int(time.time()))
         assert new.secret is not None
         place = place or os.uname().nodename
-        uri, lines = picture.draw(new.secret, user, place, issuer or place)
+        in_entry = label if is_beside else ""
+        uri, lines = picture.draw(new.secret, user, place, issuer or place, in_entry)
         return new, uri, lines
 
     def issue_codes(self) -> list[str]:

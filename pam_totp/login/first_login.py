@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core import enrollment, verifier
-from ..system import issuing
 from ..system.errors import Unavailable
 from . import messages
+from .new_authenticator import NewAuthenticator
 from .steps import Driver, need
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..core.verifier import Policy
     from ..system.config import Config
     from .conversation import Conversation
-    from .steps import Flow, Reply, Request
+    from .steps import Flow, Request
 
 # What comes of it.
 ENROLLED = "enrolled"
@@ -80,8 +80,11 @@ class FirstLogin:
         Raises ConversationFailed where the login is cut off, and Unavailable or OSError where
         the enrollment cannot be kept.
         """
-        new, picture = yield from self._show_secret()
-        authenticator = yield from self._confirm(new, picture)
+        handover = NewAuthenticator(
+            self._conversation, self._user, self._settings, self._policy, self._log
+        )
+        new = yield from handover.show(enrollment.LABEL, messages.AT_A_FIRST_LOGIN)
+        authenticator = yield from handover.confirm(new)
         if authenticator is None:
             yield from self._conversation.tell(messages.NO_RIGHT_CODE, error=True)
             return NO_RIGHT_CODE
@@ -102,55 +105,6 @@ class FirstLogin:
         yield from self._conversation.tell(messages.ENROLLED)
         return ENROLLED
 
-    def _show_secret(self) -> Flow[tuple[Authenticator, list[str]]]:
-        """Show a new secret; return it, and the picture that was shown: empty for none."""
-        new, uri, picture = yield from need(
-            Driver.issue_authenticator,
-            self._user,
-            self._settings.place,
-            self._settings.issuer,
-            label=enrollment.LABEL,
-            algorithm=enrollment.ALGORITHM,
-            digits=enrollment.DIGITS,
-            period=enrollment.PERIOD,
-        )
-        if not self._settings.qr_code:
-            picture = []
-        yield from self._conversation.show(messages.enrollment(_to_type(new), uri, picture))
-        return new, picture
-
-    def _ask_for_code(self, new: Authenticator, picture: list[str]) -> Flow[Reply]:
-        """Ask for a code of the app; Enter alone has ``picture`` shown for a light terminal."""
-        reply = yield from self._conversation.ask(messages.CODE_OF_THE_APP)
-        if not picture or reply.text or reply.is_password:
-            return reply
-        shown = messages.for_light_terminal(_to_type(new), picture)
-        yield from self._conversation.show(shown)
-        return (yield from self._conversation.ask(messages.CODE_OF_THE_APP))
-
-    def _confirm(self, new: Authenticator, picture: list[str]) -> Flow[Authenticator | None]:
-        """Ask for a code of the new authenticator; return it with that code used up, or None."""
-        for number in range(enrollment.ATTEMPTS):
-            reply = yield from self._ask_for_code(new, [] if number else picture)
-            if reply.is_password:
-                said = messages.THAT_WAS_THE_PASSWORD
-                if (yield from self._conversation.is_answered_blindly(said)):
-                    yield from self._log(verifier.MALFORMED, reason=messages.PASSWORD_AS_ANSWER)
-                    return None
-                yield from self._log(verifier.MALFORMED, reason=messages.PASSWORD_TYPED_AGAIN)
-                continue
-            answer = verifier.classify(reply.text, frozenset((new.digits,)))
-            verdict, judged = enrollment.judge_first_code(new, answer, reply.at, self._policy)
-            if verdict.outcome == verifier.ACCEPTED:
-                return judged
-            yield from self._log(verdict.outcome, reason="enrollment")
-            text = messages.WRONG_CODE_OF_THE_APP
-            if verdict.clock_offset:
-                ahead = verdict.clock_offset * new.period
-                text = messages.clock_of_phone(ahead, new.period)
-            yield from self._conversation.tell(text, error=True)
-        return None
-
     def _keep(self, authenticator: Authenticator, codes: list[str]) -> Flow[bool]:
         """Return whether it is kept, all of it: not if the record is not what it was before."""
         hashed = yield from need(Driver.hash_codes, self._user, codes, self._before)
@@ -158,9 +112,3 @@ class FirstLogin:
             return False
         kept = enrollment.Enrollment(authenticator, *hashed, self._account)
         return (yield from need(Driver.enroll_first, self._user, kept, self._before))
-
-
-def _to_type(new: Authenticator) -> str:
-    """Return the secret as a person types it in."""
-    assert new.secret is not None
-    return issuing.to_type(issuing.base32(new.secret))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..core.admission import GroupRule
     from ..core.remembering import Remembered, Wish
     from ..core.users import Account, Authenticator, UserRecord
-    from ..core.verifier import Answer, Verdict
+    from ..core.verifier import Answer, Policy, Verdict
     from ..store import Known
     from ..system.config import Config
     from .steps import AccountEntry, Flow, Reply, Request
@@ -113,6 +113,11 @@ def _log_in(request: Request) -> Flow[int]:
 
 
 def _unavailable(error: Unavailable | OSError, source: audit.Source) -> Flow[int]:
+    yield from log_unavailable(error, source)
+    return PAM_AUTHINFO_UNAVAIL
+
+
+def log_unavailable(error: Unavailable | OSError, source: audit.Source) -> Flow[None]:
     """Log why codes cannot be verified now."""
     if isinstance(error, Unavailable):
         reason, hint = str(error), error.hint
@@ -120,7 +125,6 @@ def _unavailable(error: Unavailable | OSError, source: audit.Source) -> Flow[int
         reason = f"{error.filename or 'system'}: {error.strerror or type(error).__name__}"
         hint = "look at: dmesg; df"
     yield from steps.log("error", source, reason=reason, hint=hint)
-    return PAM_AUTHINFO_UNAVAIL
 
 
 class _Login:
@@ -446,8 +450,14 @@ class _Login:
         yield from self._tell_standing()
         for _ in range(1 if kept else self._settings.attempts):
             reply = yield from self._conversation.ask(prompt)
-            answer = _answer_of(reply)
-            verdict = yield from self._verify(answer, is_decoy=self._is_decoy)
+            verdict = yield from verified(
+                answer_of(reply),
+                self._policy,
+                is_decoy=self._is_decoy,
+                account=self._account,
+                source=self._source,
+                remember=None if self._is_decoy else self._wish,
+            )
             untold, own = verdict.failed_before, rejected
             verdict = verdict._replace(failed_before=max(untold - own, 0))
             rejected += verdict.outcome == verifier.REJECTED
@@ -466,40 +476,6 @@ class _Login:
             if throttled_now or not again:
                 break
         return code
-
-    def _verify(self, answer: Answer, *, is_decoy: bool) -> Flow[Verdict]:
-        """Return what comes of ``answer``, and it is durable.
-
-        What is no code at all is not compared with anything, and no store is asked: that takes as
-        long for everybody.
-        """
-        if answer.kind in verifier.NO_CODES:
-            return verifier.Verdict(answer.kind)
-        name, policy = self._source.user, self._policy
-        while True:
-            hashed = answer
-            if answer.kind == verifier.RECOVERY_CODE:
-                hashed = yield from need(
-                    Driver.hash_answer,
-                    name,
-                    answer,
-                    policy,
-                    is_decoy=is_decoy,
-                    place=self._source.place,
-                )
-            verdict = yield from need(
-                Driver.verify,
-                name,
-                hashed,
-                policy,
-                is_decoy=is_decoy,
-                account=self._account,
-                source=self._source,
-                remember=None if is_decoy else self._wish,
-            )
-            if verdict is not None:
-                return verdict
-            # A wait has ended between the two, so that the code is looked at after all.
 
     def _have_told(self, count: int) -> Flow[None]:
         """Forget wrong codes that were shown, or typed in this login. It denies nobody."""
@@ -575,7 +551,50 @@ class _Login:
             yield from steps.log("debug", self._source, decision=event, attempts=attempts)
 
 
-def _answer_of(reply: Reply) -> Answer:
+def verified(
+    answer: Answer,
+    policy: Policy,
+    *,
+    is_decoy: bool,
+    account: Account | None,
+    source: audit.Source,
+    remember: Wish | None = None,
+) -> Flow[Verdict]:
+    """Return what comes of ``answer`` by the user of ``source``, and it is durable.
+
+    What is no code at all is not compared with anything, and no store is asked: that takes as
+    long for everybody.
+    """
+    if answer.kind in verifier.NO_CODES:
+        return verifier.Verdict(answer.kind)
+    while True:
+        hashed = answer
+        if answer.kind == verifier.RECOVERY_CODE:
+            hashed = yield from need(
+                Driver.hash_answer,
+                source.user,
+                answer,
+                policy,
+                is_decoy=is_decoy,
+                place=source.place,
+            )
+        verdict = yield from need(
+            Driver.verify,
+            source.user,
+            hashed,
+            policy,
+            is_decoy=is_decoy,
+            account=account,
+            source=source,
+            remember=remember,
+        )
+        if verdict is not None:
+            return verdict
+        # A wait has ended between the two, so that the code is looked at after all.
+
+
+def answer_of(reply: Reply) -> Answer:
+    """Return what was typed, classified."""
     if reply.is_password:
         return verifier.Answer(verifier.PASSWORD)
     return verifier.classify(reply.text, _DIGITS)

@@ -57,10 +57,20 @@ OVERTAKEN = text(
 )
 NOT_KEPT = text("Your enrollment could not be saved. Discard the secret and the codes.")
 _EMPTY_LINE = as_is("")
-_ENROLMENT = (
+AT_A_FIRST_LOGIN = (
     _EMPTY_LINE,
     text("This login needs a second factor: an authenticator app on your phone."),
     text("If the login times out, nothing is saved: log in again for a new secret."),
+)
+
+# People change their own enrollment.
+CODE_TO_CHANGE = text("Current code from your app, or a recovery code: ")
+PRESS_ENTER_FOR_CODES = text(
+    "Press Enter once you have written them down. Until then the old ones stay valid: "
+)
+AT_A_CHANGE = (
+    _EMPTY_LINE,
+    text("The new entry counts once you have entered a code that it shows."),
 )
 
 THAT_WAS_THE_PASSWORD = text("That was your password. Enter the code from your app.")
@@ -129,7 +139,9 @@ def _turned_away(verdict: verifier.Verdict, user: str) -> Text:
     )
 
 
-def enrollment(secret: str, uri: str, picture: Sequence[str]) -> list[Text]:
+def enrollment(
+    introduction: Sequence[Text], secret: str, uri: str, picture: Sequence[str]
+) -> list[Text]:
     """Return the lines that show a new secret. ``uri`` and ``picture`` may be empty.
 
     The picture comes last, so that a small screen shows it whole, but for the secret, which stands
@@ -139,10 +151,10 @@ def enrollment(secret: str, uri: str, picture: Sequence[str]) -> list[Text]:
     if picture:
         how = text("Scan the picture with the app, or give it this address or this secret:")
         drawn = map(as_is, picture)
-        return [*_ENROLMENT, how, address, last, LIGHT_TERMINAL, *drawn, last]
+        return [*introduction, how, address, last, LIGHT_TERMINAL, *drawn, last]
     if uri:
-        return [*_ENROLMENT, text("Give this address or this secret to the app:"), address, last]
-    return [*_ENROLMENT, text("Give this secret to the app:"), last]
+        return [*introduction, text("Give this address or this secret to the app:"), address, last]
+    return [*introduction, text("Give this secret to the app:"), last]
 
 
 def for_light_terminal(secret: str, picture: Sequence[str]) -> list[Text]:
@@ -236,6 +248,25 @@ def own_change(note: Note) -> Text:
         "If that was not you, tell an administrator at once.",
         when=when,
     )
+
+
+def changed(kind: str, label: str) -> Text:
+    """Return what to tell a person whose own change is kept."""
+    from ..core import own_changes  # with what no other login loads
+
+    if kind == own_changes.ADD:
+        return text("{label} is now an authenticator of yours.", label=label)
+    if kind == own_changes.NEW_PHONE:
+        return text(
+            "{label} has a new secret; the old one is void: delete its entry from the app.",
+            label=label,
+        )
+    if kind == own_changes.REMOVE:
+        return text(
+            "{label} is no authenticator of yours any more: delete its entry from the app.",
+            label=label,
+        )
+    return text("The new recovery codes are valid; the old ones are void.")
 
 
 def needed_from(until: int) -> Text:

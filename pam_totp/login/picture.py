@@ -31,13 +31,17 @@ class _NotDone(OSError):
     """The program still runs, so that its number is its own."""
 
 
-def draw(secret: bytes, user: str, place: str, issuer: str) -> tuple[str, list[str]]:
+def draw(
+    secret: bytes, user: str, place: str, issuer: str, label: str = ""
+) -> tuple[str, list[str]]:
     """Return the otpauth URI, of the account ``user`` at ``place``, and the lines of its QR code.
+
+    ``label``: of a device that is not the first.
 
     Without lines where it would be wider than a terminal, and without either where the program
     fails: whoever asks shows the secret itself.
     """
-    said = "\0".join((secret.hex(), user, place, issuer)).encode("utf-8", "surrogateescape")
+    said = "\0".join((secret.hex(), user, place, issuer, label)).encode("utf-8", "surrogateescape")
     try:
         drawn = _run(said).decode("utf-8").split("\n")
     except (OSError, UnicodeError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
+    from ..core.own_changes import OwnChange
     from ..core.remembering import Wish
     from ..core.users import Account, Authenticator, UserRecord
     from ..core.verifier import Answer, Policy, Verdict
@@ -258,6 +259,10 @@ class Driver(Protocol):
         """
         ...
 
+    def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
+        """Make a change of ``name``'s own: LoginStore.change_own(). False: it came too late."""
+        ...
+
     def have_told(self, name: str, count: int) -> None:
         """Note that ``name`` was told of so many wrong codes, or typed them in this login."""
         ...
@@ -281,9 +286,11 @@ class Driver(Protocol):
         algorithm: str,
         digits: int,
         period: int,
+        is_beside: bool = False,
     ) -> tuple[Authenticator, str, list[str]]:
         """Make an authenticator with a new secret; return it, its otpauth URI and its QR code.
 
+        ``is_beside``: the app's entry names the label, for others of the user stay valid.
         ``place`` "": this machine; ``issuer`` "": the place. URI and lines are empty where nothing
         was drawn.
         """

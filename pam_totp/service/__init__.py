@@ -7,6 +7,12 @@ connection.py      what the packets of one login mean; drives one by waiting for
 control_group.py   out of reach of a caller who freezes their own programs
 sandbox.py         whether the unit allows writing the store and shows the key and name services
 
+People who help themselves, one at a time, apart from logins:
+
+own_service.py     serves one totpctl me
+own_caller.py      whose process it is, and from where
+own_wire.py        the packets between the two
+
 And many logins at once:
 
 listening.py       the socket that it listens on

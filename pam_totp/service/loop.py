@@ -101,8 +101,8 @@ SAID: dict[str, tuple[Callable[..., bytes], Callable[..., object]]] = {  # and h
     "tell": (message_packet, told_by),
 }
 BY_THE_PERSON = frozenset(SAID)
-USES_UP = frozenset(("verify", "enroll_first"))
-TOGETHER = frozenset(("verify", "have_told", "enroll_first"))
+USES_UP = frozenset(("verify", "enroll_first", "change_own"))
+TOGETHER = frozenset(("verify", "have_told", "enroll_first", "change_own"))
 IN_TURN = {"hash_answer": "prepare_answer", "hash_codes": "prepare_codes"}
 PREPARED = {preparing: hashing for hashing, preparing in IN_TURN.items()}
 

@@ -2,6 +2,7 @@
 
 worker --connection 3      one login on an inherited socket: started by the module itself
 worker --accepted 3        the same, started by systemd, in the unit's sandbox
+worker --me 3              totpctl me, for one person: started by systemd, in a sandbox as well
 worker --activated         the service, on a listening socket from systemd
 worker --listen [PATH]     the service, where there is no systemd
 """
@@ -20,7 +21,7 @@ from . import control_group, wire, worker
 NAME = "pam_totp"
 SOCKET = wire.SOCKET
 INHERITED = 3  # the number of an inherited socket; SD_LISTEN_FDS_START
-_USAGE = "usage: worker --connection 3 | --accepted 3 | --activated | --listen [PATH]\n"
+_USAGE = "usage: worker --connection 3 | --accepted 3 | --me 3 | --activated | --listen [PATH]\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +39,12 @@ def main(arguments: list[str]) -> int:
             worker.refuse(connection, peer, str(error))
             return 1
         worker.serve(connection, peer)
+        return 0
+    if arguments == ["--me", str(INHERITED)]:
+        from . import own_service  # with what no login loads
+
+        connection = _socket.socket(fileno=INHERITED)
+        own_service.serve(connection, worker.peer_of(connection), is_sandboxed=True)
         return 0
     if arguments != ["--activated"] and (arguments[:1] != ["--listen"] or len(arguments) > 2):
         sys.stderr.write(_USAGE)

@@ -60,7 +60,7 @@ class AnswerPacket(NamedTuple):
 
 def parse_request(packet: bytes) -> RequestPacket:
     """Raises ProtocolError."""
-    body = _Reader(_body(packet, REQUEST))
+    body = _Reader(body_of(packet, REQUEST))
     flags = body.number(4)
     user, service, rhost, ruser, tty, *texts = [body.string() for _ in range(7)]
     ssh_auth_info, processes = texts
@@ -80,7 +80,7 @@ def parse_request(packet: bytes) -> RequestPacket:
 
 def parse_answer(packet: bytes) -> AnswerPacket:
     """Raises ProtocolError."""
-    body = _body(packet, ANSWER)
+    body = body_of(packet, ANSWER)
     kind, text = body[:1], body[1:]
     if kind == bytes([TEXT]):
         if len(text) > MAX_ANSWER or b"\0" in text:
@@ -93,34 +93,34 @@ def parse_answer(packet: bytes) -> AnswerPacket:
 
 def message(style: int, text: str) -> bytes:
     """Make a MESSAGE; what cannot be encoded, and a NUL, is shown as a question mark."""
-    return _with_text(_header(MESSAGE) + bytes([style]), text)
+    return with_text(header(MESSAGE) + bytes([style]), text)
 
 
 def ask_both(prompt: str, digits: Collection[int]) -> bytes:
     """Make an ASK_BOTH: a code at the end has one of ``digits``; none of them: there is no code."""
-    return _with_text(_header(ASK_BOTH) + bytes([len(digits), *digits]), prompt)
+    return with_text(header(ASK_BOTH) + bytes([len(digits), *digits]), prompt)
 
 
 def result(code: int) -> bytes:
-    return _header(RESULT) + bytes([code])
+    return header(RESULT) + bytes([code])
 
 
 def refused(reason: str) -> bytes:
     """Make a REFUSED, which every release understands: the versions that this one speaks."""
-    return _header(REFUSED) + bytes([VERSION, VERSION]) + reason.encode("ascii", "replace")
+    return header(REFUSED) + bytes([VERSION, VERSION]) + reason.encode("ascii", "replace")
 
 
-def _with_text(begin: bytes, text: str) -> bytes:
+def with_text(begin: bytes, text: str) -> bytes:
     encoded = text.encode("utf-8", "replace").replace(b"\0", b"?")
     limit = MAX_PACKET - len(begin) - 1
     return begin + encoded[:limit].decode("utf-8", "ignore").encode()
 
 
-def _header(kind: int) -> bytes:
+def header(kind: int) -> bytes:
     return _MAGIC + bytes([VERSION, kind])
 
 
-def _body(packet: bytes, kind: int) -> bytes:
+def body_of(packet: bytes, kind: int) -> bytes:
     if len(packet) < _HEADER_BYTES or len(packet) > MAX_PACKET or packet[:2] != _MAGIC:
         raise ProtocolError("packet", "is not of pam_totp.so")
     if packet[2] != VERSION:

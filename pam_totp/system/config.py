@@ -60,6 +60,7 @@ class Config(NamedTuple):
     qr_code: bool = True
     quiet: bool = False
     unprivileged: bool = False
+    self_service: bool = False
 
     @property
     def is_fleet(self) -> bool:

@@ -167,6 +167,12 @@ KEYS = {
         " runs as. The socket must be opened to them, too. Only in this file, not as a PAM"
         " argument.",
     ),
+    "self_service": (
+        "`yes`, `no`",
+        "`yes`: enrolled people look at their own enrollment, and change it, with `totpctl me`."
+        " Each change takes a code or a recovery code. Never for root, and not for people of a"
+        " fleet's database. Only in this file, not as a PAM argument.",
+    ),
 }
 # Argument, as a name or `name=value`: what it means.
 ARGUMENTS = {

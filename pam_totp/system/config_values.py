@@ -188,6 +188,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "qr_code": boolean,
     "quiet": boolean,
     "unprivileged": boolean,
+    "self_service": boolean,
 }
-# Its own subject could write the arguments; and what is about stacks says so to no login.
-IN_FILE_ONLY = ("unprivileged", "alternative")
+# Its own subject could write the arguments; and what is about stacks, or no login at all, says so
+# to no login.
+IN_FILE_ONLY = ("unprivileged", "alternative", "self_service")

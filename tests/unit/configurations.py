@@ -33,6 +33,7 @@ DEFAULTS = Config(
     qr_code=True,
     quiet=False,
     unprivileged=False,
+    self_service=False,
 )
 
 
@@ -75,6 +76,7 @@ GOOD = [
     ("remember", "1440m", 86_400),
     ("qr_code", "no", False),
     ("quiet", "YES", True),
+    ("self_service", "yes", True),
     ("window", "0", 0),
     ("window", "10", 10),
     ("window", "007", 7),
@@ -163,6 +165,7 @@ BAD = [
     ("recovery_unlocks", "always"),
     ("qr_code", "png"),
     ("quiet", "yes yes"),
+    ("self_service", "yes # for all"),
     ("window", ""),
     ("window", "-1"),
     ("window", "+1"),

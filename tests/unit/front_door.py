@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,10 @@ class Person:
         self.secret = b""
         show = messages.enrollment
 
-        def watched(secret: str, uri: str, lines: list[str]) -> list[str]:
-            shown = show(secret, uri, lines)
+        def watched(
+            introduction: Sequence[str], secret: str, uri: str, lines: list[str]
+        ) -> list[str]:
+            shown = show(introduction, secret, uri, lines)
             self.secret = secret_of("?secret=" + secret.replace(" ", ""))
             return shown
 

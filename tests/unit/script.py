@@ -10,7 +10,7 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from pam_totp.core import one_answer, otp, recovery, verifier
+from pam_totp.core import one_answer, otp, own_changes, recovery, verifier
 from pam_totp.core.admission import GroupRule, Groups
 from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Verdict
@@ -23,6 +23,7 @@ from tests.unit.alice import NOW, SECRET
 
 if TYPE_CHECKING:
     from pam_totp.core.enrollment import Enrollment
+    from pam_totp.core.own_changes import OwnChange
     from pam_totp.core.remembering import Wish
     from pam_totp.core.verifier import Policy
     from pam_totp.login.steps import Driver, Step
@@ -207,6 +208,12 @@ class Script:
             self.record = changed
         return verdict
 
+    def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
+        if not own_changes.is_still(self.record, before):
+            return False
+        self.record = own_changes.changed(before, change, NOW)
+        return True
+
     def have_told(self, name: str, count: int) -> None: ...
 
     def processes(self) -> str:
@@ -231,6 +238,7 @@ class Script:
         algorithm: str,
         digits: int,
         period: int,
+        is_beside: bool = False,
     ) -> tuple[Authenticator, str, list[str]]:
         new = Authenticator("new", label, SECRET, algorithm, digits, period, created_at=NOW)
         return new, "otpauth://totp/", ["picture"]

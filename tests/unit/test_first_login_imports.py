@@ -118,7 +118,7 @@ def test_the_program_that_draws_compiles_nothing_that_the_next_login_would_belie
     program = install_picture(tmp_path)
     done = subprocess.run(
         ["/usr/bin/python3", "-IS", program],
-        input=b"00" * 20 + b"\0bob\0host\0Front Door",
+        input=b"00" * 20 + b"\0bob\0host\0Front Door\0",
         capture_output=True,
         timeout=60,
         check=True,

@@ -141,13 +141,13 @@ ADDRESS = "otpauth://totp/Host:alice?secret=ABCDEFGH&issuer=Host"
 def test_an_enrolment_shows_the_secret_and_what_there_is_of_the_rest(
     uri: str, picture: list[str], expected: list[str]
 ) -> None:
-    shown = messages.enrollment("ABCD EFGH", uri, picture)
+    shown = messages.enrollment(messages.AT_A_FIRST_LOGIN, "ABCD EFGH", uri, picture)
     assert expected == shown[3:]
 
 
 def test_an_enrolment_says_first_that_time_is_short() -> None:
     """sshd gives two minutes, login(1) one; who does not know it wonders where the entry went."""
-    before = messages.enrollment("ABCD EFGH", "", [])[:3]
+    before = messages.enrollment(messages.AT_A_FIRST_LOGIN, "ABCD EFGH", "", [])[:3]
     assert "" == before[0]  # ssh puts (user@host) in front of the first line
     assert "If the login times out, nothing is saved: log in again" in before[2]
 
@@ -164,7 +164,7 @@ def test_recovery_codes_are_shown_two_a_line_with_what_to_do() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *messages.enrollment("ABCD EFGH", ADDRESS, []),
+        *messages.enrollment(messages.AT_A_FIRST_LOGIN, "ABCD EFGH", ADDRESS, []),
         *messages.recovery_codes(["A", "B"]),
         messages.CODE_OF_THE_APP,
         messages.WRONG_CODE_OF_THE_APP,

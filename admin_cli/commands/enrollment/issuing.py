@@ -49,7 +49,7 @@ def new_authenticator(wanted: Wanted) -> Authenticator:
 
 def label_refusal(label: str) -> str:
     """Return what a device's name has to have; "" for a good one."""
-    if label.strip() and label.isprintable() and len(label) <= enrollment.MOST_LABEL:
+    if enrollment.is_label(label):
         return ""
     return f"1 to {enrollment.MOST_LABEL} printable characters"
 
