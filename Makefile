@@ -35,6 +35,9 @@ PAM_UNIX = $(firstword $(wildcard $(addprefix $(PREFIX)/,lib/*/security/pam_unix
     lib64/security/pam_unix.so lib/security/pam_unix.so)))
 PAMDIR = $(patsubst %/,%,$(dir $(PAM_UNIX)))
 
+# People without root have no sbin in their PATH, but where the two are one folder.
+SBIN_IS_BIN = [ $(DESTDIR)$(PREFIX)/bin -ef $(DESTDIR)$(PREFIX)/sbin ]
+
 BUILD = build
 MODULE = $(BUILD)/pam_totp.so
 CODE = $(patsubst %/,%,$(sort $(dir $(wildcard pam_totp/*.py pam_totp/*/*.py pam_totp/*/*/*.py \
@@ -79,6 +82,8 @@ install: $(MODULE)
 	install -m 0644 packaging/systemd-preset/* $(PRESETDIR)/
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/security
 	install -m 0755 packaging/totpctl $(DESTDIR)$(PREFIX)/sbin/totpctl
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/bin
+	$(SBIN_IS_BIN) || ln -sfn ../sbin/totpctl $(DESTDIR)$(PREFIX)/bin/totpctl
 	if [ ! -e $(CONFIG) ]; then install -m 0644 packaging/pam_totp.conf $(CONFIG); fi
 	install -d -m 0755 $(MAN8DIR) $(MAN5DIR) $(DOCDIR)/examples/pam.d $(DOCDIR)/examples/sshd_config.d
 	install -m 0644 docs/man/*.8 $(MAN8DIR)/
@@ -105,6 +110,7 @@ install: $(MODULE)
 # Key, store and configuration, and the filter of fail2ban, stay.
 uninstall:
 	rm -rf $(LIBDIR) $(LIBDIR).new $(LIBDIR).previous $(DOCDIR)
+	$(SBIN_IS_BIN) || rm -f $(DESTDIR)$(PREFIX)/bin/totpctl
 	rm -f $(DESTDIR)$(PREFIX)/sbin/totpctl $(DESTDIR)$(PAMDIR)/pam_totp.so
 	rm -f $(BASHDIR)/totpctl $(ZSHDIR)/_totpctl $(FISHDIR)/totpctl.fish
 	for unit in packaging/systemd/*; do rm -f $(UNITDIR)/$${unit##*/}; done

@@ -72,6 +72,9 @@ COMMANDS = {
     "exempt": ListedCommand(
         "rollout.exempt", "Let USERs, or the members of a group, in without a code.", _PEOPLE
     ),
+    "me": ListedCommand(
+        "own.group.me", "Show your own authenticators, and change them; without root.", _PEOPLE
+    ),
     "migrate": ListedCommand(
         "migration.command.migrate",
         "Move everybody from another module, with the phones that they have.",

@@ -28,5 +28,6 @@ status.py       status: what is on, and for whom
 overview.py     what status shows, as one document
 doctor.py       doctor
 fleet/          fleet: many hosts, one store in a database
+own/            me: people look at their own enrollment, and change it
 help.py         help
 """

@@ -8,7 +8,7 @@ import subprocess
 
 from . import files, programs, units
 
-UNITS = ("pam_totp.service", "pam_totp-worker@.service")
+UNITS = ("pam_totp.service", "pam_totp-worker@.service", "pam_totp-me@.service")
 FOLDER = "/etc/systemd/system"
 NAME = "fleet.conf"
 TEXT = """\

@@ -235,10 +235,12 @@ start_service() {
     [ -d /run/systemd/system ] || return 0
     systemctl daemon-reload || true
     stop_service
-    if systemctl is-enabled -q pam_totp.socket; then systemctl start pam_totp.socket || true; fi
+    for socket in pam_totp.socket pam_totp-me.socket; do
+        if systemctl is-enabled -q "$socket"; then systemctl start "$socket" || true; fi
+    done
 }
 
 stop_service() {
     [ -d /run/systemd/system ] || return 0
-    systemctl stop pam_totp.socket pam_totp-worker.socket pam_totp.service || true
+    systemctl stop pam_totp.socket pam_totp-worker.socket pam_totp-me.socket pam_totp.service || true
 }

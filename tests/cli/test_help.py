@@ -43,7 +43,7 @@ def test_the_commands_are_those_of_the_design() -> None:
     expected = (
         "enroll reset remove list show verify recovery-codes unlock forget suspend resume rebind "
         "init selftest enable disable confirm revert status doctor require exempt rotate-key fleet "
-        "import export migrate resync rename help"
+        "import export migrate resync rename help me"
     )
     assert sorted(expected.split()) == VERBS
 

@@ -192,7 +192,7 @@ def test_files_that_make_installs_are_listed() -> None:
 
 def test_described_ways_to_start_the_worker_are_those_that_it_knows() -> None:
     ways = set(re.findall(r"--\w+", program._USAGE))
-    assert ways == {"--connection", "--accepted", "--activated", "--listen"}
+    assert ways == {"--connection", "--accepted", "--me", "--activated", "--listen"}
     table = rows(section(PROTOCOL, "## The socket"))
     assert {way for row in table for way in re.findall(r"--\w+", row[2])} == ways
 
