@@ -1,4 +1,4 @@
-"""totpctl me, typed by people on a machine that boots: socket, sandbox, and what later logins say."""
+"""totpctl me on a machine that boots: socket, sandbox, and what later logins say."""
 
 from __future__ import annotations
 

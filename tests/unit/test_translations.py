@@ -43,7 +43,7 @@ def said() -> Iterator[Text]:
     for verdict in VERDICTS:
         yield messages.for_verdict(verdict, LONGEST_NAME)
     for arguments in (("ABCD", URI, PICTURE), ("ABCD", URI, []), ("ABCD", "", [])):
-        yield from messages.enrollment(*arguments)
+        yield from messages.enrollment(messages.AT_A_FIRST_LOGIN, *arguments)
     yield from messages.for_light_terminal("ABCD", PICTURE)
     yield from messages.recovery_codes(["A", "B"])
     for ahead in (-LONGEST, -7200, -60, 60, 5400, 7200, LONGEST):
@@ -53,6 +53,8 @@ def said() -> Iterator[Text]:
     for kind in own_changes.KINDS:
         for where in ("", "w" * own_changes.MOST_WHERE):
             yield messages.own_change(own_changes.Note(0, kind, LONGEST_LABEL, where))
+        yield messages.changed(kind, LONGEST_LABEL)
+    yield from messages.AT_A_CHANGE
     yield messages.needed_from(0)
     for module in (messages, conversation):
         yield from (value for value in vars(module).values() if isinstance(value, Text))
@@ -177,7 +179,7 @@ def test_french_counts_none_as_one() -> None:
 
 
 def test_secrets_pictures_and_settings_are_never_translated() -> None:
-    shown = messages.enrollment("ABCD", URI, PICTURE)
+    shown = messages.enrollment(messages.AT_A_FIRST_LOGIN, "ABCD", URI, PICTURE)
     translated = [line.said_in(catalog("de")) for line in shown]
     assert f"  {URI}" in translated
     assert [*PICTURE, "Geheimer Schl\u00fcssel: ABCD"] == translated[-len(PICTURE) - 1 :]
