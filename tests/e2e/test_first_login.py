@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import DARK, photograph, scan, secret_of
+from tests.e2e.doors import secret_on
 from tests.support import hosts
 from tests.support.logs import fields
 from tests.support.machine import Machine, Terminal
@@ -56,12 +57,6 @@ def is_enrolled(machine: Machine) -> bool:
 def picture_on(screen: str) -> str:
     lines = screen.replace("\r", "").split("\n")
     return "\n".join(line for line in lines if "\u2588" in line)
-
-
-def secret_on(screen: str) -> bytes:
-    found = re.search(r"Secret: ([A-Z2-7 ]+)", screen)
-    assert found, screen
-    return secret_of("?secret=" + found[1].replace(" ", "").strip())
 
 
 def until_new_code(client: Terminal) -> str:
@@ -284,25 +279,3 @@ def test_sudo_enrols_nobody(town: Machine) -> None:
     assert NEW_CODE not in done.stderr
     assert not is_enrolled(town)
     town.log.wait_for("enrollment was not offered: messages are not shown")
-
-
-def test_who_is_enrolled_is_asked_for_a_code(ssh_town: Machine) -> None:
-    secret = ssh_town.enrol("carol")
-    client = ssh_town.ssh("carol")
-    client.answer(PASSWORD, secret.password)
-    client.answer(CODE, secret.code())
-    assert "welcome carol" in client.rest()
-
-
-# Other doors
-
-
-@hosts.only(*hosts.NATIVE)  # pam_python is refused in su
-def test_su_by_somebody_else_enrols_who_has_the_password(town: Machine) -> None:
-    town.add_user("mallory", "password of mallory")
-    town.use_pam("su", "@include common-auth\nauth required pam_totp.so\n")
-    terminal = town.spawn("/usr/bin/su", "bob", "-c", "/usr/bin/id -un", user="mallory")
-    until_enter(terminal)
-    terminal.sendline("")
-    assert "bob" in terminal.rest().split()
-    assert is_enrolled(town)

@@ -17,7 +17,6 @@ WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 USED = "This code has already been used. Wait for the next one (at most "
 TOO_MANY = "Wrong code. Too many in a row: wait 30 seconds before the next try."
 THROTTLED = "Too many wrong codes. Wait "
-LOCKED = "Too many wrong codes: locked. An administrator can run: totpctl unlock "
 EXAMPLES = ROOT / "packaging"
 LINES = "@include common-auth\nauth required pam_totp.so\n"
 OF_SU = [host for host in hosts.ALL if host != hosts.PAM_PYTHON]  # which refuses to run in it
@@ -118,13 +117,6 @@ def test_who_has_to_wait_is_told_how_long(door: Door, alice: Account) -> None:
     assert "welcome" not in shown
 
 
-def test_who_is_locked_is_told_who_can_help(door: Door, alice: Account) -> None:
-    fail(door.machine, 100)
-    terminal = door.knock(alice)
-    terminal.answer(CODE, alice.code())
-    assert LOCKED + "alice" in terminal.rest()
-
-
 def test_recovery_codes_are_counted_with_a_warning_at_three(door: Door, alice: Account) -> None:
     shown = []
     for code in alice.recovery_codes[:7]:
@@ -219,13 +211,6 @@ def test_at_sudo_the_prompt_says_that_one_has_to_wait(sudo: Door, alice: Account
     terminal = sudo.knock(alice)
     terminal.expect_exact(CODE)
     assert THROTTLED in terminal.before
-
-
-def test_at_sudo_the_prompt_says_that_one_is_locked(sudo: Door, alice: Account) -> None:
-    fail(sudo.machine, 100)
-    terminal = sudo.knock(alice)
-    terminal.expect_exact(CODE)
-    assert LOCKED + "alice" in terminal.before
 
 
 def test_at_sudo_who_is_not_enrolled_reads_the_same(sudo: Door) -> None:

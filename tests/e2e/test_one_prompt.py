@@ -8,6 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import Prepared
+from tests.e2e.one_field import (
+    has_tun,
+    log_in,
+    openvpn_client,
+    start,
+    start_dovecot,
+    start_openvpn,
+    start_vsftpd,
+)
 from tests.support import enabling, hosts
 from tests.support.enabling import totpctl
 from tests.support.logs import fields
@@ -19,94 +28,8 @@ pytestmark = pytest.mark.root
 
 INCLUDES = "@include common-auth\n@include common-account\n"
 ANSWER = "Password and code: "
+ANSWERS = "/tmp/answer"  # what OpenVPN's client sends
 VSFTPD = "/etc/pam.d/vsftpd"
-VSFTPD_CONF = """
-listen=YES
-listen_address=127.0.0.1
-local_enable=YES
-anonymous_enable=NO
-pam_service_name=vsftpd
-secure_chroot_dir=/run/vsftpd/empty
-background=NO
-seccomp_sandbox=NO
-"""
-DOVECOT_CONF = """
-protocols = imap
-ssl = no
-disable_plaintext_auth = no
-listen = 127.0.0.1
-auth_failure_delay = 0
-auth_cache_size = 10M
-auth_cache_ttl = 8 hours
-passdb {
-  driver = pam
-  args = cache_key=%u%r%s dovecot
-}
-userdb {
-  driver = passwd
-}
-mail_location = maildir:~/Maildir
-log_path = /tmp/dovecot.log
-"""
-DOVECOT_2_4_CONF = """
-dovecot_config_version = 2.4.0
-dovecot_storage_version = 2.4.0
-protocols = imap
-ssl = no
-auth_allow_cleartext = yes
-listen = 127.0.0.1
-auth_failure_delay = 0
-auth_cache_size = 10M
-auth_cache_ttl = 8 hours
-passdb pam {
-  fields {
-    cached_for = %{protocol} %{remote_ip}
-  }
-}
-userdb passwd {
-}
-mail_driver = maildir
-mail_path = ~/Maildir
-log_path = /tmp/dovecot.log
-"""
-OPENVPN_CONF = """
-dev tun
-server 10.8.0.0 255.255.255.0
-local 127.0.0.1
-dh none
-ca /tmp/server.crt
-cert /tmp/server.crt
-key /tmp/server.key
-verify-client-cert none
-username-as-common-name
-auth-gen-token 3600 120
-reneg-sec 2
-plugin /tmp/auth-pam.so openvpn
-verb 3
-"""
-CLIENT = (
-    "openvpn --client --dev null --remote 127.0.0.1 --nobind --ca /tmp/server.crt --resolv-retry 0 "
-    "--connect-retry-max 1 --auth-user-pass /tmp/answer --ifconfig-noexec --route-noexec --verb 3"
-)
-# Logs in with each of the answers at once, and prints what came of each, in order.
-LOG_IN = """
-import concurrent.futures, ftplib, imaplib, socket, sys
-kind, source, user, *answers = sys.argv[1:]
-connect = socket.create_connection
-def connect_from_source(address, *_, **__):
-    return connect(address, 30, (source, 0))
-socket.create_connection = connect_from_source
-def log_in(answer):
-    try:
-        if kind == "ftp":
-            return ftplib.FTP("127.0.0.1").login(user, answer)[:3]
-        imap = imaplib.IMAP4("127.0.0.1")
-        return imap.login(user, answer)[0]
-    except (ftplib.Error, imaplib.IMAP4.error) as error:
-        return str(error)
-with concurrent.futures.ThreadPoolExecutor() as together:
-    print(*together.map(log_in, answers), sep="\\n")
-"""
 
 
 @pytest.fixture
@@ -126,24 +49,6 @@ def enable(machine: Machine, service: str) -> None:
     assert "people type the password, and the code right behind it" in done.stderr
 
 
-def log_in(machine: Machine, kind: str, *answers: str, source: str = "127.0.0.1") -> list[str]:
-    done = machine.run("/usr/bin/python3", "-c", LOG_IN, kind, source, "alice", *answers)
-    return done.stdout.splitlines()
-
-
-def start(machine: Machine, command: str, *, until: str) -> None:
-    """Start a server, and wait until it answers."""
-    machine.run("sh", "-c", f"{command} >>/tmp/server.log 2>&1 &")
-    script = f"n=0; until {until}; do n=$((n + 1)); [ $n -lt 200 ]; sleep 0.1; done"
-    done = machine.run("sh", "-ec", script, check=False)
-    assert 0 == done.returncode, machine.read("/tmp/server.log")
-
-
-def listens(port: int) -> str:
-    """Return a command that succeeds once something listens on a TCP port of this machine."""
-    return f"grep -q ' 0100007F:{port:04X} 00000000:0000 0A ' /proc/net/tcp"
-
-
 def events_of_logins(machine: Machine) -> list[tuple[str, str]]:
     lines = [line for line in machine.log.lines() if ":auth): event=" in line]
     said = [fields(line) for line in lines if "selftest" not in line]
@@ -157,9 +62,7 @@ def test_vsftpd_lets_in_with_password_and_code_in_its_one_field(
     machine: Machine, alice: Account
 ) -> None:
     enable(machine, "vsftpd")
-    machine.write("/etc/vsftpd.conf", VSFTPD_CONF)
-    machine.run("install", "-d", "/run/vsftpd/empty")
-    start(machine, "vsftpd", until=listens(21))
+    start_vsftpd(machine)
     code = alice.code(+1)
     wrong = ["wrong" + code, alice.password + alice.wrong_code(), alice.password]
     assert ["530 Login incorrect."] * 3 == log_in(machine, "ftp", *wrong)
@@ -173,9 +76,7 @@ def test_dovecot_lets_in_by_imap_with_password_and_recovery_code(
     machine: Machine, alice: Account
 ) -> None:
     enable(machine, "dovecot")
-    is_old = machine.run("dovecot", "--version").stdout.startswith("2.3")
-    machine.write("/etc/dovecot/dovecot.conf", DOVECOT_CONF if is_old else DOVECOT_2_4_CONF)
-    start(machine, "dovecot", until=listens(143))
+    start_dovecot(machine)
     recovery_code, another = alice.recovery_codes[:2]
     wrong = [f"wrong {recovery_code}", alice.password + alice.wrong_code()]
     refused = "b'[AUTHENTICATIONFAILED] Authentication failed.'"
@@ -193,27 +94,24 @@ def test_dovecot_lets_in_by_imap_with_password_and_recovery_code(
 def test_openvpn_lets_in_and_asks_for_no_other_code_while_the_connection_lasts(
     machine: Machine, alice: Account
 ) -> None:
-    machine.run("sh", "-c", "mkdir -p /dev/net; mknod /dev/net/tun c 10 200")
-    if machine.run("sh", "-c", ": </dev/net/tun", check=False).returncode:
+    if not has_tun(machine):
         pytest.skip("this kernel has no tun")
     enable(machine, "openvpn")
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650"
-    files = "-keyout /tmp/server.key -out /tmp/server.crt -subj /CN=server"
-    machine.run("sh", "-c", f"{make} {files} 2>/dev/null")
-    machine.run("ln", "-s", "/usr/lib/openvpn/openvpn-plugin-auth-pam.so", "/tmp/auth-pam.so")
-    machine.write("/tmp/server.conf", OPENVPN_CONF)
-    started = "Initialization Sequence Completed"
-    start(machine, "openvpn /tmp/server.conf", until=f"grep -q '{started}' /tmp/server.log")
+    start_openvpn(machine)
     code, said = alice.code(+1), []
     for answer in ("wrong" + code, alice.password + alice.wrong_code()):
-        machine.write("/tmp/answer", f"alice\n{answer}\n", 0o600)
-        shown = machine.run(*CLIENT.split()).stdout.splitlines()
+        machine.write(ANSWERS, f"alice\n{answer}\n", 0o600)
+        shown = machine.run(*openvpn_client(ANSWERS).split()).stdout.splitlines()
         said.append([line.split(" ", 2)[2] for line in shown if "AUTH" in line or "auth" in line])
     assert said[0] == said[1]
     assert "AUTH: Received control message: AUTH_FAILED" in said[0]
-    machine.write("/tmp/answer", f"alice\n{alice.password}{code}\n", 0o600)
+    machine.write(ANSWERS, f"alice\n{alice.password}{code}\n", 0o600)
     token = "Username/auth-token authentication succeeded for username 'alice'"
-    start(machine, f"{CLIENT} --log /tmp/client.log", until=f'grep -q "{token}" /tmp/server.log')
+    start(
+        machine,
+        f"{openvpn_client(ANSWERS)} --log /tmp/client.log",
+        until=f'grep -q "{token}" /tmp/server.log',
+    )
     assert [("openvpn", "rejected"), ("openvpn", "accepted")] == events_of_logins(machine)
 
 

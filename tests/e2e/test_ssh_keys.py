@@ -21,17 +21,6 @@ def test_key_and_code_log_in(machine: Machine, alice: Account) -> None:
     machine.log.wait_for(*ACCEPTED)
 
 
-def test_key_with_a_wrong_code_does_not_log_in(machine: Machine, alice: Account) -> None:
-    set_up(machine, "key-and-code")
-    key = machine.give_key("alice")
-    client = machine.ssh("alice", "-i", key, "-oNumberOfPasswordPrompts=1")
-    for _ in range(3):
-        client.answer(CODE, alice.wrong_code())
-    assert DENIED in client.rest()
-    assert 255 == client.exit_status()
-    assert ["rejected"] * 3 == our_events(machine)
-
-
 def test_code_without_the_key_is_not_asked_for(machine: Machine, alice: Account) -> None:
     set_up(machine, "key-and-code")
     client = machine.ssh("alice")
@@ -101,16 +90,6 @@ def test_key_or_password_never_asks_for_a_code_after_a_wrong_password(
     assert DENIED in shown
     assert [] == our_events(machine)
     assert 0 == machine.state("alice")["failures"]
-
-
-def test_key_or_password_lets_who_is_exempt_in_with_the_key_alone(
-    machine: Machine, alice: Account
-) -> None:
-    machine.write("/etc/security/pam_totp.conf", "exempt_groups = sudo\n")
-    set_up(machine, "key-or-password-and-code")
-    client = machine.ssh("alice", "-i", machine.give_key("alice"))
-    assert "welcome alice" == client.rest().strip()
-    assert ["skipped"] == our_events(machine)
 
 
 def test_key_or_password_asks_who_is_exempt_for_the_password(

@@ -53,17 +53,6 @@ def test_password_and_code_of_the_other_user_are_asked(su: Machine, alice: Accou
 
 
 @NATIVE
-def test_wrong_codes_open_nothing(su: Machine, alice: Account) -> None:
-    terminal = start(su)
-    terminal.answer(PASSWORD, alice.password)
-    for _ in range(3):
-        terminal.answer(CODE, alice.wrong_code())
-    assert "Authentication failure" in terminal.rest()
-    assert 1 == terminal.exit_status()
-    assert ["rejected"] * 3 == our_events(su)
-
-
-@NATIVE
 @pytest.mark.parametrize("answer", ["right", "wrong"])
 def test_nothing_in_the_callers_environment_and_folder_is_loaded(
     su: Machine, alice: Account, answer: str

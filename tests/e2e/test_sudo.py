@@ -123,26 +123,6 @@ def test_so_is_a_worker_that_cannot_be_asked(sudo: Machine, alice: Account) -> N
     sudo.log.wait_for("no worker could be asked")
 
 
-def test_recovery_code_runs_the_command_once(sudo: Machine, alice: Account) -> None:
-    answers = f"{alice.password}\n{alice.recovery_codes[0]}\n"
-    command = ("sudo", "-k", "-S", "id", "-un")
-    first = sudo.run(*command, user="alice", typed=answers)
-    again = sudo.run(*command, user="alice", typed=answers, check=False)
-    assert ("root\n", "") == (first.stdout, again.stdout)
-    assert ["recovery_used", "rejected"] == our_events(sudo)[:2]
-    assert 9 == sudo.state("alice")["recovery_codes_left"]
-
-
-def test_code_used_for_ssh_is_used_for_sudo_too(sudo: Machine, alice: Account) -> None:
-    """One store, whatever the service: here two sudo lines of different users' shells."""
-    answers = f"{alice.password}\n{alice.code(+1)}\n"
-    command = ("sudo", "-k", "-S", "id", "-un")
-    assert "root\n" == sudo.run(*command, user="alice", typed=answers).stdout
-    again = sudo.run(*command, user="alice", typed=answers, check=False)
-    assert "" == again.stdout
-    assert ["accepted", "replayed"] == our_events(sudo)[:2]
-
-
 def test_sudo_logs_under_its_own_name_after_the_hook(
     sudo: Machine, alice: Account, host: str
 ) -> None:
@@ -253,13 +233,6 @@ def test_callers_path_is_nothing_to_the_worker(
     answers = f"{alice.password}\n{alice.code()}\n"
     assert "root\n" == sudo.run(*SUDO, user="alice", env=callers_path, typed=answers).stdout
     assert ["accepted"] == our_events(sudo)
-
-
-def test_user_in_an_exempt_group_needs_the_password_alone(sudo: Machine, alice: Account) -> None:
-    sudo.write("/etc/security/pam_totp.conf", "exempt_groups = sudo\n")
-    answers = f"{alice.password}\n"
-    assert "root\n" == sudo.run("sudo", "-kS", "id", "-un", user="alice", typed=answers).stdout
-    assert ["skipped"] == our_events(sudo)
 
 
 def test_unenrolled_user_under_skip_needs_the_password_alone(sudo: Machine) -> None:
