@@ -1,6 +1,6 @@
 """Remembered places: where a code was accepted a while ago, so that none is asked for again.
 
-    address    one address of the network: the whole of it, and for the service that asked
+    address    the whole address that a login by ssh comes from
     terminal   one session of a terminal on this machine, and for the service that asked
     login      all that runs under one login by ssh or at a console, whichever service asks there
 
@@ -26,6 +26,7 @@ AT_MOST = 12  # of one user, on one host; the oldest one makes way
 MAX_LENGTH = 64  # of the name of a service
 UNSEEN = "-"  # of a password that this machine does not keep: nobody sees it change
 
+_BY_ADDRESS = "sshd"  # others may have it from a proxy, or from the person
 # Of which login the process lives on, above all that is started in it.
 _BEGIN_A_LOGIN = ("sshd", "login")
 
@@ -74,7 +75,7 @@ def origin_of(service: str, rhost: str, processes: str) -> Origin:
     if found is not None and found.leads and begins:
         login = ((LOGIN, found.named(found.leader)),)
     if rhost:
-        place = _address(rhost)
+        place = _address(rhost) if service.startswith(_BY_ADDRESS) else ""
         by_address = ((ADDRESS, place),) if place else ()
         return Origin((*by_address, *login), by_address)
     if found is None or begins:

@@ -198,11 +198,6 @@ class BlockingDriver:
 
         return password_change.state(user)
 
-    def asks_after_first_factor(self, service: str, *, key: bool) -> bool:
-        from ..stack import pam_stack
-
-        return pam_stack.asks_after_first_factor(service, key=key)
-
     def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
         return self._ask_store(lambda store: store.change_own(name, change, before))
 

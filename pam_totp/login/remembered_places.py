@@ -1,8 +1,8 @@
 """No second question for some hours: where a login comes from, as far as that may be remembered.
 
-Loaded where ``remember`` is set alone. A place is remembered by a right code, and known again,
-only where the PAM file asks after the password or a key was right: else a login from there would
-take nothing, and what is asked there would tell who has an enrollment.
+Loaded where ``remember`` is set alone. A place is remembered by a right code, and known again, only
+where sshd has accepted a key, or the PAM file asks after the password was right. Else a login from
+there would take nothing, and what is asked there would tell who has an enrollment.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def look(request: Request, user: str, *, key: bool) -> Flow[Here | None]:
     origin = remembering.origin_of(request.service, request.rhost, processes)
     if origin == Origin():
         return None
-    if not (yield from need(Driver.asks_after_first_factor, request.service, key=key)):
+    if not key and not (yield from need(Driver.judge_stack, request.service, key=False)):
         return None
     password = yield from need(Driver.password_state, user)
     if password == remembering.UNSEEN and not key:

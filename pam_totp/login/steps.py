@@ -252,13 +252,6 @@ class Driver(Protocol):
         """Return what changes whenever the password of ``user`` does: password_change.state()."""
         ...
 
-    def asks_after_first_factor(self, service: str, *, key: bool) -> bool:
-        """Tell whether the PAM file of ``service`` asks only once a password or key was right.
-
-        ``key``: sshd has accepted a key.
-        """
-        ...
-
     def change_own(self, name: str, change: OwnChange, before: UserRecord) -> bool:
         """Make a change of ``name``'s own: LoginStore.change_own(). False: it came too late."""
         ...

@@ -90,10 +90,7 @@ ON_THE_DISK = {
     "look_up_groups": "look_up_local_groups",
 }
 BY_A_HELPER = frozenset(
-    (
-        *("admit", "confirm_absence", "judge_stack", "issue_authenticator"),
-        *("password_state", "asks_after_first_factor"),
-    )
+    ("admit", "confirm_absence", "judge_stack", "issue_authenticator", "password_state")
 )
 SAID: dict[str, tuple[Callable[..., bytes], Callable[..., object]]] = {  # and how it is understood
     "ask": (prompt_packet, reply_of),

@@ -208,19 +208,6 @@ def asks_password_of_keys(stack: Stack) -> bool:
     return bool(granted) and all(progress.passed for progress in granted)
 
 
-def asks_after_first_factor(service: str, read: Read = read_pam_file, *, key: bool = False) -> bool:
-    """Return whether only people are asked for a code whose password or key was right.
-
-    ``key``: sshd has accepted one.
-    """
-    try:
-        asked, _ = pam_ways.walk(auth_stack(service, read), key=key)
-    except NotUnderstood:
-        return False
-    ways = [progress for _, progress in asked if key or not progress.key]
-    return bool(ways) and all(progress.passed or progress.key for progress in ways)
-
-
 def proves_password(service: str, read: Read = read_pam_file, *, key: bool = False) -> bool:
     """Return whether only people who gave the password are asked for a code.
 

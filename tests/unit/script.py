@@ -57,7 +57,6 @@ class Script:
         may_enroll: bool = True,
         processes: str = "",
         password: str = "19000.0a1b2c3d",
-        asks_after_first_factor: bool = True,
         uid: int = 1000,
         at: int = NOW,
         catalog: Catalog | None = None,
@@ -79,7 +78,6 @@ class Script:
         self._may_enroll = may_enroll
         self._processes = processes
         self._password = password
-        self._asks_after_first_factor = asks_after_first_factor
         self._uid = uid
         self._at = at
         self._catalog = catalog
@@ -221,9 +219,6 @@ class Script:
 
     def password_state(self, user: str) -> str:
         return self._password
-
-    def asks_after_first_factor(self, service: str, *, key: bool) -> bool:
-        return self._asks_after_first_factor
 
     def judge_stack(self, service: str, *, key: bool) -> bool:
         return self._proves_password

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from pam_totp.core.remembering import ADDRESS, LOGIN, TERMINAL, Remembered
+from pam_totp.core.remembering import ADDRESS, LOGIN, TERMINAL, UNSEEN, Remembered
 from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_IGNORE, PAM_MAXTRIES, PAM_SUCCESS
+from pam_totp.store import Known
 from tests.unit.alice import DIGESTS, NOW, SALT, SECRET, code
 from tests.unit.script import ALICE, REQUEST, Script
 from tests.unit.test_remembering import IN_SSHD, IN_SUDO
@@ -49,7 +50,7 @@ def test_where_a_code_was_right_none_is_asked_for() -> None:
     assert PAM_SUCCESS == script.code  # type: ignore[attr-defined]
     assert [
         *("read_config", "find_catalog", "look_up_account", "look_up_user", "processes"),
-        *("asks_after_first_factor", "password_state", "log remembered"),
+        *("judge_stack", "password_state", "log remembered"),
     ] == script.names
     (fields,) = [step.arguments[2] for step in script.steps if step.name == "log"]
     assert {"by": ADDRESS, "place": "198.51.100.7", "age": 3600} == fields
@@ -85,7 +86,7 @@ def test_where_it_is_not_set_no_step_is_added() -> None:
         {"request": REQUEST._replace(service="cockpit")},
         {"uid": 0},
         {"password": "20000.0a1b2c3d"},
-        {"asks_after_first_factor": False},
+        {"proves_password": False},
         {"at": NOW - 60},
     ],
     ids=[
@@ -154,13 +155,89 @@ def test_a_recovery_code_earns_nothing() -> None:
 
 @pytest.mark.parametrize(
     "how",
-    [{"uid": 0}, {"asks_after_first_factor": False}, {"record": None, "policy": None}],
+    [{"uid": 0}, {"proves_password": False}, {"record": None, "policy": None}],
     ids=["root", "the code is all", "nobody"],
 )
 def test_nothing_is_noted_either(how: dict[str, Any]) -> None:
     script = Script(CODE, settings={"attempts": 1, **EIGHT_HOURS}, processes=IN_SSHD, **how)
     script.log_in()
     assert script.record is None or () == script.record.remembered
+
+
+BY_KEY = REQUEST._replace(ssh_auth_info="publickey ssh-ed25519 AAAA\n")
+
+
+def test_a_key_is_a_first_factor_whatever_the_pam_file_asks_before_the_code() -> None:
+    how = {"request": BY_KEY, "proves_password": False}
+    script = again(logged_in(**how), **how)
+    assert PAM_SUCCESS == script.code  # type: ignore[attr-defined]
+    assert ["processes", "password_state", "log remembered"] == script.names[4:]
+    assert is_asked(logged_in(**how), proves_password=False)
+
+
+def test_a_password_whose_change_nobody_would_see_earns_nothing_and_a_key_does() -> None:
+    assert () == logged_in(password=UNSEEN).remembered
+    by_key = logged_in(request=BY_KEY, password=UNSEEN)
+    assert not is_asked(by_key, request=BY_KEY, password=UNSEEN)
+    assert is_asked(by_key, password=UNSEEN)
+    assert is_asked(by_key, request=SUDO, processes=IN_SUDO, password=UNSEEN)
+
+
+def test_a_code_that_came_with_the_password_earns_nothing_nor_is_it_left_out() -> None:
+    """It was asked for before anybody had judged the password."""
+    kept = {"request": REQUEST._replace(answer_kept=True, password_given=True)}
+    assert () == logged_in(**kept).remembered
+    assert is_asked(logged_in(), **kept)
+
+
+def test_the_line_that_asks_for_both_asks_wherever_somebody_is() -> None:
+    script = Script(
+        "secret" + CODE,
+        record=logged_in(),
+        request=REQUEST._replace(arguments=("first_factor=password",)),
+        settings={"one_prompt": True, **EIGHT_HOURS},
+        processes=IN_SSHD,
+    )
+    assert PAM_IGNORE == script.log_in()
+    assert "ask_for_both" in script.names
+
+
+def test_an_enrollment_in_a_login_earns_nothing() -> None:
+    settings = {"unenrolled": "enroll", **EIGHT_HOURS}
+    request = REQUEST._replace(password_given=True)
+    script = Script(CODE, "", record=None, request=request, settings=settings, processes=IN_SSHD)
+    assert PAM_SUCCESS == script.log_in()
+    assert script.record is not None
+    assert () == script.record.remembered
+
+
+def test_whoever_is_not_asked_at_a_trusted_place_earns_nothing() -> None:
+    settings = {"skip_from": ("198.51.100.0/24",), **EIGHT_HOURS}
+    script = Script(settings=settings, processes=IN_SSHD)
+    assert PAM_IGNORE == script.log_in()
+    assert script.record is not None
+    assert () == script.record.remembered
+
+
+def test_a_host_that_answers_alone_asks() -> None:
+    """Nobody could have it forgotten."""
+
+    class Offline(Script):
+        def look_up_user(self, name: str, place: str) -> Known:
+            return super().look_up_user(name, place)._replace(is_offline=True)
+
+    script = Offline(
+        WRONG, record=logged_in(), settings={"attempts": 1, **EIGHT_HOURS}, processes=IN_SSHD
+    )
+    assert PAM_AUTH_ERR == script.log_in()
+    assert script.prompts
+
+
+def test_people_hear_of_their_own_changes_also_where_they_are_not_asked() -> None:
+    """Whoever else has made one must not log in from a remembered place so that nobody hears."""
+    noted = f"{NOW}\tremove\ttablet\t192.0.2.66"
+    script = again(logged_in()._replace(own_changes=noted))
+    assert ["log remembered", "tell"] == script.names[-2:]
 
 
 def test_sudo_asks_nothing_within_a_login_by_ssh_and_in_its_own_terminal() -> None:
@@ -206,5 +283,5 @@ def test_the_same_steps_are_taken_for_everybody_who_is_asked() -> None:
         script.log_in()
         seen.append([name for name in script.names if not name.startswith("log")])
     assert seen[0] == seen[1] == seen[2]
-    looked = ["processes", "asks_after_first_factor", "password_state"]
+    looked = ["processes", "judge_stack", "password_state"]
     assert [*looked, "take_place", "ask", "verify", "tell"] == seen[0][4:]

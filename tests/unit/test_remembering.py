@@ -69,6 +69,13 @@ def test_of_an_address_all_bits_count() -> None:
     assert Origin((HOME,), (HOME,)) == mapped
 
 
+@pytest.mark.parametrize("service", ["cockpit", "openvpn", "sudo", "su", "login"])
+def test_an_address_counts_in_sshd_alone(service: str) -> None:
+    """Others have it from a proxy, or from the person; sudo its own, with pam_rhost."""
+    assert not [kind for kind, _ in origin_of(service, "192.0.2.7", IN_SUDO).notes]
+    assert () == origin_of(service, "192.0.2.7", IN_SUDO).known_by
+
+
 @pytest.mark.parametrize("service", ["", "x y", "x\ny", "caf\u00e9", "a" * 65, "unprivileged.x;y"])
 def test_a_service_with_an_odd_name_remembers_nothing(service: str) -> None:
     assert Origin() == origin_of(service, "192.0.2.7", IN_SSHD)
