@@ -16,6 +16,7 @@ import pytest
 
 from pam_totp.core import otp
 from pam_totp.core.places import KnownPlace
+from pam_totp.core.remembering import ADDRESS, Remembered, Wish
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import ACCEPTED, CODE, Answer, Policy
 from pam_totp.store.sqlite import lasting_files, reserve
@@ -205,15 +206,22 @@ def test_without_a_store_there_is_nothing_to_say(tmp_path: Path) -> None:
 def test_a_new_place_takes_no_page_that_logins_cannot_do_without(path: str, place: Place) -> None:
     source = Source("sshd:auth", "alice", "192.0.2.7")
 
-    def log_in(number: int) -> tuple[KnownPlace, ...]:
+    def log_in(number: int) -> tuple[tuple[KnownPlace, ...], tuple[Remembered, ...]]:
         answer = Answer(CODE, otp.hotp(SECRET, int(time.time()) // 30 + number))
         with place.open() as store:
             verdict = store.verify(
-                "alice", answer, Policy(window=3), is_decoy=False, account=None, source=source
+                "alice",
+                answer,
+                Policy(window=3),
+                is_decoy=False,
+                account=None,
+                source=source,
+                remember=Wish("sshd", ((ADDRESS, "192.0.2.7"),), 60, "-"),
             )
         assert verdict is not None
         assert ACCEPTED == verdict.outcome
-        return place.record("alice").known_places
+        record = place.record("alice")
+        return record.known_places, record.remembered
 
     with place.open() as store:
         assert isinstance(store, SQLiteStore)
@@ -226,6 +234,7 @@ def test_a_new_place_takes_no_page_that_logins_cannot_do_without(path: str, plac
         assert not reserve.has_room(database)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(reserve, "_fitting", lambda *_: 0)  # nor has the disk any to give
-            assert () == log_in(0)
+            assert ((), ()) == log_in(0)
         database.execute("DROP TABLE taken")
-    assert ["192.0.2.7"] == [known.name for known in log_in(1)]
+    known, remembered = log_in(1)
+    assert ["192.0.2.7"] == [one.name for one in known] == [one.place for one in remembered]

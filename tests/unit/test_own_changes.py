@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pam_totp.core import own_changes, users
 from pam_totp.core.own_changes import ADD, NEW_PHONE, RECOVERY_CODES, REMOVE, Note, OwnChange
+from pam_totp.core.remembering import ADDRESS, Remembered
 from pam_totp.core.users import Account, Authenticator, UserRecord
 from pam_totp.core.verifier import Policy, standing
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, TABLET, fail
@@ -16,6 +17,17 @@ ACCOUNT = Account(1000, is_local=True)
 BOTH = ALICE._replace(authenticators=(PHONE, TABLET))
 NEW = Authenticator("new", "phone", b"x" * 20)
 DAY = 86_400
+
+
+@pytest.mark.parametrize("kind", [ADD, NEW_PHONE, REMOVE, RECOVERY_CODES])
+def test_after_a_change_of_their_own_people_are_asked_for_a_code_wherever_they_are(
+    kind: str,
+) -> None:
+    place = Remembered("sshd", ADDRESS, "192.0.2.7", NOW, NOW + 60, "-")
+    new = NEW if kind in (ADD, NEW_PHONE) else None
+    change = OwnChange(kind, "phone" if kind != ADD else "spare", authenticator=new)
+    after = own_changes.changed(BOTH._replace(remembered=(place,)), change, NOW)
+    assert () == after.remembered
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,11 @@ def test_an_address_counts_in_sshd_alone(service: str) -> None:
     assert () == origin_of(service, "192.0.2.7", IN_SUDO).known_by
 
 
+def test_a_daemon_that_leads_its_session_begins_no_login() -> None:
+    """All whom it serves are below it."""
+    assert Origin() == origin_of("cockpit", "192.0.2.7", IN_SSHD)
+
+
 @pytest.mark.parametrize("service", ["", "x y", "x\ny", "caf\u00e9", "a" * 65, "unprivileged.x;y"])
 def test_a_service_with_an_odd_name_remembers_nothing(service: str) -> None:
     assert Origin() == origin_of(service, "192.0.2.7", IN_SSHD)

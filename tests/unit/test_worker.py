@@ -14,7 +14,7 @@ import pytest
 
 from pam_totp.core import recovery
 from pam_totp.login.driver import BlockingDriver
-from pam_totp.service import program, worker
+from pam_totp.service import program, wire, worker
 from pam_totp.service.worker import Peer
 from pam_totp.system import audit, config
 from pam_totp.system.errors import PamTotpError, StoreRefused
@@ -217,6 +217,20 @@ def test_of_its_arguments_only_the_harmless_ones_count(town: Town) -> None:
     assert (side.PAM_AUTH_ERR, 2, "? ") == (outcome.code, outcome.prompts, outcome.shown[0])
     assert "are ignored: put them into pam_totp.conf" in town.log.text()
     assert "event=debug" in town.log.text()
+
+
+def test_what_a_program_without_root_says_of_where_it_is_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It could name the address, or the session, of a remembered place."""
+    settings = config.Loaded(config.Config(unprivileged=True), ())
+    monkeypatch.setattr(config, "load", lambda _: settings)
+    entry = pwd.getpwuid(os.geteuid())
+    name, said = entry.pw_name.encode(), (b"192.0.2.7", b"bob", b"/dev/tty1", b"publickey x", b"p")
+    asked = wire.RequestPacket(0, name, b"sshd", *said, ())
+    admitted = worker.admit(Peer(1, entry.pw_uid), asked)
+    assert b"unprivileged.sshd" == admitted.service
+    assert (None, None, None) == (admitted.rhost, admitted.ssh_auth_info, admitted.processes)
 
 
 # The process
