@@ -9,9 +9,10 @@ import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.remembering import ADDRESS, AT_MOST, LOGIN, Remembered, Wish
+from pam_totp.core.users import MUST_ENROLL, UserRecord
 from pam_totp.core.verifier import Answer, Policy
 from pam_totp.system.audit import Source
-from tests.contract.questions import ACCOUNT, WRONG, code, ready
+from tests.contract.questions import ACCOUNT, ENROLLMENT, WRONG, code, ready
 from tests.contract.sample_records import NOW
 
 if TYPE_CHECKING:
@@ -97,6 +98,15 @@ class KeepsRememberedPlaces:
         record = backend.load("alice")
         assert record is not None
         assert () == record.remembered
+
+    def test_a_first_enrollment_ends_all(self, backend: Backend) -> None:
+        waiting = UserRecord("alice", MUST_ENROLL)
+        backend.save(waiting._replace(remembered=backend.as_of_a_login((EARLIER,))))
+        with backend.open() as store:
+            assert (EARLIER,) == self.of_this_host(backend, store)
+            before = store.admission("alice", "").record
+            assert store.enroll_first("alice", ENROLLMENT, before)
+            assert () == self.of_this_host(backend, store)
 
     def test_the_table_of_a_user_does_not_grow(self, backend: Backend) -> None:
         many = tuple(EARLIER._replace(place=f"192.0.2.{n}") for n in range(100, 100 + AT_MOST))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from pam_totp.core.remembering import ADDRESS, AT_MOST, Remembered, Wish
 from pam_totp.core.users import UserRecord
 from pam_totp.core.verifier import ACCEPTED, REJECTED
 from tests.fleet.asking import Host, insert, stored
-from tests.fleet.reporting import code_of
+from tests.fleet.reporting import Reporter, allow, code_of, enroll
 from tests.support.place import SECRET
 from tests.support.postgres import Database
 from tests.unit.alice import ALICE
@@ -94,6 +95,32 @@ def test_one_host_pushes_out_its_own_places_alone_until_there_are_very_many(
         hosts[0].verify("alice", code_of(STEP), remember=WISH)
         kept = stored(owner, "alice").remembered
         assert (OF_ALL_HOSTS, "h0-1") == (len(kept), kept[0].place)
+
+
+def test_a_host_of_another_group_hears_nothing(database: Database) -> None:
+    host = Host(database, "a", groups="{web}")
+    entry = Remembered("sshd", *HOME, NOW, NOW + 60, "-", "a")
+    with database.connect() as owner:
+        insert(owner, [holder(remembered=(entry,))])
+        owner.execute("UPDATE totp.users SET groups = '{web}'")
+        assert 1 == len(told(host))
+        owner.execute("UPDATE totp.users SET groups = '{mail}'")
+        assert [] == told(host)
+    host.close()
+
+
+def test_a_wrong_code_that_was_judged_offline_ends_all(database: Database) -> None:
+    allow(database, 4)
+    reporter, step = Reporter(database, "a"), int(time.time()) // 30
+    enroll(database, "alice")
+    assert "accepted" == reporter.verify("alice", code_of(step))
+    reporter.codes_ahead("alice")
+    entry = f"('sshd', 'address', '192.0.2.7', {step * 30}, {step * 30 + 3600}, '-', 'a')"
+    database.execute(f"UPDATE totp.users SET remembered = ARRAY[ROW{entry}::totp.remembered]")
+    reported = {"number": 1, "user": "alice", "outcome": "rejected", "at": int(time.time())}
+    reporter.report({**reported, "used": [], "service": "sshd", "rhost": "192.0.2.1"})
+    ((count, untold),) = database.execute("SELECT cardinality(remembered), untold FROM totp.users")
+    assert (0, 1) == (count, untold)
 
 
 @pytest.mark.parametrize(
