@@ -21,6 +21,11 @@ LISTENING = "/etc/ssh/sshd_config.d/10-listen.conf"
 UNKNOWN_HOST = ("-oStrictHostKeyChecking=no", "-oLogLevel=ERROR", "-oNumberOfPasswordPrompts=1")
 SHELL = r"[$] $"
 SUDO_PASSWORD = "password for alice: "
+GETTY = """
+touch /dev/tty1
+mount --bind "$(tty)" /dev/tty1
+exec setsid --wait agetty -8 -L tty1 dumb
+"""
 MARK = "expr 41 + 1"  # whose answer no message shows
 
 
@@ -93,6 +98,18 @@ def test_from_where_a_code_was_right_the_password_or_the_key_is_enough(
     assert by_ssh(machine, alice, HOME)
 
 
+def test_where_our_line_stands_before_the_password_everybody_is_asked(
+    machine: Machine, alice: Account
+) -> None:
+    """Else it would tell who has been here, to whoever knows the name alone."""
+    assert by_ssh(machine, alice, HOME, code=alice.code())
+    ours = "auth required pam_totp.so\nauth required pam_unix.so\n"
+    machine.use_pam("sshd", ours + "account required pam_unix.so\nsession required pam_unix.so\n")
+    client = connect(machine, HOME)
+    assert 0 == client.expect([CODE, PASSWORD])
+    client.close()
+
+
 def test_a_wrong_code_from_elsewhere_ends_it(machine: Machine, alice: Account) -> None:
     assert by_ssh(machine, alice, HOME, code=alice.code())
     assert by_ssh(machine, alice, HOME)
@@ -128,6 +145,23 @@ def test_sudo_asks_for_no_code_in_the_login_that_gave_one_and_in_no_other(
     assert not is_asked_by_sudo(first, alice)
     first.sendline("exit")
     first.expect(EOF)
+
+
+def test_sudo_asks_for_no_code_at_the_console_that_gave_one(
+    machine: Machine, alice: Account
+) -> None:
+    machine.use_pam("login", enabling.PASSWORD_STEP)
+    assert 0 == totpctl(machine, "enable", "login", "--no-confirm", "--force").returncode
+    console = machine.spawn("script", "--quiet", "--return", "--command", GETTY, "/dev/null")
+    console.answer("login: ", "alice")
+    console.answer("Password: ", alice.password)
+    console.answer(CODE, alice.code())
+    console.expect(SHELL)
+    assert not is_asked_by_sudo(console, alice)
+    found = last_event(machine, "sudo")
+    assert ("remembered", "login") == (found["event"], found["by"])
+    console.sendline("exit")
+    console.expect(EOF)
 
 
 def test_sudo_remembers_a_terminal_until_its_session_ends(machine: Machine, alice: Account) -> None:
