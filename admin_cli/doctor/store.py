@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pam_totp.stack.pam_ways import NATIVE_MODULE
 from pam_totp.store import is_missing, open_for_administrator
-from pam_totp.system import config, disks, trusted_files
+from pam_totp.system import catalogs, config, disks, languages, trusted_files
 from pam_totp.system.errors import InsecureFile, Unavailable
 
 from .. import recorded
@@ -45,6 +45,26 @@ def configuration(facts: Facts) -> Iterator[Found]:
         return
     for problem in problems:
         yield problem, f"edit {facts.config_path}; see pam_totp.conf(5)"
+
+
+@check("language", NOTE, "people at a prompt are spoken to in English")
+def language(facts: Facts) -> Iterator[Found]:
+    try:
+        setting = facts.loaded.config.language
+    except Unavailable:
+        return  # see configuration
+    names, problem = languages.asked_for(setting)
+    catalog = None
+    if names:
+        catalog, problem = catalogs.find(names)
+    if problem is not None:
+        yield str(problem), problem.hint
+    elif names and setting and catalog is None:
+        known = ", ".join(("en", *catalogs.installed()))
+        yield (
+            f"there is no translation for language = {setting}",
+            (f"edit {facts.config_path}: language is one of {known}"),
+        )
 
 
 @check("permissions", WRONG, "files that others can write are not trusted: logins are denied")
@@ -284,6 +304,7 @@ def _programs() -> Iterator[str]:
 
 CHECKS = (
     configuration,
+    language,
     permissions,
     key_mode,
     store,

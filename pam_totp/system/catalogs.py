@@ -21,6 +21,15 @@ def path_of(name: str) -> str:
     return f"{FOLDER}/{name}/LC_MESSAGES/pam_totp.mo"
 
 
+def installed() -> list[str]:
+    """Return the languages that there are, but English."""
+    try:
+        names = os.listdir(FOLDER)
+    except OSError:
+        return []
+    return sorted(name for name in names if os.path.lexists(path_of(name)))
+
+
 @functools.lru_cache(maxsize=8)  # for as long as a process lives
 def find(names: tuple[str, ...]) -> tuple[gettext.GNUTranslations | None, PamTotpError | None]:
     """Return the first catalog of ``names`` that there is, and what is wrong with it.

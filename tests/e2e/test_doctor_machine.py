@@ -79,6 +79,21 @@ GONE = "LoadState=not-found\\nActiveState=inactive\\n"
 CASES = [
     # configuration, key, store
     ("configuration", f"echo 'windw = 3' >>{CONFIG}", "unknown key: windw"),
+    (
+        "language",
+        f"echo 'language = sv' >>{CONFIG}",
+        "there is no translation for language = sv",
+    ),
+    (
+        "language",
+        "echo LANG=de_DE.UTF-8 >/etc/locale.conf; chmod o+w /etc/locale.conf",
+        "/etc/locale.conf: is writable by others",
+    ),
+    (
+        "language",
+        f"echo 'language = de' >>{CONFIG}; echo >/usr/share/locale/de/LC_MESSAGES/pam_totp.mo",
+        "pam_totp.mo: is damaged",
+    ),
     ("permissions", f"chmod o+w {CONFIG}", f"{CONFIG}: is writable by others"),
     ("permissions", f"chmod 0644 {KEY}", f"{KEY}: is readable by others"),
     ("permissions", f"chmod o+w {STORE}; chmod 0700 {FOLDER}", f"{STORE}: is writable by others"),
