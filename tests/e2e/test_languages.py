@@ -34,7 +34,7 @@ def begin_sudo(machine: Machine, alice: Account, environment: dict[str, str]) ->
 
 
 def test_ssh_and_sudo_speak_the_language_of_the_host(machine: Machine, alice: Account) -> None:
-    """As it is at this login. What a client sends, and what a caller of sudo has, changes nothing."""
+    """As it is at this login. What a client sends, and what sudo's caller has, changes nothing."""
     machine.use_pam("sshd", LINES)
     machine.use_pam("sudo", LINES)
     machine.start_sshd(SSHD)

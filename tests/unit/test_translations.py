@@ -172,6 +172,11 @@ def test_numbers_are_said_by_the_rules_of_the_language(
     assert text.said_in(catalog(language)).startswith(expected)
 
 
+def test_french_puts_no_line_end_before_its_punctuation() -> None:
+    for text in SENTENCES:
+        assert not re.search(" [:;?!]", text.said_in(catalog("fr"))), text
+
+
 def test_french_counts_none_as_one() -> None:
     left = messages.for_verdict(Verdict(verifier.REPLAYED, wait=1), "alice")
     left._count, left._values = 0, {"count": 0}
