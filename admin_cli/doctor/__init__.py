@@ -8,7 +8,8 @@
     spelling.py       our module's name, mistyped
 
     The checks: pam.py, modules.py, ownership.py, passwords.py, changes.py, sshd.py, sudo.py,
-    store.py, clock.py, fleet.py, people.py, records.py, service.py, schedule.py
+    store.py, clock.py, fleet.py, people.py, records.py, service.py, self_service.py,
+    schedule.py
 
 docs/reference/doctor.md describes each of them.
 """

@@ -14,6 +14,7 @@ from . import (
     people,
     records,
     schedule,
+    self_service,
     service,
     sshd,
     store,
@@ -36,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     *people.CHECKS,
     *records.CHECKS,
     *service.CHECKS,
+    *self_service.CHECKS,
     *schedule.CHECKS,
 )
 

@@ -209,7 +209,8 @@ class _SelfService:
             codes = yield from need(Driver.issue_codes)
             yield from self._conversation.show(messages.recovery_codes(codes))
             yield from self._conversation.ask(messages.PRESS_ENTER_FOR_CODES)
-            hashed = yield from need(Driver.hash_codes, self._source.user, codes, record)
+            current = self._own_record((yield from self._look_up()))  # logins may have gone on
+            hashed = yield from need(Driver.hash_codes, self._source.user, codes, current)
             if hashed is None:
                 return None
             salt, digests = hashed

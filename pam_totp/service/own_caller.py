@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 
-from ..core import places
 from ..login import identity
 from ..login.self_service import Caller
 from .worker import Peer, Refused
@@ -16,6 +15,7 @@ from .worker import Peer, Refused
 # What the kernel shows of users whom this user namespace does not know, and what is nobody's.
 _UNMAPPED = 65534
 _NONE = 2**32 - 1
+_LONGEST = 48  # an address of IPv6 is shorter
 _SEATS = "/run/systemd/sessions"  # a file of logind's for each login, which root alone writes
 
 
@@ -105,4 +105,4 @@ def _read(path: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)[: places.MAX_LENGTH // 4]
+    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST]

@@ -98,5 +98,7 @@ def parse_told(packet: bytes) -> Message | End | bytes:
     if kind == wire.REFUSED:  # of any version
         return End(1, packet[6:].decode("utf-8", "replace"), "")
     body = wire.body_of(packet, ENDED)
+    if not body:
+        raise ProtocolError("end", "says nothing")
     problem, _, hint = body[1:].decode("utf-8", "replace").partition("\0")
     return End(body[0], problem, hint)

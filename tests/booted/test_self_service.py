@@ -44,6 +44,13 @@ def me(machine: Booted, user: str, *words: str, typed: str = "") -> tuple[int, s
     return done.returncode, done.stdout + done.stderr
 
 
+def findings(machine: Booted) -> dict[str, str]:
+    """Return what doctor finds, and its fix."""
+    done = machine.run("totpctl", "doctor", "--json", check=False)
+    assert done.returncode in (0, 6), done
+    return {one["check"]: one["fix"] for one in json.loads(done.stdout)["findings"]}
+
+
 def test_units_are_sound_and_little_is_exposed(shared: Booted) -> None:
     units = (f"/usr/lib/systemd/system/{unit}" for unit in (ME, "pam_totp-me@.service"))
     done = shared.run("systemd-analyze", "--man=no", "verify", *units)
@@ -136,6 +143,9 @@ def test_without_the_socket_it_is_said_what_to_do(
 ) -> None:
     allowed.systemctl("stop", ME)
     status, shown = me(allowed, next(users_of_shared).name)
-    allowed.systemctl("start", ME)
+    found = findings(allowed)
+    assert f"systemctl restart {ME}" in found["self-service-socket"]
+    allowed.run("sh", "-c", found["self-service-socket"].removeprefix("run: "))
+    assert {"self-service"} == {name for name in findings(allowed) if "self-service" in name}
     assert (1, True) == (status, "self-service is not to be reached" in shown)
     assert "systemctl enable --now pam_totp-me.socket" in shown

@@ -214,6 +214,11 @@ CASES = [
         "skip_from = tty",
     ),
     ("", "sed -i 's/pam_totp.so/& skip_from=/' /etc/pam.d/sudo", ""),
+    (
+        "self-service self-service-socket",
+        f"echo 'self_service = yes' >>{CONFIG}",
+        "without systemd there is no self-service",
+    ),
     ("remember", f"echo 'remember = 90m' >>{CONFIG}", "remember = 90m"),
     (
         "remember",

@@ -16,6 +16,7 @@ from tests.support.logs import LogSocket
 from tests.support.place import Place
 from tests.unit import front_door
 from tests.unit.door import Clock, Door
+from tests.unit.own_person import Person, person_of
 from tests.unit.rounds import ELSEWHERE, LOCAL, Rounds
 
 ACCOUNTS = ("alice", "bob", "carol", "dave")
@@ -50,6 +51,11 @@ def accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     real_getpwnam = pwd.getpwnam
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+
+
+@pytest.fixture
+def person(place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Person:
+    return person_of(place, log, monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def ask(kind: str, label: str = "") -> dict[str, object]:
         except KeyboardInterrupt:
             output.message()
             raise CommandFailed("interrupted", "see what is in force with: totpctl me") from None
-        except (OSError, wire.ProtocolError):
+        except (OSError, ValueError, wire.ProtocolError):  # or no JSON
             raise _no_end() from None
 
 
