@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from pam_totp.core import otp, verifier
 from pam_totp.core.enrollment import Enrollment
+from pam_totp.core.remembering import Wish
 from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Policy, Verdict
 from pam_totp.store import Known, sealing
@@ -54,6 +55,7 @@ class FakeFleet:
         is_decoy: bool,
         account: Account | None,
         source: Source,
+        remember: Wish | None = None,
     ) -> Verdict | None:
         self._ask("verify")
         assert not is_decoy

@@ -170,9 +170,9 @@ def test_line_of_the_configuration_that_is_not_understood_is_logged_with_its_num
     details = [fields(line)["detail"] for line in log.lines() if "detail=" in line]
     path = place.config_path
     assert [
-        f"{path}:3: unknown key: unenroled",
-        f"{path}:4: unenrolled must be deny, skip or enroll; using the default 'deny'",
-        f"{path}:5: window must be a whole number from 0 to 10; using the default 1",
+        f"{path}:4: unknown key: unenroled",
+        f"{path}:5: unenrolled must be deny, skip or enroll; using the default 'deny'",
+        f"{path}:6: window must be a whole number from 0 to 10; using the default 1",
     ] == details
 
 
