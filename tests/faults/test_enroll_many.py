@@ -127,6 +127,10 @@ def each_fault(place: Place, tmp_path: Path, fault: str, steps_of: Any) -> Itera
         yield traced(action, trace, f"{name}:{fault}:when={number}")[0]
 
 
+def _some(steps: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return thorough.some(steps, 2)
+
+
 def goes_on(place: Place, before: dict[str, bytes]) -> None:
     """The same command enrolls the rest, and leaves nothing that is void."""
     assert 0 == in_a_process(place)
@@ -141,7 +145,7 @@ def test_whoever_is_enrolled_when_it_is_killed_has_a_whole_sheet(
     place: Place, tmp_path: Path
 ) -> None:
     counts: Counter[int] = Counter()
-    results = each_fault(place, tmp_path, "signal=KILL", list)
+    results = each_fault(place, tmp_path, "signal=KILL", _some)
     assert 0 == next(results)
     assert set(NAMES) == set(enrolled(place))
     for result in results:

@@ -14,7 +14,6 @@ from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
 from tests.faults.conftest import disk_of
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.test_disk import fill
-from tests.support import thorough
 from tests.support.place import SECRET, Place
 
 PEOPLE = 320
@@ -52,7 +51,12 @@ def _enrol_all(place: Place, *, administers: bool) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize(
-    "enrol", thorough.some([enrol_one_by_one, enrol_in_one_run, enrol_at_logins], 2)
+    "enrol",
+    [
+        pytest.param(enrol_one_by_one, marks=pytest.mark.night),
+        pytest.param(enrol_in_one_run, marks=pytest.mark.night),
+        enrol_at_logins,
+    ],
 )
 def test_nobody_is_denied_for_want_of_a_block_however_many_people_there_are(
     disk: Path, clock: Clock, enrol: Callable[[Place], None]

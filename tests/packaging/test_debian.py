@@ -283,6 +283,7 @@ def test_scripts_that_root_runs_start_git_in_one_place_only() -> None:
         assert [] == re.findall(r"^\s*(?:\w+=\S+ )*git [^;]*$", text, flags=re.M), script
 
 
+@pytest.mark.night
 def test_two_builds_are_the_same_byte_by_byte(package: Path, tmp_path: Path) -> None:
     """Elsewhere, without git, later, in another time zone, language, home and umask."""
     tree = tmp_path / "another tree"

@@ -11,6 +11,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import pytest
+
 import pam_totp
 from tests.packaging.releasing import NEXT, TAG, WARNING, Clone, checked
 from tests.support.place import ROOT
@@ -37,6 +39,7 @@ def test_unreleased_entries_become_those_of_the_release(bumped: Clone) -> None:
     assert entries == [line for line in after.splitlines() if line.startswith(("- ", "### "))]
 
 
+@pytest.mark.night
 def test_the_release_of_this_tree_is_built_twice_and_tagged(bumped: Clone, tmp_path: Path) -> None:
     clone = Clone(tmp_path)
     shutil.copytree(bumped.tree, clone.tree, symlinks=True, dirs_exist_ok=True)
