@@ -25,6 +25,7 @@ from tests.packaging.debian_package import (
     tracked_files,
 )
 from tests.support import thorough
+from tests.support.catalogs import LANGUAGES
 from tests.support.place import ROOT
 
 # What an administrator looks for in the folder that bears the package's name.
@@ -119,6 +120,8 @@ def test_package_holds_what_make_install_places(
             name = f"/{path.relative_to(tmp_path / 'root')}"
             placed.add(f"{name}.gz" if name.startswith("/usr/share/man/") else name)
     assert sorted(placed | DEBIANS_OWN) == sorted(content)
+    catalogs = {f"/usr/share/locale/{name}/LC_MESSAGES/pam_totp.mo" for name in LANGUAGES}
+    assert {content[catalog] for catalog in catalogs} == {("-rw-r--r--", "root/root")}
 
 
 def test_folder_of_the_package_leads_to_the_pages(package: Path, tmp_path: Path) -> None:

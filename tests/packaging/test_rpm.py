@@ -19,6 +19,7 @@ import pam_totp
 from admin_cli.host import fleet_units, key_only
 from pam_totp.store.sqlite import schema
 from pam_totp.system import config, fleet_file
+from tests.support.catalogs import LANGUAGES
 from tests.support.machine import Machine
 from tests.support.place import ROOT
 
@@ -100,6 +101,9 @@ def test_what_make_installs_is_what_the_package_has(
     packed = {line.split()[0] for line in files if not line.split()[1].startswith("d")}
     packed = {p for p in packed if not re.search(r"/__pycache__/|/\.build-id/|/licenses/", p)}
     assert made == packed
+    languages = query(package, "[%{FILENAMES} %{FILELANGS}\n]").splitlines()
+    for name in LANGUAGES:
+        assert f"/usr/share/locale/{name}/LC_MESSAGES/pam_totp.mo {name}" in languages
 
 
 def test_every_module_is_compiled_for_the_time_that_its_source_has(

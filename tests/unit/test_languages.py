@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,16 +12,16 @@ import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.verifier import Verdict
-from pam_totp.login import driver, in_process, messages
+from pam_totp.login import driver, messages
 from pam_totp.login.texts import counted, text
 from pam_totp.service import kept_driver
 from pam_totp.system import catalogs, languages, marks
-from pam_totp.system.config import Config
 from tests.support import catalogs as trees
 from tests.support.logs import LogSocket
-from tests.support.place import code_now
+from tests.support.place import ROOT, code_now
 from tests.unit.door import Door
 from tests.unit.script import Script
+from tests.unit.test_imports import folder_of_nacl
 
 DE = "Best\u00e4tigungscode: "
 FR = "Code de v\u00e9rification\u00a0: "
@@ -127,6 +128,12 @@ def test_a_link_is_followed(locale: Path) -> None:
     locale.with_name("target").write_text("LANG=de_DE.UTF-8\n")
     locale.symlink_to("target")
     assert (("de_DE", "de"), None) == languages.asked_for("")
+
+
+def test_a_link_that_leads_nowhere_is_no_file(locale: Path, tmp_path: Path) -> None:
+    """As on a fresh Debian 13."""
+    (tmp_path / "other").symlink_to("locale.conf")
+    assert ((), None) == languages.asked_for("")
 
 
 def test_a_file_that_others_can_write_has_no_say(locale: Path) -> None:
@@ -345,6 +352,34 @@ def test_a_service_speaks_by_the_locale_as_it_is_now(
     assert EN == spoken()
 
 
-def test_english_loads_no_catalog() -> None:
-    assert (None, None) == in_process.BlockingDriver().find_catalog("en")
-    assert "" == Config().language
+# What is loaded
+
+LOAD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pam_totp.login import driver
+before = set(sys.modules)
+driver.BlockingDriver().find_catalog("en")
+assert set(sys.modules) == before, set(sys.modules) - before
+from pam_totp.system import catalogs
+catalogs.FOLDER = sys.argv[2]
+catalog, problem = driver.BlockingDriver().find_catalog("de_AT")
+assert catalog is not None, problem
+catalog.ngettext("one", "many", 2)
+print(*(set(sys.modules) - before))
+"""
+
+
+def test_english_loads_no_catalog_and_another_language_little_more(
+    folder: Path,
+) -> None:
+    """It is 2 ms of a worker for one login."""
+    script = f"import sys; sys.path.append({folder_of_nacl()!r})\n{LOAD}"
+    command = ["/usr/bin/python3", "-IS", "-c", script, ROOT, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    allowed = {"gettext", "pam_totp.system.catalogs", "struct", "_struct", "operator", "_operator"}
+    of_re = {"re", "_sre", "enum", "functools", "copyreg", "collections", "types", "reprlib"}
+    of_re |= {"_functools", "_collections", "itertools", "keyword"}
+    loaded = {name for name in done.stdout.split() if not name.startswith("re.")}
+    assert "gettext" in loaded
+    assert set() == loaded - allowed - of_re
