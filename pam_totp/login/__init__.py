@@ -6,6 +6,7 @@ conversation.py  prompts and messages: where something can be said at all
 first_login.py   enrollment during a login: what is shown, asked and kept
 remembered_places.py  where a login comes from, as far as that may be remembered
 new_authenticator.py  a new secret, shown and confirmed by its first code
+new_phone.py     the offer of a new phone after a login with a recovery code
 own_refusals.py  why self-service does not do what somebody asked
 self_service.py  people look at their own enrollment, and change it
 messages.py      what a person reads at the prompt

@@ -472,10 +472,29 @@ class _Login:
                 yield from self._have_told(untold if was_told and not kept else own)
             if code == PAM_SUCCESS:
                 yield from self._tell_own_changes()
+            if verdict.outcome == verifier.RECOVERY_USED and self._settings.self_service:
+                yield from self._offer_new_phone()
             throttled_now = verdict.outcome == verifier.REJECTED and verdict.wait
             if throttled_now or not again:
                 break
         return code
+
+    def _offer_new_phone(self) -> Flow[None]:
+        """Offer it to a person whose recovery code was right: it changes nothing about that."""
+        if self._account is None:
+            return
+        from . import new_phone  # with what no other login loads
+
+        offered = new_phone.NewPhone(
+            self._conversation,
+            self._source.user,
+            self._account,
+            self._settings,
+            self._policy,
+            self._log,
+            lambda error: _unavailable(error, self._source),
+        )
+        yield from offered.offer(self._request, key=_came_with_a_key(self._request))
 
     def _have_told(self, count: int) -> Flow[None]:
         """Forget wrong codes that were shown, or typed in this login. It denies nobody."""

@@ -68,6 +68,19 @@ CODE_TO_CHANGE = text("Current code from your app, or a recovery code: ")
 PRESS_ENTER_FOR_CODES = text(
     "Press Enter once you have written them down. Until then the old ones stay valid: "
 )
+OFFER_OF_A_NEW_PHONE = text(
+    "If your phone is lost, type yes to set up a new one now. Enter alone logs you in: "
+)
+NEW_PHONE_BY_COMMAND = text("For a new phone, run: totpctl me new-phone LABEL")
+NO_NEW_PHONE = text(
+    "No correct code, so nothing was changed. Delete the new entry from the app; to try again, "
+    "run: totpctl me new-phone"
+)
+AT_A_NEW_PHONE = (
+    _EMPTY_LINE,
+    text("The new entry counts once you have entered a code that it shows."),
+    text("If the login times out, nothing is changed."),
+)
 AT_A_CHANGE = (
     _EMPTY_LINE,
     text("The new entry counts once you have entered a code that it shows."),

@@ -90,6 +90,22 @@ def test_a_new_phone_over_ssh_is_the_one_that_counts_and_the_next_login_says_so(
     assert ["new-phone"] == [change["command"] for change in state["own_changes"]]
 
 
+def test_a_login_with_a_recovery_code_sets_up_a_new_phone(allowed: Booted) -> None:
+    dora = allowed.add_user("dora")
+    shell = allowed.ssh(dora, command="")
+    shell.answer(PASSWORD, dora.password)
+    shell.answer(CODE, dora.recovery_codes[0])
+    shell.answer("Enter alone logs you in: ", "yes")
+    shell.expect(r"Secret: ([A-Z2-7 ]+)\r")
+    renewed = dora._replace(secret=secret_of("?secret=" + shell.match[1].replace(" ", "")))
+    shell.answer(OF_THE_APP, renewed.code())
+    shell.expect_exact("phone has a new secret")
+    shell.sendline("exit")
+    shell.rest()
+    assert not log_in(allowed, dora)
+    assert log_in(allowed, renewed, renewed.code(+1))
+
+
 def test_people_get_recovery_codes_and_a_second_device(
     allowed: Booted, users_of_shared: Iterator[Account]
 ) -> None:

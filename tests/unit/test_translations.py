@@ -54,7 +54,7 @@ def said() -> Iterator[Text]:
         for where in ("", "w" * own_changes.MOST_WHERE):
             yield messages.own_change(own_changes.Note(0, kind, LONGEST_LABEL, where))
         yield messages.changed(kind, LONGEST_LABEL)
-    yield from messages.AT_A_CHANGE
+    yield from (*messages.AT_A_CHANGE, *messages.AT_A_NEW_PHONE)
     yield messages.needed_from(0)
     for module in (messages, conversation):
         yield from (value for value in vars(module).values() if isinstance(value, Text))
