@@ -28,6 +28,7 @@ from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
+GERMAN = "Best\u00e4tigungscode: "
 WORKER_OF_THE_SERVICE = "/usr/lib/pam_totp/pam_totp/service/server.py"
 
 
@@ -93,6 +94,34 @@ def test_service_does_not_go_away_under_somebody_who_takes_long(
     assert "active" == is_active(machine, SERVICE)
     waiting.sendline(user.code())
     assert "successfully authenticated" in waiting.rest()
+
+
+def test_the_service_speaks_by_the_locale_of_the_host_as_it_is_now(
+    shared: Booted, users_of_shared: Iterator[Account]
+) -> None:
+    """In its sandbox, and without a restart; so does a worker for one login."""
+    account = next(users_of_shared)
+    shared.write("/etc/locale.conf", "LANG=de_DE.UTF-8\n")
+    try:
+        assert GERMAN == prompt_of(shared, account)
+        shared.systemctl("stop", SOCKET, SERVICE)
+        assert GERMAN == prompt_of(shared, account)
+        shared.systemctl("start", SOCKET)
+        assert GERMAN == prompt_of(shared, account)
+        pid = main_pid(shared)
+    finally:
+        shared.run("rm", "/etc/locale.conf")
+        shared.systemctl("start", SOCKET)
+    assert (CODE, pid) == (prompt_of(shared, account), main_pid(shared))
+
+
+def prompt_of(machine: Booted, account: Account) -> str:
+    """Return the prompt for a code."""
+    asked = machine.spawn("pamtester", PAM_SERVICE, account.name, "authenticate")
+    found = asked.expect_exact([CODE, GERMAN])
+    asked.sendline("")
+    asked.rest()
+    return (CODE, GERMAN)[found]
 
 
 def test_stopped_service_leaves_logins_to_workers_of_their_own(

@@ -20,6 +20,7 @@ from tests.support import catalogs as trees
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now
 from tests.unit.door import Door
+from tests.unit.front_door import PROVES, FrontDoor, Person
 from tests.unit.script import Script
 from tests.unit.test_imports import folder_of_nacl
 
@@ -214,6 +215,20 @@ def test_the_whole_of_a_login_is_in_one_language(folder: Path, *, silent: bool) 
     said = [str(words) for words in (*script.shown, *script.prompts)]
     assert all("Best\u00e4tigungscode" in words or "Falscher Code" in words for words in said)
     assert any("Falscher Code" in words for words in said)
+
+
+def test_an_enrollment_in_a_login_is_in_one_language(
+    front: FrontDoor, bob: Person, folder: Path
+) -> None:
+    front.pam_file("sshd", PROVES)
+    front.configure(language="de")
+    login = front.log_in("1", bob.types_the_code, "")
+    assert "PAM_SUCCESS" == login.result
+    assert [messages.CODE_OF_THE_APP.said_in(trees.catalog("de"))] * 2 == login.pamh.prompts[:2]
+    words = [line for line in (*login.messages, *login.pamh.prompts) if " " in line.strip()]
+    english = (" the ", " your ", " you ", " is ", "Secret", "From ", "They ", "Press ")
+    assert len(words) > 10
+    assert [] == [line for line in words if any(word in f" {line} " for word in english)]
 
 
 # Catalogs that are not as they should be
