@@ -165,7 +165,10 @@ _GOOGLE: dict[str, _Option] = {
     "no_strict_owner": _nothing(),
     "noskewadj": _nothing("noskewadj has no counterpart: a clock never widens what is accepted"),
     "no_increment_hotp": _nothing(),  # a wrong code never moves a counter
-    "grace_period": _nothing("grace_period has no counterpart: each login needs a code"),
+    "grace_period": _nothing(
+        "grace_period is left out, so that each login needs a code; the like of it is remember in "
+        "pam_totp.conf"
+    ),
     "try_first_pass": _nothing(f"try_first_pass has no counterpart: {_FIRST_PASS}"),
     "use_first_pass": _nothing(f"use_first_pass has no counterpart: {_FIRST_PASS}"),
     _FORWARD: _nothing(

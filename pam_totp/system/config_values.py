@@ -91,7 +91,7 @@ def _deadline(value: str) -> int:
 
 
 def _remember(value: str) -> int:
-    """Parse a time: minutes or hours. NIST SP 800-63B-4, 2.2.3, has people asked once a day."""
+    """Parse a time: minutes or hours. NIST SP 800-63B-4, 2.2.3: once a day."""
     number, unit = value[:-1], _SECONDS.get(value[-1:], 0)
     seconds = int(number) * unit if number.isascii() and number.isdigit() and unit else 0
     if value != "none" and not 0 < seconds <= _LONGEST_MEMORY:

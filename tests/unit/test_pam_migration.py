@@ -64,7 +64,7 @@ def test_a_line_keeps_what_has_a_counterpart(control: str, theirs: str, ours: st
 @pytest.mark.parametrize(
     ("options", "ours", "note"),
     [
-        (f"{GOOGLE} grace_period=60", "", "grace_period has no counterpart"),
+        (f"{GOOGLE} grace_period=60", "", "the like of it is remember"),
         (f"{GOOGLE} forward_pass", "", "password and code are asked for one after the other"),
         (f"{GOOGLE} try_first_pass", "", "try_first_pass has no counterpart"),
         (f"{GOOGLE} use_first_pass", "", "use_first_pass has no counterpart"),
