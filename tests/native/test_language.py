@@ -122,6 +122,26 @@ def test_module_and_worker_speak_the_same_language(speak: Speak, tmp_path: Path)
     assert {"", "de", "fr"} <= spoken
 
 
+@pytest.mark.parametrize(
+    ("wanted", "language"),
+    [
+        ("sv_SE:fr:de", "fr"),
+        ("en:fr", ""),
+        ("en_GB:fr", ""),
+        ("sv:C:fr", ""),
+        ("sv:POSIX:fr", ""),
+        ("sv:", ""),
+        ("::fr", "fr"),
+        ("", "de"),
+    ],
+)
+def test_a_list_of_languages_ends_at_english(
+    speak: Speak, tmp_path: Path, wanted: str, language: str
+) -> None:
+    content = f"LANG=de_AT.UTF-8\nLANGUAGE={wanted}\n"
+    assert language == speak(content)[0] == expected(content, None, "", (), tmp_path)
+
+
 @pytest.mark.parametrize("language", ["", *LANGUAGES])
 def test_the_sentences_are_those_of_the_worker(speak: Speak, language: str) -> None:
     said_in = catalog(language) if language else None
