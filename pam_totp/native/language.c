@@ -64,6 +64,7 @@ static bool value_of(const char *content, const char *name, bool is_shell, char 
 {
     bool is_set = false;
 
+    *value = '\0';
     for (const char *line = content, *end; line; line = *end ? end + 1 : NULL) {
         const char *from, *to;
 
