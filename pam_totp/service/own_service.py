@@ -97,9 +97,9 @@ def _answer(
         asked = own_wire.parse_own_request(packet)
     except wire.ProtocolError as error:
         return Ended(FAILED, str(error), "compare releases: totpctl --version")
-    if not config.load(arguments.path, arguments.settings).config.self_service:
-        return Ended(FAILED, *own_refusals.IS_OFF)
     try:
+        if not config.load(arguments.path, arguments.settings).config.self_service:
+            return Ended(FAILED, *own_refusals.IS_OFF)
         if is_sandboxed:
             sandbox.check_name_services()
             sandbox.check_files(())

@@ -241,6 +241,13 @@ def test_a_store_that_cannot_be_used_is_told_without_its_reason(person: Person) 
     assert "store.db" in person.log.text()
 
 
+def test_a_configuration_that_others_can_write_turns_nothing_on(person: Person) -> None:
+    person.place.config_path.chmod(0o666)
+    told = person.asks("state")
+    assert (5, own_refusals.UNAVAILABLE[0]) == (told.end and told.end[:2])
+    assert "pam_totp.conf" in person.log.text()
+
+
 # Bytes that totpctl never sends
 
 
