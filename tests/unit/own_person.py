@@ -99,7 +99,7 @@ def person_of(
     place: Place, log: LogSocket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Person:
     """Return alice, whom the file of accounts names with UID, and bob, with the next one."""
-    accounts = {"alice": UID, "bob": UID + 1, "root": 0}
+    accounts = {"alice": UID, "bob": UID + 1, "root": 0, "nobody": 65534}
     passwd = tmp_path / "passwd"
     passwd.write_text("".join(f"{name}:x:{uid}:1::/:/bin/sh\n" for name, uid in accounts.items()))
 

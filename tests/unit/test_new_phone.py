@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Mapping
 
 import pytest
 
 from pam_totp.core import own_changes, users
-from pam_totp.core.users import UserRecord
+from pam_totp.core.users import Account, UserRecord
 from pam_totp.core.verifier import Policy
 from pam_totp.login import flow, messages
-from pam_totp.login.steps import Request, Told
+from pam_totp.login.steps import AccountEntry, Request, Told
 from pam_totp.system.errors import LoginAborted, StoreUnavailable
 from tests.unit.alice import TABLET
 from tests.unit.script import ALICE, DIGEST, REQUEST, Script, code
@@ -85,6 +86,19 @@ def test_it_is_not_offered_where_it_cannot_be_or_a_recovery_code_would_be_enough
     is_offered = messages.OFFER_OF_A_NEW_PHONE in login.prompts
     assert ("uid=None" in str(how) or how.get("record") is not None) == is_offered
     assert labels(before) == labels(login.record)
+
+
+def test_root_gets_no_offer() -> None:
+    class Root(Script):
+        def look_up_account(self, user: str) -> AccountEntry | None:
+            entry = super().look_up_account(user)
+            assert entry is not None
+            passwd = pwd.struct_passwd(("root", "x", 0, 0, "", "/", "/bin/sh"))
+            return entry._replace(account=Account(0, is_local=True), passwd=passwd)
+
+    login = Root(CODE, record=OWNER._replace(uid=0), request=AFTER_A_PASSWORD, settings=ON)
+    assert flow.PAM_SUCCESS == login.log_in()
+    assert 1 == len(login.prompts)
 
 
 def test_a_code_of_the_phone_is_no_reason_to_offer_it() -> None:

@@ -7,21 +7,29 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pam_totp.core import own_changes, users
-from pam_totp.login import messages, own_refusals
+from pam_totp.login import messages, own_refusals, self_service, steps
+from pam_totp.login.self_service import Caller, Ended
 from pam_totp.service import own_caller, own_service, own_wire, wire
 from pam_totp.service.own_wire import End, Message, OwnRequest
 from pam_totp.service.worker import Peer
+from pam_totp.store import Known
+from pam_totp.system.config import Arguments
 from pam_totp.system.errors import StoreUnreachable
 from tests.support.logs import fields
 from tests.support.place import Place, code_now, wrong_code
 from tests.unit.engine import Engine, join
 from tests.unit.own_person import CODE, TIMEOUT, UID, Person
+from tests.unit.script import Script
+
+if TYPE_CHECKING:
+    from pam_totp.login.steps import Driver
 
 
 def labels(place: Place) -> list[str]:
@@ -246,6 +254,34 @@ def test_a_configuration_that_others_can_write_turns_nothing_on(person: Person) 
     told = person.asks("state")
     assert (5, own_refusals.UNAVAILABLE[0]) == (told.end and told.end[:2])
     assert "pam_totp.conf" in person.log.text()
+
+
+# Behind the process, whatever it lets through
+
+
+def flow_of(script: Script, uid: int = 1000, kind: str = "state") -> Ended:
+    driver: Driver = script
+    return steps.drive(self_service.serve(Caller("alice", uid), kind, "", Arguments()), driver)
+
+
+def test_the_flow_itself_looks_whether_it_is_on_and_whose_account_it_is() -> None:
+    on = {"self_service": True}
+    assert 0 == flow_of(Script(settings=on)).exit_code
+    assert own_refusals.IS_OFF == flow_of(Script())[1:3]
+    for uid in (0, 1001):
+        assert own_refusals.NO_ACCOUNT == flow_of(Script(settings=on), uid)[1:3]
+    assert own_refusals.NO_ACCOUNT == flow_of(Script(settings=on, is_known=False))[1:3]
+
+
+@pytest.mark.parametrize("kind", [*own_changes.KINDS, "state"])
+def test_what_a_host_alone_knows_is_not_shown_or_changed(kind: str) -> None:
+    class Offline(Script):
+        def look_up_user(self, name: str, place: str) -> Known:
+            return super().look_up_user(name, place)._replace(is_offline=True)
+
+    script = Offline(settings={"self_service": True})
+    assert own_refusals.UNAVAILABLE == flow_of(script, kind=kind)[1:3]
+    assert [] == script.prompts
 
 
 # Bytes that totpctl never sends
