@@ -63,6 +63,8 @@ $(BUILD)/pam_totp.so: $(SOURCES) $(wildcard pam_totp/native/*.h)
 
 # A new tree is made beside the old one and then takes its place: logins go on all the while.
 install: $(MODULE)
+	@command -v msgfmt >/dev/null || { echo "make install: error: msgfmt is missing" >&2; \
+	    echo "hint: run: apt-get install gettext" >&2; exit 1; }
 	rm -rf $(LIBDIR).new
 	for folder in $(CODE); do \
 	    install -d -m 0755 $(LIBDIR).new/$$folder && \
