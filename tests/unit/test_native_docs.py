@@ -141,6 +141,17 @@ def test_both_units_of_a_worker_have_one_sandbox() -> None:
     assert one == other
 
 
+def test_self_service_has_that_sandbox_but_for_what_tells_from_where_people_came() -> None:
+    begin = "\nCapabilityBoundingSet="
+    of_logins, own = (
+        UNITS[unit].read_text(encoding="utf-8").split(begin)[1].splitlines()
+        for unit in ("pam_totp-worker@.service", "pam_totp-me@.service")
+    )
+    assert ["ProtectProc=invisible"] == [line for line in of_logins if line not in own]
+    more = ["BindReadOnlyPaths=-/run/systemd/sessions", "ProtectProc=default"]
+    assert more == [line for line in own if line not in of_logins]
+
+
 def unit_setting(unit: str, key: str) -> str:
     found = re.search(rf"^{key}=(.*)$", UNITS[unit].read_text(encoding="utf-8"), flags=re.M)
     assert found is not None, key

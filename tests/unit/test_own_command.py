@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from admin_cli import running
+from admin_cli import main, running
 from admin_cli.commands.own import group
 from pam_totp.service import own_wire
 from pam_totp.service.worker import Peer
@@ -140,3 +141,13 @@ def test_root_has_none(monkeypatch: pytest.MonkeyPatch, command: Command) -> Non
 @pytest.mark.parametrize("words", [("add",), ("add", "a\nb"), ("remove",), ("--json", "add", "x")])
 def test_what_is_not_understood_is_not_asked(command: Command, words: tuple[str, ...]) -> None:
     assert 2 == command.run(*words)[0]
+
+
+def test_no_other_configuration_is_asked_about() -> None:
+    root = click.Context(main.totpctl, info_name="totpctl")
+    root.params["config_path"] = "/etc/other.conf"
+    with (
+        group.me.make_context("me", [], parent=root) as context,
+        pytest.raises(click.UsageError, match="--config is not for totpctl me"),
+    ):
+        group.me.invoke(context)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from pam_totp.system.config import DEFAULT_PATH
+
 from ...verbs import ListedCommand, Verbs, loaded_when_used
 from ..arguments import json_option
 
@@ -37,6 +39,9 @@ def me(context: click.Context, as_json: bool) -> None:
     are left, and what was changed. Each change asks for a current code or a recovery code, which
     is used up by it, and your next logins tell you of it.
     """
+    named = context.find_root().params.get("config_path", DEFAULT_PATH)
+    if named != DEFAULT_PATH:
+        raise click.UsageError("--config is not for totpctl me: the machine's own counts")
     if context.invoked_subcommand is None:
         from . import state
 
