@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 from tests.support.machine import Machine
 
 LOCALHOST = "127.0.0.1"
@@ -83,6 +86,40 @@ _CLIENT = (
     "openvpn --client --dev null --remote {host} --nobind --ca /tmp/server.crt --resolv-retry 0 "
     "--connect-retry-max 1 --auth-user-pass {answer} --ifconfig-noexec --route-noexec --verb 3"
 )
+RADIUS_SECRET = "secret of the client"
+RADIUS_CONF = f"""
+libdir = /usr/lib/freeradius
+security {{
+    user = root
+    group = root
+}}
+client localhost {{
+    ipaddr = 127.0.0.1
+    secret = "{RADIUS_SECRET}"
+}}
+modules {{
+    pam {{
+        pam_auth = radiusd
+    }}
+}}
+server default {{
+    listen {{
+        type = auth
+        ipaddr = 127.0.0.1
+        port = 1812
+    }}
+    authorize {{
+        update control {{
+            Auth-Type := PAM
+        }}
+    }}
+    authenticate {{
+        Auth-Type PAM {{
+            pam
+        }}
+    }}
+}}
+"""
 # Logs in with each of the answers at once, and prints what came of each, in order.
 LOG_IN = """
 import concurrent.futures, ftplib, imaplib, socket, sys
@@ -159,3 +196,35 @@ def start_openvpn(machine: Machine) -> None:
 def openvpn_client(answer: str, host: str = LOCALHOST) -> str:
     """Return the command that connects to it with what the file ``answer`` says."""
     return _CLIENT.format(answer=answer, host=host)
+
+
+def unpack_packages(machine: Machine, folder: Path, *names: str) -> None:
+    """Unpack Debian's packages ``names``, and those that they need; fetch them into ``folder``."""
+    apt = ("apt-get", "-qq", "-y", "--no-install-recommends", "--download-only", "install")
+    (folder / "partial").mkdir()
+    at = f"Dir::Cache::archives={folder}"
+    subprocess.run([*apt, "-o", at, *names], check=True, capture_output=True)
+    for each in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", each, folder / "files"], check=True)
+    pack = ["tar", "-C", folder / "files", "-c", "."]
+    content = subprocess.run(pack, check=True, capture_output=True).stdout
+    machine.run("tar", "-C", "/", "--keep-directory-symlink", "-x", typed=content)
+    machine.run("ldconfig")
+
+
+def start_xrdp(machine: Machine) -> None:
+    """Start what asks PAM; the sessions that it opens end at once, as there is no X server.
+
+    Without syslog: it says more there than a test reads, and would wait.
+    """
+    machine.run("install", "-d", "/run/xrdp")
+    machine.run("sed", "-i", "s/^EnableSyslog=.*/EnableSyslog=false/", "/etc/xrdp/sesman.ini")
+    ready = "grep -q 'starting xrdp-sesman' /var/log/xrdp-sesman.log"
+    start(machine, "xrdp-sesman -n", until=ready)
+
+
+def start_radius(machine: Machine) -> None:
+    machine.write("/etc/raddb/radiusd.conf", RADIUS_CONF)
+    machine.run("cp", "/etc/freeradius/3.0/dictionary", "/etc/raddb/")
+    ready = "grep -q 'Ready to process requests' /tmp/server.log"
+    start(machine, "freeradius -d /etc/raddb -X", until=ready)
