@@ -555,7 +555,10 @@ class _Login:
 
     def _tell_verdict(self, verdict: Verdict) -> Flow[bool]:
         """Return whether the person was shown how many wrong codes there were before."""
-        text = messages.for_verdict(verdict, self._source.user)
+        settings, account = self._settings, self._account
+        helps_itself = settings.self_service and not settings.is_fleet
+        may = helps_itself and account is not None and account.uid != 0
+        text = messages.for_verdict(verdict, self._source.user, may_help_themselves=may)
         if text:
             accepted = _PAM_CODES[verdict.outcome] == PAM_SUCCESS
             yield from self._conversation.tell(text, error=not accepted)

@@ -94,8 +94,11 @@ _INVERTED = str.maketrans(" \u2588\u2580\u2584", "\u2588 \u2584\u2580")
 _WRONG = text("Wrong code. Enter the current code from your app, or a recovery code.")
 
 
-def for_verdict(verdict: verifier.Verdict, user: str) -> Text:
-    """Return one line for ``verdict``; "" where there is nothing to say."""
+def for_verdict(verdict: verifier.Verdict, user: str, *, may_help_themselves: bool = False) -> Text:
+    """Return one line for ``verdict``; "" where there is nothing to say.
+
+    ``may_help_themselves``: the person gets new recovery codes with totpctl me.
+    """
     outcome, wait = verdict.outcome, verdict.wait
     if outcome == verifier.REJECTED and wait:
         return counted(
@@ -120,7 +123,7 @@ def for_verdict(verdict: verifier.Verdict, user: str) -> Text:
     if outcome in (verifier.THROTTLED, verifier.LOCKED):
         return _turned_away(verdict, user)
     if outcome == verifier.RECOVERY_USED:
-        return _recovery_used(verdict.recovery_codes_left)
+        return _recovery_used(verdict.recovery_codes_left, may_help_themselves)
     if outcome == verifier.ACCEPTED and verdict.is_offline:
         return OFFLINE
     return as_is("")
@@ -291,11 +294,19 @@ def needed_from(until: int) -> Text:
     )
 
 
-def _recovery_used(left: int) -> Text:
+def _recovery_used(left: int, may_help_themselves: bool) -> Text:  # noqa: FBT001
     if left > recovery.FEW_LEFT:
         return counted(
             "Recovery code accepted. It is used up; {count} left.",
             "Recovery code accepted. It is used up; {count} left.",
+            left,
+        )
+    if may_help_themselves:
+        return counted(
+            "Recovery code accepted. It is used up; {count} left. "
+            "Get new ones with: totpctl me recovery-codes",
+            "Recovery code accepted. It is used up; {count} left. "
+            "Get new ones with: totpctl me recovery-codes",
             left,
         )
     return counted(

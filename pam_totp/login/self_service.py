@@ -186,7 +186,7 @@ class _SelfService:
             if verdict.wait:
                 fields["wait"] = verdict.wait
             yield from self._log(verdict.outcome, **fields, reason=self._command)
-            text = messages.for_verdict(verdict, self._source.user)
+            text = messages.for_verdict(verdict, self._source.user, may_help_themselves=True)
             if text:
                 is_error = verdict.outcome not in _GRANTED
                 yield from self._conversation.tell(text, error=is_error)

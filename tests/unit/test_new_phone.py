@@ -152,3 +152,23 @@ def suspended(login: Script) -> str:
     assert login.record is not None
     login.record = login.record.suspended()
     return code()
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        (ON, "Get new ones with: totpctl me recovery-codes"),
+        ({}, "Ask an administrator for new ones: totpctl recovery-codes"),
+        (
+            {**ON, "store": "postgresql://db1/totp"},
+            "Ask an administrator for new ones: totpctl recovery-codes",
+        ),
+    ],
+)
+def test_people_with_few_codes_left_hear_where_new_ones_come_from(
+    settings: Mapping[str, object], hint: str
+) -> None:
+    login = script(CODE, "", settings=settings)
+    login.log_in()
+    expected = f"Recovery code accepted. It is used up; 1 left. {hint}"
+    assert expected == login.shown[0]

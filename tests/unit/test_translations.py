@@ -41,7 +41,8 @@ VERDICTS = [
 def said() -> Iterator[Text]:
     """Yield all that is said, by all that says it, with values of every kind."""
     for verdict in VERDICTS:
-        yield messages.for_verdict(verdict, LONGEST_NAME)
+        for may in (False, True):
+            yield messages.for_verdict(verdict, LONGEST_NAME, may_help_themselves=may)
     for arguments in (("ABCD", URI, PICTURE), ("ABCD", URI, []), ("ABCD", "", [])):
         yield from messages.enrollment(messages.AT_A_FIRST_LOGIN, *arguments)
     yield from messages.for_light_terminal("ABCD", PICTURE)
