@@ -178,7 +178,7 @@ def test_a_call_that_makes_no_sense_is_told_how(worker: Worker, arguments: list[
     assert 2 == process.wait(side.TIMEOUT)
     assert process.stderr is not None
     assert process.stderr.read().startswith(
-        "usage: worker --connection 3 | --accepted 3 | --activated | "
+        "usage: worker --connection 3 | --accepted 3 | --me 3 | --activated | "
     )
 
 

@@ -247,8 +247,8 @@ def test_a_bad_setting_is_logged_and_the_strict_default_counts(door: Door) -> No
     problems = door.log.lines()[:3]
     assert ["error"] * 3 == door.log.events()[:3]
     assert "PAM argument: unknown: nulok" in problems[0]
-    assert f"{door.place.config_path}:3: unenrolled must be deny, skip or enroll" in problems[1]
-    assert f"{door.place.config_path}:4: unknown key: no_such_key" in problems[2]
+    assert f"{door.place.config_path}:4: unenrolled must be deny, skip or enroll" in problems[1]
+    assert f"{door.place.config_path}:5: unknown key: no_such_key" in problems[2]
 
 
 def test_a_configuration_that_was_named_and_is_absent_denies(door: Door) -> None:
