@@ -101,6 +101,9 @@ def people() -> People:
     return People()
 
 
+FETCHED = {"xrdp": ("xrdp",), "radius": ("freeradius", "freeradius-utils")}
+
+
 @pytest.fixture(scope="module")
 def town(prepared: Prepared, people: People) -> bytes:
     """The files of a machine where all services ask for a code, and all these people are."""
@@ -137,9 +140,8 @@ def town(prepared: Prepared, people: People) -> bytes:
 @pytest.fixture
 def machine(town: bytes, service: str, tmp_path: Path) -> Iterator[Machine]:
     with Machine() as started:
-        if service in matrix.NIGHTLY:
-            of_service = {"xrdp": ("xrdp",), "radius": ("freeradius", "freeradius-utils")}[service]
-            one_field.unpack_packages(started, tmp_path, *of_service)
+        if service in FETCHED:
+            one_field.unpack_packages(started, tmp_path, *FETCHED[service])
         started.unpack(product.tree(), town)
         started.start_service()
         started.run("ip", "address", "add", f"{TRUSTED}/32", "dev", "lo")
