@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.core import recovery
 from tests.cli.command import Totpctl
 from tests.cli.terminal import Terminals
 from tests.support import fleet
@@ -12,6 +13,13 @@ from tests.support.logs import LogSocket
 from tests.support.machine import Machine
 from tests.support.place import Place
 from tests.support.postgres import Cluster, Database
+
+
+@pytest.fixture(autouse=True)
+def quick_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here as where totpctl runs: see command.py."""
+    monkeypatch.setattr(recovery, "ARGON2_PASSES", 1)
+    monkeypatch.setattr(recovery, "ARGON2_MEMORY_BYTES", 8192)
 
 
 @pytest.fixture

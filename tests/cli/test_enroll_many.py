@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
 import signal
 import stat
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import pytest
 
 from pam_totp.core import recovery, users
 from pam_totp.core.users import UserRecord
-from tests.cli.command import ME, PEOPLE, QUICK_HASHES, Totpctl
+from tests.cli.command import ME, PEOPLE, Totpctl
 from tests.cli.terminal import Terminals, secret_of
 from tests.cli.test_enroll import RECOVERY_CODE
 from tests.cli.test_qr_option import read_file
@@ -51,7 +49,6 @@ def place(place_in_use: Place) -> Place:
 @pytest.fixture
 def totpctl(totpctl: Totpctl) -> Totpctl:
     totpctl.canonical = {name: name for name in MANY}
-    totpctl.prelude = QUICK_HASHES
     return totpctl
 
 
@@ -101,16 +98,7 @@ def uri_on(pdf: Path) -> str:
     return uri
 
 
-def quick_digest(code: str, salt: bytes) -> bytes:
-    return hashlib.sha256(salt + code.encode()).digest()
-
-
-def is_of(
-    record: UserRecord,
-    uri: str,
-    words: str,
-    digest: Callable[[str, bytes], bytes] = quick_digest,
-) -> bool:
+def is_of(record: UserRecord, uri: str, words: str) -> bool:
     """Tell whether a sheet has the secret and all recovery codes of ``record``."""
     (authenticator,) = record.authenticators
     assert authenticator.secret is not None
@@ -119,14 +107,14 @@ def is_of(
     assert 10 == len(codes)
     typed = base64.b32encode(authenticator.secret).decode("ascii").rstrip("=")
     assert typed in words.replace(" ", "")
-    kept = {digest(recovery.normalise(code) or "", record.recovery_salt) for code in codes}
+    salt = record.recovery_salt
+    kept = {recovery.digest(recovery.normalise(code) or "", salt) for code in codes}
     return secret_of(uri) == authenticator.secret and kept == record.recovery_digests
 
 
 def test_everybody_gets_a_page_with_picture_secret_and_recovery_codes(
     totpctl: Totpctl, place: Place, roster: Path, sheets: Path, log: LogSocket
 ) -> None:
-    totpctl.prelude = ""
     done = enroll(totpctl, roster, sheets)
     assert 0 == done.code, done.err
     assert [f"{name}: enrolled, {sheets}/{name}.pdf" for name in PEOPLE] == done.out.splitlines()
@@ -136,7 +124,7 @@ def test_everybody_gets_a_page_with_picture_secret_and_recovery_codes(
     for name in PEOPLE:
         pdf = sheets / f"{name}.pdf"
         words, uri = words_of(pdf), uri_on(pdf)
-        assert is_of(record_of(place, name), uri, words, recovery.digest)
+        assert is_of(record_of(place, name), uri, words)
         assert f"web: {name}@" in words
         assert f"For {name}\n" in words
         account = uri.partition("otpauth://totp/web:")[2].partition("?")[0]
@@ -568,7 +556,7 @@ def test_ctrl_c_leaves_people_whole_and_the_same_command_goes_on(
     terminals: Terminals, place: Place, crowd: Path, sheets: Path, totpctl: Totpctl
 ) -> None:
     command = ("enroll", "--from", str(crowd), "--sheets", str(sheets), "--sheets-format", "png")
-    totpctl.prelude = QUICK_HASHES + STUCK
+    totpctl.prelude = STUCK
     terminal = terminals.open(*command)
     terminal.wait_for("3/6")
     terminal.press_ctrl_c()
@@ -577,7 +565,7 @@ def test_ctrl_c_leaves_people_whole_and_the_same_command_goes_on(
     assert f"totpctl: error: interrupted {CUT_OFF}" in plain(terminal.shown)
     assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")  # the cursor
     kept = {path: path.read_bytes() for path in sheets.iterdir()}
-    totpctl.prelude = QUICK_HASHES
+    totpctl.prelude = ""
     assert 0 == totpctl(*command).code
     assert len(MANY) == everybody_has_a_sheet_or_is_not_enrolled(place, sheets)
     assert kept == {path: path.read_bytes() for path in kept}
@@ -587,7 +575,7 @@ def interrupted(
     totpctl: Totpctl, number: signal.Signals, stdout: int, *arguments: str
 ) -> tuple[int, str]:
     """Send a signal to a command that has enrolled three of MANY; return what became of it."""
-    totpctl.prelude = QUICK_HASHES + STUCK
+    totpctl.prelude = STUCK
     process = subprocess.Popen(
         totpctl.command("enroll", *arguments),
         stdout=stdout,
@@ -634,9 +622,7 @@ def test_a_reader_that_goes_away_costs_nobody_a_sheet(
     reader, writer = os.pipe()
     os.close(reader)
     command = ("enroll", "--from", str(crowd), "--sheets", str(sheets), "--sheets-format", "png")
-    totpctl.prelude = (
-        QUICK_HASHES + "from admin_cli.commands.bulk import enrolling\nenrolling.SECONDS = 0\n"
-    )
+    totpctl.prelude = "from admin_cli.commands.bulk import enrolling\nenrolling.SECONDS = 0\n"
     assert 1 == totpctl.into(writer, *command).code
     os.close(writer)
     assert 1 == everybody_has_a_sheet_or_is_not_enrolled(place, sheets)

@@ -11,7 +11,7 @@ import pytest
 from admin_cli.completion import names
 from pam_totp.core.users import SUSPENDED, UserRecord
 from pam_totp.store.postgresql.admin_store import open_admin_store
-from tests.cli.command import QUICK_HASHES, Totpctl
+from tests.cli.command import Totpctl
 from tests.support import fleet
 from tests.support.place import Place, code_now
 from tests.support.postgres import Database
@@ -84,7 +84,6 @@ def test_people_are_looked_after_as_where_the_store_is_a_file(
 def test_many_are_enrolled_in_one_transaction_whoever_has_an_account_here(
     totpctl: Totpctl, place: Place, fleet_database: Database, tmp_path: Path
 ) -> None:
-    totpctl.prelude = QUICK_HASHES
     totpctl.done("require", "bob")
     (tmp_path / "roster").write_text("alice\nbob\nerin\nfrank\n")
     options = ("--sheets", str(tmp_path / "sheets"), "--sheets-format", "png", "--json")
