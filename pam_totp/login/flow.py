@@ -294,8 +294,10 @@ class _Login:
 
                 notes = own_changes.to_tell(record, known.at)
                 self._own_changes = list(map(messages.own_change, notes))
-            # While a host answers alone nobody could have it forgotten, so it asks.
-            if record.status in users.ACCEPTABLE and not known.is_offline:
+            # While a host answers alone nobody could have it forgotten, so it asks; and so it does
+            # where a store that comes first may suspend this user: see admission.admit_uncertain().
+            is_sure = not (known.is_offline or known.problem)
+            if record.status in users.ACCEPTABLE and is_sure:
                 self._remembered = record.remembered
 
     # Remembered places

@@ -233,6 +233,19 @@ def test_a_host_that_answers_alone_asks() -> None:
     assert script.prompts
 
 
+def test_where_the_local_store_may_suspend_somebody_they_are_asked() -> None:
+    """It cannot be used, so that nobody gets in without a code."""
+
+    class Uncertain(Script):
+        def look_up_user(self, name: str, place: str) -> Known:
+            return super().look_up_user(name, place)._replace(problem="local_store is damaged")
+
+    settings = {"attempts": 1, **EIGHT_HOURS}
+    script = Uncertain(WRONG, record=logged_in(), settings=settings, processes=IN_SSHD)
+    assert PAM_AUTH_ERR == script.log_in()
+    assert script.prompts
+
+
 def test_people_hear_of_their_own_changes_also_where_they_are_not_asked() -> None:
     """Whoever else has made one must not log in from a remembered place so that nobody hears."""
     noted = f"{NOW}\tremove\ttablet\t192.0.2.66"
