@@ -296,9 +296,13 @@ class _Login:
                 self._own_changes = list(map(messages.own_change, notes))
             # While a host answers alone nobody could have it forgotten, so it asks; and so it does
             # where a store that comes first may suspend this user: see admission.admit_uncertain().
-            is_sure = not (known.is_offline or known.problem)
+            is_sure = not (known.is_offline or known.problem or self._has_another_uid(record))
             if record.status in users.ACCEPTABLE and is_sure:
                 self._remembered = record.remembered
+
+    def _has_another_uid(self, record: UserRecord) -> bool:
+        """Tell whether it may be somebody else's by now: where a directory assigns the uid too."""
+        return self._account is not None and record.has_another_uid(self._account)
 
     # Remembered places
 

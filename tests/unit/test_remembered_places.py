@@ -9,6 +9,7 @@ import pytest
 from pam_totp.core.remembering import ADDRESS, LOGIN, TERMINAL, UNSEEN, Remembered
 from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_IGNORE, PAM_MAXTRIES, PAM_SUCCESS
+from pam_totp.login.steps import AccountEntry
 from pam_totp.store import Known
 from tests.unit.alice import DIGESTS, NOW, SALT, SECRET, code
 from tests.unit.script import ALICE, REQUEST, Script
@@ -244,6 +245,22 @@ def test_where_the_local_store_may_suspend_somebody_they_are_asked() -> None:
     script = Uncertain(WRONG, record=logged_in(), settings=settings, processes=IN_SSHD)
     assert PAM_AUTH_ERR == script.log_in()
     assert script.prompts
+
+
+def test_whoever_has_the_name_of_somebody_else_by_now_is_asked() -> None:
+    """Another uid of a directory proves nothing, so that a code is still good; but it is asked."""
+
+    class OfADirectory(Script):
+        def look_up_account(self, user: str) -> AccountEntry | None:
+            found = super().look_up_account(user)
+            return found and found._replace(account=found.account._replace(is_local=False))
+
+    settings = {"attempts": 1, **EIGHT_HOURS}
+    for uid, asked in ((1000, False), (1001, True)):
+        record = logged_in()._replace(uid=uid)
+        script = OfADirectory(WRONG, record=record, settings=settings, processes=IN_SSHD)
+        script.log_in()
+        assert asked == bool(script.prompts)
 
 
 def test_people_hear_of_their_own_changes_also_where_they_are_not_asked() -> None:
