@@ -78,7 +78,7 @@ def origin_of(service: str, rhost: str, processes: str) -> Origin:
         place = _address(rhost) if service.startswith(_BY_ADDRESS) else ""
         by_address = ((ADDRESS, place),) if place else ()
         return Origin((*by_address, *login), by_address)
-    if found is None or begins:
+    if found is None or begins or not found.is_setuid:
         return Origin(login)
     terminal: tuple[tuple[str, str], ...] = ()
     if found.terminal and not found.leads:
@@ -124,13 +124,16 @@ class Processes(NamedTuple):
     """The session and the ancestors of a process, each as "PID:START", in ticks since ``boot``.
 
     ``terminal``: the number of the controlling one, 0 for none. ``leads``: the process that asks
-    leads its session, or one of the same program does that has started it.
+    leads its session, or one of the same program does that has started it. ``is_setuid``: it has
+    more rights than its caller, as su and sudo have. So whoever it asks is in its session: a
+    daemon that somebody has started in a terminal asks people who are elsewhere.
     """
 
     boot: str
     leader: str
     terminal: int
     leads: bool
+    is_setuid: bool
     ancestors: tuple[str, ...]
 
     def named(self, process: str) -> str:
@@ -139,15 +142,19 @@ class Processes(NamedTuple):
 
 
 def processes_of(text: str) -> Processes | None:
-    """Read "BOOT LEADER TERMINAL LEADS ANCESTOR...", as processes.c writes it; None: it is none."""
+    """Read "BOOT LEADER TERMINAL LEADS SETUID ANCESTOR...", as processes.c writes it.
+
+    None: it is none.
+    """
     boot, *rest = text.split(" ")
-    if len(rest) < 3 or len(boot) < 8 or not _are_hexadecimal(boot):
+    if len(rest) < 4 or len(boot) < 8 or not _are_hexadecimal(boot):
         return None
-    leader, terminal, leads, *ancestors = rest
-    is_sound = all(map(_is_process, (leader, *ancestors))) and leads in ("0", "1")
+    leader, terminal, leads, is_setuid, *ancestors = rest
+    is_sound = all(map(_is_process, (leader, *ancestors))) and {leads, is_setuid} <= {"0", "1"}
     if not is_sound or not _is_number(terminal):
         return None
-    return Processes(boot, leader, int(terminal), leads == "1", tuple(ancestors))
+    said = leads == "1", is_setuid == "1"
+    return Processes(boot, leader, int(terminal), *said, tuple(ancestors))
 
 
 def _address(rhost: str) -> str:

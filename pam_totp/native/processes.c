@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 enum { MOST_ANCESTORS = 32 };
@@ -58,7 +59,7 @@ static bool is_of_this_program(int pid)
            memcmp(own, other, (size_t)length) == 0;
 }
 
-/* Write "BOOT LEADER TERMINAL LEADS ANCESTOR...", each process as PID:START. False: /proc does not tell. */
+/* Write "BOOT LEADER TERMINAL LEADS SETUID ANCESTOR...", each process as PID:START. False: /proc does not tell. */
 bool describe_processes(char *text, size_t size)
 {
     struct process own, leader, ancestor;
@@ -73,8 +74,8 @@ bool describe_processes(char *text, size_t size)
     boot[strcspn(boot, "\n")] = '\0';
     leads = (own.session == getpid() || own.session == own.parent) &&
             is_of_this_program(own.session);
-    written = snprintf(text, size, "%s %d:%llu %d %d", boot, own.session, leader.start, own.terminal,
-                       leads);
+    written = snprintf(text, size, "%s %d:%llu %d %d %d", boot, own.session, leader.start,
+                       own.terminal, leads, getauxval(AT_SECURE) != 0);
     if (written < 0 || (size_t)written >= size)
         return false;
     length = (size_t)written;

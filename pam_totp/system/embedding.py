@@ -44,7 +44,7 @@ def make_safe(service: str, root: str) -> None:
     Raises UnsafeHost in su and its like. That is no cure, for by then the caller's library would
     have been loaded: it is there so that nobody keeps such a configuration.
     """
-    if service not in SAFE_SETUID_SERVICES and _at_secure():
+    if service not in SAFE_SETUID_SERVICES and at_secure():
         raise UnsafeHost(
             service,
             "is a setuid program, where pam_python loads what its caller's PATH leads to",
@@ -85,7 +85,7 @@ def _how_to_get(module: str) -> str:
     return missing_module_hint(module)
 
 
-def _at_secure() -> bool:
+def at_secure() -> bool:
     """Ask the kernel whether this process has more rights than its caller."""
     global _vector
     word = 8 if sys.maxsize > 2**32 else 4

@@ -26,7 +26,7 @@ def state(user: str) -> str:
         try:
             fields = _entry(SHADOW_FILE, name)
         except PermissionError:
-            # An empty file stands in for the real one in a sandbox that hides that: it never changes.
+            # An empty file stands in for one that a sandbox hides: it never changes.
             is_seen = status.st_size > 0 and bool(_entry(PASSWD_FILE, name))
             return f"?.{status.st_ino:x}.{status.st_mtime_ns:x}" if is_seen else UNSEEN
     except (OSError, ValueError):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from . import embedding
+
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _MOST_ANCESTORS = 32
 # Fields of /proc/PID/stat from the third one on: proc_pid_stat(5).
@@ -14,7 +16,7 @@ _PARENT, _SESSION, _TERMINAL, _START = 1, 3, 4, 19
 
 
 def described() -> str:
-    """Return "BOOT LEADER TERMINAL LEADS ANCESTOR..."; "" where /proc does not tell."""
+    """Return "BOOT LEADER TERMINAL LEADS SETUID ANCESTOR..."; "" where /proc does not tell."""
     try:
         with open(_BOOT, encoding="ascii") as file:
             boot = file.read(64).strip()
@@ -29,7 +31,8 @@ def described() -> str:
             parent = found[_PARENT]
     except (OSError, ValueError, IndexError):
         return ""
-    return " ".join((boot, named[0], own[_TERMINAL], str(int(leads)), *named[1:]))
+    said = str(int(leads)), str(int(embedding.at_secure()))
+    return " ".join((boot, named[0], own[_TERMINAL], *said, *named[1:]))
 
 
 def _fields(process: str) -> list[str]:

@@ -72,6 +72,7 @@ def test_the_request_says_in_which_session_the_application_is(side: Side, serve:
     assert application is not None
     assert own is not None
     assert own[:3] == application[:3]
+    assert not application.is_setuid
     assert f"{os.getpid()}" == application.ancestors[0].partition(":")[0]
     assert own.ancestors[:30] == application.ancestors[1:31]
 

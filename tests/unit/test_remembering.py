@@ -31,8 +31,8 @@ from pam_totp.system import password_change, processes
 from tests.unit.alice import ALICE, DIGESTS, NOW, POLICY, SALT, STEP, WRONG, code, recovery_code
 
 BOOT = "51e6369c-fdc5-4ff3-8524-4f695b3e1fde"
-IN_SSHD = f"{BOOT} 700:9000 0 1 700:9000 400:50"  # the leader is the process of this connection
-IN_SUDO = f"{BOOT} 720:9100 34816 0 720:9100 715:9050 700:9000 400:50"
+IN_SSHD = f"{BOOT} 700:9000 0 1 0 700:9000 400:50"  # the leader is the process of this connection
+IN_SUDO = f"{BOOT} 720:9100 34816 0 1 720:9100 715:9050 700:9000 400:50"
 HOME = (ADDRESS, "192.0.2.7")
 SHELL = (TERMINAL, "51e6369c:720:9100:34816")
 SESSION = (LOGIN, "51e6369c:700:9000")
@@ -45,13 +45,13 @@ def test_a_login_by_ssh_is_remembered_by_its_address_and_by_its_process() -> Non
 
 
 def test_sudo_is_known_by_its_terminal_and_by_the_login_that_it_runs_in() -> None:
-    ancestors = tuple((LOGIN, f"51e6369c:{one}") for one in IN_SUDO.split(" ")[4:])
+    ancestors = tuple((LOGIN, f"51e6369c:{one}") for one in IN_SUDO.split(" ")[5:])
     assert Origin((SHELL,), (SHELL, *ancestors)) == origin_of("sudo", "", IN_SUDO)
     assert SESSION in ancestors
 
 
 def test_a_console_is_remembered_by_the_process_that_asked() -> None:
-    in_login = f"{BOOT} 55:10 1025 1 1:1"
+    in_login = f"{BOOT} 55:10 1025 1 0 1:1"
     assert ((LOGIN, "51e6369c:55:10"),) == origin_of("login", "", in_login).notes
 
 
@@ -87,10 +87,18 @@ def test_a_service_with_an_odd_name_remembers_nothing(service: str) -> None:
 
 
 def test_sudo_that_leads_a_session_of_its_own_is_no_login() -> None:
-    leads = f"{BOOT} 720:9100 34816 1 715:9050 700:9000"
+    leads = f"{BOOT} 720:9100 34816 1 1 715:9050 700:9000"
     origin = origin_of("sudo", "", leads)
     assert () == origin.notes
     assert {LOGIN} == {kind for kind, _ in origin.known_by}
+
+
+@pytest.mark.parametrize("service", ["openvpn", "radiusd", "xrdp-sesman", "sudo"])
+def test_a_daemon_in_somebodys_terminal_is_not_where_those_are_whom_it_asks(service: str) -> None:
+    """Somebody tries it there, say, and people far away would have that person's session."""
+    started = IN_SUDO.replace("34816 0 1", "34816 0 0")
+    assert started != IN_SUDO
+    assert Origin() == origin_of(service, "", started)
 
 
 def test_without_a_terminal_there_is_none_to_remember() -> None:
@@ -100,9 +108,10 @@ def test_without_a_terminal_there_is_none_to_remember() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "x", BOOT, f"{BOOT} 1:2 3", f"{BOOT} 1:2 3 4", f"{BOOT} 1 2 0", f"{BOOT} 1:2 x 0",
-        f"{BOOT} 1:2 3 0 4", f"{BOOT} 1:2 3 0 4:5 ", f"{BOOT}  1:2 3 0", "../.. 1:2 3 0",
-        f"{BOOT} 1:-2 3 0", f"{BOOT} \u0661:2 3 0", "51e 1:2 3 0", f"{BOOT} 1:2 3 0 4:{'5' * 30}",
+        "", "x", BOOT, f"{BOOT} 1:2 3", f"{BOOT} 1:2 3 0", f"{BOOT} 1:2 3 4 0", f"{BOOT} 1 2 0 1",
+        f"{BOOT} 1:2 x 0 1", f"{BOOT} 1:2 3 0 4", f"{BOOT} 1:2 3 0 4:5", f"{BOOT} 1:2 3 0 1 4",
+        f"{BOOT} 1:2 3 0 1 4:5 ", f"{BOOT}  1:2 3 0 1", "../.. 1:2 3 0 1", f"{BOOT} 1:-2 3 0 1",
+        f"{BOOT} \u0661:2 3 0 1", "51e 1:2 3 0 1", f"{BOOT} 1:2 3 0 1 4:{'5' * 30}",
     ],
 )  # fmt: skip
 def test_what_no_module_writes_tells_nothing(text: str) -> None:
@@ -334,6 +343,7 @@ def test_a_child_in_a_session_of_its_own_leads_it(tmp_path: Path, odd: str) -> N
         found = processes_of(text)
         assert found is not None
         assert leads == found.leads or os.getsid(0) == os.getpid()
+        assert not found.is_setuid
         assert found.ancestors[0].startswith(f"{os.getpid()}:")
 
 
