@@ -87,9 +87,11 @@ def may_guess(record: UserRecord, now: int, policy: Policy) -> bool:
     Fewer than a login may give: no program that its owner runs makes the owner's own logins wait
     or locks them. A login with a right code ends the row, and time gives the slow budget back.
     """
-    most = min(policy.throttle_after, verifier.locked_from(policy.max_failures))
+    locks = verifier.locked_from(policy.max_failures)
+    most = min(policy.throttle_after, locks)
     spent = verifier.guesses_spent(record, now, policy)
-    is_first = record.failures == 0  # where the first wrong code already has to wait
+    # Where the first wrong code already has to wait; but not where it locks.
+    is_first = record.failures == 0 and locks > 1
     return (is_first or record.failures < most - 1) and spent < policy.slow_guesses // 2
 
 

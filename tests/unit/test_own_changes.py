@@ -10,7 +10,7 @@ from pam_totp.core import own_changes, users
 from pam_totp.core.own_changes import ADD, NEW_PHONE, RECOVERY_CODES, REMOVE, Note, OwnChange
 from pam_totp.core.remembering import ADDRESS, Remembered
 from pam_totp.core.users import Account, Authenticator, UserRecord
-from pam_totp.core.verifier import Policy, standing
+from pam_totp.core.verifier import THROTTLED, Policy, standing
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, TABLET, fail
 
 ACCOUNT = Account(1000, is_local=True)
@@ -95,13 +95,20 @@ def test_a_new_phone_takes_the_place_of_the_old_one_alone() -> None:
 def test_no_answer_here_makes_a_login_wait_or_locks_it(
     after: int, most: int, failures: int, debt: int
 ) -> None:
-    """But where the administrator has the first wrong code wait, or lock."""
+    """But where the administrator has the first wrong code wait, which never locks."""
     policy = Policy(throttle_after=after, max_failures=most)
     record = ALICE._replace(failures=failures, guesses_until=NOW + debt)
-    if after == 1 or most <= 2 or not own_changes.may_guess(record, NOW, policy):
+    if not own_changes.may_guess(record, NOW, policy):
         return
     if standing(record, NOW, policy) is None:
-        assert standing(fail(record, 1, policy=policy), NOW, policy) is None
+        refusal = standing(fail(record, 1, policy=policy), NOW, policy)
+        assert refusal is None or (after == 1 and refusal.outcome == THROTTLED)
+
+
+def test_nobody_is_locked_here_where_one_wrong_code_locks() -> None:
+    assert not own_changes.may_guess(ALICE, NOW, Policy(max_failures=1))
+    assert own_changes.may_guess(ALICE, NOW, Policy(max_failures=2))
+    assert own_changes.may_guess(ALICE, NOW, Policy(throttle_after=1))
 
 
 def test_the_row_ends_one_short_of_the_first_wait() -> None:
