@@ -76,6 +76,9 @@ NO_NEW_PHONE = text(
     "No correct code, so nothing was changed. Delete the new entry from the app; to try again, "
     "run: totpctl me new-phone"
 )
+NEW_PHONE_NOT_KEPT = text(
+    "The new phone could not be saved: nothing was changed. Delete the new entry from the app."
+)
 AT_A_NEW_PHONE = (
     _EMPTY_LINE,
     text("The new entry counts once you have entered a code that it shows."),

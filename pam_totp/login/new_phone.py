@@ -51,9 +51,10 @@ class NewPhone:
         self._policy = policy
         self._log = log
         self._complain = complain
+        self._is_shown = False  # the new secret
 
     def offer(self, request: Request, *, key: bool) -> Flow[None]:
-        """Offer it, where it can be. ``key``: sshd accepted one. Raises nothing."""
+        """Offer it, where it can be. ``key``: sshd accepted one."""
         try:
             if (yield from self._may_offer(request, key=key)):
                 yield from self._offer(request)
@@ -61,7 +62,8 @@ class NewPhone:
             pass
         except (Unavailable, OSError) as error:
             yield from self._complain(error)
-            yield from self._conversation.tell(messages.NOT_KEPT, error=True)
+            if self._is_shown:
+                yield from self._conversation.tell(messages.NEW_PHONE_NOT_KEPT, error=True)
 
     def _may_offer(self, request: Request, *, key: bool) -> Flow[bool]:
         if request.answer_kept or not self._conversation.shows_messages or self._account.uid == 0:
@@ -87,6 +89,7 @@ class NewPhone:
             self._conversation, self._user, self._settings, self._policy, self._log
         )
         new = yield from handover.show(label, messages.AT_A_NEW_PHONE)
+        self._is_shown = True
         confirmed = yield from handover.confirm(new)
         if confirmed is None:
             yield from self._conversation.tell(messages.NO_NEW_PHONE, error=True)

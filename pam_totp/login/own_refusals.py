@@ -26,6 +26,10 @@ TOO_MANY_GUESSES = (
 )
 WHICH_ONE = ("you have several authenticators: {labels}", "run: totpctl me new-phone LABEL")
 NOTHING_WAS_CHANGED = "nothing was changed"
+NOT_KEPT = (
+    "it could not be saved: nothing was changed, and what you were shown is void",
+    "try again later; an administrator can find the reason in the system log",
+)
 CHANGED_MEANWHILE = "your enrollment was changed in the meantime; nothing of this was saved"
 NO_CODE_OF_THE_NEW_APP = (
     "no correct code of the new entry was entered; nothing was changed",

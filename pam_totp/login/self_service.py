@@ -123,8 +123,13 @@ class _SelfService:
         # What a login, or an administrator, did meanwhile is in there, and so is the code.
         record = self._own_record((yield from self._look_up()))
         self._refuse(record, kind, label)
-        change = yield from self._prepare(record, kind, label)
-        if change is None or not (yield from self._keep(change, record)):
+        try:
+            change = yield from self._prepare(record, kind, label)
+            is_kept = change is not None and (yield from self._keep(change, record))
+        except (Unavailable, OSError) as error:
+            yield from flow.log_unavailable(error, self._source)
+            raise _Refused(UNAVAILABLE, *own_refusals.NOT_KEPT) from None
+        if change is None or not is_kept:
             raise _Refused(FAILED, own_refusals.CHANGED_MEANWHILE)
         yield from self._report(change)
         return Ended(DONE)

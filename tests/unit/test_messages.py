@@ -173,6 +173,7 @@ def test_recovery_codes_are_shown_two_a_line_with_what_to_do() -> None:
         messages.ENROLLED,
         messages.OVERTAKEN,
         messages.NOT_KEPT,
+        messages.NEW_PHONE_NOT_KEPT,
     ],
 )
 def test_what_an_enrolment_says_is_short_ascii(text: str) -> None:

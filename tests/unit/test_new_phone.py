@@ -134,6 +134,19 @@ def test_what_breaks_off_the_offer_denies_nobody_and_changes_nothing() -> None:
         assert [("1", "phone")] == labels(login.record), whole.names[at]
 
 
+def test_who_was_shown_a_phone_that_cannot_be_kept_hears_that_all_else_stays() -> None:
+    whole = script(CODE, "yes", code)
+    whole.log_in()
+    full = StoreUnavailable("store", "is full")
+    login = script(CODE, "yes", code, broken={whole.names.index("change_own"): full})
+    assert flow.PAM_SUCCESS == login.log_in()
+    assert messages.NEW_PHONE_NOT_KEPT == login.shown[-1]
+    before = script(CODE, broken={whole.names.index("judge_stack"): full})
+    assert flow.PAM_SUCCESS == before.log_in()
+    assert ["recovery_used", "error"] == before.events
+    assert "saved" not in " ".join(map(str, before.shown))
+
+
 def test_a_message_that_is_not_shown_ends_it() -> None:
     login = script(CODE, "yes", told=Told(is_shown=False))
     assert flow.PAM_SUCCESS == login.log_in()

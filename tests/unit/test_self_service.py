@@ -21,7 +21,7 @@ from pam_totp.service.own_wire import End, Message, OwnRequest
 from pam_totp.service.worker import Peer
 from pam_totp.store import Known
 from pam_totp.system.config import Arguments
-from pam_totp.system.errors import StoreUnreachable
+from pam_totp.system.errors import StoreUnavailable, StoreUnreachable
 from tests.support.logs import fields
 from tests.support.place import Place, code_now, wrong_code
 from tests.unit.engine import Engine, join
@@ -247,6 +247,22 @@ def test_a_store_that_cannot_be_used_is_told_without_its_reason(person: Person) 
     told = person.asks("state")
     assert (5, own_refusals.UNAVAILABLE[0]) == (told.end and told.end[:2])
     assert "store.db" in person.log.text()
+
+
+@pytest.mark.parametrize("kind", ["new-phone", "recovery-codes"])
+def test_what_was_shown_and_cannot_be_kept_is_to_be_discarded(
+    person: Person, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def full(*_: object) -> bool:
+        raise StoreUnavailable("store", "is full")
+
+    monkeypatch.setattr(own_service.OwnConnection, "change_own", full)
+    before = person.place.record("alice")
+    told = person.asks(kind, code_now(), person.app if kind == "new-phone" else "")
+    assert (5, *own_refusals.NOT_KEPT) == told.end
+    assert "is full" in person.log.text()
+    after = person.place.record("alice")
+    assert (before.recovery_digests, "") == (after.recovery_digests, after.own_changes)
 
 
 def test_a_configuration_that_others_can_write_turns_nothing_on(person: Person) -> None:
