@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..core import admission, clock_skew, otp, users, verifier
 from ..core.admission import Admission, Groups
 from ..system import audit, config
-from ..system.errors import ConversationFailed, LoginAborted, StoreMissing, Unavailable
+from ..system.errors import ConversationFailed, LoginAborted, StoreMissing, Unavailable, places
 from . import messages, steps, texts
 from .conversation import Conversation
 from .steps import Driver, need
@@ -489,18 +489,22 @@ class _Login:
         """Offer it to a person whose recovery code was right: it changes nothing about that."""
         if self._account is None:
             return
-        from . import new_phone  # with what no other login loads
+        try:
+            from . import new_phone  # with what no other login loads
 
-        offered = new_phone.NewPhone(
-            self._conversation,
-            self._source.user,
-            self._account,
-            self._settings,
-            self._policy,
-            self._log,
-            lambda error: _unavailable(error, self._source),
-        )
-        yield from offered.offer(self._request, key=_came_with_a_key(self._request))
+            offered = new_phone.NewPhone(
+                self._conversation,
+                self._source.user,
+                self._account,
+                self._settings,
+                self._policy,
+                self._log,
+                lambda error: _unavailable(error, self._source),
+            )
+            yield from offered.offer(self._request, key=_came_with_a_key(self._request))
+        except Exception as fault:  # the code is used up: a fault here must not cost the login
+            reason, at = f"unexpected {type(fault).__name__}", " ".join(places(fault)[-5:])
+            yield from self._log("error", reason=reason, at=at, hint="please report this")
 
     def _have_told(self, count: int) -> Flow[None]:
         """Forget wrong codes that were shown, or typed in this login. It denies nobody."""

@@ -147,6 +147,16 @@ def test_who_was_shown_a_phone_that_cannot_be_kept_hears_that_all_else_stays() -
     assert "saved" not in " ".join(map(str, before.shown))
 
 
+def test_a_fault_in_the_offer_denies_nobody_whose_recovery_code_is_used_up() -> None:
+    whole = script(CODE, "yes", code)
+    whole.log_in()
+    for at in range(whole.names.index("judge_stack"), whole.names.index("change_own") + 1):
+        login = script(CODE, "yes", code, broken={at: RuntimeError("with a secret")})
+        assert flow.PAM_SUCCESS == login.log_in(), whole.names[at]
+        assert ["recovery_used", "error"] == login.events
+        assert "secret" not in str(login.steps[-1])
+
+
 def test_a_message_that_is_not_shown_ends_it() -> None:
     login = script(CODE, "yes", told=Told(is_shown=False))
     assert flow.PAM_SUCCESS == login.log_in()
