@@ -45,7 +45,7 @@ static int log_in(int number, const char *code)
         return 0;
     at = put(packet, at, user);
     at = put(packet, at, "bench");
-    for (int absent = 0; absent < 4; absent++)
+    for (int absent = 0; absent < 5; absent++) /* rhost, ruser, tty, SSH_AUTH_INFO_0, processes */
         at = put(packet, at, NULL);
     packet[at++] = (unsigned char)argument_count;
     for (int i = 0; i < argument_count; i++)

@@ -37,7 +37,7 @@ _VERIFY = r"""
 \set who 1 + (:client_id * {people} / {clients} + :number) % {people}
 \set half random(1, 9000000000000000000)
 CALL totp.verify('{host}', '\x{key}', int8send(:half) || int8send(:half), 'u' || :who, '{code}',
-    NULL, NULL, false, 1, 'sshd', '198.51.100.7', '198.51.100.7',
+    NULL, NULL, false, 1, 'sshd', '198.51.100.7', '198.51.100.7', NULL,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 """
 

@@ -110,7 +110,8 @@ def _request(user: str, arguments: list[str]) -> bytes:
     def string(text: str) -> bytes:
         return len(text).to_bytes(2, "big") + text.encode("ascii")
 
-    absent = b"\xff\xff" * 4
+    # All but flags, user, service and arguments.
+    absent = b"\xff\xff" * (len(wire.RequestPacket._fields) - 4)
     header = b"PT" + bytes([wire.VERSION, wire.REQUEST]) + bytes(4)
     listed = b"".join(map(string, arguments))
     return header + string(user) + string("bench") + absent + bytes([len(arguments)]) + listed
