@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -55,6 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.getsid(0) == 0:  # its leader is outside of this PID namespace
+        with contextlib.suppress(PermissionError):  # as the leader of a process group
+            os.setsid()
     config.option.loadscopereorder = False  # newer versions of xdist have an order of their own
 
 
