@@ -44,6 +44,8 @@ class BlockingDriver:
 
     __slots__ = ("_fleet", "_settings", "_way")
 
+    shows_pictures = True  # where a person enrolls
+
     def __init__(self) -> None:
         self._settings = config.Config()
         self._fleet: Fleet | None = None
@@ -231,7 +233,7 @@ class BlockingDriver:
         place = place or os.uname().nodename
         in_entry = label if is_beside else ""
         uri, lines = picture.draw(new.secret, user, place, issuer or place, in_entry)
-        return new, uri, lines
+        return new, uri, lines if self.shows_pictures else []
 
     def issue_codes(self) -> list[str]:
         from ..system import issuing

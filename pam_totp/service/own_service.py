@@ -20,7 +20,6 @@ from .connection import Connection
 from .worker import log_of
 
 if TYPE_CHECKING:
-    from ..core.users import Authenticator
     from ..system.config import Arguments
     from .own_wire import OwnRequest
     from .worker import Peer
@@ -33,30 +32,6 @@ class OwnConnection(Connection):
     """See Connection. Draws nothing for a terminal that cannot show it."""
 
     shows_pictures = False
-
-    def issue_authenticator(
-        self,
-        user: str,
-        place: str,
-        issuer: str,
-        *,
-        label: str,
-        algorithm: str,
-        digits: int,
-        period: int,
-        is_beside: bool = False,
-    ) -> tuple[Authenticator, str, list[str]]:
-        new, uri, lines = super().issue_authenticator(
-            user,
-            place,
-            issuer,
-            label=label,
-            algorithm=algorithm,
-            digits=digits,
-            period=period,
-            is_beside=is_beside,
-        )
-        return new, uri, lines if self.shows_pictures else []
 
 
 def serve(

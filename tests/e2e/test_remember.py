@@ -8,17 +8,15 @@ import pytest
 from pexpect import EOF
 
 from tests.e2e.conftest import Prepared
+from tests.e2e.sources import HERE, LISTENING, MARK, by_ssh, connect, last_event
 from tests.support import enabling
 from tests.support.enabling import CODE, PASSWORD, totpctl
-from tests.support.logs import fields
 from tests.support.machine import SSH_PORT, Account, Machine, Terminal
 
 pytestmark = pytest.mark.root
 
 CONFIG = "/etc/security/pam_totp.conf"
-HERE, HOME, ELSEWHERE = "10.9.0.1", "10.9.0.2", "192.0.2.7"
-LISTENING = "/etc/ssh/sshd_config.d/10-listen.conf"
-UNKNOWN_HOST = ("-oStrictHostKeyChecking=no", "-oLogLevel=ERROR", "-oNumberOfPasswordPrompts=1")
+HOME, ELSEWHERE = "10.9.0.2", "192.0.2.7"
 SHELL = r"[$] $"
 SUDO_PASSWORD = "password for alice: "
 GETTY = """
@@ -26,7 +24,6 @@ touch /dev/tty1
 mount --bind "$(tty)" /dev/tty1
 exec setsid --wait agetty -8 -L tty1 dumb
 """
-MARK = "expr 41 + 1"  # whose answer no message shows
 
 
 @pytest.fixture
@@ -43,29 +40,6 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
         sudoers = started.read("/etc/sudoers") + "Defaults passwd_tries=1\n"
         started.write("/etc/sudoers", sudoers, mode=0o440)
         yield started
-
-
-def connect(machine: Machine, source: str, *options: str, command: str = MARK) -> Terminal:
-    place = (f"-b{source}", f"-oHostName={HERE}")
-    return machine.ssh("alice", *place, *UNKNOWN_HOST, *options, command=command)
-
-
-def by_ssh(
-    machine: Machine, user: Account, source: str, *options: str, code: str | None = None
-) -> bool:
-    """Log in from ``source``; return whether that let in. A prompt without answer ends it."""
-    client = connect(machine, source, *options)
-    while (prompt := client.expect([PASSWORD, CODE, EOF])) != 2:
-        answer = user.password if prompt == 0 else code
-        if answer is None:
-            return False
-        client.sendline(answer)
-    return "42" in client.before.split()
-
-
-def last_event(machine: Machine, service: str) -> dict[str, str]:
-    lines = [line for line in machine.log.lines() if f"pam_totp({service}:auth)" in line]
-    return fields(lines[-1])
 
 
 def is_asked_by_sudo(terminal: Terminal, user: Account, code: str | None = None) -> bool:
@@ -105,7 +79,7 @@ def test_where_our_line_stands_before_the_password_everybody_is_asked(
     assert by_ssh(machine, alice, HOME, code=alice.code())
     ours = "auth required pam_totp.so\nauth required pam_unix.so\n"
     machine.use_pam("sshd", ours + "account required pam_unix.so\nsession required pam_unix.so\n")
-    client = connect(machine, HOME)
+    client = connect(machine, "alice", HOME)
     assert 0 == client.expect([CODE, PASSWORD])
     client.close()
 
@@ -113,7 +87,7 @@ def test_where_our_line_stands_before_the_password_everybody_is_asked(
 def test_a_wrong_code_from_elsewhere_ends_it(machine: Machine, alice: Account) -> None:
     assert by_ssh(machine, alice, HOME, code=alice.code())
     assert by_ssh(machine, alice, HOME)
-    client = connect(machine, ELSEWHERE)
+    client = connect(machine, "alice", ELSEWHERE)
     client.answer(PASSWORD, alice.password)
     client.answer(CODE, alice.wrong_code())
     client.expect(EOF)
@@ -132,13 +106,13 @@ def test_another_password_ends_it(machine: Machine, alice: Account) -> None:
 def test_sudo_asks_for_no_code_in_the_login_that_gave_one_and_in_no_other(
     machine: Machine, alice: Account
 ) -> None:
-    first = connect(machine, HOME, "-tt", command="sh -i")
+    first = connect(machine, "alice", HOME, "-tt", command="sh -i")
     first.answer(PASSWORD, alice.password)
     first.answer(CODE, alice.code())
     first.expect(SHELL)
     assert not is_asked_by_sudo(first, alice)
     assert ("remembered", "login") == tuple(last_event(machine, "sudo")[k] for k in ("event", "by"))
-    second = connect(machine, HOME, "-tt", command="sh -i")
+    second = connect(machine, "alice", HOME, "-tt", command="sh -i")
     second.answer(PASSWORD, alice.password)  # the address is known, but no code was given here
     second.expect(SHELL)
     assert is_asked_by_sudo(second, alice)

@@ -6,24 +6,21 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from pexpect import EOF
 
 from tests.e2e.conftest import Prepared
+from tests.e2e.sources import HERE, LISTENING, by_ssh, last_event
 from tests.support import enabling
-from tests.support.enabling import CODE, PASSWORD, totpctl
-from tests.support.logs import fields
+from tests.support.enabling import CODE, totpctl
 from tests.support.machine import SSH_PORT, Account, Machine
 
 pytestmark = pytest.mark.root
 
 CONFIG = "/etc/security/pam_totp.conf"
-HERE, OFFICE, ELSEWHERE, OFFICE_V6 = "10.9.0.1", "10.9.0.2", "192.0.2.7", "fd00::2"
+OFFICE, ELSEWHERE, OFFICE_V6 = "10.9.0.2", "192.0.2.7", "fd00::2"
 RULES = "10.9.0.0/24, fd00::/64, tty"
 ADDRESSES = (f"{HERE}/32", f"{OFFICE}/32", f"{ELSEWHERE}/32", "fd00::1/128", f"{OFFICE_V6}/128")
-LISTENING, SSHD_PID = "/etc/ssh/sshd_config.d/10-listen.conf", "/run/sshd.pid"
+SSHD_PID = "/run/sshd.pid"
 LISTEN = f"ListenAddress {HERE}\nListenAddress [fd00::1]\nPidFile {SSHD_PID}\n"
-UNKNOWN_HOST = ("-oStrictHostKeyChecking=no", "-oLogLevel=ERROR", "-oNumberOfPasswordPrompts=1")
-MARK = "expr 41 + 1"  # whose answer no message shows
 
 
 @pytest.fixture
@@ -40,26 +37,6 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
         started.log.wait_for(f"Server listening on {HERE} port {SSH_PORT}")
         started.write(CONFIG, f"skip_from = {RULES}\n")
         yield started
-
-
-def by_ssh(
-    machine: Machine, user: Account, source: str, *options: str, code: str | None = None
-) -> bool:
-    """Log in from ``source``; return whether that let in. A prompt without answer ends it."""
-    host = "fd00::1" if ":" in source else HERE
-    place = (f"-b{source}", f"-oHostName={host}")
-    client = machine.ssh(user.name, *place, *UNKNOWN_HOST, *options, command=MARK)
-    while (prompt := client.expect([PASSWORD, CODE, EOF])) != 2:
-        answer = user.password if prompt == 0 else code
-        if answer is None:
-            return False
-        client.sendline(answer)
-    return "42" in client.before.split()
-
-
-def last_event(machine: Machine, service: str) -> dict[str, str]:
-    lines = [line for line in machine.log.lines() if f"pam_totp({service}:auth)" in line]
-    return fields(lines[-1])
 
 
 def skipped(rule: str) -> dict[str, str]:
