@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -76,12 +77,30 @@ def journal(machine: Booted, *options: str) -> list[str]:
 
 def events(machine: Booted, account: Account, *options: str) -> list[str]:
     """Return what service, worker and module logged of one user's logins."""
-    pattern = re.compile(rf"pam_totp\([^)]*:auth\): event=(\w+) user={account.name}( |$)")
+    pattern = _event_of(account)
     return [found[1] for line in journal(machine, *options) if (found := pattern.search(line))]
 
 
 def events_of_the_service(machine: Booted, account: Account) -> list[str]:
     return events(machine, account, f"--unit={SERVICE}")
+
+
+def events_of_workers(machine: Booted, account: Account) -> list[str]:
+    """Return what workers of one login logged: all that workers say and that is not the service's.
+
+    One may be gone before the journal looks which unit it belonged to.
+    """
+    entries = map(json.loads, journal(machine, "--output=json", "--identifier=pam_totp"))
+    return [
+        found[1]
+        for entry in entries
+        if entry.get("_SYSTEMD_UNIT") != SERVICE
+        and (found := _event_of(account).search(str(entry.get("MESSAGE"))))
+    ]
+
+
+def _event_of(account: Account) -> re.Pattern[str]:
+    return re.compile(rf"pam_totp\([^)]*:auth\): event=(\w+) user={account.name}( |$)")
 
 
 def drop_in(machine: Booted, unit: str, text: str, name: str = "test") -> None:

@@ -11,8 +11,8 @@ from tests.booted import logins
 from tests.booted.logins import (
     SERVICE,
     SOCKET,
-    events,
     events_of_the_service,
+    events_of_workers,
     journal,
     log_in,
 )
@@ -85,7 +85,7 @@ def test_a_worker_of_one_login_asks_it_as_well(
     try:
         assert [True, True] == outcomes(machine, people)
         for one in people:
-            assert ["accepted"] == events(machine, one, "--unit=pam_totp-worker@*")
+            assert ["accepted"] == events_of_workers(machine, one)
     finally:
         machine.systemctl("start", SOCKET)
 
