@@ -20,19 +20,21 @@ IN_PROCESS = {"pam_totp.login.in_process", "pam_totp.system.core_files"}
 MORE_MODULES = ROOT / "tests" / "vectors" / "worker_modules.txt"
 ME = pwd.getpwuid(os.getuid()).pw_name
 
-# Runs the loader as the interpreter does, and says in the end what it has loaded.
+# Runs the loader as the interpreter does, and says at its end what it has loaded.
 OBSERVED = """
-import sys
+import posix, sys
 before = set(sys.modules)
+end = posix._exit
+
+def tell_and_end(status):
+    print(*sorted(set(sys.modules) - before), flush=True)
+    end(status)
+
+posix._exit = tell_and_end  # where os finds it
 sys.argv = [{loader!r}, "--connection", "3"]
 with open({loader!r}, encoding="utf-8") as file:
     source = file.read()
-try:
-    exec(compile(source, {loader!r}, "exec"), dict(__name__="__main__", __file__={loader!r}))
-except SystemExit as ended:
-    if ended.code:
-        raise
-print(*sorted(set(sys.modules) - before))
+exec(compile(source, {loader!r}, "exec"), dict(__name__="__main__", __file__={loader!r}))
 """
 
 
