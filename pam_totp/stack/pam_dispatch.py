@@ -63,6 +63,7 @@ def ways(
     libpam goes on, and the code: what is known then. Ways that come to the same place with the
     same knowledge go on as one, so that there are few of them.
     """
+    returned = [tuple(codes(entry)) for entry in stack.entries]
     seen: set[tuple[State, Known]] = set()
     todo = [(State(), known)]
     while todo:
@@ -74,7 +75,7 @@ def ways(
         state, known = way
         if state.at >= len(stack.entries):
             continue
-        for code in codes(stack.entries[state.at]):
+        for code in returned[state.at]:
             following = next_state(stack.entries, state, code)
             todo.append((following, learn(known, state.at, following.at, code)))
 

@@ -137,10 +137,10 @@ def _logical_lines(file: str, text: str) -> Iterator[tuple[int, int, str]]:
 
 
 # doctor and enable come to the same lines and controls some hundred times.
-_keeping = functools.lru_cache(maxsize=2048)
+keeping = functools.lru_cache(maxsize=2048)
 
 
-@_keeping
+@keeping
 def _line(file: str, first: int, last: int, text: str) -> Line:
     kind, rest = token(text)
     quiet = kind.startswith("-")
@@ -202,7 +202,7 @@ def actions(line: Line) -> Mapping[str, str | int]:
         raise NotUnderstood(line.file, line.number, problem) from error
 
 
-@_keeping
+@keeping
 def _actions(control: str) -> Mapping[str, str | int]:
     found: dict[str, str | int] = {}
     rest = control.lstrip(_SPACES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..system.pam_modules import NO_SECOND_FACTORS, PASSWORD_MODULES
 from . import pam_dispatch
 from .pam_dispatch import Entry, Stack, State
-from .pam_lines import RETURN_CODES, Line
+from .pam_lines import RETURN_CODES, Line, keeping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +102,7 @@ class Progress(NamedTuple):
         return self.root_at >= 0
 
 
+@keeping  # asked a hundred times of a line, as there are many ways through a stack
 def runs_the_hook(line: Line) -> bool:
     """Return whether the line runs pam_totp, natively or in pam_python."""
     if line.includes:
@@ -186,19 +187,23 @@ def jumps_beyond_the_end(stack: Stack, *, key: bool = False) -> set[int]:
     For every code of every module, wherever nothing has been refused yet. Left out is what a
     password module or a pam_totp line jumps over when it refuses: that login is denied anyway.
     """
-    found = set()
-    for state, _ in _reached(stack, key=key):
-        if state.at >= len(stack.entries) or state.impression < 0:
+    far = {at for at in range(len(stack.entries)) if _jumps_too_far(stack, at, key=key)}
+    if not far:  # nearly always: there is no need to look where anything is refused
+        return far
+    reached = _reached(stack, key=key)
+    return far & {state.at for state, _ in reached if state.impression >= 0}
+
+
+def _jumps_too_far(stack: Stack, at: int, *, key: bool) -> bool:
+    entry = stack.entries[at]
+    is_factor = entry.line.module_name in PASSWORD_MODULES or runs_the_hook(entry.line)
+    for code in _codes(entry, stack.service, key=key):
+        action = entry.actions.get(code)
+        if not isinstance(action, int) or (is_factor and code not in ("success", "ignore")):
             continue
-        entry = stack.entries[state.at]
-        is_factor = entry.line.module_name in PASSWORD_MODULES or runs_the_hook(entry.line)
-        for code in _codes(entry, stack.service, key=key):
-            action = entry.actions.get(code)
-            if not isinstance(action, int) or (is_factor and code not in ("success", "ignore")):
-                continue
-            if pam_dispatch.jump(stack.entries, state.at, action)[1]:
-                found.add(state.at)
-    return found
+        if pam_dispatch.jump(stack.entries, at, action)[1]:
+            return True
+    return False
 
 
 def _reached(
