@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
 
+from tests.support import thorough
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, Place, code_now, wrong_code
 from tests.unit.fake_pam import CONSTANTS
@@ -88,15 +90,20 @@ MODULES = {name: path for package in LAYERS for name, path in sources(package)}
 OF_A_LOGIN = [name for name, _ in sources("pam_totp")]
 
 
-def imported(name: str, *, by_types: bool = True) -> set[str]:
+@functools.cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imported(name: str, *, by_types: bool = True) -> frozenset[str]:
     """Return the full names of all that ``name`` imports, wherever in the file.
 
     ``by_types`` False: without what only a type checker reads.
     """
-    path = MODULES[name]
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
     found = set()
-    for node in walk(ast.parse(path.read_text(encoding="utf-8")), by_types=by_types):
+    for node in walk(tree_of(name), by_types=by_types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -104,7 +111,7 @@ def imported(name: str, *, by_types: bool = True) -> set[str]:
             module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
             for member in (f"{module}.{alias.name}" for alias in node.names):
                 found.add(member if member in MODULES else module)
-    return found - {name}
+    return frozenset(found - {name})
 
 
 def walk(node: ast.AST, *, by_types: bool) -> Iterator[ast.AST]:
@@ -116,7 +123,12 @@ def walk(node: ast.AST, *, by_types: bool) -> Iterator[ast.AST]:
         yield from walk(child, by_types=by_types)
 
 
-def ours(names: set[str]) -> set[str]:
+def packages_of(name: str) -> set[str]:
+    """Return the packages that ``name`` imports from."""
+    return {module.split(".")[0] for module in imported(name)}
+
+
+def ours(names: Set[str]) -> set[str]:
     return {name for name in names if name.split(".")[0] in LAYERS}
 
 
@@ -153,12 +165,13 @@ def preamble() -> str:
 # Directions
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_from_its_own_layer_and_those_below_it(name: str) -> None:
-    if name in LAYERS:
-        assert set() == ours(imported(name))
-        return
-    assert [] == [other for other in ours(imported(name)) if layer(other) > layer(name)]
+def test_a_module_imports_from_its_own_layer_and_those_below_it() -> None:
+    assert [] == [
+        f"{name} imports {other}"
+        for name in MODULES
+        for other in ours(imported(name))
+        if name in LAYERS or layer(other) > layer(name)
+    ]
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -178,9 +191,13 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         visit(name)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_what_begins_with_an_underscore_is_used_in_its_own_file_alone(name: str) -> None:
-    nodes = list(ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))))
+def test_what_begins_with_an_underscore_is_used_in_its_own_file_alone() -> None:
+    assert {} == {name: found for name in MODULES if (found := private_elsewhere(name))}
+
+
+def private_elsewhere(name: str) -> list[str]:
+    """Return what ``name`` uses of other files that is theirs alone."""
+    nodes = list(ast.walk(tree_of(name)))
     modules, private = set(), []
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
@@ -191,14 +208,14 @@ def test_what_begins_with_an_underscore_is_used_in_its_own_file_alone(name: str)
         is_attribute = isinstance(node, ast.Attribute) and is_private(node.attr)
         if is_attribute and ast.unparse(node.value) in modules:
             private.append(ast.unparse(node))
-    assert [] == private
+    return private
 
 
 def test_each_class_has_a_name_of_its_own() -> None:
     """Two files that speak of a Policy speak of the same one."""
     places: dict[str, list[str]] = {}
-    for name, path in MODULES.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for name in MODULES:
+        for node in tree_of(name).body:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(name)
     assert {} == {name: found for name, found in places.items() if len(found) > 1}
@@ -208,17 +225,16 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("admin_cli.")])
-def test_click_is_for_the_layers_that_commands_are_made_of(name: str) -> None:
+def test_click_is_for_the_layers_that_commands_are_made_of() -> None:
     below = ("errors", "output", "host", "libraries", "exporting", "importing")
     below += ("policy", "access", "enable", "doctor")
-    if name.split(".")[1] in below:
-        assert set() == {module for module in imported(name) if module.split(".")[0] == "click"}
+    with_click = [name for name in MODULES if "click" in packages_of(name)]
+    assert with_click
+    assert [] == [name for name in with_click if name.split(".")[1] in below]
 
 
-@pytest.mark.parametrize("name", OF_A_LOGIN)
-def test_nothing_of_the_command_is_imported(name: str) -> None:
-    assert set() == FORBIDDEN & {module.split(".")[0] for module in imported(name)}
+def test_nothing_of_the_command_is_imported() -> None:
+    assert {} == {name: bad for name in OF_A_LOGIN if (bad := FORBIDDEN & packages_of(name))}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("pam_totp.core.")])
@@ -226,9 +242,9 @@ def test_the_core_imports_nothing_that_acts(name: str) -> None:
     """No clock, no randomness, no files: what otp, recovery and verifier need comes in."""
     allowed = {"__future__", "collections", "pam_totp", "nacl", "typing", "hashlib", "_operator"}
     allowed |= {"_sha1", "_sha2", "_sha256", "_sha512", "datetime", "unicodedata", "_socket"}
-    assert set() == {module.split(".")[0] for module in imported(name)} - allowed
+    assert set() == packages_of(name) - allowed
     # Of sockets, what reads and writes addresses, and is given by name.
-    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    tree = tree_of(name)
     imports = [ast.unparse(node) for node in tree.body if "_socket" in ast.unparse(node)]
     expected = ["from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton"]
     assert imports in ([], expected)
@@ -247,35 +263,37 @@ def closure(name: str) -> set[str]:
     return reached
 
 
-# A fork for each: that is sooner started than an interpreter, and has loaded as little.
+# All at once, and then some each alone, in a fork of an interpreter that has loaded as little.
+EACH_ALONE = thorough.some(OF_A_LOGIN, 8)
 IMPORT_EACH = f"""
 import os
 sys.path.insert(0, {str(ROOT)!r})
-for name in {OF_A_LOGIN!r}:
+for names in {[OF_A_LOGIN, *([name] for name in EACH_ALONE)]!r}:
     child = os.fork()
     if not child:
-        __import__(name)
-        print(name, *sorted(sys.modules), flush=True)
+        for name in names:
+            __import__(name)
+        print(*sorted(sys.modules), flush=True)
         os._exit(0)
     os.waitpid(child, 0)
 """
 
 
-@pytest.fixture(scope="module")
-def loaded_for(preamble: str) -> dict[str, set[str]]:
-    """What is loaded after each module of a login was imported."""
-    lines = [line.split() for line in run(preamble + IMPORT_EACH).splitlines()]
-    return {name: set(loaded) for name, *loaded in lines}
-
-
-@pytest.mark.parametrize("name", OF_A_LOGIN)
 def test_a_fresh_interpreter_loads_no_more_for_a_module_than_what_it_imports(
-    name: str, loaded_for: dict[str, set[str]]
+    preamble: str,
 ) -> None:
-    loaded = loaded_for[name]
-    assert name in loaded
-    assert ours(loaded) <= closure(name)
-    assert set() == FORBIDDEN & loaded
+    """By day, some are loaded alone: what any of them imports, the other tests read in its file."""
+    loaded_for_all, *loaded = [
+        set(line.split()) for line in run(preamble + IMPORT_EACH).splitlines()
+    ]
+    assert set(OF_A_LOGIN) <= loaded_for_all
+    assert set() == FORBIDDEN & loaded_for_all
+    wrong = {
+        name: more
+        for name, modules in zip(EACH_ALONE, loaded, strict=True)
+        if (more := ours(modules) - closure(name)) or name not in modules
+    }
+    assert {} == wrong
 
 
 def test_the_command_may_be_absent(preamble: str) -> None:
