@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,15 @@ def _of_this_process() -> dict[str, Any]:
     os.umask(umask)
     core, _ = resource.getrlimit(resource.RLIMIT_CORE)
     return {"umask": umask, "folder": os.getcwd(), "core": core}
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that is gone with its test: pytest's own looks through all that it made before."""
+    with tempfile.TemporaryDirectory(
+        dir=tmp_path_factory.getbasetemp(), ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
