@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Of each test, a worker of xdist sends one report, and not three: what went well is one word."""
+    """Of each test, a worker of xdist sends one report, and not three."""
     if not hasattr(item.config, "workerinput"):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -114,15 +113,6 @@ def _of_this_process() -> dict[str, Any]:
     os.umask(umask)
     core, _ = resource.getrlimit(resource.RLIMIT_CORE)
     return {"umask": umask, "folder": os.getcwd(), "core": core}
-
-
-@pytest.fixture
-def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that is gone with its test: pytest's own looks through all that it made before."""
-    with tempfile.TemporaryDirectory(
-        dir=tmp_path_factory.getbasetemp(), ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
