@@ -49,3 +49,18 @@ def test_totpctl_that_is_forked_finds_what_it_finds_when_it_is_executed() -> Non
     assert json.loads(executed.stdout) == json.loads(forked.stdout)
     assert executed.stderr == forked.stderr
     assert executed.returncode == forked.returncode
+
+
+def test_totpctl_that_is_forked_runs_what_is_installed_and_not_what_was_loaded_before() -> None:
+    changed = "/usr/lib/pam_totp/pam_totp/__init__.py"
+    with Machine() as machine:
+        machine.install_product()
+        before = machine.run("totpctl", "--version").stdout
+        machine.run("sed", "-i", 's/^__version__ = .*/__version__ = "of another day"/', changed)
+        after = machine.run("totpctl", "--version").stdout
+        machine.run("rm", changed)
+        gone = machine.run("totpctl", "--version", check=False)
+    assert "of another day" not in before
+    assert "of another day" in after
+    assert 1 == gone.returncode
+    assert "missing or half installed" in gone.stderr

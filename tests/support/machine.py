@@ -10,15 +10,13 @@ from __future__ import annotations
 import atexit
 import base64
 import functools
-import io
+import glob
 import json
 import os
 import shlex
 import socket
 import subprocess
-import tarfile
 import tempfile
-import time
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -76,24 +74,26 @@ Defaults env_reset
 Defaults secure_path="{ENVIRONMENT["PATH"]}"
 %sudo ALL=(ALL:ALL) ALL
 """
-# Nobody but who comes with a distribution, and root without a password.
-_PEOPLE_OF_THIS_MACHINE = """
-awk -F: '$3 >= 1000 && $3 < 60000 { print $1 }' /etc/passwd | xargs -rn1 userdel --force 2>/dev/null
-sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow
-"""
-_LEFT_BY_THIS_MACHINE = (
-    "/etc/pam.d/dovecot /etc/pam.d/vsftpd "
-    "/etc/nologin /etc/locale.conf /etc/default/locale "
-    "/etc/security/pam_totp.conf /etc/security/pam_totp.key /etc/sudoers.d "
-    "/usr/lib/pam_totp /usr/sbin/totpctl /var/lib/pam_totp /root/.profile /root/.bash* "
-    "/usr/lib/*/security/pam_totp.so /usr/lib/systemd/system/pam_totp.*"
+_LEFT_OUT = (
+    *("/etc/pam.d/dovecot", "/etc/pam.d/vsftpd"),
+    *("/etc/nologin", "/etc/locale.conf", "/etc/default/locale", "/etc/sudoers.d"),
+    *("/etc/security/pam_totp.conf", "/etc/security/pam_totp.key"),
+    *("/usr/lib/pam_totp", "/usr/sbin/totpctl", "/var/lib/pam_totp"),
+    *("/root/.profile", "/root/.bash*"),
+    *("/usr/lib/*/security/pam_totp.so", "/usr/lib/systemd/system/pam_totp.*"),
 )
+_FILES = {f"/etc/pam.d/{name}": (text, 0o644) for name, text in _PAM_FILES.items()}
+_FILES["/etc/sudoers"] = (_SUDOERS, 0o440)
 
-_INIT = f"""
+_PREPARE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.support import machine_init
 del sys.path[0]
+machine_init.load_product()
+"""
+_INIT = """
+from tests.support import machine_init
 machine_init.main()
 """
 
@@ -101,9 +101,15 @@ machine_init.main()
 @functools.cache
 def _starter() -> Starter:
     """Return what machines are started by: Python as in the first line of totpctl."""
-    starter = Starter(["/usr/bin/python3", "-I"], ENVIRONMENT)
+    interpreter = ["/usr/bin/python3", "-I"]
+    starter = Starter(interpreter, ENVIRONMENT, prepare=_PREPARE, given=product.tree())
     atexit.register(starter.close)
     return starter
+
+
+@functools.cache
+def _left_out() -> list[str]:
+    return [path for pattern in _LEFT_OUT for path in glob.glob(pattern)]
 
 
 class Account(NamedTuple):
@@ -155,19 +161,16 @@ class Machine:
         self._terminals: list[Terminal] = []
         with inside:
             self._process = _starter().start(
-                _INIT, [str(ROOT), *map(str, self._disk)], ENVIRONMENT, [inside.fileno(), 1, 2]
+                _INIT,
+                [str(ROOT), *map(json.dumps, (_left_out(), _FILES)), *map(str, self._disk)],
+                ENVIRONMENT,
+                [inside.fileno(), 1, 2],
             )
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
         if not descriptors:
             self._end()
             raise AssertionError(f"no machine: {message.decode()}")
         self.log = LogSocket(Path("/dev/log"), socket.socket(fileno=descriptors[0]))
-        try:
-            self._furnish()
-        except BaseException:
-            self.log.close()
-            self._end()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -243,7 +246,8 @@ class Machine:
         self.run("sh", "-ec", script, typed=b"".join(archives))
 
     def install_product(self) -> None:
-        self.unpack(product.tree(), then="totpctl init")
+        self.unpack(product.tree())
+        self.run("totpctl", "init")
 
     def start_service(self) -> int:
         """Let a worker listen, and return its process's number."""
@@ -321,11 +325,6 @@ class Machine:
         everything = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'; ps auxeww"
         return self.run("sh", "-c", everything).stdout
 
-    def _furnish(self) -> None:
-        unpack = shlex.join(product.UNPACK)
-        script = f"rm -rf {_LEFT_BY_THIS_MACHINE}\n{_PEOPLE_OF_THIS_MACHINE}\n{unpack}"
-        self.run("sh", "-c", script, typed=_furniture())
-
     def _request(
         self,
         argv: tuple[object, ...],
@@ -349,20 +348,6 @@ class Machine:
         socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
         inside.close()
         return reply
-
-
-@functools.cache
-def _furniture() -> bytes:
-    """Return a tar archive of the files that every machine has: one process unpacks them all."""
-    files = {f"etc/pam.d/{name}": (text, 0o644) for name, text in _PAM_FILES.items()}
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, (text, mode) in {**files, "etc/sudoers": (_SUDOERS, 0o440)}.items():
-            content = text.encode("ascii")
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.mtime = len(content), mode, int(time.time())
-            tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
 
 
 def _content(file: IO[bytes]) -> str:

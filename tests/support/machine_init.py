@@ -1,10 +1,12 @@
 """The first process of a Machine (see machine.py): makes the copy, then starts what it is told to.
 
-    machine_init FOLDER [DISK PLACE]
+    machine_init FOLDER LEFT_OUT FILES [DISK PLACE]
 
 Standard input is a SOCK_SEQPACKET socket; when its other end closes, this process ends and the
 kernel removes the machine with all that runs in it. FOLDER is shown inside at the same path,
-read-only; DISK at PLACE, writable. Everything needed is imported before the root changes.
+read-only; DISK at PLACE, writable. LEFT_OUT (paths) and FILES (by path: text and mode)
+are JSON: what is not taken over from this machine, and what is there instead. Everything needed is
+imported before the root changes.
 
 It comes from tests/support/starter.py, and so has loaded what totpctl needs of libraries: that
 program it runs in a fork, where nothing speaks against it.
@@ -12,6 +14,7 @@ program it runs in a fork, where nothing speaks against it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,6 +25,7 @@ import signal
 import socket
 import stat
 import struct
+import subprocess
 import sys
 import termios
 
@@ -34,13 +38,16 @@ from tests.support.namespaces import (
     make_mounts_private,
     mount,
 )
-from tests.support.starter import status_of
+from tests.support.starter import load_all_of, status_of
 
 CLONE_NEWUTS, CLONE_NEWIPC = 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 START_OF_TOTPCTL = b"#!/usr/bin/python3 -I\n"
+PEOPLE = range(1000, 60000)  # others come with a distribution
+LIBRARY, PACKAGES = "/usr/lib/pam_totp", ("pam_totp", "admin_cli")
 TTY_GROUP = 5
 NAME = "machine"
 MAX_REQUEST_BYTES = 128 * 1024
@@ -57,6 +64,8 @@ DEVICES = {
     "tty": (5, 0),
 }
 
+_loaded: dict[str, tuple[int, ...]] = {}  # the files of the product's modules, and how they look
+
 
 def main() -> None:
     control = socket.socket(fileno=os.dup(0))
@@ -72,17 +81,70 @@ def main() -> None:
         make_mounts_private()
         os.chroot(".")
         _make_copy(sys.argv[1])
-        if len(sys.argv) > 2:
-            _show_disk(sys.argv[2], sys.argv[3])
+        if len(sys.argv) > 4:
+            _show_disk(sys.argv[4], sys.argv[5])
         os.chroot(COPY)
         os.chdir("/")
         log = _furnish()
+        _leave_out(json.loads(sys.argv[2]))
+        _write_files(json.loads(sys.argv[3]))
+        os.initgroups("root", 0)
     except OSError as error:
         control.send(f"{error.strerror}: {error.filename}".encode())
         return
     socket.send_fds(control, [b"ready"], [log.fileno()])
     log.close()
     _serve(control)
+
+
+def load_product() -> None:
+    """Load all modules of the product, in the archive on standard input, as if it was installed.
+
+    What forks from here finds them; nobody else sees the mounts that show them in their place.
+    """
+    call("unshare", CLONE_NEWNS)
+    make_mounts_private()
+    os.chroot(".")
+    mount("tmpfs", SCRATCH, "tmpfs")
+    unpack = ["tar", "--extract", "--file=-", f"--directory={SCRATCH}", f".{LIBRARY}"]
+    subprocess.run(unpack, check=True)
+    over, below = os.path.dirname(f"{SCRATCH}{LIBRARY}"), os.path.dirname(LIBRARY)
+    mount("overlay", below, "overlay", MS_RDONLY, f"lowerdir={over}:{below}")
+    sys.path.insert(0, LIBRARY)
+    for package in PACKAGES:
+        load_all_of(package)
+    _loaded.update((path, _look_of(path)) for path in _files_of(_own_modules()))
+    del sys.path[0]
+    sys.path_importer_cache.clear()
+    for path in (below, SCRATCH):
+        call("umount2", path.encode(), MNT_DETACH)
+
+
+def _own_modules() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] in PACKAGES]
+
+
+def _files_of(names: list[str]) -> list[str]:
+    """Return the files that Python reads to load these modules: their source is compared only."""
+    specs = [sys.modules[name].__spec__ for name in names]
+    return [str(path) for spec in specs for path in (spec.origin, spec.cached)]
+
+
+def _look_of(path: str) -> tuple[int, ...]:
+    """Return by what Python, and whoever may not, tells a file from another of the same name."""
+    status = os.stat(path)
+    return int(status.st_mtime), status.st_size, status.st_mode, status.st_uid
+
+
+def _forget_product_unless_installed() -> None:
+    """Let what is installed be loaded, unless that is what was loaded before."""
+    try:
+        is_same = all(_look_of(path) == look for path, look in _loaded.items())
+    except OSError:
+        is_same = False
+    if not is_same:
+        for name in _own_modules():
+            del sys.modules[name]
 
 
 def _make_copy(folder: str) -> None:
@@ -138,6 +200,47 @@ def _furnish() -> socket.socket:
     return log
 
 
+def _leave_out(paths: list[str]) -> None:
+    """Remove what this machine has of it, and its people; let root have no password."""
+    for path in paths:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+    people = {words[0] for words in _words_of("/etc/passwd") if int(words[2]) in PEOPLE}
+    for path in ("/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid"):
+        lines = [words for words in _words_of(path) if words[0] not in people]
+        if path == "/etc/shadow":
+            lines = [[w[0], "*", *w[2:]] if w[0] == "root" else w for w in lines]
+        _write_words(path, lines)
+    for path in ("/etc/group", "/etc/gshadow"):
+        lines = [words for words in _words_of(path) if words[0] not in people]
+        for words in lines:
+            words[-1] = ",".join(name for name in words[-1].split(",") if name not in people)
+        _write_words(path, lines)
+
+
+def _words_of(path: str) -> list[list[str]]:
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        return [line.rstrip("\n").split(":") for line in file]
+    return []
+
+
+def _write_words(path: str, lines: list[list[str]]) -> None:
+    if lines != _words_of(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(":".join(words) + "\n" for words in lines)
+
+
+def _write_files(files: dict[str, tuple[str, int]]) -> None:
+    for path, (text, mode) in files.items():
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        with open(path, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+
+
 def _serve(control: socket.socket) -> None:
     """Start a process for every request, and report how each of them ends."""
     replies: dict[int, socket.socket] = {}
@@ -166,12 +269,33 @@ def _start(wanted: dict, reply: socket.socket, standard: list[int]) -> int:
         socket.send_fds(reply, [b"terminal"], [terminal])
         os.close(terminal)
         standard = [line, line, line]
-    pid = os.fork()
+    pid = _executed(wanted, standard) or os.fork()
     if pid == 0:
         _become(wanted, standard)
     for descriptor in set(standard):
         os.close(descriptor)
     return pid
+
+
+def _executed(wanted: dict, standard: list[int]) -> int | None:
+    """Start what needs no copy of this process, which takes longer than most programs do."""
+    if wanted["user"] != "root" or wanted["may_fork"] or os.isatty(standard[0]):
+        return None
+    stdin, stdout, stderr = standard
+    try:
+        program = subprocess.Popen(
+            wanted["argv"],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=wanted["env"],
+            cwd=wanted["cwd"],
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    program.returncode = 0  # this process waits for it with all others
+    return program.pid
 
 
 def _report_ended(replies: dict[int, socket.socket]) -> None:
@@ -231,5 +355,6 @@ def _run_totpctl(argv: list[str], environment: dict[str, str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environment)
+    _forget_product_unless_installed()
     sys.argv = [path, *argv[1:]]
     os._exit(status_of(compile(source, path, "exec"), __file__=path))

@@ -56,18 +56,26 @@ class Running:
 class Starter:
     """A process started by ``interpreter``, in the ``environment`` that Python starts in.
 
-    ``packages``: of these it has loaded all modules.
+    ``packages``: of these it has loaded all modules. ``prepare``: what it has run, with ``given``
+    as its standard input.
     """
 
     def __init__(
-        self, interpreter: Sequence[str], environment: Mapping[str, str], *packages: str
+        self,
+        interpreter: Sequence[str],
+        environment: Mapping[str, str],
+        *packages: str,
+        prepare: str = "",
+        given: bytes = b"",
     ) -> None:
         self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with inside:
+        with inside, _in_memory("stdin") as stdin:
+            stdin.write(given)
+            stdin.seek(0)
             self._process = subprocess.Popen(
-                [*interpreter, __file__, str(inside.fileno()), *packages],
+                [*interpreter, __file__, str(inside.fileno()), prepare, *packages],
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,  # as in a run no terminal
                 pass_fds=[inside.fileno()],
             )
@@ -145,8 +153,9 @@ def main() -> str | None:
         sys.path[0] = ""  # as with -c, and not the folder of this file
     for library in _LIBRARIES:
         importlib.import_module(library)
-    for package in sys.argv[2:]:
-        _load_all_of(package)
+    for package in sys.argv[3:]:
+        load_all_of(package)
+    exec(sys.argv[2], {"__name__": "__main__"})
     gc.freeze()
     running: dict[int, tuple[int, socket.socket]] = {}  # by pidfd: the process, and who waits
     while True:
@@ -175,7 +184,7 @@ def main() -> str | None:
     return None
 
 
-def _load_all_of(package: str) -> None:
+def load_all_of(package: str) -> None:
     folders = importlib.import_module(package).__path__
     for module in pkgutil.walk_packages(folders, f"{package}."):
         importlib.import_module(module.name)
