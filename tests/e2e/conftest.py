@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e import doctor_machine
-from tests.support import hosts, product
+from tests.support import hosts
 from tests.support.machine import Account, Machine
 
 ACCOUNTS = "/etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid /home/alice"
@@ -24,8 +24,8 @@ class Prepared(NamedTuple):
 
 @pytest.fixture(scope="session")
 def prepared() -> Prepared:
-    with Machine() as machine:
-        machine.install_product()
+    with Machine(installed=True) as machine:
+        machine.run("totpctl", "init")
         alice = machine.enrol("alice")
         pack = 'tar --create "$@" | base64 --wrap=0'
         packed = machine.run("sh", "-c", pack, "sh", "--absolute-names", *PREPARED).stdout
@@ -52,9 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def machine(prepared: Prepared, host: str) -> Iterator[Machine]:
     """A throw-away copy of this machine: the product, ``host`` in PAM files, and alice."""
-    with Machine() as started:
+    with Machine(installed=True) as started:
         started.pam_module = hosts.module_of(host)
-        started.unpack(product.tree(), prepared.files)
+        started.unpack(prepared.files)
         service = started.start_service() if host == hosts.SERVICE else None
         yield started
         if service is not None:  # not in secret a worker of the login's own

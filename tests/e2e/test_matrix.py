@@ -24,7 +24,7 @@ from tests.e2e.doors import (
     Login,
     outcome,
 )
-from tests.support import enabling, product
+from tests.support import enabling
 from tests.support.enabling import PASSWORD_STEP, totpctl
 from tests.support.machine import CLIENT, Account, Machine
 from tests.unit.pam_files import GOLDEN
@@ -139,10 +139,10 @@ def town(prepared: Prepared, people: People) -> bytes:
 
 @pytest.fixture
 def machine(town: bytes, service: str, tmp_path: Path) -> Iterator[Machine]:
-    with Machine() as started:
+    with Machine(installed=True) as started:
         if service in FETCHED:
             one_field.unpack_packages(started, tmp_path, *FETCHED[service])
-        started.unpack(product.tree(), town)
+        started.unpack(town)
         started.start_service()
         started.run("ip", "address", "add", f"{TRUSTED}/32", "dev", "lo")
         if service == "openvpn" and not one_field.has_tun(started):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import Prepared
-from tests.support import enabling, product
+from tests.support import enabling
 from tests.support.enabling import PASSWORD_STEP, RECORD, snapshot, totpctl
 from tests.support.machine import Account, Machine
 
@@ -43,8 +43,8 @@ FIX_OF_PART = re.compile("totpctl disable common-auth; totpctl enable sshd sudo 
 @pytest.fixture
 def machine(prepared: Prepared) -> Iterator[Machine]:
     """Nobody but alice is enrolled; bob is an administrator, and a code is asked for by nobody."""
-    with Machine() as started:
-        started.unpack(product.tree(), prepared.files)
+    with Machine(installed=True) as started:
+        started.unpack(prepared.files)
         started.use_pam("sudo", PASSWORD_STEP)
         started.run("rm", "-rf", "/etc/pam.d/sudo-i", "/etc/ssh/sshd_config.d")
         started.run("mkdir", "-p", "/etc/cron.d", "/etc/ssh/sshd_config.d")

@@ -10,7 +10,6 @@ import pytest
 
 from admin_cli.host import sshd
 from tests.e2e.conftest import Prepared
-from tests.support import product
 from tests.support.machine import Machine
 from tests.support.place import ROOT
 
@@ -43,8 +42,8 @@ class Found(NamedTuple):
 @pytest.fixture
 def machine(prepared: Prepared) -> Iterator[Machine]:
     """alice, enrolled, in the group sudo, with a password; root, whose password is locked."""
-    with Machine() as started:
-        started.unpack(product.tree(), prepared.files)
+    with Machine(installed=True) as started:
+        started.unpack(prepared.files)
         started.run("sh", "-c", "rm -rf /etc/ssh/sshd_config.d/* /root/.ssh; ssh-keygen -A")
         started.run("install", "-d", "/run/sshd")
         started.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.support import product
 from tests.support.machine import Account, Machine
 
 PASSWORD_STEP = "@include common-auth\n"
@@ -90,8 +89,8 @@ def before_enable(prepared: bytes, *, served: bool = True) -> Iterator[Machine]:
     ``served``: the service listens, as on an administrator's machine; else each login starts a
     worker of its own, and the self-test of each enable five of them.
     """
-    with Machine() as started:
-        started.unpack(product.tree(), prepared)
+    with Machine(installed=True) as started:
+        started.unpack(prepared)
         furnish(started)
         if served:
             started.start_service()

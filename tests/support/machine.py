@@ -99,10 +99,14 @@ machine_init.main()
 
 
 @functools.cache
-def _starter() -> Starter:
-    """Return what machines are started by: Python as in the first line of totpctl."""
+def _starter(preload: str) -> Starter:
+    """Return what machines are started by: Python as in the first line of totpctl.
+
+    ``preload``: a library that it loads before libc, if there is one.
+    """
     interpreter = ["/usr/bin/python3", "-I"]
-    starter = Starter(interpreter, ENVIRONMENT, prepare=_PREPARE, given=product.tree())
+    environment = {**ENVIRONMENT, **({"LD_PRELOAD": preload} if preload else {})}
+    starter = Starter(interpreter, environment, prepare=_PREPARE, given=product.tree())
     atexit.register(starter.close)
     return starter
 
@@ -149,10 +153,20 @@ class Machine:
     """Use it as a context manager: it starts on entry, and is gone after.
 
     ``disk``: a folder outside, and where it is shown inside, writable. All else is in memory.
+    ``installed``: the product is there, as after ``make install``. ``preload``: a library outside,
+    and where it is inside; who names it there in LD_PRELOAD mostly gets a fork that has loaded it.
     """
 
-    def __init__(self, disk: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        disk: tuple[Path, Path] | None = None,
+        *,
+        installed: bool = False,
+        preload: tuple[Path, str] | None = None,
+    ) -> None:
         self._disk = disk or ()
+        self._is_installed = installed
+        self._preload = preload
         self.pam_module = "pam_totp.so"
 
     def __enter__(self) -> Machine:
@@ -160,11 +174,8 @@ class Machine:
         self._control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._terminals: list[Terminal] = []
         with inside:
-            self._process = _starter().start(
-                _INIT,
-                [str(ROOT), *map(json.dumps, (_left_out(), _FILES)), *map(str, self._disk)],
-                ENVIRONMENT,
-                [inside.fileno(), 1, 2],
+            self._process = _starter(str(self._preload[0]) if self._preload else "").start(
+                _INIT, [json.dumps(self._wanted())], ENVIRONMENT, [inside.fileno(), 1, 2]
             )
         message, descriptors, _, _ = socket.recv_fds(self._control, 4096, 1)
         if not descriptors:
@@ -178,6 +189,15 @@ class Machine:
             terminal.close()
         self.log.close()
         self._end()
+
+    def _wanted(self) -> dict[str, object]:
+        return {
+            "folder": str(ROOT),
+            "disk": list(map(str, self._disk)),
+            "left_out": _left_out(),
+            "files": _FILES,
+            "installed": self._is_installed,
+        }
 
     def _end(self) -> None:
         self._control.close()
@@ -205,7 +225,8 @@ class Machine:
         ):
             stdin.write(content)
             stdin.seek(0)
-            may_fork = (argv[0], user, env) == ("totpctl", "root", None)
+            environment_of_forks = {"LD_PRELOAD": self._preload[1]} if self._preload else {}
+            may_fork = (argv[0], user, env or {}) == ("totpctl", "root", environment_of_forks)
             standard = [stdin, stdout, stderr]
             with self._request(argv, user, env, cwd, standard, may_fork=may_fork) as reply:
                 reply.settimeout(timeout)

@@ -1,12 +1,12 @@
 """The first process of a Machine (see machine.py): makes the copy, then starts what it is told to.
 
-    machine_init FOLDER LEFT_OUT FILES [DISK PLACE]
+    machine_init WANTED
 
 Standard input is a SOCK_SEQPACKET socket; when its other end closes, this process ends and the
-kernel removes the machine with all that runs in it. FOLDER is shown inside at the same path,
-read-only; DISK at PLACE, writable. LEFT_OUT (paths) and FILES (by path: text and mode)
-are JSON: what is not taken over from this machine, and what is there instead. Everything needed is
-imported before the root changes.
+kernel removes the machine with all that runs in it. WANTED is JSON: "folder" is shown inside at the
+same path, read-only; of "disk", a folder at a path inside, writable; "left_out", paths, is not
+taken over from this machine, and "files", by path text and mode, are there instead; "installed"
+tells whether the product is. Everything needed is imported before the root changes.
 
 It comes from tests/support/starter.py, and so has loaded what totpctl needs of libraries: that
 program it runs in a fork, where nothing speaks against it.
@@ -52,7 +52,8 @@ TTY_GROUP = 5
 NAME = "machine"
 MAX_REQUEST_BYTES = 128 * 1024
 
-SCRATCH = "/sys"  # there on every Linux, and nothing that a test needs lies under it
+ABOVE = "/sys"  # there on every Linux, and nothing that a test needs lies under it
+PRODUCT, SCRATCH = f"{ABOVE}/product", f"{ABOVE}/machine"
 COPY = f"{SCRATCH}/root"
 MAYBE_MOUNTED = ("/etc", "/opt", "/root", "/usr", "/usr/local", "/var", "/var/lib")
 DEVICES = {
@@ -77,17 +78,20 @@ def main() -> None:
         return
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
     os.umask(0o022)
+    wanted = json.loads(sys.argv[1])
+    if wanted["installed"]:  # its files are over those of this machine
+        wanted["left_out"] = [p for p in wanted["left_out"] if not os.path.lexists(PRODUCT + p)]
     try:
         make_mounts_private()
         os.chroot(".")
-        _make_copy(sys.argv[1])
-        if len(sys.argv) > 4:
-            _show_disk(sys.argv[4], sys.argv[5])
+        _make_copy(wanted["folder"], with_product=wanted["installed"])
+        if wanted["disk"]:
+            _show_disk(*wanted["disk"])
         os.chroot(COPY)
         os.chdir("/")
         log = _furnish()
-        _leave_out(json.loads(sys.argv[2]))
-        _write_files(json.loads(sys.argv[3]))
+        _leave_out(wanted["left_out"])
+        _write_files(wanted["files"])
         os.initgroups("root", 0)
     except OSError as error:
         control.send(f"{error.strerror}: {error.filename}".encode())
@@ -100,24 +104,25 @@ def main() -> None:
 def load_product() -> None:
     """Load all modules of the product, in the archive on standard input, as if it was installed.
 
-    What forks from here finds them; nobody else sees the mounts that show them in their place.
+    What forks from here finds them, and its files in PRODUCT: nobody else sees these mounts.
     """
     call("unshare", CLONE_NEWNS)
     make_mounts_private()
     os.chroot(".")
-    mount("tmpfs", SCRATCH, "tmpfs")
-    unpack = ["tar", "--extract", "--file=-", f"--directory={SCRATCH}", f".{LIBRARY}"]
-    subprocess.run(unpack, check=True)
-    over, below = os.path.dirname(f"{SCRATCH}{LIBRARY}"), os.path.dirname(LIBRARY)
-    mount("overlay", below, "overlay", MS_RDONLY, f"lowerdir={over}:{below}")
+    mount("tmpfs", ABOVE, "tmpfs", 0, "mode=755")
+    for folder in (PRODUCT, SCRATCH):
+        os.mkdir(folder)
+    subprocess.run(["tar", "--extract", "--file=-", f"--directory={PRODUCT}"], check=True)
+    os.setxattr(PRODUCT + LIBRARY, "trusted.overlay.opaque", b"y")
+    below = os.path.dirname(LIBRARY)
+    mount("overlay", below, "overlay", MS_RDONLY, f"lowerdir={PRODUCT}{below}:{below}")
     sys.path.insert(0, LIBRARY)
     for package in PACKAGES:
         load_all_of(package)
     _loaded.update((path, _look_of(path)) for path in _files_of(_own_modules()))
     del sys.path[0]
     sys.path_importer_cache.clear()
-    for path in (below, SCRATCH):
-        call("umount2", path.encode(), MNT_DETACH)
+    call("umount2", below.encode(), MNT_DETACH)
 
 
 def _own_modules() -> list[str]:
@@ -147,8 +152,11 @@ def _forget_product_unless_installed() -> None:
             del sys.modules[name]
 
 
-def _make_copy(folder: str) -> None:
-    """Make COPY: all of this machine's files, with changes kept in memory."""
+def _make_copy(folder: str, *, with_product: bool) -> None:
+    """Make COPY: all of this machine's files, with changes kept in memory.
+
+    With the product over them, whose folders can be renamed as if it was written there.
+    """
     mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755")
     mounted = [path for path in MAYBE_MOUNTED if os.path.ismount(path)]
     for number, path in enumerate(["/", *mounted]):
@@ -159,7 +167,10 @@ def _make_copy(folder: str) -> None:
         status = os.stat(path)
         os.chmod(upper, stat.S_IMODE(status.st_mode))
         os.chown(upper, status.st_uid, status.st_gid)
-        mount("overlay", target, "overlay", 0, f"lowerdir={path},upperdir={upper},workdir={work}")
+        over = PRODUCT + path.rstrip("/")
+        lower = f"{over}:{path}" if with_product and os.path.isdir(over) else path
+        options = f"lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=on"
+        mount("overlay", target, "overlay", 0, options)
     for path, mode in (("/run", "755"), ("/tmp", "1777"), ("/dev", "755"), ("/home", "755")):
         os.makedirs(COPY + path, exist_ok=True)
         mount("tmpfs", COPY + path, "tmpfs", 0, f"mode={mode}")
