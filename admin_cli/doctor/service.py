@@ -36,6 +36,7 @@ _LOGIN = """
 import os, runpy, sys
 os.dup2(int(sys.argv[1]), 3)
 sys.argv = [{worker!r}, "--connection", "3"]
+os._exit = sys.exit  # a worker of one login ends its process at once, before there is more to load
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 except SystemExit as ended:
