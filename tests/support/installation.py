@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,17 @@ from tests.support.native import build_module
 from tests.support.place import ROOT
 
 TIMEOUT = 20  # seconds: a service that takes longer does not come, or does not go
+
+
+@functools.cache
+def _compiled() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder with pam_totp, of which everything is compiled: it is the same each time."""
+    folder = tempfile.TemporaryDirectory(prefix="pam_totp-compiled.")
+    package = Path(folder.name, "pam_totp")
+    shutil.copytree(ROOT / "pam_totp", package, ignore=shutil.ignore_patterns("__pycache__"))
+    compiling = [sys.executable, "-I", "-m", "compileall", "-q", package]
+    subprocess.run(compiling, check=True)
+    return folder
 
 
 class Installation:
@@ -26,9 +39,7 @@ class Installation:
         self.folder = folder
         self._now = folder.with_name("now")
         self._service: subprocess.Popen[bytes] | None = None
-        shutil.copytree(
-            ROOT / "pam_totp", folder / "pam_totp", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(Path(_compiled().name, "pam_totp"), folder / "pam_totp")
         audit = folder / "pam_totp" / "system" / "audit.py"
         text = audit.read_text(encoding="utf-8")
         before = 'SYSLOG_SOCKET = "/dev/log"'
@@ -37,7 +48,7 @@ class Installation:
         (folder / "hook.py").symlink_to("pam_totp/hook.py")
         shutil.copy(ROOT / "packaging" / "worker", folder / "worker")
         subprocess.run(
-            [sys.executable, "-I", "-m", "compileall", "-q", folder / "pam_totp"], check=True
+            [sys.executable, "-I", "-m", "compileall", "-q", audit], check=True
         )
 
     def take_place(self) -> None:
