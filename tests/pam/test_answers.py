@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import hosts
 from tests.support.logs import LogSocket, fields
 from tests.support.pam_stack import (
     ME,
@@ -39,7 +40,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
+@hosts.mostly_service("answer", HOSTILE)
 def test_junk_is_malformed_and_neither_counted_nor_logged(
     stack: Stack, place: Place, log: LogSocket, answer: bytes
 ) -> None:

@@ -101,9 +101,9 @@ def replace_configuration_by_a_fifo(place: Place) -> str:
     return f"{place.config_path}: is not a regular file"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+DAMAGE = {
+    damage.__name__: damage
+    for damage in (
         remove_store,
         open_store_to_others,
         open_store_folder_to_others,
@@ -118,8 +118,11 @@ def replace_configuration_by_a_fifo(place: Place) -> str:
         exchange_key,
         open_configuration_to_others,
         replace_configuration_by_a_fifo,
-    ],
-)
+    )
+}
+
+
+@hosts.mostly_service("damage", DAMAGE)
 @pytest.mark.parametrize("argument", ["", "nullok"])
 def test_store_that_cannot_be_believed_is_authinfo_unavail_and_the_log_names_it(
     stack: Stack, place: Place, log: LogSocket, damage, argument: str

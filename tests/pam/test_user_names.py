@@ -34,7 +34,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@hosts.mostly_service("name", NAMES)
 @pytest.mark.parametrize("argument", ["unenrolled=deny", "unenrolled=skip"])
 def test_odd_name_is_refused_and_stays_inside_its_own_log_field(
     stack: Stack, place: Place, log: LogSocket, name: str, argument: str

@@ -47,9 +47,7 @@ class Installation:
         audit.write_text(text.replace(before, f'SYSLOG_SOCKET = "{log_socket}"'), encoding="utf-8")
         (folder / "hook.py").symlink_to("pam_totp/hook.py")
         shutil.copy(ROOT / "packaging" / "worker", folder / "worker")
-        subprocess.run(
-            [sys.executable, "-I", "-m", "compileall", "-q", audit], check=True
-        )
+        subprocess.run([sys.executable, "-I", "-m", "compileall", "-q", audit], check=True)
 
     def take_place(self) -> None:
         """Be the one that pam_totp.so finds: it is built once, with the paths in it."""
