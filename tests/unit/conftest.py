@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.core import recovery
 from pam_totp.login import identity, membership, picture
 from pam_totp.service.log import Log
 from pam_totp.stack import pam_stack
@@ -20,6 +21,13 @@ from tests.unit.own_person import Person, person_of
 from tests.unit.rounds import ELSEWHERE, LOCAL, Rounds
 
 ACCOUNTS = ("alice", "bob", "carol", "dave")
+
+
+@pytest.fixture(autouse=True)
+def quick_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a recovery code costs is test_recovery.py's to say."""
+    monkeypatch.setattr(recovery, "ARGON2_PASSES", 1)
+    monkeypatch.setattr(recovery, "ARGON2_MEMORY_BYTES", 8192)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_there_are_no_more_threads_than_memory_for_them(
     file = tmp_path / "meminfo"
     monkeypatch.setattr(hashing, "_MEMORY_FILE", str(file))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(recovery, "ARGON2_MEMORY_BYTES", 19 * 1024 * 1024)
     for available, expected in ((0, 1), (4 * 19 * 1024 * 5, 5), (10**9, 64)):
         file.write_text(f"MemTotal: 99 kB\nMemAvailable:  {available} kB\n")
         assert expected == hashing.threads()
