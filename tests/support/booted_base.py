@@ -34,7 +34,9 @@ chmod 755 "$1/usr/sbin/policy-rc.d"
 echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
 echo 'man-db man-db/auto-update boolean false' | chroot "$1" debconf-set-selections
 """
+# What systemd does once after an update of /usr, it would do whenever one of the machines boots.
 _AFTER = """
+touch /etc/.updated /var/.updated
 rm -rf /etc/machine-id /etc/apt/apt.conf.d/99mmdebstrap /usr/sbin/policy-rc.d
 : >/etc/machine-id
 """
