@@ -99,8 +99,11 @@ def png(width: int, height: int, *more: bytes, bits: int = 1, colour: int = 0) -
 
 
 def packed_gigabyte() -> bytes:
-    packer = zlib.compressobj(9)
-    return b"".join(packer.compress(bytes(2**20)) for _ in range(2**10)) + packer.flush()
+    """Return a gigabyte of zeros as zlib packs it: of a megabyte that stands for itself."""
+    packer = zlib.compressobj(9, wbits=-15)
+    megabyte = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = struct.pack(">I", 2**30 % 65_521 << 16 | 1)
+    return b"\x78\xda" + megabyte * 2**10 + packer.flush() + checksum
 
 
 def packed_texts() -> bytes:

@@ -18,12 +18,14 @@ from pam_totp.core.remembering import KINDS, Remembered, Wish
 from pam_totp.core.users import STATUSES, SUSPENDED, Authenticator, UserRecord
 from pam_totp.core.verifier import CODE, RECOVERY_CODE, Answer, Policy, Verdict
 from tests.fleet.asking import Host, insert, stored, without_secrets
+from tests.support import thorough
 from tests.support.place import ROOT
 from tests.support.postgres import Database
 
-RECORDS = 1700  # for each seed
-WITH_ONE_POLICY = 50
-SEEDS = (6238, 4226, int.from_bytes(os.urandom(4)))
+RECORDS = 1700 if thorough.NIGHTLY else 600  # for each seed
+WITH_ONE_POLICY = 50 if thorough.NIGHTLY else 20
+LEAST = 5 if thorough.NIGHTLY else 1  # some 15 come of the rarest kind by day
+SEEDS = {"first": 6238, "second": 4226, "random": int.from_bytes(os.urandom(4))}
 SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
 
 
@@ -201,10 +203,11 @@ def counters(record: UserRecord) -> list[int | None]:
     return [authenticator.counter for authenticator in record.authenticators]
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids=["first", "second", "random"])
+@pytest.mark.parametrize("name", thorough.some(list(SEEDS), 2))
 def test_verdicts_and_rows_are_those_of_the_verifier(
-    seed: int, database: Database, host: Host
+    name: str, database: Database, host: Host
 ) -> None:
+    seed = SEEDS[name]
     chance = random.Random(seed)
     outcomes: Counter[str] = Counter()
     with database.connect() as owner:
@@ -257,7 +260,7 @@ def test_verdicts_and_rows_are_those_of_the_verifier(
         "accepted recovery_used rejected replayed throttled locked offset behind budget "
         "learned counter known remembered forgotten"
     )
-    assert set(kinds.split()) == {kind for kind, count in outcomes.items() if count > 5}
+    assert set(kinds.split()) == {kind for kind, count in outcomes.items() if count > LEAST}
     assert outcomes.total() > RECORDS
 
 
