@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pam_totp.core import addresses
+from tests.support.each import each
 
 any_address = st.ip_addresses()
 
@@ -29,7 +29,7 @@ def test_each_spelling_of_an_address_is_the_same_bytes(
     assert canonical(address) == addresses.parse(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("192.0.2.7", bytes([192, 0, 2, 7])),
@@ -44,7 +44,7 @@ def test_an_address_is_folded(text: str, expected: bytes) -> None:
     assert expected == addresses.parse(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "", "localhost", "host.example", "192.0.2", "192.0.2.07", "192.0.2.256", "0xc0000207",

@@ -23,6 +23,7 @@ from pam_totp.core.admission import (
 from pam_totp.core.users import ACTIVE, MUST_ENROLL, STATUSES, SUSPENDED, Authenticator, UserRecord
 from pam_totp.login import messages
 from pam_totp.system.config import Config
+from tests.support.each import each
 
 NOW = 1_800_000_000
 PHONE = (Authenticator("id", "phone", None),)
@@ -140,8 +141,8 @@ class TestOwnStatus:
 # Groups
 
 
-@pytest.mark.parametrize("settings", [STRICT, LENIENT, Config(exempt_groups=("robots",))])
-@pytest.mark.parametrize("record", [None, user()])
+@each("settings", [STRICT, LENIENT, Config(exempt_groups=("robots",))])
+@each("record", [None, user()])
 def test_a_group_that_is_required_beats_one_that_is_exempt(
     record: UserRecord | None, settings: Config
 ) -> None:
@@ -163,8 +164,8 @@ def test_a_group_is_exempt_until_its_day_is_over(until: int) -> None:
     assert BY_ROBOTS._replace(until=until) == admission(None, exempt._replace(until=until))
 
 
-@pytest.mark.parametrize("until", ENDED)
-@pytest.mark.parametrize("settings", [STRICT, LENIENT])
+@each("until", ENDED)
+@each("settings", [STRICT, LENIENT])
 def test_an_exemption_of_a_group_that_has_ended_counts_as_none(
     until: int, settings: Config
 ) -> None:
@@ -178,7 +179,7 @@ def test_exempt_groups_of_the_configuration_outlast_a_rule_that_has_ended() -> N
     assert BY_ROBOTS == admission(None, exempt._replace(until=NOW), settings=settings)
 
 
-@pytest.mark.parametrize(
+@each(
     ("ends", "group", "until"),
     [
         ((NOW + 1, NOW + 2), "b", NOW + 2),
@@ -197,8 +198,8 @@ def test_of_several_exemptions_the_one_that_ends_last_is_named(
     assert BY_ROBOTS._replace(group=group, until=until) == found
 
 
-@pytest.mark.parametrize("rules", RULES)
-@pytest.mark.parametrize("record", [None, user(), user(enrolled=True)])
+@each("rules", RULES)
+@each("record", [None, user(), user(enrolled=True)])
 def test_a_rule_counts_for_members_alone(
     record: UserRecord | None, rules: tuple[GroupRule, ...]
 ) -> None:
@@ -259,8 +260,8 @@ def test_an_exempt_group_that_cannot_be_looked_up_keeps_nobody_out() -> None:
 HANGS = {"member_of": (), "problem": "it hangs"}
 
 
-@pytest.mark.parametrize("settings", [STRICT, LENIENT, Config(exempt_groups=("robots",))])
-@pytest.mark.parametrize("rules", [(required,), (exempt, required), (exempt,)])
+@each("settings", [STRICT, LENIENT, Config(exempt_groups=("robots",))])
+@each("rules", [(required,), (exempt, required), (exempt,)])
 def test_whoever_has_a_code_is_asked_for_it_while_the_directory_hangs(
     rules: tuple[GroupRule, ...], settings: Config
 ) -> None:
@@ -295,8 +296,8 @@ def subsets() -> list[tuple[str, ...]]:
     return [tuple(compress(GROUPS, chosen)) for chosen in product((0, 1), repeat=3)]
 
 
-@pytest.mark.parametrize("unenrolled", [SKIP, DENY, ENROLL])
-@pytest.mark.parametrize("exempt_groups", [(), ("a",)])
+@each("unenrolled", [SKIP, DENY, ENROLL])
+@each("exempt_groups", [(), ("a",)])
 def test_a_directory_that_does_not_answer_never_admits_more_than_any_answer(
     unenrolled: str, exempt_groups: tuple[str, ...]
 ) -> None:

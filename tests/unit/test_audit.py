@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pam_totp.system import audit
 from pam_totp.system.audit import Source, format_line
+from tests.support.each import each
 from tests.support.logs import LogSocket
 from tests.unit.logfmt import read
 
@@ -35,7 +36,7 @@ def test_empty_values_are_left_out() -> None:
     assert expected == format_line("rejected", source, {"wait": 0, "reason": "", "hint": None})
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         ("phone", "phone"),
@@ -75,7 +76,7 @@ INJECTIONS = [
 ]
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
+@each("text", INJECTIONS)
 def test_a_line_has_one_event_whatever_the_user_is_called(text: str) -> None:
     source = Source("sshd:auth", text, text, text, text)
     line = format_line("rejected", source, {"authenticator": text})
@@ -84,7 +85,7 @@ def test_a_line_has_one_event_whatever_the_user_is_called(text: str) -> None:
     assert {"event": "rejected", **expected} == read(line)
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
+@each("text", INJECTIONS)
 def test_the_service_s_name_is_quoted_as_well(text: str) -> None:
     line = format_line("rejected", Source(f"{text}:auth"), {})
     assert 1 == len(line.splitlines())

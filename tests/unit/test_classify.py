@@ -18,20 +18,19 @@ from pam_totp.core.verifier import (
     classify,
     is_password,
 )
+from tests.support.each import each
 
 SIX = frozenset((6,))
 BOTH = frozenset((6, 8))
 anything = st.text(st.characters())  # lone surrogates as well
 
 
-@pytest.mark.parametrize(
-    "text", ["123456", "123 456", " 123456", "123456 ", "1 2 3 4 5 6", "12   3456"]
-)
+@each("text", ["123456", "123 456", " 123456", "123456 ", "1 2 3 4 5 6", "12   3456"])
 def test_six_digits_with_spaces_between_are_a_code(text: str) -> None:
     assert Answer(CODE, "123456") == classify(text, SIX)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "digit_counts", "kind"),
     [
         ("12345678", BOTH, CODE),
@@ -51,7 +50,7 @@ def test_a_code_has_the_length_of_an_authenticator_of_the_user(
     assert kind == classify(text, digit_counts).kind
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -99,7 +98,7 @@ def test_an_answer_of_64_characters_is_still_read(text: str) -> None:
     assert MALFORMED != classify(text, SIX).kind
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "0123-4567-89AB-CDEF",
@@ -185,7 +184,7 @@ def test_a_recovery_code_comes_without_a_digest() -> None:
     assert (None, b"") == (answer.salt, answer.digest)
 
 
-@pytest.mark.parametrize(
+@each(
     "password",
     ["hunter2", "123456", "0123-4567-89AB-CDEF", "p\u00e4ssword", "x" * 100_000, "\udcff", " "],
 )

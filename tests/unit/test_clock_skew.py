@@ -7,6 +7,7 @@ import pytest
 from pam_totp.core import clock_skew, otp
 from pam_totp.core.users import SUSPENDED, UserRecord
 from pam_totp.core.verifier import ACCEPTED, REJECTED, Answer, verify
+from tests.support.each import each
 from tests.support.logs import fields
 from tests.support.place import code_now
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, STEP, TABLET, WRONG, code
@@ -15,8 +16,8 @@ from tests.unit.door import Door
 ZONES = [n for n in range(-28, 29) if n != 0]  # half hours
 
 
-@pytest.mark.parametrize("half_hours", ZONES)
-@pytest.mark.parametrize("seconds", [0, 25])
+@each("half_hours", ZONES)
+@each("seconds", [0, 25])
 def test_every_time_zone_is_named_and_its_code_rejected(half_hours: int, seconds: int) -> None:
     given = code((NOW + half_hours * 1800 + seconds) // 30)
     verdict, record = verify(ALICE, given, NOW, POLICY)

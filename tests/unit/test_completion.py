@@ -18,6 +18,7 @@ from docs import generate
 from pam_totp.core.users import EXEMPT, SUSPENDED
 from pam_totp.store.sqlite import names
 from pam_totp.system import config
+from tests.support.each import each
 from tests.support.logs import LogSocket
 from tests.support.place import Place
 
@@ -56,7 +57,7 @@ def in_bash(line: str) -> list[str]:
     return answering.answer(totpctl, "bash", (line, BREAKS))
 
 
-@pytest.mark.parametrize("name", generate.COMMANDS)
+@each("name", generate.COMMANDS)
 def test_every_command_and_every_option_is_offered(name: str) -> None:
     *before, last = name.split()
     assert last in offered(*before, "")
@@ -192,7 +193,7 @@ def test_a_store_that_others_can_write_is_not_read(place: Place) -> None:
 # A line of bash
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "words", "kept", "quote"),
     [
         ("totpctl ", ["totpctl", ""], "", ""),

@@ -5,6 +5,7 @@ import pytest
 from pam_totp.core.verifier import Policy
 from pam_totp.system.config import Arguments, Config, parse, parse_arguments
 from pam_totp.system.config_values import IN_FILE_ONLY
+from tests.support.each import each
 from tests.unit.configurations import BAD, DEFAULTS, GOOD
 
 
@@ -17,7 +18,7 @@ def test_the_policy_is_made_of_the_configuration() -> None:
     assert Policy(0, 2, 3, 4, 5) == settings.policy()
 
 
-@pytest.mark.parametrize(("key", "value", "expected"), GOOD)
+@each(("key", "value", "expected"), GOOD)
 def test_a_good_value_counts_in_the_file_and_as_an_argument(
     key: str, value: str, expected: object
 ) -> None:
@@ -31,7 +32,7 @@ def test_a_good_value_counts_in_the_file_and_as_an_argument(
     assert expected_arguments == parse_arguments([f"{key}={value}"])
 
 
-@pytest.mark.parametrize(("key", "value"), BAD)
+@each(("key", "value"), BAD)
 def test_a_bad_value_leaves_the_default_and_is_reported(key: str, value: str) -> None:
     in_file = parse(f"{key} = {value}\n".encode(), path="/etc/x.conf")
     assert DEFAULTS == in_file.config
@@ -97,7 +98,7 @@ def test_an_unknown_key_is_reported_with_its_line() -> None:
     assert (DEFAULTS, ("/etc/x.conf:2: unknown key: windwo",)) == loaded
 
 
-@pytest.mark.parametrize("name", ["policy", "_replace", "__class__", "Window", "config", ""])
+@each("name", ["policy", "_replace", "__class__", "Window", "config", ""])
 def test_no_attribute_but_the_keys_can_be_set(name: str) -> None:
     loaded = parse(f"{name} = 1\n".encode())
     assert DEFAULTS == loaded.config

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pam_totp.system import config_values
 from pam_totp.system.config import Arguments, Config, parse, parse_arguments
+from tests.support.each import each
 from tests.unit.configurations import BAD, DEFAULTS, GOOD
 
 bytes_of_a_file = st.one_of(
@@ -73,7 +74,7 @@ def test_a_value_may_contain_an_equals_sign() -> None:
     assert Arguments(settings=(("prompt", "a=b"),)) == parse_arguments(["prompt=a=b"])
 
 
-@pytest.mark.parametrize(
+@each(
     "argument",
     [
         "",

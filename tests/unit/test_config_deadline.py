@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from pam_totp.system.config import Arguments, parse, parse_arguments
+from tests.support.each import each
 from tests.unit.configurations import DEFAULTS
 
 PASSED = 1
@@ -39,7 +38,7 @@ NO_DEADLINE = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("day", "until"),
     [
         ("none", 0),
@@ -59,7 +58,7 @@ def test_a_deadline_is_the_first_second_after_its_day(day: str, until: int) -> N
     )
 
 
-@pytest.mark.parametrize("value", NO_DEADLINE)
+@each("value", NO_DEADLINE)
 def test_a_bad_deadline_counts_as_passed_and_is_reported(value: str) -> None:
     """Its default, no deadline, would let people in for ever."""
     expected = DEFAULTS._replace(unenrolled="skip", unenrolled_until=PASSED)
@@ -71,8 +70,8 @@ def test_a_bad_deadline_counts_as_passed_and_is_reported(value: str) -> None:
     assert expected == parse(b"unenrolled = skip", [("unenrolled_until", value)]).config
 
 
-@pytest.mark.parametrize("unenrolled", ["", "unenrolled = deny", "unenrolled = enroll"])
-@pytest.mark.parametrize("settings", [(), (("window", "0"),)])
+@each("unenrolled", ["", "unenrolled = deny", "unenrolled = enroll"])
+@each("settings", [(), (("window", "0"),)])
 def test_a_deadline_for_what_is_not_allowed_is_reported(
     unenrolled: str, settings: tuple[tuple[str, str], ...]
 ) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.pages import read, section
 
@@ -23,7 +24,7 @@ def test_files_and_functions_are_found_on_the_page() -> None:
     assert 20 < len(LINES)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 def test_every_file_that_is_named_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
@@ -35,7 +36,7 @@ def defined_in(path: str) -> set[str]:
     return set(re.findall(in_python if path.endswith(".py") else in_c, read(path), flags=re.M))
 
 
-@pytest.mark.parametrize("line", LINES)
+@each("line", LINES)
 def test_every_function_is_in_a_file_beside_it(line: str) -> None:
     defined = {name for path in re.findall(FILE, line) for name in defined_in(path)}
     assert set(re.findall(FUNCTION, line)) - defined == set()

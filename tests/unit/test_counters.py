@@ -13,6 +13,7 @@ from pam_totp.core import clock_skew, otp
 from pam_totp.core.users import SUSPENDED, UserRecord
 from pam_totp.core.verifier import ACCEPTED, REJECTED, REPLAYED, Answer, Policy, Verdict, verify
 from pam_totp.login import messages
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.alice import NOW, PHONE, POLICY, TABLET, WRONG, code
 
@@ -43,8 +44,8 @@ def test_the_codes_of_the_rfc_are_accepted_in_their_order_each_once() -> None:
         assert (Verdict(REPLAYED, "token"), record) == (again, after)
 
 
-@pytest.mark.parametrize("look_ahead", [1, 5, 20])
-@pytest.mark.parametrize("counter", [0, 1, 57, 10**15])
+@each("look_ahead", [1, 5, 20])
+@each("counter", [0, 1, 57, 10**15])
 def test_the_look_ahead_ends_after_so_many_codes(look_ahead: int, counter: int) -> None:
     policy = Policy(look_ahead=look_ahead)
     record = token_at(counter)

@@ -6,12 +6,11 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from pam_totp.login import flow
 from pam_totp.store.sqlite.reading import DECOY_BUCKETS
 from pam_totp.store.sqlite.schema import MIGRATIONS
 from pam_totp.system import config
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.pages import (
     DOCS,
@@ -98,7 +97,7 @@ def test_every_folder_of_tests_is_described() -> None:
     assert folders - {"tests/support"} == described - {"tests/vectors"}
 
 
-@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@each("folder", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_package_describes_its_files(folder: Path) -> None:
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert text is not None

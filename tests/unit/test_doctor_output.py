@@ -15,6 +15,7 @@ from admin_cli.doctor.facts import CannotTell, Facts
 from admin_cli.doctor.finding import NOTE, WRONG, Check, Finding, Found
 from admin_cli.host import sudoers
 from pam_totp.system.errors import StoreCorrupt
+from tests.support.each import each
 from tests.unit.pages import codes, read, rows
 
 NO_FACTS = cast("Facts", None)
@@ -44,7 +45,7 @@ def test_the_same_problem_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [Finding("example", WRONG, "a", "it matters", "first")] == found
 
 
-@pytest.mark.parametrize("first", CHECKS, ids=[check.name for check in CHECKS])
+@each("first", CHECKS, ids=[check.name for check in CHECKS])
 def test_of_two_checks_that_say_the_same_the_worse_finding_is_shown(
     monkeypatch: pytest.MonkeyPatch, first: Check
 ) -> None:

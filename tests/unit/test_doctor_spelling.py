@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from admin_cli.doctor import spelling
+from tests.support.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     "word",
     [
         *("pam_ttop.so", "pam_totpp.so", "pam_top.so", "pam-totp.so", "pam_tofp.so"),
@@ -19,7 +18,7 @@ def test_one_slip_is_one(word: str) -> None:
     assert [spelling.Misspelled(2, word)] == list(spelling.misspelled(text))
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         *("auth required pam_totp.so", "auth required pam_oath.so", "auth required pam_otpw.so"),

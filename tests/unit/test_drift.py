@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pam_totp.core import otp, resynchronisation
 from pam_totp.core.users import MOST_LEARNED, Authenticator, UserRecord
 from pam_totp.core.verifier import ACCEPTED, REJECTED, Policy, Verdict, verify
+from tests.support.each import each
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, code
 
 TOKEN = PHONE._replace(kind=otp.HOTP)
@@ -145,8 +146,8 @@ def drifting(
         yield off, tried if verdict.outcome == ACCEPTED else 99, record
 
 
-@pytest.mark.parametrize("period", PERIODS)
-@pytest.mark.parametrize("rate", [1.0, -1.0, 0.3, -0.3, 2.0, -2.0])
+@each("period", PERIODS)
+@each("rate", [1.0, -1.0, 0.3, -0.3, 2.0, -2.0])
 def test_a_clock_that_goes_wrong_slowly_is_followed_for_ten_minutes(
     period: int, rate: float
 ) -> None:
@@ -159,8 +160,8 @@ def test_a_clock_that_goes_wrong_slowly_is_followed_for_ten_minutes(
     assert sum(tries) <= 1.06 * len(tries), "nine in ten logins take one code"
 
 
-@pytest.mark.parametrize("second", [0, 7, 14, 15, 22, 29])
-@pytest.mark.parametrize("direction", [1, -1])
+@each("second", [0, 7, 14, 15, 22, 29])
+@each("direction", [1, -1])
 def test_also_by_logins_in_the_same_second_of_each_period(second: int, direction: int) -> None:
     clocks = [direction * day // 2 - 3 for day in range(2 * MOST_LEARNED)]
     *_, last = log_in(holder(), clocks, second=second)
@@ -216,7 +217,7 @@ def test_a_clock_set_back_and_an_unlock_make_no_used_code_good_again(
 # How it is learned
 
 
-@pytest.mark.parametrize(
+@each(
     ("second", "steps", "learned"),
     [(15, 0, 0), (0, 0, 5), (29, 0, -5), (29, -1, -15), (0, 1, 15), (14, 1, 10)],
 )
@@ -233,7 +234,7 @@ def test_seconds_of_typing_leave_the_window_where_it_is(learned: int, followed: 
     assert 4 * followed == PHONE._replace(learned=4 * learned, period=120).followed
 
 
-@pytest.mark.parametrize(
+@each(
     ("learned", "second", "offsets"),
     [
         (-11, 0, [-1, 0, 1]),
@@ -318,8 +319,8 @@ def codes(*steps: int) -> list[str]:
     return [code(step).code for step in steps]
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 9, 998])
-@pytest.mark.parametrize("last", [-1, 0, 70])
+@each("ahead", [0, 1, 9, 998])
+@each("last", [-1, 0, 70])
 def test_two_codes_in_a_row_tell_a_counter(ahead: int, last: int) -> None:
     token = TOKEN._replace(last_accepted_step=last)
     second = last + 1 + ahead + (last < 0)

@@ -16,6 +16,7 @@ from pam_totp.core.remembering import Remembered
 from pam_totp.core.verifier import Answer, Policy, Verdict
 from pam_totp.store.postgresql.answers import known_of, record_as_told, verdict_of
 from pam_totp.system.errors import StoreCorrupt
+from tests.support.each import each
 
 HOME = "192.0.2.7"
 RECORD = {
@@ -98,7 +99,7 @@ def test_all_that_is_told_arrives() -> None:
     assert known_of("alice", TOLD | {"record": None}, HOME).record is None
 
 
-@pytest.mark.parametrize("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
+@each("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
 def test_a_value_of_another_kind_is_corruption(way: tuple[Any, ...]) -> None:
     for wrong in (None, 1.5, [1], {}, {"x": 1}, b"x", "strange"):
         is_text = way in (("rules", 0, 0), ("record", "authenticators", 0, "label")) or (
@@ -110,7 +111,7 @@ def test_a_value_of_another_kind_is_corruption(way: tuple[Any, ...]) -> None:
             known_of("alice", replaced(way, wrong), HOME)
 
 
-@pytest.mark.parametrize("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
+@each("way", [way for way in paths(TOLD) if way[-1] not in UNUSED], ids=str)
 def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
     if isinstance(way[-1], int) and way[:-1] != ("rules", 0):
         return  # any number of authenticators, or of rules
@@ -118,7 +119,7 @@ def test_a_value_that_is_missing_is_corruption(way: tuple[Any, ...]) -> None:
         known_of("alice", without(way), HOME)
 
 
-@pytest.mark.parametrize(
+@each(
     ("way", "wrong"),
     [
         (("record", "failures"), -1),
@@ -163,7 +164,7 @@ def test_a_verdict_arrives() -> None:
     assert verdict_of(("hash first", *ROW[1:]), TYPED, is_decoy=True) is None
 
 
-@pytest.mark.parametrize("column", range(len(ROW)))
+@each("column", range(len(ROW)))
 def test_a_column_of_another_kind_is_corruption(column: int) -> None:
     for wrong in (None, 1.5, b"x", [1]):
         row = (*ROW[:column], wrong, *ROW[column + 1 :])
@@ -177,7 +178,7 @@ def test_a_row_of_another_length_is_corruption(row: tuple[Any, ...]) -> None:
         verdict_of(row, CODE, is_decoy=False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("outcome", "answer", "is_decoy"),
     [
         (verifier.ACCEPTED, CODE, True),

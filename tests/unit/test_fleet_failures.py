@@ -13,6 +13,7 @@ from pam_totp.system.errors import (
     StoreUnreachable,
     Unavailable,
 )
+from tests.support.each import each
 
 PASSING = {
     StoreUnreachable: "08000 08001 08003 08004 08006 08007 57P01 57P02 57P03",
@@ -27,16 +28,14 @@ REFUSALS = (
 )
 
 
-@pytest.mark.parametrize(
-    ("sqlstate", "kind"), [(code, kind) for kind in PASSING for code in PASSING[kind].split()]
-)
+@each(("sqlstate", "kind"), [(code, kind) for kind in PASSING for code in PASSING[kind].split()])
 def test_what_passes_is_asked_again(sqlstate: str, kind: type[Unavailable]) -> None:
     failure = failures.by_sqlstate(sqlstate)
     assert (kind, True) == (failure.kind, failure.may_pass)
     assert sqlstate in failure.problem
 
 
-@pytest.mark.parametrize("sqlstate", REFUSALS.split())
+@each("sqlstate", REFUSALS.split())
 def test_everything_else_is_a_refusal_and_final(sqlstate: str) -> None:
     failure = failures.by_sqlstate(sqlstate)
     assert (StoreRefused, False) == (failure.kind, failure.may_pass)
@@ -48,7 +47,7 @@ def test_a_secret_that_does_not_open_is_told_as_elsewhere() -> None:
     assert (SealingError, False) == (failure.kind, failure.may_pass)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "kind"),
     [
         ("SASL authentication failed", StoreRefused),
@@ -67,7 +66,7 @@ def test_a_pooler_is_understood_by_its_words(text: str, kind: type[Unavailable])
     assert (kind, kind is not StoreRefused) == (failure.kind, failure.may_pass)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "kind"),
     [
         ("SSL SYSCALL error: EOF detected", StoreUnreachable),

@@ -6,9 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from pam_totp.store.postgresql import failures
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.pages import read, rows, section
 
@@ -66,7 +65,7 @@ def patterns() -> list[str]:
     return [".*".join(map(re.escape, text.split("…"))) for text in quoted]
 
 
-@pytest.mark.parametrize("problem", sorted(problems()))
+@each("problem", sorted(problems()))
 def test_each_error_of_a_fleet_has_a_row_with_the_way_back(problem: str) -> None:
     assert any(re.search(pattern, problem) for pattern in patterns())
 

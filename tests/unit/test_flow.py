@@ -32,6 +32,7 @@ from pam_totp.system.errors import (
     StoreUnavailable,
 )
 from tests.support import thorough
+from tests.support.each import each
 from tests.unit.alice import NOW
 from tests.unit.script import ALICE, DIGEST, PASSWORD, REQUEST, Script, code
 
@@ -166,7 +167,7 @@ LOGINS: dict[str, tuple[dict[str, Any], list[object], int, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LOGINS)
+@each("name", LOGINS)
 def test_a_login_goes_like_the_checklist(name: str) -> None:
     world, answers, expected, further = LOGINS[name]
     script = Script(*answers, **world)
@@ -254,9 +255,9 @@ UNLIKE = {
 }
 
 
-@pytest.mark.parametrize("name", UNLIKE)
-@pytest.mark.parametrize("is_silent", [False, True])
-@pytest.mark.parametrize("answers", [[WRONG] * 3, [RECOVERY_CODE] * 3, [JUNK] * 3], ids=str)
+@each("name", UNLIKE)
+@each("is_silent", [False, True])
+@each("answers", [[WRONG] * 3, [RECOVERY_CODE] * 3, [JUNK] * 3], ids=str)
 def test_a_guess_takes_the_same_steps_for_everybody(
     name: str, answers: list[object], is_silent: bool
 ) -> None:

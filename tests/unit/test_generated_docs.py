@@ -11,6 +11,7 @@ import pytest
 from admin_cli.main import totpctl
 from docs import generate
 from pam_totp.system import config, config_descriptions, config_values
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.pages import codes, read, rows, section
 
@@ -71,7 +72,7 @@ def described() -> list[tuple[str, click.Command]]:
     return [("", totpctl), *generate.COMMANDS.items()]
 
 
-@pytest.mark.parametrize(("name", "command"), described())
+@each(("name", "command"), described())
 def test_every_command_and_option_says_what_it_is(name: str, command: click.Command) -> None:
     assert command.help, name
     for parameter in command.params:
@@ -87,7 +88,7 @@ def test_every_key_is_described_and_no_other() -> None:
         assert meaning.endswith("."), key
 
 
-@pytest.mark.parametrize(("key", "limits"), config_values.RANGES.items())
+@each(("key", "limits"), config_values.RANGES.items())
 def test_numbers_are_described_with_the_limits_that_hold(key: str, limits: tuple[int, int]) -> None:
     low, high = limits
     assert f"{low} to {high}" == config_descriptions.values(key)

@@ -12,13 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pam_totp.core import hashes
+from tests.support.each import each
 
 VECTORS = json.loads(
     (Path(__file__).resolve().parents[1] / "vectors" / "hmac.json").read_text(encoding="utf-8")
 )
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['source']} {v['algorithm']}")
+@each("vector", VECTORS, ids=lambda v: f"{v['source']} {v['algorithm']}")
 def test_hmac_gives_the_digests_of_rfc_2202_and_rfc_4231(vector: dict) -> None:
     key, message = bytes.fromhex(vector["key_hex"]), bytes.fromhex(vector["message_hex"])
     (digest,) = hashes.hmac_digests(key, [message], vector["algorithm"])

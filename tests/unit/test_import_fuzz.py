@@ -24,6 +24,7 @@ from admin_cli.importing.tokens import Contents
 from pam_totp.core import otp
 from pam_totp.core.users import Authenticator, UserRecord
 from tests.support import thorough
+from tests.support.each import each
 from tests.support.import_samples import FILES
 
 SECONDS = min(thorough.FUZZ_SECONDS, 60)
@@ -98,7 +99,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_file, "_key", lambda _passphrase, _salt: bytes(32))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@each("name", FORMATS)
 def test_a_damaged_file_is_refused_or_read(name: str) -> None:
     good = seeds(name)
     assert good

@@ -15,6 +15,7 @@ from admin_cli.importing.formats import FORMATS
 from admin_cli.importing.sources import TokenFile
 from admin_cli.importing.tokens import HOTP, TOTP, Contents, Rejected, Token
 from pam_totp.core import otp
+from tests.support.each import each
 from tests.support.import_samples import ALL, FILES, FOLDER, ROSTERS, Sample
 
 # The reasons why no account gets it, which come after reading.
@@ -93,7 +94,7 @@ def wanted(sample: Sample, *, zone: str = "UTC") -> list[dict[str, Any]]:
     return [e for e in expected if not (e["user"] == "judy" and zone == "UTC")]
 
 
-@pytest.mark.parametrize("sample", [s for s in FILES if s.expected["accepted"]], ids=name_of)
+@each("sample", [s for s in FILES if s.expected["accepted"]], ids=name_of)
 def test_a_file_gives_the_tokens_of_its_expectation(sample: Sample) -> None:
     _, contents = read(sample)
     kept, _ = told_apart(contents)
@@ -104,7 +105,7 @@ def test_a_file_gives_the_tokens_of_its_expectation(sample: Sample) -> None:
     assert [e for e in expected if e["user"] != "judy"] == [seen(token) for token in early]
 
 
-@pytest.mark.parametrize("sample", FILES, ids=name_of)
+@each("sample", FILES, ids=name_of)
 def test_a_file_refuses_what_its_expectation_refuses(sample: Sample) -> None:
     try:
         _, contents = read(sample)
@@ -115,17 +116,17 @@ def test_a_file_refuses_what_its_expectation_refuses(sample: Sample) -> None:
     _, refused = told_apart(contents)
     expected = [r for r in sample.rejected if not r["reason"].startswith(AFTER_READING)]
     assert len(expected) == len(refused)
-    for each in expected:
-        key = each.get("where", "") if each.get("where") != "file" else ""
+    for row in expected:
+        key = row.get("where", "") if row.get("where") != "file" else ""
         assert any(
             (key in r.place or key in r.reason)
-            and each.get("user", "") in r.user
-            and each.get("serial", "") in r.serial
+            and row.get("user", "") in r.user
+            and row.get("serial", "") in r.serial
             for r in refused
-        ), each
+        ), row
 
 
-@pytest.mark.parametrize("sample", [s for s in FILES if s.tokens], ids=name_of)
+@each("sample", [s for s in FILES if s.tokens], ids=name_of)
 def test_what_was_read_gives_the_code_of_the_expectation(sample: Sample) -> None:
     kept, _ = told_apart(read(sample)[1])
     by_secret = {token.secret.hex(): token for token in kept}
@@ -139,7 +140,7 @@ def test_what_was_read_gives_the_code_of_the_expectation(sample: Sample) -> None
         assert check["code"] == otp.hotp(token.secret, counter, token.algorithm, digits)
 
 
-@pytest.mark.parametrize("sample", [s for s in FILES if s.tokens], ids=name_of)
+@each("sample", [s for s in FILES if s.tokens], ids=name_of)
 def test_a_format_is_recognized_by_its_content(sample: Sample) -> None:
     found, _ = read(sample)
     assert found in FORMATS
@@ -179,7 +180,7 @@ def test_codes_of_an_export_that_are_missing_are_named() -> None:
             assert all("1 of the 2 QR codes of an export are missing: number" in m for m in missing)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@each("name", FORMATS)
 def test_each_format_on_the_command_line_has_a_reader(name: str) -> None:
     """That finds no token where none is."""
     file, found = TokenFile("file", b"no tokens at all\n"), Contents()

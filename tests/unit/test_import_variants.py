@@ -18,6 +18,7 @@ from admin_cli.importing import recognition
 from admin_cli.importing.sources import TokenFile
 from admin_cli.importing.tokens import Contents, Token, Unreadable
 from admin_cli.importing.xml_encryption import Unlocking
+from tests.support.each import each
 from tests.support.place import SECRET
 
 B32 = base64.b32encode(SECRET).decode()
@@ -316,15 +317,15 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("spelling", GOOD)
+@each("spelling", GOOD)
 def test_a_spelling_is_read_as_its_program_means_it(spelling: str) -> None:
     content, expected = GOOD[spelling]
     _, contents = read(content)
     assert ((), [expected]) == (contents.rejected, [seen(token) for token in contents.tokens])
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("spelling", ["oath: tabs and blanks", "entra: semicolons", "json: aegis"])
+@each("encoding", ["utf-8-sig", "utf-16"])
+@each("spelling", ["oath: tabs and blanks", "entra: semicolons", "json: aegis"])
 def test_what_windows_saves_is_read(spelling: str, encoding: str) -> None:
     content, expected = GOOD[spelling]
     assert [expected] == [seen(token) for token in read(content.encode(encoding))[1].tokens]
@@ -370,7 +371,7 @@ OTHER_TYPES = {
 }
 
 
-@pytest.mark.parametrize("case", OTHER_TYPES)
+@each("case", OTHER_TYPES)
 def test_what_is_of_another_kind_is_refused_by_its_name(case: str) -> None:
     content, reason = OTHER_TYPES[case]
     rejected = read(content)[1].rejected
@@ -446,7 +447,7 @@ UNREADABLE: dict[str, tuple[bytes, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", UNREADABLE)
+@each("case", UNREADABLE)
 def test_a_file_that_cannot_be_read_is_named_with_what_helps(case: str) -> None:
     content, problem, hint = UNREADABLE[case]
     with pytest.raises(Unreadable) as raised:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import thorough
+from tests.support.each import each
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, Place, code_now, wrong_code
 from tests.unit.fake_pam import CONSTANTS
@@ -237,7 +238,7 @@ def test_nothing_of_the_command_is_imported() -> None:
     assert {} == {name: bad for name in OF_A_LOGIN if (bad := FORBIDDEN & packages_of(name))}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("pam_totp.core.")])
+@each("name", [name for name in MODULES if name.startswith("pam_totp.core.")])
 def test_the_core_imports_nothing_that_acts(name: str) -> None:
     """No clock, no randomness, no files: what otp, recovery and verifier need comes in."""
     allowed = {"__future__", "collections", "pam_totp", "nacl", "typing", "hashlib", "_operator"}

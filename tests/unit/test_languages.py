@@ -17,6 +17,7 @@ from pam_totp.login.texts import counted, text
 from pam_totp.service import kept_driver
 from pam_totp.system import catalogs, languages, marks
 from tests.support import catalogs as trees
+from tests.support.each import each
 from tests.support.logs import LogSocket
 from tests.support.place import ROOT, code_now
 from tests.unit.door import Door
@@ -51,7 +52,7 @@ def locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # The locale
 
 
-@pytest.mark.parametrize(
+@each(
     ("variables", "expected"),
     [
         ({}, ()),
@@ -306,7 +307,7 @@ class Foreign:
         return self.sentence
 
 
-@pytest.mark.parametrize(
+@each(
     "sentence",
     ["{nobody}", "{", "{0}", "{user.x}", "{user:d}", "\x1b[2J{user}", "\x07", "a\tb", "a\u202eb"],
 )

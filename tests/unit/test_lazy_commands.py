@@ -10,6 +10,7 @@ from admin_cli.enable import trial_record
 from admin_cli.main import COMMANDS, DEFAULT_CONFIG
 from docs import generate
 from pam_totp.system import config
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.test_imports import expected_modules, folder_of_nacl, interpreter_version, run
 
@@ -71,7 +72,7 @@ def loaded(shell: str, *arguments: str) -> tuple[str, list[str]]:
 IN_GROUPS = {f"fleet {name}": listed for name, listed in group.COMMANDS.items()}
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *IN_GROUPS])
+@each("name", [*COMMANDS, *IN_GROUPS])
 def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> None:
     command = generate.COMMANDS[name]
     assert name.split()[-1] == command.name

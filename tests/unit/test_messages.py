@@ -6,6 +6,7 @@ from pam_totp.core import verifier
 from pam_totp.core.verifier import Verdict
 from pam_totp.login import messages
 from pam_totp.login.messages import UNAVAILABLE, failed_before, for_verdict
+from tests.support.each import each
 
 WRONG = "Wrong code. Enter the current code from your app, or a recovery code."
 OUTCOMES = [
@@ -20,7 +21,7 @@ OUTCOMES = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("verdict", "text"),
     [
         (Verdict(verifier.ACCEPTED, "phone"), ""),
@@ -66,8 +67,8 @@ def test_a_verdict_is_told_in_one_line(verdict: Verdict, text: str) -> None:
     assert text == for_verdict(verdict, "alice")
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
-@pytest.mark.parametrize("wait", [0, 30])
+@each("outcome", OUTCOMES)
+@each("wait", [0, 30])
 def test_every_message_is_one_ascii_line(outcome: str, wait: int) -> None:
     """A client in the C locale shows anything else as octal escapes."""
     text = for_verdict(Verdict(outcome, "phone", wait), "alice")
@@ -75,7 +76,7 @@ def test_every_message_is_one_ascii_line(outcome: str, wait: int) -> None:
     assert text == "" or text.isprintable()
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@each("outcome", OUTCOMES)
 def test_no_message_names_the_authenticator(outcome: str) -> None:
     assert "my own phone" not in for_verdict(Verdict(outcome, "my own phone", 5), "alice")
 
@@ -161,7 +162,7 @@ def test_recovery_codes_are_shown_two_a_line_with_what_to_do() -> None:
     assert last == shown[-1]
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         *messages.enrollment(messages.AT_A_FIRST_LOGIN, "ABCD EFGH", ADDRESS, []),

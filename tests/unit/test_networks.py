@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.core import addresses, networks
+from tests.support.each import each
 
 
 def packed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:
@@ -37,7 +38,7 @@ def test_a_network_holds_what_ipaddress_says(
     assert read == networks.parse(str(read))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("192.0.2.7", "192.0.2.7"),
@@ -55,7 +56,7 @@ def test_each_network_has_one_spelling(text: str, expected: str) -> None:
     assert expected == str(networks.parse(text))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "problem"),
     [
         ("", "is no address"),

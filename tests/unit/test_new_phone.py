@@ -13,6 +13,7 @@ from pam_totp.core.verifier import Policy
 from pam_totp.login import flow, messages
 from pam_totp.login.steps import AccountEntry, Request, Told
 from pam_totp.system.errors import LoginAborted, StoreUnavailable
+from tests.support.each import each
 from tests.unit.alice import TABLET
 from tests.unit.script import ALICE, DIGEST, REQUEST, Script, code
 
@@ -63,7 +64,7 @@ def test_whoever_does_not_want_one_is_logged_in(answer: str) -> None:
     assert "issue_authenticator" not in login.names
 
 
-@pytest.mark.parametrize(
+@each(
     "how",
     [
         {"settings": {}},

@@ -17,6 +17,7 @@ from pam_totp.core.verifier import (
     throttle_wait,
     verify,
 )
+from tests.support.each import each
 from tests.unit.alice import (
     ALICE,
     NOW,
@@ -30,7 +31,7 @@ from tests.unit.alice import (
 )
 
 
-@pytest.mark.parametrize("later", range(60))
+@each("later", range(60))
 def test_a_code_is_accepted_once(later: int) -> None:
     _, record = verify(ALICE, code(STEP), NOW, POLICY)
     verdict, after = verify(record, code(STEP), NOW + later, POLICY)
@@ -64,7 +65,7 @@ def test_a_replay_is_no_guess() -> None:
     assert 4 == record.failures
 
 
-@pytest.mark.parametrize(
+@each(
     ("accepted", "drift", "second", "wait"),
     [(0, 0, 0, 30), (0, 0, 29, 1), (1, 0, 0, 60), (1, 0, 10, 50), (-1, 0, 0, 30), (3, 3, 0, 30)],
 )
@@ -139,8 +140,8 @@ def test_a_clock_set_back_does_not_reopen_codes(back: int) -> None:
     assert record == after
 
 
-@pytest.mark.parametrize("back", [1, 31, 3600, 86400 * 365])
-@pytest.mark.parametrize("failures", [5, 6, 50])
+@each("back", [1, 31, 3600, 86400 * 365])
+@each("failures", [5, 6, 50])
 def test_a_clock_set_back_does_not_stretch_the_wait(back: int, failures: int) -> None:
     waiting = fail(ALICE, failures)
     started = waiting.throttled_until - throttle_wait(failures, POLICY)
@@ -186,7 +187,7 @@ def test_a_refusal_under_a_right_clock_does_not_speak_of_clocks(answer: Answer) 
     assert not verdict.clock_is_behind
 
 
-@pytest.mark.parametrize("now", [0, 29, -1, -(10**9), 2**31, 2**33])
+@each("now", [0, 29, -1, -(10**9), 2**31, 2**33])
 def test_any_clock_is_survived(now: int) -> None:
     for answer in (WRONG, code(0), code(1)):
         verdict, record = verify(ALICE, answer, now, POLICY)

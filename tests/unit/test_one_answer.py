@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.core import otp, recovery
 from pam_totp.core.one_answer import split
 from pam_totp.core.verifier import CODE, RECOVERY_CODE, classify
+from tests.support.each import each
 from tests.support.place import ROOT
 
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "one_answer.json").read_text("utf-8"))["answers"]
@@ -19,7 +19,7 @@ lengths = st.sets(st.sampled_from(otp.DIGITS), min_size=1)
 passwords = st.text(st.characters(blacklist_characters="\0"), max_size=40)
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: repr(vector["answer"][:40]))
+@each("vector", VECTORS, ids=lambda vector: repr(vector["answer"][:40]))
 def test_an_answer_is_split_where_the_vectors_say(vector: dict[str, object]) -> None:
     expected = None if vector["code"] is None else (vector["password"], vector["code"])
     assert expected == split(str(vector["answer"]), vector["digits"])  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from pam_totp.login.flow import (
 )
 from pam_totp.login.steps import Turn
 from pam_totp.system.errors import LoginAborted, StoreMissing, StoreUnavailable
+from tests.support.each import each
 from tests.support.place import code_now, wrong_code
 from tests.unit.alice import NOW
 from tests.unit.door import Door
@@ -89,7 +90,7 @@ WHO: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("who", "digits"), WHO.values(), ids=WHO)
+@each(("who", "digits"), WHO.values(), ids=WHO)
 def test_everybody_sees_the_same_prompt_and_goes_on_to_the_password(
     who: dict[str, Any], digits: tuple[int, ...]
 ) -> None:
@@ -141,7 +142,7 @@ def test_with_too_many_at_the_prompt_nobody_is_asked() -> None:
     assert [messages.TOO_MANY_PROMPTS] == script.shown
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "code"),
     [
         (StoreUnavailable, PAM_AUTHINFO_UNAVAIL),
@@ -150,7 +151,7 @@ def test_with_too_many_at_the_prompt_nobody_is_asked() -> None:
         (LoginAborted, PAM_CONV_ERR),
     ],
 )
-@pytest.mark.parametrize("at", [3, 5])
+@each("at", [3, 5])
 def test_a_first_line_that_fails_denies_before_the_password(
     error: type[Exception], code: int, at: int
 ) -> None:
@@ -228,8 +229,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("is_silent", [False, True])
-@pytest.mark.parametrize(("how", "answer", "events"), REFUSED.values(), ids=REFUSED)
+@each("is_silent", [False, True])
+@each(("how", "answer", "events"), REFUSED.values(), ids=REFUSED)
 def test_every_refusal_says_no_more_than_a_wrong_password(
     how: dict[str, Any], answer: str, events: list[str], is_silent: bool
 ) -> None:

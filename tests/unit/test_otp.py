@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.core import otp
+from tests.support.each import each
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
 HOTP_VECTORS = json.loads((VECTORS / "rfc4226_appendix_d.json").read_text(encoding="utf-8"))
@@ -37,14 +38,12 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize(("counter", "code"), enumerate(HOTP_VECTORS["codes"]))
+@each(("counter", "code"), enumerate(HOTP_VECTORS["codes"]))
 def test_hotp_gives_the_codes_of_rfc_4226(counter: int, code: str) -> None:
     assert code == otp.hotp(SECRET, counter)
 
 
-@pytest.mark.parametrize(
-    "vector", TOTP_VECTORS["vectors"], ids=lambda v: f"{v['time']}-{v['algorithm']}"
-)
+@each("vector", TOTP_VECTORS["vectors"], ids=lambda v: f"{v['time']}-{v['algorithm']}")
 def test_totp_gives_the_codes_of_rfc_6238(vector: dict) -> None:
     step = otp.time_step(vector["time"], TOTP_VECTORS["period"])
     secret = bytes.fromhex(vector["secret_hex"])
@@ -92,9 +91,9 @@ def test_counter_codes_agree_with_oathtool() -> None:
             assert expected == actual
 
 
-@pytest.mark.parametrize("algorithm", otp.ALGORITHMS)
-@pytest.mark.parametrize("digits", otp.DIGITS)
-@pytest.mark.parametrize("period", [30, 60])
+@each("algorithm", otp.ALGORITHMS)
+@each("digits", otp.DIGITS)
+@each("period", [30, 60])
 def test_time_codes_agree_with_oathtool(algorithm: str, digits: int, period: int) -> None:
     generator = random.Random(period + digits)
     secret = generator.randbytes(generator.randint(16, 160))
@@ -147,8 +146,8 @@ def test_an_unknown_algorithm_is_an_error() -> None:
         otp.hotp(SECRET, 0, "MD5")
 
 
-@pytest.mark.parametrize("algorithm", otp.ALGORITHMS)
-@pytest.mark.parametrize("digits", otp.DIGITS)
+@each("algorithm", otp.ALGORITHMS)
+@each("digits", otp.DIGITS)
 def test_a_code_matches_its_own_step_among_others(algorithm: str, digits: int) -> None:
     code = otp.hotp(SECRET, 1000, algorithm, digits)
     assert [1000] == otp.matching_steps(code, SECRET, range(995, 1005), algorithm, digits)

@@ -11,6 +11,7 @@ from pam_totp.core.own_changes import ADD, NEW_PHONE, RECOVERY_CODES, REMOVE, No
 from pam_totp.core.remembering import ADDRESS, Remembered
 from pam_totp.core.users import Account, Authenticator, UserRecord
 from pam_totp.core.verifier import THROTTLED, Policy, standing
+from tests.support.each import each
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, TABLET, fail
 
 ACCOUNT = Account(1000, is_local=True)
@@ -30,7 +31,7 @@ def test_after_a_change_of_their_own_people_are_asked_for_a_code_wherever_they_a
     assert () == after.remembered
 
 
-@pytest.mark.parametrize(
+@each(
     ("record", "may"),
     [
         (ALICE, True),
@@ -50,7 +51,7 @@ def test_only_those_whom_a_code_lets_in_may_change_anything(
     assert may == own_changes.may_change(record, ACCOUNT)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "label", "reason"),
     [
         (ADD, "spare", ""),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from admin_cli.host import pam_file
 from pam_totp.stack import pam_stack
 from tests.support import thorough
+from tests.support.each import each
 from tests.unit.pam_files import Went, log_in
 
 BEGIN = "# BEGIN pam_totp (written by totpctl enable; taken out by: totpctl disable SERVICE)\n"
@@ -54,7 +55,7 @@ def log_in_with(text: str, **answers: str) -> Went:
 # What is refused, and which line is named
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "line"),
     [
         ("auth required\n", ("sudo", 1, "lacks a control or a module")),
@@ -155,7 +156,7 @@ def test_keys_are_those_of_sshd(service: str, keys: str) -> None:
 # Where the code goes
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         ("@include common-auth\n", f"@include common-auth\n{BEGIN}{CODE}{END}"),
@@ -251,7 +252,7 @@ def test_something_must_grant_for_who_is_exempt() -> None:
 # What somebody did to the block meanwhile
 
 
-@pytest.mark.parametrize(
+@each(
     ("block", "left"),
     [
         (CODE, ""),
@@ -278,7 +279,7 @@ def test_what_others_wrote_into_a_block_stays(block: str, left: str) -> None:
     assert f"# a\n{left}# b" == pam_file.disabled(text.removesuffix("\n"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "left"),
     [
         (f"a\n{BEGIN}{CODE}b\n", "a\nb\n"),

@@ -6,6 +6,7 @@ import pytest
 
 from admin_cli.host import pam_file
 from pam_totp.stack import pam_stack
+from tests.support.each import each
 from tests.support.place import ROOT
 from tests.unit.pam_files import DISTRIBUTIONS, GOLDEN, Went, distribution, log_in
 
@@ -25,7 +26,7 @@ CASES = [
     if (GOLDEN / name / service).exists() and (name, service) not in COVERED
     for keys in (KEYS if service == "sshd" else (None, ONE_PROMPT))
 ]
-every_case = pytest.mark.parametrize(("name", "service", "keys"), CASES)
+every_case = each(("name", "service", "keys"), CASES)
 FACTORS = ("success", "auth_err")
 
 
@@ -115,7 +116,7 @@ def test_who_gives_the_password_is_asked_once(name: str, service: str, keys: str
 
 
 @every_case
-@pytest.mark.parametrize("refusal", ["auth_err", "user_unknown", "maxtries", "abort"])
+@each("refusal", ["auth_err", "user_unknown", "maxtries", "abort"])
 def test_who_does_not_know_the_password_never_sees_the_code(
     name: str, service: str, keys: str | None, refusal: str
 ) -> None:
@@ -123,11 +124,9 @@ def test_who_does_not_know_the_password_never_sees_the_code(
     assert Went(False, 0) == log_in(service, read, password=refusal, code="success")
 
 
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
-@pytest.mark.parametrize("keys", ["code", "key+code"])
-@pytest.mark.parametrize(
-    ("code", "granted"), [("success", True), ("ignore", True), ("auth_err", False)]
-)
+@each("name", DISTRIBUTIONS)
+@each("keys", ["code", "key+code"])
+@each(("code", "granted"), [("success", True), ("ignore", True), ("auth_err", False)])
 def test_with_a_key_the_code_is_asked_once_and_decides(
     name: str, keys: str, code: str, granted: bool
 ) -> None:
@@ -135,8 +134,8 @@ def test_with_a_key_the_code_is_asked_once_and_decides(
     assert Went(granted, 1) == log_in("sshd", read, key=True, code=code)
 
 
-@pytest.mark.parametrize("keys", ["password+code", "none", "skip"])
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@each("keys", ["password+code", "none", "skip"])
+@each("name", DISTRIBUTIONS)
 def test_a_key_does_not_spare_the_password_otherwise(name: str, keys: str) -> None:
     read = distribution(name, sshd=enabled(name, "sshd", keys))
     assert Went(False, 0) == log_in("sshd", read, key=True, code="success")
@@ -151,16 +150,14 @@ def test_before_the_code_is_put_in_the_password_is_enough(
         assert Went(password == "success", 0) == went
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(a, b) for a in KEYS for b in KEYS if a != b], ids=str
-)
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@each(("before", "after"), [(a, b) for a in KEYS for b in KEYS if a != b], ids=str)
+@each("name", DISTRIBUTIONS)
 def test_other_keys_are_written_over_the_ones_before(name: str, before: str, after: str) -> None:
     text = enabled(name, "sshd", before)
     assert enabled(name, "sshd", after) == enabled(name, "sshd", after, text)
 
 
-@pytest.mark.parametrize(("name", "service"), sorted(COVERED))
+@each(("name", "service"), sorted(COVERED))
 def test_a_file_that_includes_a_service_is_left_to_that(name: str, service: str) -> None:
     with pytest.raises(pam_file.NotUnderstood) as refused:
         enabled(name, service, None)
@@ -169,7 +166,7 @@ def test_a_file_that_includes_a_service_is_left_to_that(name: str, service: str)
     assert original(name, service).splitlines()[refused.value.number - 1].split()[2] == covering
 
 
-@pytest.mark.parametrize(("name", "service"), sorted(COVERED))
+@each(("name", "service"), sorted(COVERED))
 def test_a_file_that_includes_an_enabled_service_asks_already(name: str, service: str) -> None:
     covering = "sudo" if service == "sudo-i" else "su"
     read = distribution(name, **{covering: enabled(name, covering, None)})
@@ -199,10 +196,8 @@ def test_a_locked_account_is_not_told_that_its_password_was_right() -> None:
         assert Went(False, 0) == went
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(None, ONE_PROMPT), (ONE_PROMPT, None)], ids=["to one", "to two"]
-)
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@each(("before", "after"), [(None, ONE_PROMPT), (ONE_PROMPT, None)], ids=["to one", "to two"])
+@each("name", DISTRIBUTIONS)
 def test_one_prompt_is_written_over_two_and_two_over_one(
     name: str, before: str | None, after: str | None
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pam_totp.stack.pam_lines import Line, NotUnderstood, actions, lines, token
+from tests.support.each import each
 
 
 def parsed(text: str) -> list[Line]:
@@ -17,7 +18,7 @@ def refused(text: str) -> tuple[int, str]:
     return error.value.number, error.value.problem
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         (
@@ -54,7 +55,7 @@ def test_a_number_is_that_of_the_first_line() -> None:
     assert [(2, 3), (5, 5)] == [(line.number, line.last) for line in parsed(text)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "number", "problem"),
     [
         ("auth required\n", 1, "lacks a control or a module"),
@@ -109,7 +110,7 @@ def test_a_carriage_return_in_a_comment_harms_nobody() -> None:
     assert [] == parsed("# from Windows\r\n")
 
 
-@pytest.mark.parametrize(
+@each(
     ("control", "code", "action"),
     [
         ("required", "success", "ok"),

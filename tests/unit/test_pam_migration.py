@@ -9,6 +9,7 @@ from admin_cli.host import other_modules, pam_blocks, pam_file, pam_migration
 from pam_totp.stack import pam_lines
 from pam_totp.stack.pam_lines import NotUnderstood
 from pam_totp.system import config
+from tests.support.each import each
 
 GOOGLE, OATH = other_modules.MODULES.values()
 PASSWORD = "auth requisite pam_unix.so\n"
@@ -20,7 +21,7 @@ def line_for(text: str) -> other_modules.Translation:
     return other_modules.translated(line)
 
 
-@pytest.mark.parametrize(
+@each(
     ("control", "theirs", "ours"),
     [
         ("required", GOOGLE, "required pam_totp.so"),
@@ -61,7 +62,7 @@ def test_a_line_keeps_what_has_a_counterpart(control: str, theirs: str, ours: st
     assert () == config.parse_arguments(written.arguments).problems
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "ours", "note"),
     [
         (f"{GOOGLE} grace_period=60", "", "the like of it is remember"),
@@ -97,7 +98,7 @@ def test_a_line_that_denies_users_without_a_secret_still_does(setting: str) -> N
     assert other_modules.translated(lax) == other_modules.translated(lax, setting)
 
 
-@pytest.mark.parametrize(
+@each(
     ("ours", "setting", "is_refused"),
     [
         ("", "deny", False),
@@ -186,7 +187,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each("name", TEXTS)
 def test_an_undo_brings_it_back_to_the_byte_and_disable_leaves_none(name: str) -> None:
     before, disabled = TEXTS[name]
     text = migrated(before).text

@@ -15,6 +15,7 @@ from pam_totp.stack import pam_dispatch, pam_stack, pam_ways
 from pam_totp.stack.pam_dispatch import Stack, State
 from pam_totp.stack.pam_stack import Judgement, NotUnderstood, auth_stack, judge, proves_password
 from tests.support import thorough
+from tests.support.each import each
 
 DEBIAN = """
 auth [success=1 default=ignore] pam_unix.so nullok
@@ -146,7 +147,7 @@ def test_a_folder_for_a_file_is_not_understood(
 # Judging
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "@include debian\n" + CODE,
@@ -168,7 +169,7 @@ def test_a_stack_without_the_code_asks_for_none() -> None:
     assert Judgement(False, (), (), (), (), (), False, False, ()) == judged("@include debian\n")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "bypasses"),
     [
         ("auth sufficient pam_unix.so\n" + CODE, [("sshd", 1)]),
@@ -216,7 +217,7 @@ def test_root_is_told_apart_where_root_is_who_calls(
     assert (bypasses, for_root) == (numbers(found.bypasses), numbers(found.for_root))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "before_password", "after_wrong_password"),
     [
         (CODE + "@include debian\n", [1], []),
@@ -245,8 +246,8 @@ def test_a_key_counts_in_sshd_alone() -> None:
     assert (True, False) == (judged(text).asks, judged(text, "login").asks)
 
 
-@pytest.mark.parametrize("service", ["sshd", "sshd-inside"])
-@pytest.mark.parametrize(
+@each("service", ["sshd", "sshd-inside"])
+@each(
     ("text", "without", "with_key"),
     [
         (KEY + "@include debian\n" + CODE, True, False),
@@ -300,7 +301,7 @@ def test_who_gets_in_is_found(text: str, can_succeed: bool, lets_exempt_in: bool
     assert (can_succeed, lets_exempt_in) == (found.can_succeed, found.lets_exempt_in)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "bad_jumps"),
     [
         ("@include debian\n" + CODE + "auth [success=1 default=ignore] pam_access.so\n", [3]),
@@ -445,7 +446,7 @@ def test_both_lines_around_the_password_are_found_sound(step: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "bypasses"),
     [
         (f"{BOTH}{DEBIAN}", [("vsftpd", 1)]),
@@ -482,7 +483,7 @@ def test_a_code_that_is_judged_before_the_password_is_found() -> None:
     assert [("vsftpd", 2)] == numbers(judged(f"{BOTH}{CODE}{DEBIAN}", "vsftpd").before_password)
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "asks"),
     [
         ("auth sufficient pam_sss.so", True),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.core import places
 from pam_totp.core.places import AT_MOST, KEPT_SECONDS, NOWHERE, KnownPlace
+from tests.support.each import each
 
 NOW = 1_700_000_000
 HOUR = NOW - NOW % 3600
 
 
-@pytest.mark.parametrize(
+@each(
     ("rhost", "ruser", "tty", "name"),
     [
         ("192.0.2.7", "", "ssh", "192.0.2.7"),
@@ -38,7 +38,7 @@ def test_a_place_has_one_name(rhost: str, ruser: str, tty: str, name: str) -> No
     assert name == places.name_of(rhost, ruser, tty)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rhost", "ruser", "tty"),
     [
         ("home.example", "", "ssh"),  # its owner decides which addresses have that name

@@ -6,10 +6,11 @@ import pytest
 
 from pam_totp.system import config
 from pam_totp.system.postgresql_url import Address, parse
+from tests.support.each import each
 from tests.unit.configurations import DEFAULTS
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "expected"),
     [
         ("postgresql://db1/totp", Address("totp", (("db1", 5432),))),
@@ -69,13 +70,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("url", BAD)
+@each("url", BAD)
 def test_what_is_not_in_the_grammar_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="postgresql://HOST"):
         parse(url)
 
 
-@pytest.mark.parametrize("url", BAD)
+@each("url", BAD)
 def test_a_bad_url_never_makes_the_local_store_the_one_of_everybody(url: str) -> None:
     loaded = config.parse(f"store = {url}\n".encode(), path="c")
     assert DEFAULTS._replace(store=url.strip()) == loaded.config

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.core import recovery
+from tests.support.each import each
 
 SALT = bytes(range(16))
 random_bytes = st.binary(min_size=recovery.RANDOM_BYTES, max_size=recovery.RANDOM_BYTES)
@@ -24,7 +25,7 @@ def test_a_code_carries_eighty_bits() -> None:
     assert 10 == recovery.CODES_IN_A_SET
 
 
-@pytest.mark.parametrize(
+@each(
     ("number", "code"),
     [
         (0, "0000-0000-0000-0000"),
@@ -69,13 +70,13 @@ def test_normalise_undoes_the_ways_in_which_people_type(
     assert code.replace("-", "") == recovery.normalise(typed)
 
 
-@pytest.mark.parametrize("mistyped", ["O", "o", "I", "i", "L", "l"])
+@each("mistyped", ["O", "o", "I", "i", "L", "l"])
 def test_look_alike_letters_are_read_as_digits(mistyped: str) -> None:
     meant = "0" if mistyped in "Oo" else "1"
     assert meant + "234567890ABCDEF" == recovery.normalise(mistyped + "234-5678-90AB-CDEF")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -130,7 +131,7 @@ def test_nothing_matches_a_digest_that_is_not_there() -> None:
     assert recovery.match(b"x" * 32, []) is None
 
 
-@pytest.mark.parametrize("changed", range(32))
+@each("changed", range(32))
 def test_a_digest_that_differs_in_one_byte_does_not_match(changed: int) -> None:
     digest = bytearray(32)
     digest[changed] = 1

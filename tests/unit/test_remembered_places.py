@@ -11,6 +11,7 @@ from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_IGNORE, PAM_MAXTRIES, PAM_SUCCESS
 from pam_totp.login.steps import AccountEntry
 from pam_totp.store import Known
+from tests.support.each import each
 from tests.unit.alice import DIGESTS, NOW, SALT, SECRET, code
 from tests.unit.script import ALICE, REQUEST, Script
 from tests.unit.test_remembering import IN_SSHD, IN_SUDO
@@ -78,7 +79,7 @@ def test_where_it_is_not_set_no_step_is_added() -> None:
     assert () == script.record.remembered
 
 
-@pytest.mark.parametrize(
+@each(
     "how",
     [
         {"request": REQUEST._replace(rhost="198.51.100.8")},

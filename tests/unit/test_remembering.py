@@ -28,6 +28,7 @@ from pam_totp.core.remembering import (
 from pam_totp.core.users import Account, Authenticator, UserRecord
 from pam_totp.core.verifier import ACCEPTED, RECOVERY_USED, REJECTED, REPLAYED, verify
 from pam_totp.system import password_change, processes
+from tests.support.each import each
 from tests.unit.alice import ALICE, DIGESTS, NOW, POLICY, SALT, STEP, WRONG, code, recovery_code
 
 BOOT = "51e6369c-fdc5-4ff3-8524-4f695b3e1fde"
@@ -55,9 +56,7 @@ def test_a_console_is_remembered_by_the_process_that_asked() -> None:
     assert ((LOGIN, "51e6369c:55:10"),) == origin_of("login", "", in_login).notes
 
 
-@pytest.mark.parametrize(
-    "rhost", ["home.example", "UNKNOWN", "127.0.0.1", "::1", "fe80::1%eth0", "169.254.1.2", "?"]
-)
+@each("rhost", ["home.example", "UNKNOWN", "127.0.0.1", "::1", "fe80::1%eth0", "169.254.1.2", "?"])
 def test_no_address_is_remembered_that_others_may_have(rhost: str) -> None:
     assert Origin((SESSION,), ()) == origin_of("sshd", rhost, IN_SSHD)
 
@@ -81,7 +80,7 @@ def test_a_daemon_that_leads_its_session_begins_no_login() -> None:
     assert Origin() == origin_of("cockpit", "192.0.2.7", IN_SSHD)
 
 
-@pytest.mark.parametrize("service", ["", "x y", "x\ny", "caf\u00e9", "a" * 65, "unprivileged.x;y"])
+@each("service", ["", "x y", "x\ny", "caf\u00e9", "a" * 65, "unprivileged.x;y"])
 def test_a_service_with_an_odd_name_remembers_nothing(service: str) -> None:
     assert Origin() == origin_of(service, "192.0.2.7", IN_SSHD)
 
@@ -105,7 +104,7 @@ def test_without_a_terminal_there_is_none_to_remember() -> None:
     assert () == origin_of("sudo", "", IN_SUDO.replace("34816", "0")).notes
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "", "x", BOOT, f"{BOOT} 1:2 3", f"{BOOT} 1:2 3 0", f"{BOOT} 1:2 3 4 0", f"{BOOT} 1 2 0 1",
@@ -135,7 +134,7 @@ def test_a_process_of_before_a_restart_is_another_one() -> None:
 # For how long
 
 
-@pytest.mark.parametrize(
+@each(
     ("now", "seconds", "is_known"),
     [
         (NOW, 3600, True),
@@ -202,8 +201,8 @@ def test_without_a_wish_nothing_is_added() -> None:
     assert (ENTRY,) == after.remembered
 
 
-@pytest.mark.parametrize("place", ["", "192.0.2.7", "198.51.100.9"])
-@pytest.mark.parametrize("answer", [WRONG, recovery_code(b"x" * 32)])
+@each("place", ["", "192.0.2.7", "198.51.100.9"])
+@each("answer", [WRONG, recovery_code(b"x" * 32)])
 def test_any_wrong_code_from_anywhere_ends_all(place: str, answer: object) -> None:
     verdict, after = verify(record(), answer, NOW, POLICY, place=place, remember=WISH)  # type: ignore[arg-type]
     assert (REJECTED, ()) == (verdict.outcome, after.remembered)

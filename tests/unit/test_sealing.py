@@ -18,6 +18,7 @@ from pam_totp.store.sealing import (
     read_sealer,
 )
 from pam_totp.system.errors import InsecureFile, SealingError
+from tests.support.each import each
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
@@ -69,8 +70,8 @@ def test_a_secret_is_sealed_under_a_new_nonce_each_time() -> None:
     assert 1000 == len({SEALER.seal(SECRET, *ROW)[5:29] for _ in range(1000)})
 
 
-@pytest.mark.parametrize("place", range(len(ENVELOPE)))
-@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+@each("place", range(len(ENVELOPE)))
+@each("flip", [0x01, 0x80, 0xFF])
 def test_an_altered_byte_anywhere_is_refused(place: int, flip: int) -> None:
     altered = bytearray(ENVELOPE)
     altered[place] ^= flip
@@ -78,7 +79,7 @@ def test_an_altered_byte_anywhere_is_refused(place: int, flip: int) -> None:
         SEALER.open(bytes(altered), *ROW)
 
 
-@pytest.mark.parametrize("length", range(len(ENVELOPE)))
+@each("length", range(len(ENVELOPE)))
 def test_a_shortened_envelope_is_refused(length: int) -> None:
     with pytest.raises(SealingError):
         SEALER.open(ENVELOPE[:length], *ROW)
@@ -89,7 +90,7 @@ def test_a_lengthened_envelope_is_refused() -> None:
         SEALER.open(ENVELOPE + b"\0", *ROW)
 
 
-@pytest.mark.parametrize(
+@each(
     "row",
     [
         ("bob", *ROW[1:]),

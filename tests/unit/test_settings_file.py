@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from admin_cli.host.settings_file import with_setting
 from pam_totp.system import config
+from tests.support.each import each
 from tests.support.place import ROOT
 
 NEW = "store = postgresql://db/x\n"
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "after"),
     [
         ("", NEW),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pam_totp.core import otp
 from pam_totp.core.users import ACTIVE, SUSPENDED, Authenticator, UserRecord
 from pam_totp.core.verifier import ACCEPTED, CODE, REJECTED, Answer, Policy, Verdict, verify
+from tests.support.each import each
 from tests.unit.alice import (
     ALICE,
     NOW,
@@ -36,8 +37,8 @@ def test_the_code_of_now_is_accepted() -> None:
     assert ALICE._replace(authenticators=(used,)) == record
 
 
-@pytest.mark.parametrize("window", range(11))
-@pytest.mark.parametrize("second", [0, 29])
+@each("window", range(11))
+@each("second", [0, 29])
 def test_exactly_the_steps_of_the_window_are_accepted(window: int, second: int) -> None:
     policy = Policy(window=window)
     accepted = [
@@ -59,9 +60,9 @@ def test_drift_shifts_the_window(drift: int) -> None:
     assert [drift - 1, drift, drift + 1] == accepted
 
 
-@pytest.mark.parametrize(("algorithm", "size"), [("SHA1", 20), ("SHA256", 32), ("SHA512", 64)])
-@pytest.mark.parametrize("digits", [6, 8])
-@pytest.mark.parametrize("period", [30, 60])
+@each(("algorithm", "size"), [("SHA1", 20), ("SHA256", 32), ("SHA512", 64)])
+@each("digits", [6, 8])
+@each("period", [30, 60])
 def test_every_kind_of_authenticator_is_verified(
     algorithm: str, size: int, digits: int, period: int
 ) -> None:

@@ -20,6 +20,7 @@ from pam_totp.core.verifier import (
     throttle_wait,
     verify,
 )
+from tests.support.each import each
 from tests.unit.alice import (
     ALICE,
     DIGESTS,
@@ -57,12 +58,12 @@ def test_a_failure_before_the_fifth_leaves_no_wait_behind() -> None:
     assert (4, 0) == fail(ALICE, 4)[2:4]
 
 
-@pytest.mark.parametrize(
+@each(
     "answer",
     [code(STEP), code(STEP + 1), WRONG, recovery_code(DIGESTS[0]), recovery_code(b"x" * 32)],
     ids=["right", "next", "wrong", "recovery", "wrong recovery"],
 )
-@pytest.mark.parametrize("elapsed", [0, 1, 29])
+@each("elapsed", [0, 1, 29])
 def test_whatever_comes_during_a_wait_is_refused_and_changes_nothing(
     answer: Answer, elapsed: int
 ) -> None:
@@ -131,9 +132,7 @@ def test_seventy_nine_failures_in_a_row_do_not_lock() -> None:
     assert ACCEPTED == verify(record, code(now // 30), now, POLICY)[0].outcome
 
 
-@pytest.mark.parametrize(
-    ("most", "locked"), [(1, 1), (4, 4), (5, 4), (6, 5), (10, 8), (20, 16), (99, 80), (100, 80)]
-)
+@each(("most", "locked"), [(1, 1), (4, 4), (5, 4), (6, 5), (10, 8), (20, 16), (99, 80), (100, 80)])
 def test_a_fifth_is_kept_for_known_places(most: int, locked: int) -> None:
     assert locked == locked_from(most)
     policy = Policy(max_failures=most)
@@ -182,8 +181,8 @@ def test_guesses_of_recovery_codes_are_counted_with_those_of_codes() -> None:
     assert 5 == record.failures
 
 
-@pytest.mark.parametrize("kind", [MALFORMED, PASSWORD])
-@pytest.mark.parametrize("failures", [0, 4, 5, 100])
+@each("kind", [MALFORMED, PASSWORD])
+@each("failures", [0, 4, 5, 100])
 def test_what_is_no_guess_is_not_counted(kind: str, failures: int) -> None:
     record = ALICE._replace(failures=failures, throttled_until=NOW + 10 if failures else 0)
     assert (Verdict(kind), record) == verify(record, Answer(kind), NOW, POLICY)

@@ -23,6 +23,7 @@ from pam_totp.login.steps import AccountEntry, Request
 from pam_totp.store import Known
 from pam_totp.system import config
 from pam_totp.system.errors import StoreCorrupt
+from tests.support.each import each
 from tests.unit.alice import NOW, WRONG
 from tests.unit.script import ALICE, Script, code
 
@@ -66,7 +67,7 @@ def test_every_address_of_a_network_is_there_however_it_is_written(host: int) ->
     assert OFFICE == rule(rhost=str(mapped))
 
 
-@pytest.mark.parametrize(
+@each(
     "rhost",
     [
         *("", "11.0.0.1", "9.255.255.255", "2001:db9::1", "127.0.0.1", "::1", "::ffff:11.0.0.1"),
@@ -87,7 +88,7 @@ def test_a_name_is_at_no_place(name: str) -> None:
         assert "" == rule(rhost=name)
 
 
-@pytest.mark.parametrize(
+@each(
     "service",
     ["", "sudo", "sudo-i", "su", "su-l", "login", "remote", "vsftpd", "unprivileged.sshd", "SSHD"],
 )
@@ -117,7 +118,7 @@ def test_whoever_comes_over_the_network_is_at_no_console(rhost: str) -> None:
     assert "" == rule("login", rhost, "tty1")
 
 
-@pytest.mark.parametrize(
+@each(
     "tty",
     [
         *("", "tty", "tty0", "tty64", "tty01", "tty1 ", "tty-1", "tty\u0661", "TTY1", "console"),
@@ -143,7 +144,7 @@ def test_no_other_terminal_is_a_console(tty: str) -> None:
 # What may be named
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "problem"),
     [
         ("office.example", "is no address and no network: names are not looked up"),

@@ -20,6 +20,7 @@ from pam_totp.core.users import (
     authenticator_changes,
 )
 from pam_totp.core.users import Authenticator as App
+from tests.support.each import each
 
 NOW, WINDOW = 1_800_000_000, 1
 LATER = NOW + 1
@@ -284,7 +285,7 @@ def test_a_code_that_was_used_ends_what_was_seen_of_a_wrong_clock(app: App, step
     assert (step, app.last_used_at) == (confirmed.last_accepted_step, confirmed.last_used_at)
 
 
-@pytest.mark.parametrize(
+@each(
     ("known", "sightings", "seen", "expected"),
     [(0, 0, 2, 1), (7, 1, 7, 2), (7, 1, 9, 2), (7, 1, 10, 1), (7, 3, -7, 1), (-7, 3, -5, 4)],
 )

@@ -14,6 +14,7 @@ from pam_totp.core.verifier import (
     Verdict,
     verify,
 )
+from tests.support.each import each
 from tests.unit.alice import (
     ALICE,
     DIGESTS,
@@ -64,8 +65,8 @@ def test_a_user_without_recovery_codes_has_none_accepted() -> None:
     assert REJECTED == verify(ALICE, recovery_code(DIGESTS[0], None), NOW, POLICY)[0].outcome
 
 
-@pytest.mark.parametrize("status", [SUSPENDED, MUST_ENROLL, "unheard of"])
-@pytest.mark.parametrize(
+@each("status", [SUSPENDED, MUST_ENROLL, "unheard of"])
+@each(
     "answer",
     [code(STEP), code(STEP - 1), WRONG, recovery_code(DIGESTS[0])],
     ids=["right", "replayed", "wrong", "recovery"],

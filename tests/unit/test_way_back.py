@@ -10,6 +10,7 @@ import pytest
 
 from admin_cli.host import pam_blocks, pam_file, sshd
 from pam_totp.stack import pam_stack, pam_ways
+from tests.support.each import each
 from tests.unit.pages import read, section
 
 PARTS = {
@@ -72,8 +73,8 @@ def test_lines_of_the_page_take_out_what_enable_put_in(
     assert not drop_in.exists()
 
 
-@pytest.mark.parametrize("word", ["pam_totp", "pam_totp.so"])
-@pytest.mark.parametrize(
+@each("word", ["pam_totp", "pam_totp.so"])
+@each(
     ("service", "keys"),
     [("sudo", None), ("vsftpd", None), *(("sshd", keys) for keys in pam_blocks.KEYS)],
 )

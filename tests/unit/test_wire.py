@@ -14,6 +14,7 @@ from pam_totp.service.wire import (
     parse_answer,
     parse_request,
 )
+from tests.support.each import each
 
 EMPTY = RequestPacket(0, None, None, None, None, None, None, None, ())
 SAMPLE = RequestPacket(
@@ -84,7 +85,7 @@ def test_every_request_of_the_module_is_understood(request: RequestPacket) -> No
     assert request == parse_request(encode_request(request))
 
 
-@pytest.mark.parametrize("length", range(len(SAMPLE_BYTES)))
+@each("length", range(len(SAMPLE_BYTES)))
 def test_a_request_that_is_cut_off_is_refused(length: int) -> None:
     with pytest.raises(ProtocolError):
         parse_request(SAMPLE_BYTES[:length])
@@ -95,7 +96,7 @@ def test_a_request_that_goes_on_is_refused() -> None:
         parse_request(SAMPLE_BYTES + b"\0")
 
 
-@pytest.mark.parametrize("position", range(len(SAMPLE_BYTES)))
+@each("position", range(len(SAMPLE_BYTES)))
 def test_a_request_with_another_byte_is_another_request_or_none(position: int) -> None:
     for byte in set(range(256)) - {SAMPLE_BYTES[position]}:
         changed = SAMPLE_BYTES[:position] + bytes([byte]) + SAMPLE_BYTES[position + 1 :]
@@ -137,7 +138,7 @@ def test_there_are_no_more_arguments_than_64_and_none_is_absent() -> None:
 # Answers
 
 
-@pytest.mark.parametrize(
+@each(
     ("packet", "reply"),
     [
         (b"PT\x01\x02\x00123456", AnswerPacket(wire.TEXT, b"123456")),
@@ -154,7 +155,7 @@ def test_an_answer_is_text_or_the_reason_why_not(packet: bytes, reply: AnswerPac
     assert packet == encode_answer(reply)
 
 
-@pytest.mark.parametrize(
+@each(
     "packet",
     [
         b"",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli.doctor.examination import CHECKS
+from tests.support.each import each
 from tests.support.place import ROOT
 
 # What is not to be written, as a pattern, and what stands in its place. Blanks match line ends.
@@ -139,7 +140,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", CHECKED, ids=name)
+@each("path", CHECKED, ids=name)
 def test_no_retired_word_is_said(path: Path) -> None:
     assert [] == retired(said(path))
 
