@@ -18,16 +18,16 @@ from tests.booted.logins import (
 )
 from tests.support import package
 from tests.support.booted import Booted
-from tests.support.booted_base import base_of
+from tests.support.booted_base import MORE, base_of
 from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
 RELEASE = "trixie"  # PostgreSQL 17, psycopg 3.2
-PACKAGES = ("openssl", "postgresql", "python3-psycopg")
 URL = "postgresql://localhost/pam_totp"
 # A database server as on docs/howto/fleet.md, on this machine: it has no network but its own.
 _SERVER = f"""
+pg_createcluster "$(ls /usr/lib/postgresql)" main
 cd /etc/postgresql/*/main
 openssl req -x509 -newkey rsa:2048 -noenc -days 2 -subj /CN=CA -keyout ca.key -out /root/ca.pem
 openssl req -x509 -newkey rsa:2048 -noenc -days 2 -subj /CN=localhost \
@@ -47,7 +47,7 @@ totpctl fleet add web1 | sh
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Booted]:
-    with base_of(RELEASE, PACKAGES) as tree:
+    with base_of(RELEASE, MORE) as tree:
         installed = package.installed(RELEASE, Path(tree))
         with Booted(RELEASE, installed) as machine:
             machine.run("totpctl", "init")

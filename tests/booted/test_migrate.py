@@ -14,12 +14,11 @@ from tests.booted.logins import PASSWORD, wait_until
 from tests.booted.ways_in import checksums, totpctl
 from tests.support import package
 from tests.support.booted import Booted
-from tests.support.booted_base import base_of
+from tests.support.booted_base import MORE, base_of
 from tests.support.machine import Account
 
 pytestmark = pytest.mark.root
 
-PACKAGES = ("libpam-google-authenticator", "libpam-oath")
 RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 PAM_SSHD, INCLUDE = "/etc/pam.d/sshd", "@include common-auth\n"
 USERS_OATH = "/etc/users.oath"
@@ -50,7 +49,7 @@ class Phone:
 @pytest.fixture(scope="module", params=BY_DAY)
 def other_machine(request: pytest.FixtureRequest) -> Iterator[Booted]:
     """A machine on which nobody is enrolled, with three people; bob is its administrator."""
-    with base_of(request.param, PACKAGES) as tree:
+    with base_of(request.param, MORE) as tree:
         installed = package.installed(request.param, Path(tree))
         with Booted(request.param, installed) as machine:
             machine.run("totpctl", "init")

@@ -17,7 +17,6 @@ from tests.support.booted import SOURCE, Booted
 
 RELEASE = "trixie"  # the tutorial is followed on both: tests/booted/test_tutorial.py
 # What the pages type, beyond what the product and its tests need anyway.
-PACKAGES = ("sqlite3", "libpam-python", "ansible-core", "python3-apt", "python3-reportlab")
 Event = Callable[[Booted, Shell], None]
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from tests.docs import stories
 from tests.machines.packages import build_dependencies
 from tests.support import thorough
-from tests.support.booted_base import base_of
+from tests.support.booted_base import MORE, base_of
 
 BUILDER = [*build_dependencies(), "lintian"]
 
 for release, more in (
     ("trixie", []),
     ("bookworm", []),
-    (stories.RELEASE, stories.PACKAGES),
+    (stories.RELEASE, MORE),
     *([("trixie", BUILDER), ("bookworm", BUILDER)] if thorough.NIGHTLY else []),
 ):
     with base_of(release, more):

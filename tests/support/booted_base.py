@@ -26,6 +26,11 @@ _TESTING = """
     systemd systemd-sysv dbus libpam-systemd libnss-systemd
     openssh-server openssh-client sudo pamtester
 """
+# What pages and some tests need besides: one tree for all of them. PostgreSQL has no cluster there.
+MORE = (
+    *("sqlite3", "libpam-python", "ansible-core", "python3-apt", "python3-reportlab"),
+    *("openssl", "postgresql", "python3-psycopg", "libpam-google-authenticator", "libpam-oath"),
+)
 # No daemon is to start on the way: the network is the one of the machine. And nobody looks for man
 # pages, of which a list would be made whenever a package is installed.
 _BEFORE = """
@@ -43,6 +48,8 @@ rm -rf /etc/machine-id /etc/apt/apt.conf.d/99mmdebstrap /usr/sbin/policy-rc.d
 _ADD = """
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
+mkdir -p /etc/postgresql-common/createcluster.d
+echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/none.conf
 apt-get update -q
 apt-get install -q -y --no-install-recommends "$@"
 apt-get clean
