@@ -52,7 +52,7 @@ sed -i '/^Package: {PACKAGE}$/,/^$/d' /var/lib/dpkg/status
 
 class Upgrades:
     release: str
-    builds = ("later", "next")
+    builds = ("later", "next") if thorough.NIGHTLY else ("next",)
     pytestmark = pytest.mark.root
 
     def test_change_that_waits_is_confirmed_after_the_upgrade(self, server: Server) -> None:
