@@ -1,4 +1,4 @@
-"""The packages that the machines install: each built once, in its release, for all the tests.
+"""The packages that the machines install: one built in each release, the others made of it.
 
 They are kept beside the trees of the releases (tests/support/booted_base.py), under a digest of
 the source, and go when the source has changed and a day has passed.
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from tests.support.booted import SOURCE
 from tests.support.booted_base import kept, run_in
+from tests.support.package import MODULES, changed
 from tests.support.place import ROOT
 
 KEPT_SECONDS = 24 * 3600.0
@@ -30,20 +31,35 @@ class Build(NamedTuple):
     edit: str = ":"
 
 
+class Later(NamedTuple):
+    """One of a later version: THIS, in whose files ``edit`` has changed more than the version."""
+
+    name: str
+    version: str
+    edit: str = ""
+
+
 THIS = Build("this")
 # The version is all that differs.
-LATER = Build("later", "--no-tests --version 7.0")
+LATER = Later("later", "7.0")
 # Another schema, other settings, another module: as upgrades go.
 _COLUMN = "ALTER TABLE users ADD COLUMN of_tomorrow INTEGER NOT NULL DEFAULT 0"
-NEXT = Build(
+_SCHEMA = f"{MODULES}/store/sqlite/schema.py"
+NEXT = Later(
     "next",
-    "--no-tests --version 8.0",
+    "8.0",
     f"""
-    sed -i '/^MIGRATIONS = /,/^)$/s/^)$/    "{_COLUMN}",\\n)/' pam_totp/store/sqlite/schema.py
-    grep -q of_tomorrow pam_totp/store/sqlite/schema.py
-    echo '# a setting of tomorrow' >>packaging/pam_totp.conf
+    sed -i '/^MIGRATIONS = /,/^)$/s/^)$/    "{_COLUMN}",\\n)/' {_SCHEMA}
+    grep -q of_tomorrow {_SCHEMA}
+    echo '# a setting of tomorrow' >>etc/security/pam_totp.conf
+    known=$(sed -n 's/^KNOWN=\\([0-9]*\\).*/\\1/p' DEBIAN/preinst)
+    sed -i "s/^KNOWN=[0-9]*/KNOWN=$((known + 1))/" DEBIAN/preinst
     """,
 )
+_VERSION = r"""
+sed -i "s/^\(Version: \|Provides: totpctl (= \)[^)]*/\1$1/" DEBIAN/control
+[ 2 = "$(grep -c "[ ]$1)\?$" DEBIAN/control)" ]
+"""
 # In a copy: what is built from is never written to. Then only what apt would fetch, and what a
 # developer looks at, goes out.
 BUILD = f"""
@@ -56,15 +72,28 @@ cp /root/built/* /out/
 """
 
 
-def package(tree: Path, build: Build) -> Path:
-    """Return the folder with the package, built in ``tree`` if need be."""
+def package(tree: Path, build: Build | Later) -> Path:
+    """Return the folder with the package, made if need be: a Build in ``tree``."""
     folder = tree.parent
     name = f"{tree.name}.{build.name}.{source_digest()}"
     with kept(folder, name) as place:
         if not place.is_dir():
             _remove_old(folder, f"{tree.name}.{build.name}.")
-            build_into(place, tree, build)
+            if isinstance(build, Build):
+                build_into(place, tree, build)
+            else:
+                _make_later(place, only_deb(package(tree, THIS)), build)
     return place
+
+
+def _make_later(place: Path, this: Path, later: Later) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{place.name}.new.", dir=place.parent) as new:
+        output = Path(new, "output")
+        output.mkdir()
+        name, _, architecture = this.name.split("_")
+        deb = changed(this.read_bytes(), _VERSION + later.edit, later.version)
+        (output / f"{name}_{later.version}_{architecture}").write_bytes(deb)
+        output.rename(place)
 
 
 def build_into(place: Path, tree: Path, build: Build) -> None:

@@ -14,6 +14,10 @@ from tests.support.booted_base import kept, run_in
 from tests.support.place import ROOT
 
 MODULES = "usr/lib/pam_totp/pam_totp"
+_SUMS = """
+cut -c 35- DEBIAN/md5sums | xargs -d '\\n' md5sum >sums
+mv sums DEBIAN/md5sums
+"""
 
 
 @functools.cache
@@ -33,23 +37,20 @@ def _build() -> bytes:
 @functools.cache
 def with_a_last_line(module: str, line: str) -> bytes:
     """Return it with ``line`` at the end of a module."""
+    return changed(built(), f'echo "$1" >>{MODULES}/{module}', line)
+
+
+def changed(package: bytes, edit: str, *arguments: str) -> bytes:
+    """Return ``package`` after a shell script has changed its files, which needs no build."""
     with tempfile.TemporaryDirectory(prefix="pam_totp-package.") as folder:
-        package, tree = Path(folder, "changed.deb"), Path(folder, "tree")
-        package.write_bytes(built())
-        subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
-        path = f"{MODULES}/{module}"
-        with open(tree / path, "a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-        sums = tree / "DEBIAN" / "md5sums"
-        others = [
-            line for line in sums.read_text().splitlines(True) if not line.endswith(f"{path}\n")
-        ]
-        md5sum = ["md5sum", path]
-        own = subprocess.run(md5sum, cwd=tree, check=True, capture_output=True, text=True).stdout
-        sums.write_text("".join([*others, own]))
-        pack = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, package]
+        place, tree = Path(folder, "changed.deb"), Path(folder, "tree")
+        place.write_bytes(package)
+        subprocess.run(["dpkg-deb", "--raw-extract", place, tree], check=True)
+        script = ["sh", "-euc", f"{edit}\n{_SUMS}", "sh", *arguments]
+        subprocess.run(script, cwd=tree, check=True)
+        pack = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, place]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
-        return package.read_bytes()
+        return place.read_bytes()
 
 
 # Key and store are each machine's own, and made after it has booted.
