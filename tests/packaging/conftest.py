@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,12 +33,24 @@ def bumped(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return clone
 
 
-@pytest.fixture
-def clone(bumped: Clone, tmp_path: Path) -> Clone:
-    """Another with the same commits, ready for its release, in which nothing is built."""
-    other = Clone(tmp_path)
-    shutil.copytree(bumped.tree, other.tree, symlinks=True, dirs_exist_ok=True)
+@pytest.fixture(scope="session")
+def not_built(bumped: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Another with the same commits, and one more, after which nothing is built."""
+    other = _copy(bumped, tmp_path_factory.mktemp("not_built"))
     other.script(other.tree / "packaging/build_deb.sh", BUILD.format(version=NEXT))
     other.script(other.tree / "tests/run", 'echo "$0" "$@" >>../ran')
     other.commit("Build and test at once")
+    return other
+
+
+@pytest.fixture
+def clone(not_built: Clone, tmp_path: Path) -> Clone:
+    """A copy of that, ready for its release."""
+    return _copy(not_built, tmp_path)
+
+
+def _copy(clone: Clone, folder: Path) -> Clone:
+    other = Clone(folder)
+    # With its times, or git would read each file again.
+    subprocess.run(["cp", "--archive", f"{clone.tree}/.", other.tree], check=True)
     return other
