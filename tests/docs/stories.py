@@ -16,7 +16,6 @@ from tests.support import product
 from tests.support.booted import SOURCE, Booted
 
 RELEASE = "trixie"  # the tutorial is followed on both: tests/booted/test_tutorial.py
-# What the pages type, beyond what the product and its tests need anyway.
 Event = Callable[[Booted, Shell], None]
 
 
