@@ -122,5 +122,11 @@ def front(
 
 
 @pytest.fixture
+def no_picture(front: front_door.FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secret alone is shown: to draw takes longer than all else in a login."""
+    monkeypatch.setattr(picture, "draw", lambda *_: ("", []))
+
+
+@pytest.fixture
 def bob(monkeypatch: pytest.MonkeyPatch) -> front_door.Person:
     return front_door.Person(monkeypatch)

@@ -15,6 +15,7 @@ from tests.support.place import code_at, wrong_code
 from tests.unit.fake_pam import PamException
 from tests.unit.front_door import PASSWORD, FrontDoor, Person, enrol
 
+pytestmark = pytest.mark.usefixtures("no_picture")
 WRONG = "That is not the code the app should show now. Is the phone's clock right?"
 
 

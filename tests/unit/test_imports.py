@@ -117,11 +117,14 @@ def imported(name: str, *, by_types: bool = True) -> frozenset[str]:
 
 def walk(node: ast.AST, *, by_types: bool) -> Iterator[ast.AST]:
     """Yield ``node`` and all below it."""
-    yield node
-    is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    children = node.orelse if is_for_types and not by_types else ast.iter_child_nodes(node)
-    for child in children:
-        yield from walk(child, by_types=by_types)
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        yield node
+        if not by_types and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            todo.extend(node.orelse)
+        else:
+            todo.extend(ast.iter_child_nodes(node))
 
 
 def packages_of(name: str) -> set[str]:

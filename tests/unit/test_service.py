@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import signal
@@ -40,7 +39,6 @@ def _this_process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     threading.stack_size(0)
-    gc.unfreeze()
     assert audit.deliver is audit.send
 
 
