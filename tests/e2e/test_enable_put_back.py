@@ -56,7 +56,7 @@ def enable_with_signal(
 
 
 def is_back(machine: Machine, before: str) -> bool:
-    return before == snapshot(machine)
+    return not enabling.exists(machine, RECORD) and before == snapshot(machine)
 
 
 def test_without_a_confirmation_everything_is_put_back(machine: Machine, alice: Account) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,12 +24,12 @@ UsePAM yes
 PASSWORD, CODE = "Password: ", "Verification code: "
 # Everything a change may touch. Inodes too: what is put back is the file itself.
 _SNAPSHOT = r"""
+cd /
 files() {
     find etc/pam.d etc/ssh/sshd_config.d etc/cron.d -type f ! -name '.pam_totp-spare.*' "$@"
 }
-cd /
-files -printf '%p %i %m %u %g\n' | sort
-files -exec sha256sum {} + | sed 's/^\([^ ]*\)  \(.*\)/\2 - \1/' | sort
+files -printf '%p %i %m %u %g\n'
+files -exec sha256sum {} +
 find var/lib run ! -name '.pam_totp-spare.*' '(' -name 'unconfirmed*' -o -name '.pam_totp-*' ')'
 """
 
@@ -50,7 +51,8 @@ def totpctl(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def snapshot(machine: Machine) -> str:
-    return machine.run("sh", "-c", _SNAPSHOT).stdout
+    lines = machine.run("sh", "-c", _SNAPSHOT).stdout.splitlines()
+    return "\n".join(sorted(re.sub(r"^([0-9a-f]{64})  (.*)", r"\2 - \1", line) for line in lines))
 
 
 def watchers(machine: Machine) -> list[int]:

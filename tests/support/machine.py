@@ -226,7 +226,8 @@ class Machine:
             stdin.write(content)
             stdin.seek(0)
             environment_of_forks = {"LD_PRELOAD": self._preload[1]} if self._preload else {}
-            may_fork = (argv[0], user, env or {}) == ("totpctl", "root", environment_of_forks)
+            name = os.path.basename(str(argv[0]))
+            may_fork = (name, user, env or {}) == ("totpctl", "root", environment_of_forks)
             standard = [stdin, stdout, stderr]
             with self._request(argv, user, env, cwd, standard, may_fork=may_fork) as reply:
                 reply.settimeout(timeout)
