@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from tests.contract.sample_records import (
     without_secrets,
 )
 from tests.support import thorough
+from tests.support.each import each
 
 if TYPE_CHECKING:
     from tests.contract.backend import BothFaces
@@ -173,7 +173,7 @@ class KeepsRecords:
 
     # Names
 
-    @pytest.mark.parametrize("name", ODD_NAMES)
+    @each("name", ODD_NAMES)
     def test_a_name_is_only_a_name(self, backend: Backend, name: str) -> None:
         backend.save(full_record("bystander")._replace(authenticators=()))
         backend.save(full_record(name))
