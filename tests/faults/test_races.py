@@ -11,9 +11,11 @@ from pam_totp.core import otp, recovery
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_MAXTRIES, PAM_SUCCESS
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.processes import Meet, together
+from tests.support import thorough
 from tests.support.place import SECRET, Place
 
 LOGINS = 40
+ROUNDS = 5 if thorough.NIGHTLY else 1
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
 
 
@@ -23,7 +25,7 @@ def all_together(meet: Meet, answer: str) -> Iterator[str]:
     yield answer
 
 
-@pytest.mark.parametrize("round_number", range(5))
+@pytest.mark.parametrize("round_number", range(ROUNDS))
 def test_one_code_lets_exactly_one_login_in(place: Place, clock: Clock, round_number: int) -> None:
     place.enrol("alice")
     code = clock.code()
@@ -37,7 +39,7 @@ def test_one_code_lets_exactly_one_login_in(place: Place, clock: Clock, round_nu
     assert 0 == place.record("alice").failures
 
 
-@pytest.mark.parametrize("round_number", range(3))
+@pytest.mark.parametrize("round_number", range(ROUNDS))
 def test_one_code_of_a_counter_lets_exactly_one_login_in(place: Place, round_number: int) -> None:
     place.enrol("alice")
     token_at(place, 40)
@@ -92,7 +94,7 @@ def resynchronise(place: Place, counter: int) -> None:
             transaction.save(transaction.record.with_changed(changed))
 
 
-@pytest.mark.parametrize("round_number", range(3))
+@pytest.mark.parametrize("round_number", range(ROUNDS))
 def test_one_recovery_code_lets_exactly_one_login_in(
     place: Place, round_number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +120,7 @@ def test_one_recovery_code_lets_exactly_one_login_in(
     assert PAM_SUCCESS == log_in(place, "7777-7777-7777-7777")
 
 
-@pytest.mark.parametrize("round_number", range(3))
+@pytest.mark.parametrize("round_number", range(ROUNDS))
 def test_different_users_at_once_all_get_in(place: Place, clock: Clock, round_number: int) -> None:
     secrets = [bytes([number]) * 20 for number in range(LOGINS)]
     for number, secret in enumerate(secrets):

@@ -14,10 +14,11 @@ from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
 from tests.faults.conftest import disk_of
 from tests.faults.fake_pam import Clock, log_in
 from tests.faults.test_disk import fill
+from tests.support import thorough
 from tests.support.place import SECRET, Place
 
 PEOPLE = 320
-STRANGERS = 2500
+STRANGERS = 2500 if thorough.NIGHTLY else 1000
 
 
 @pytest.fixture

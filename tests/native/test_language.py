@@ -19,6 +19,7 @@ from tests.native.module_side import (
     Side,
     at_fixed_addresses,
 )
+from tests.support import thorough
 from tests.support.catalogs import LANGUAGES, catalog
 from tests.support.place import ROOT
 
@@ -108,7 +109,7 @@ def some_file(chance: random.Random) -> str | None:
 
 def test_module_and_worker_speak_the_same_language(speak: Speak, tmp_path: Path) -> None:
     spoken = set()
-    for seed in range(400):
+    for seed in range(1000 if thorough.NIGHTLY else 150):
         chance = random.Random(seed)
         first, second = some_file(chance), some_file(chance)
         conf, argv = "", ()

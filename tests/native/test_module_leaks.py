@@ -15,10 +15,12 @@ from tests.native.module_side import (
     Outcome,
     Side,
 )
+from tests.support import thorough
 
 Serve = Callable[[Script], Worker]
 
-EARLY, LATE = 200, 2000
+# By day valgrind and gcc's sanitizers show in a few logins what is not given back.
+EARLY, LATE = (200, 2000) if thorough.NIGHTLY else (200, 800)
 MAX_GROWTH = 1024  # kB
 
 
@@ -41,7 +43,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("end", "code"), ENDS.values(), ids=ENDS)
-def test_2000_logins_leave_neither_memory_nor_files(
+def test_many_logins_leave_neither_memory_nor_files(
     side: Side, serve: Serve, end: bytes, code: int
 ):
     words = (message(b"Hello", TEXT_INFO), message(b"Code: "), end)
@@ -51,7 +53,7 @@ def test_2000_logins_leave_neither_memory_nor_files(
     assert_nothing_is_kept(outcome)
 
 
-def test_2000_logins_without_a_service_leave_neither_memory_nor_files(side: Side):
+def test_many_logins_without_a_service_leave_neither_memory_nor_files(side: Side):
     assert_nothing_is_kept(side.log_in(options=options()))
 
 

@@ -23,7 +23,7 @@ ROUNDS = 5 if thorough.NIGHTLY else 3
 KIB_A_LOGIN = 100
 HOLES_KIB = 8192  # what malloc may hold on to of a crowd, the first time and again
 CROWD = 1900
-LOGINS = 100_000 if thorough.NIGHTLY else 3000
+LOGINS = 100_000 if thorough.NIGHTLY else 1500
 BYTES_A_LOGIN = 500  # that go missing for good: less than any object that could be forgotten
 
 
@@ -188,7 +188,7 @@ def test_many_logins_leave_no_thread_no_file_and_no_memory(place: Place) -> None
             side.wait_until(lambda: side.threads_of(pid) <= 2)  # helpers go when nobody needs them
             return side.threads_of(pid), len(os.listdir(f"/proc/{pid}/fd"))
 
-        log_in_often(1000)
+        log_in_often(LOGINS // 3)
         before, memory = left(), side.private_kib(pid)
         log_in_often(LOGINS)
         assert before == left()

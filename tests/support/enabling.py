@@ -38,9 +38,9 @@ def furnish(machine: Machine) -> None:
     """Let sshd and sudo ask for a password alone, and start sshd; a folder for cron is there."""
     for service in SERVICES:
         machine.use_pam(service, PASSWORD_STEP)
-    machine.run("rm", "-f", "/etc/pam.d/sudo-i")
-    machine.run("mkdir", "-p", "/etc/cron.d")
-    machine.run("sh", "-c", "rm -rf /etc/ssh/sshd_config.d; mkdir -p /etc/ssh/sshd_config.d")
+    folders = "/etc/ssh/sshd_config.d /etc/cron.d"
+    emptied = "/etc/pam.d/sudo-i /etc/ssh/sshd_config.d"
+    machine.run("sh", "-ec", f"rm -rf {emptied}; mkdir -p {folders}")
     machine.start_sshd(SSHD_CONFIG)
 
 

@@ -69,6 +69,19 @@ PidFile none
 UseDNS no
 PrintMotd no
 """
+# OpenSSH 9.8 and later turn away who fails often; older ones do not know the option. Started by the
+# first process sshd would take itself for a daemon, and not go on its own.
+_START_SSHD = f"""
+cd /etc/ssh
+cat >machine_config
+ssh-keygen -q -t ed25519 -N '' -f machine_key
+read -r host_key <machine_key.pub
+echo "[127.0.0.1]:{SSH_PORT} $host_key" >ssh_known_hosts
+mkdir -p /run/sshd
+set -- /usr/sbin/sshd -f /etc/ssh/machine_config
+if "$@" -t -o PerSourcePenalties=no 2>/dev/null; then set -- "$@" -o PerSourcePenalties=no; fi
+"$@" || exit 1
+"""
 _SUDOERS = f"""
 Defaults env_reset
 Defaults secure_path="{ENVIRONMENT["PATH"]}"
@@ -314,18 +327,7 @@ class Machine:
 
     def start_sshd(self, config: str) -> None:
         """Start sshd on 127.0.0.1; what ``config`` says comes first, and so wins."""
-        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/machine_key")
-        host_key = self.read("/etc/ssh/machine_key.pub")
-        self.write("/etc/ssh/ssh_known_hosts", f"[127.0.0.1]:{SSH_PORT} {host_key}")
-        self.run("install", "-d", "/run/sshd")
-        self.write("/etc/ssh/machine_config", config + _SSHD_CONFIG)
-        command = ["/usr/sbin/sshd", "-f", "/etc/ssh/machine_config"]
-        # OpenSSH 9.8 and later turn away who fails often; older ones do not know the option.
-        unpunished = ["-o", "PerSourcePenalties=no"]
-        if self.run(*command, "-t", *unpunished, check=False).returncode == 0:
-            command += unpunished
-        # Started by the first process it would take itself for a daemon, and not go on its own.
-        self.run("sh", "-c", '"$@" || exit 1', "sh", *command)
+        self.run("sh", "-ec", _START_SSHD, typed=config + _SSHD_CONFIG)
         self.log.wait_for(f"Server listening on 127.0.0.1 port {SSH_PORT}")
 
     def ssh(
