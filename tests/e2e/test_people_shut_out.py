@@ -16,10 +16,8 @@ pytestmark = pytest.mark.root
 
 DROP_IN = "/etc/ssh/sshd_config.d/50-mine.conf"
 PEOPLE = ("root", "alice", "bob", "carol", "dora", "eve")
-PROGRAM = "/root/totpctl"  # which runs in a fork, as what has that name
-_PROGRAM = """#!/usr/bin/python3 -I
+_PROGRAM = """
 import json, sys
-sys.path.insert(0, "/usr/lib/pam_totp")
 from admin_cli.access import shut_out
 from admin_cli.session import Session
 from pam_totp.system.config import DEFAULT_PATH
@@ -48,14 +46,12 @@ def machine(prepared: Prepared) -> Iterator[Machine]:
         started.run("install", "-d", "/run/sshd")
         started.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n")
         started.run("usermod", "--password", "*", "root")
-        started.write(PROGRAM, _PROGRAM, mode=0o755)
         yield started
 
 
 def look(machine: Machine, service: str, keys: str | None = None) -> Found:
     """Ask shut_out.py; whoever else has an account on this machine is left out."""
-    done = machine.run(PROGRAM, json.dumps([service, keys, PEOPLE]))
-    return Found(*json.loads(done.stdout))
+    return Found(*machine.ask(_PROGRAM, json.dumps([service, keys, PEOPLE])))
 
 
 def not_enrolled(name: str) -> str:

@@ -36,8 +36,8 @@ except CommandFailed as error:
 
 @pytest.fixture
 def bare() -> Iterator[Machine]:
-    """A copy of this machine with Debian's sshd_config, and nothing of ours."""
-    with Machine() as started:
+    """A copy of this machine with Debian's sshd_config, and nothing of ours but the modules."""
+    with Machine(installed=True) as started:
         started.run("sh", "-c", "rm -f /etc/ssh/sshd_config.d/*; ssh-keygen -A; mkdir -p /run/sshd")
         started.write(MAIN, f"{INCLUDE}KbdInteractiveAuthentication no\nUsePAM yes\n")
         yield started
@@ -50,8 +50,7 @@ def server(bare: Machine) -> Machine:
 
 
 def ask(machine: Machine, expression: str) -> Any:
-    command = ("/usr/bin/python3", "-c", _PROGRAM, expression)
-    return json.loads(machine.run(*command, env=ENVIRONMENT).stdout)
+    return machine.ask(_PROGRAM, expression)
 
 
 def problems(machine: Machine, keys: str = "code", *users: str) -> list[str]:

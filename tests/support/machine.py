@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from pexpect import fdpexpect
 
@@ -68,6 +68,11 @@ HostKey /etc/ssh/machine_key
 PidFile none
 UseDNS no
 PrintMotd no
+"""
+_ASKED = "/root/totpctl"  # it runs in a fork, as what has that name
+_BEFORE_ASKED = """#!/usr/bin/python3 -I
+import sys
+sys.path.insert(0, "/usr/lib/pam_totp")
 """
 # OpenSSH 9.8 and later turn away who fails often; older ones do not know the option. Started by the
 # first process sshd would take itself for a daemon, and not go on its own.
@@ -180,6 +185,7 @@ class Machine:
         self._disk = disk or ()
         self._is_installed = installed
         self._preload = preload
+        self._asked = ""
         self.pam_module = "pam_totp.so"
 
     def __enter__(self) -> Machine:
@@ -249,6 +255,13 @@ class Machine:
         done = subprocess.CompletedProcess(list(map(str, argv)), status, shown, complaints)
         assert not check or status == 0, done
         return done
+
+    def ask(self, program: str, *arguments: str) -> Any:
+        """Return what Python with the modules of an installed product prints: it is JSON."""
+        if program != self._asked:
+            self._asked = program
+            self.write(_ASKED, _BEFORE_ASKED + program, mode=0o755)
+        return json.loads(self.run(_ASKED, *arguments).stdout)
 
     def spawn(
         self,
