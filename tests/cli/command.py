@@ -24,6 +24,11 @@ _QUICK_DIGESTS = """
 from pam_totp.core import recovery
 recovery.ARGON2_PASSES, recovery.ARGON2_MEMORY_BYTES = 1, 8192
 """
+# As long for a file of totpctl export: for tests that write and read many.
+QUICK_SEALS = """
+from admin_cli.exporting import sealed_file
+sealed_file._PASSES, sealed_file._MEMORY_BYTES = 1, 8192
+"""
 # The real program, but for the names of two things outside of it.
 _PROGRAM = """
 import json, pwd, sys

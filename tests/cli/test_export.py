@@ -16,7 +16,7 @@ import pytest
 
 from pam_totp.core import otp, recovery, users
 from pam_totp.core.users import UserRecord
-from tests.cli.command import Totpctl
+from tests.cli.command import QUICK_SEALS, Totpctl
 from tests.cli.terminal import Terminals
 from tests.support.logs import LogSocket, fields
 from tests.support.place import SECRET, Place
@@ -25,6 +25,12 @@ PASSPHRASE = "six words that nobody would ever guess"
 FORMATS = ("pam_totp", "pskc", "otpauth")
 CODES = tuple(recovery.format_code(bytes([number] * recovery.RANDOM_BYTES)) for number in (1, 2))
 OTHER_SECRET = b"abcdefghijklmnopqrstuvwxyz012345"
+
+
+@pytest.fixture
+def totpctl(totpctl: Totpctl) -> Totpctl:
+    totpctl.digests += QUICK_SEALS
+    return totpctl
 
 
 @pytest.fixture
@@ -53,7 +59,9 @@ def elsewhere(tmp_path: Path, log: LogSocket) -> Iterator[Totpctl]:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     there = Place(folder)
-    yield Totpctl(there, log.path)
+    totpctl = Totpctl(there, log.path)
+    totpctl.digests += QUICK_SEALS
+    yield totpctl
     shutil.rmtree(there.store_path.parent)
 
 

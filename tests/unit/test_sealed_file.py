@@ -50,6 +50,13 @@ def sealed_document(monkeypatch: pytest.MonkeyPatch, document: object) -> str:
         return sealed_file.seal([ALICE], PASSPHRASE).decode("ascii")
 
 
+def test_the_key_is_that_of_the_second_option_of_rfc_9106(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three passes over 64 MiB, one lane: whoever guesses takes as long for each passphrase."""
+    monkeypatch.undo()
+    expected = "8d533cec69082b55362c3468b1d4e07025aa25ded2887ef3524cca6df4bb2205"
+    assert expected == sealed_file._key(PASSPHRASE, bytes(range(16))).hex()
+
+
 def test_what_was_sealed_comes_out(text: str) -> None:
     (person,) = unseal(text, asked)
     assert (ALICE.name, users.ACTIVE, 3) == (person.name, person.status, person.failures)
