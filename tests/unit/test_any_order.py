@@ -1,4 +1,4 @@
-"""Rules 2 to 5 together, in any order, against a plain model."""
+"""The rules of the verifier together, in any order, against a plain model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rule 1: say what an answer is before anything is computed from it."""
+"""Say what an answer is before anything is computed from it."""
 
 from __future__ import annotations
 

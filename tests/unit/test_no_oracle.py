@@ -1,4 +1,4 @@
-"""Rule 7: whoever guesses learns nothing about whether a user exists, is enrolled or suspended."""
+"""Whoever guesses learns nothing about whether a user exists, is enrolled or suspended."""
 
 from __future__ import annotations
 

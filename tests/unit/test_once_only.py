@@ -1,4 +1,4 @@
-"""Rule 3: a code is accepted once, whatever the clock does (rule 9)."""
+"""A code is accepted once, whatever the clock does."""
 
 from __future__ import annotations
 

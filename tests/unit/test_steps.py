@@ -1,4 +1,4 @@
-"""Rule 2: which steps are accepted, of which authenticators."""
+"""Which steps are accepted, of which authenticators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rule 4: waits that double, and the lock: after 80 failures from anywhere, 100 in all."""
+"""Waits that double, and the lock: after 80 failures from anywhere, 100 in all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules 5 and 7: recovery codes, users who may not log in; what a record shows."""
+"""Recovery codes, users who may not log in; what a record shows."""
 
 from __future__ import annotations
 
