@@ -16,6 +16,7 @@ from tests.support.installer import (
     PAM_LINE,
     STORE,
     bring,
+    bring_installed,
     exists,
     install,
     pam_and_ssh,
@@ -32,6 +33,14 @@ def machine() -> Iterator[Machine]:
     """A copy of this machine on which pam_totp is not installed."""
     with Machine() as started:
         bring(started)
+        yield started
+
+
+@pytest.fixture
+def installed() -> Iterator[Machine]:
+    """A copy of this machine on which install.sh has installed pam_totp."""
+    with Machine() as started:
+        bring_installed(started)
         yield started
 
 
@@ -62,12 +71,11 @@ def test_installer_ends_in_a_passed_selftest_and_says_what_to_do_next(machine: M
     )
 
 
-def test_module_is_built_hardened_and_put_beside_the_others(machine: Machine) -> None:
-    install(machine)
-    module = find_module(machine)
-    assert "644 root root\n" == machine.run("stat", "-c", "%a %U %G", module).stdout
-    assert exists(machine, f"{module.rpartition('/')[0]}/pam_unix.so")
-    dynamic = machine.run("readelf", "-W", "-d", "-l", "--dyn-syms", module).stdout
+def test_module_is_built_hardened_and_put_beside_the_others(installed: Machine) -> None:
+    module = find_module(installed)
+    assert "644 root root\n" == installed.run("stat", "-c", "%a %U %G", module).stdout
+    assert exists(installed, f"{module.rpartition('/')[0]}/pam_unix.so")
+    dynamic = installed.run("readelf", "-W", "-d", "-l", "--dyn-syms", module).stdout
     for hardening in ("GNU_RELRO", "BIND_NOW", "__stack_chk_fail"):
         assert hardening in dynamic
     assert (
@@ -88,18 +96,17 @@ def test_tree_is_not_written_to(machine: Machine) -> None:
     assert before == machine.run(*listing).stdout
 
 
-def test_second_run_upgrades_and_keeps_key_store_and_configuration(machine: Machine) -> None:
-    install(machine)
-    machine.enrol("alice")
-    machine.run("sh", "-c", f"echo window = 0 >> {CONFIG}; echo 'broken(' > {HOOK}")
-    machine.use_pam("sudo", PAM_LINE)
-    kept = machine.run("sha256sum", KEY, CONFIG).stdout
-    done = install(machine)
+def test_second_run_upgrades_and_keeps_key_store_and_configuration(installed: Machine) -> None:
+    installed.enrol("alice")
+    installed.run("sh", "-c", f"echo window = 0 >> {CONFIG}; echo 'broken(' > {HOOK}")
+    installed.use_pam("sudo", PAM_LINE)
+    kept = installed.run("sha256sum", KEY, CONFIG).stdout
+    done = install(installed)
     assert 0 == done.returncode, done
     assert "Upgraded. Look at: totpctl status; totpctl doctor" == done.stdout.splitlines()[-1]
-    assert kept == machine.run("sha256sum", KEY, CONFIG).stdout
-    assert 10 == machine.state("alice")["recovery_codes_left"]
-    assert "broken(" not in machine.read(HOOK)
+    assert kept == installed.run("sha256sum", KEY, CONFIG).stdout
+    assert 10 == installed.state("alice")["recovery_codes_left"]
+    assert "broken(" not in installed.read(HOOK)
 
 
 def test_two_at_once_do_not_get_in_each_other_s_way(machine: Machine) -> None:
@@ -111,54 +118,50 @@ def test_two_at_once_do_not_get_in_each_other_s_way(machine: Machine) -> None:
 
 
 @pytest.mark.night
-def test_uninstall_finds_the_hook_by_other_names(machine: Machine) -> None:
-    install(machine)
-    machine.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
+def test_uninstall_finds_the_hook_by_other_names(installed: Machine) -> None:
+    installed.run("ln", "-sf", "/etc/pam-sudo", "/etc/pam.d/sudo")
     for module in (
         "pam_python.so /usr/lib/pam_totp//hook.py",
         "pam_python.so /usr/lib/pam_totp/./hook.py",
         "pam_totp.so",
         "/lib/security/pam_totp.so debug",
     ):
-        machine.write("/etc/pam-sudo", f"auth required {module}\n")
-        assert 1 == install(machine, "--uninstall").returncode, module
-        assert exists(machine, HOOK), module
+        installed.write("/etc/pam-sudo", f"auth required {module}\n")
+        assert 1 == install(installed, "--uninstall").returncode, module
+        assert exists(installed, HOOK), module
 
 
-def test_uninstall_refuses_while_a_pam_file_needs_the_hook(machine: Machine) -> None:
-    install(machine)
-    machine.use_pam("sudo", PAM_LINE)
-    refused = install(machine, "--uninstall")
+def test_uninstall_refuses_while_a_pam_file_needs_the_hook(installed: Machine) -> None:
+    installed.use_pam("sudo", PAM_LINE)
+    refused = install(installed, "--uninstall")
     assert 1 == refused.returncode
     assert "/etc/pam.d/sudo" in refused.stderr
-    assert exists(machine, HOOK)
-    machine.use_pam("sudo", "# " + PAM_LINE)
-    machine.write("/etc/pam.d/.pam_totp-edited.sudo", PAM_LINE)  # what revert put aside
-    assert 0 == install(machine, "--uninstall").returncode
-    assert not exists(machine, HOOK)
-    assert "" == find_module(machine)
+    assert exists(installed, HOOK)
+    installed.use_pam("sudo", "# " + PAM_LINE)
+    installed.write("/etc/pam.d/.pam_totp-edited.sudo", PAM_LINE)  # what revert put aside
+    assert 0 == install(installed, "--uninstall").returncode
+    assert not exists(installed, HOOK)
+    assert "" == find_module(installed)
 
 
 @pytest.mark.night
-def test_uninstall_refuses_also_where_an_upgrade_was_broken_off(machine: Machine) -> None:
+def test_uninstall_refuses_also_where_an_upgrade_was_broken_off(installed: Machine) -> None:
     """dpkg would remove without prerm what is not configured."""
-    install(machine)
-    machine.use_pam("sudo", PAM_LINE)
-    machine.run("dpkg", "--unpack", f"{CACHE}/installed.deb")
-    assert "iU " == state(machine)
-    refused = install(machine, "--uninstall")
+    installed.use_pam("sudo", PAM_LINE)
+    installed.run("dpkg", "--unpack", f"{CACHE}/installed.deb")
+    assert "iU " == state(installed)
+    refused = install(installed, "--uninstall")
     assert 1 == refused.returncode
     assert "take the lines with pam_totp out of /etc/pam.d/sudo" in refused.stderr
-    assert exists(machine, HOOK)
+    assert exists(installed, HOOK)
 
 
-def test_uninstall_keeps_key_store_and_configuration_unless_purged(machine: Machine) -> None:
-    install(machine)
-    assert 0 == install(machine, "--uninstall").returncode
-    assert not exists(machine, "/usr/sbin/totpctl")
-    assert all(exists(machine, path) for path in (KEY, STORE, CONFIG))
-    assert 0 == install(machine, "--uninstall", "--purge").returncode
-    assert not any(exists(machine, path) for path in (KEY, STORE, CONFIG, "/var/lib/pam_totp"))
+def test_uninstall_keeps_key_store_and_configuration_unless_purged(installed: Machine) -> None:
+    assert 0 == install(installed, "--uninstall").returncode
+    assert not exists(installed, "/usr/sbin/totpctl")
+    assert all(exists(installed, path) for path in (KEY, STORE, CONFIG))
+    assert 0 == install(installed, "--uninstall", "--purge").returncode
+    assert not any(exists(installed, path) for path in (KEY, STORE, CONFIG, "/var/lib/pam_totp"))
 
 
 @pytest.mark.parametrize("arguments", [(), ("--uninstall",)])

@@ -18,6 +18,7 @@ from tests.support.installer import (
     STORE,
     VERIFIER,
     bring,
+    bring_installed,
     exists,
     install,
     package_file,
@@ -38,21 +39,28 @@ def machine() -> Iterator[Machine]:
         yield started
 
 
+@pytest.fixture
+def installed() -> Iterator[Machine]:
+    """A copy of this machine on which install.sh has installed pam_totp."""
+    with Machine() as started:
+        bring_installed(started)
+        yield started
+
+
 BROKEN = {"selftest": "raise SystemError", "postinst": "this is no Python"}
 
 
 @pytest.mark.parametrize("line", BROKEN.values(), ids=BROKEN)
-def test_version_that_does_not_work_is_taken_back(machine: Machine, line: str) -> None:
-    install(machine)
-    good = machine.read(VERIFIER)
-    bring(machine, package.with_a_last_line("core/verifier.py", line))
-    done = install(machine)
+def test_version_that_does_not_work_is_taken_back(installed: Machine, line: str) -> None:
+    good = installed.read(VERIFIER)
+    bring(installed, package.with_a_last_line("core/verifier.py", line))
+    done = install(installed)
     assert 1 == done.returncode
     assert "the previous one is back in place" in done.stderr
-    assert good == machine.read(VERIFIER)
-    assert "ii " == state(machine)
-    machine.run("totpctl", "selftest", timeout=120)
-    assert "installed.deb\n" == machine.run("ls", CACHE).stdout
+    assert good == installed.read(VERIFIER)
+    assert "ii " == state(installed)
+    installed.run("totpctl", "selftest", timeout=120)
+    assert "installed.deb\n" == installed.run("ls", CACHE).stdout
 
 
 def test_first_version_that_does_not_work_changed_no_login(machine: Machine) -> None:
@@ -94,56 +102,53 @@ def hold_dpkg(machine: Machine) -> None:
     machine.write("/usr/sbin/pam-auth-update", HOLD_ON, mode=0o755)
 
 
-def test_interrupted_upgrade_is_finished(machine: Machine) -> None:
-    install(machine)
-    bring(machine, package.with_a_last_line("core/verifier.py", "# newer"))
-    hold_dpkg(machine)
-    terminal = machine.spawn(INSTALLER)
-    wait_for(machine, "/root/reached")
+def test_interrupted_upgrade_is_finished(installed: Machine) -> None:
+    bring(installed, package.with_a_last_line("core/verifier.py", "# newer"))
+    hold_dpkg(installed)
+    terminal = installed.spawn(INSTALLER)
+    wait_for(installed, "/root/reached")
     terminal.send("\x03")
     terminal.expect_exact("what was begun is finished first")
-    machine.write("/root/go-on", "")
+    installed.write("/root/go-on", "")
     terminal.expect_exact("selftest passed")
     assert 0 == terminal.exit_status()
-    assert "# newer" in machine.read(VERIFIER)
-    assert "ii " == state(machine)
+    assert "# newer" in installed.read(VERIFIER)
+    assert "ii " == state(installed)
 
 
 @pytest.mark.night
-def test_upgrade_that_is_interrupted_again_is_taken_back(machine: Machine) -> None:
-    install(machine)
-    good = machine.read(VERIFIER)
-    bring(machine, package.with_a_last_line("core/verifier.py", "# newer"))
-    hold_dpkg(machine)
-    terminal = machine.spawn(INSTALLER)
-    wait_for(machine, "/root/reached")
-    assert good != machine.read(VERIFIER)
+def test_upgrade_that_is_interrupted_again_is_taken_back(installed: Machine) -> None:
+    good = installed.read(VERIFIER)
+    bring(installed, package.with_a_last_line("core/verifier.py", "# newer"))
+    hold_dpkg(installed)
+    terminal = installed.spawn(INSTALLER)
+    wait_for(installed, "/root/reached")
+    assert good != installed.read(VERIFIER)
     for _ in range(2):
         terminal.send("\x03")
         terminal.expect_exact("what was begun is finished first")
     terminal.expect_exact("the previous one is back in place")
     assert 1 == terminal.exit_status()
-    assert good == machine.read(VERIFIER)
-    assert "ii " == state(machine)
-    machine.run("totpctl", "selftest", timeout=120)
+    assert good == installed.read(VERIFIER)
+    assert "ii " == state(installed)
+    installed.run("totpctl", "selftest", timeout=120)
 
 
-def test_killed_upgrade_is_finished_by_the_next_run(machine: Machine) -> None:
-    install(machine)
-    bring(machine, package.with_a_last_line("core/verifier.py", "# newer"))
-    hold_dpkg(machine)
-    machine.spawn(INSTALLER)
-    wait_for(machine, "/root/reached")
-    machine.run("sh", "-c", "kill -KILL $(pgrep -x 'install.sh|apt-get|dpkg|pam-auth-update')")
-    assert "iF " == state(machine)
-    assert exists(machine, f"{CACHE}/previous.deb")
-    bring(machine, package.with_a_last_line("core/verifier.py", BROKEN["selftest"]))
-    done = install(machine)
+def test_killed_upgrade_is_finished_by_the_next_run(installed: Machine) -> None:
+    bring(installed, package.with_a_last_line("core/verifier.py", "# newer"))
+    hold_dpkg(installed)
+    installed.spawn(INSTALLER)
+    wait_for(installed, "/root/reached")
+    installed.run("sh", "-c", "kill -KILL $(pgrep -x 'install.sh|apt-get|dpkg|pam-auth-update')")
+    assert "iF " == state(installed)
+    assert exists(installed, f"{CACHE}/previous.deb")
+    bring(installed, package.with_a_last_line("core/verifier.py", BROKEN["selftest"]))
+    done = install(installed)
     assert "the previous one is back in place" in done.stderr
-    assert machine.read(VERIFIER) == package_file()
-    bring(machine)
-    assert 0 == install(machine).returncode
-    assert "ii " == state(machine)
+    assert installed.read(VERIFIER) == package_file()
+    bring(installed)
+    assert 0 == install(installed).returncode
+    assert "ii " == state(installed)
 
 
 # An installation that is no package: `make install`, as install.sh once did

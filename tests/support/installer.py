@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import time
 
 from tests.support import package
 from tests.support.machine import Machine
 from tests.support.place import ROOT
+from tests.support.shared import made_once
 
 FOLDER = "/opt/pam_totp"
 INSTALLER = f"{FOLDER}/install.sh"
@@ -25,6 +27,12 @@ _QUICK = (
 )
 _COPIES = f'#!/bin/sh\nmkdir "$1"\ncp {FOLDER}/built "$1/libpam-totp_0_all.deb"\n'
 
+# Files of a package are as old as in it, but new here.
+_PACK_WHAT_IS_NEW = (
+    "find /etc /usr /var -cnewer /tmp/before -print0 |"
+    " tar --create --absolute-names --no-recursion --null --files-from=- | base64 --wrap=0"
+)
+
 
 def bring(machine: Machine, built: bytes | None = None) -> None:
     """Have FOLDER, from which ``built`` is installed; as a rule the package of this tree."""
@@ -39,6 +47,22 @@ def install(
     machine: Machine, *arguments: str, **options: object
 ) -> subprocess.CompletedProcess[str]:
     return machine.run(INSTALLER, *arguments, check=False, timeout=180, **options)
+
+
+def bring_installed(machine: Machine) -> None:
+    """Have what ``install`` leaves on a machine: that takes 3 s, and this a hundredth of it."""
+    bring(machine)
+    machine.unpack(made_once("installed.tar", _installed))
+
+
+def _installed() -> bytes:
+    """Return a tar archive of all that ``install`` creates and changes. It removes nothing."""
+    with Machine() as machine:
+        bring(machine)
+        machine.run("touch", "/tmp/before")
+        done = install(machine)
+        assert 0 == done.returncode, done
+        return base64.b64decode(machine.run("sh", "-ec", _PACK_WHAT_IS_NEW).stdout)
 
 
 def exists(machine: Machine, path: str) -> bool:
