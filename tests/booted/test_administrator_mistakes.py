@@ -212,7 +212,7 @@ MISTAKES = (
         "rm /usr/lib/*/security/pam_totp.so",
         DENIES,
         "module",
-        "dpkg --install /root/libpam-totp.deb",
+        f"dpkg --install {package.PLACE}",
     ),
 )
 
@@ -233,8 +233,12 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with base_of(RELEASE) as tree, Booted(RELEASE, str(tree)) as machine:
-        package.install(machine)
+    with (
+        base_of(RELEASE) as tree,
+        Booted(RELEASE, package.installed(RELEASE, tree)) as machine,
+    ):
+        machine.run("totpctl", "init")
+        package.bring(machine)
         alice = machine.add_user("alice", "sudo")
         machine.run("sh", "-ec", KEEP)
         yield Server(machine, alice)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.booted.conftest import BY_DAY
-from tests.booted.logins import PASSWORD, wait_until
+from tests.booted.logins import PASSWORD, wait_until, wait_until_gone
 from tests.booted.ways_in import checksums, totpctl
 from tests.support import package
 from tests.support.booted import Booted
@@ -157,7 +157,7 @@ def test_the_same_phones_log_in_before_the_move_after_its_undo_and_for_good(
     assert by_theirs(carol)
 
     totpctl(machine, "migrate", module, "--confirm-within", "10s")
-    wait_until(lambda: not is_waiting(machine))
+    wait_until_gone(machine, RECORD)
     wait_until(lambda: before == checksums(machine))
     assert set() == enrolled(machine)
     assert by_theirs(dave)

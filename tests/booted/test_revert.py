@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.booted.logins import is_active, journal, wait_until
+from tests.booted.logins import is_active, journal, wait_until, wait_until_gone
 from tests.booted.ways_in import (
     LOGGED_IN,
     Person,
@@ -37,7 +37,7 @@ def is_waiting(machine: Booted) -> bool:
 
 
 def wait_until_put_back(machine: Booted) -> None:
-    wait_until(lambda: not is_waiting(machine))
+    wait_until_gone(machine, RECORD)
     wait_until(lambda: is_active(machine, UNIT) != "activating")
 
 

@@ -6,12 +6,13 @@ import base64
 import re
 import time
 
-from tests.booted.logins import wait_until
+from tests.booted.logins import wait_until, wait_until_gone
 from tests.support.booted import SOURCE, Booted, Terminal
 from tests.support.machine import Account
 from tests.support.place import ROOT
 
 PERIOD = 30  # seconds
+RECORD = "/etc/pam.d/.pam_totp-unconfirmed.json"
 PASSWORD = "correct horse of alice"
 _APT = ("apt-get update", "apt-get install")  # done already: the machine has no way out
 _SSH = "-oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null -oLogLevel=ERROR"
@@ -156,6 +157,7 @@ def test_tutorial_holds_word_by_word(base: tuple[str, str]) -> None:
         *switching, sleep, status = block.splitlines()
         assert "sleep 75" == sleep  # here until it is so: 20 seconds and what the undo takes
         root(machine, "\n".join(switching))
+        wait_until_gone(machine, RECORD)
         off = re.compile(r"^sudo     off ", re.M)
         wait_until(lambda: bool(off.search(shown_by(machine, status))))
         assert "event=reverted" in root(machine, "journalctl --facility=authpriv")

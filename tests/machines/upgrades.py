@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.booted.logins import is_active, main_pid, wait_until
+from tests.booted.logins import is_active, main_pid, wait_until, wait_until_gone
 from tests.booted.ways_in import (
     LOGGED_IN,
     by_ssh,
@@ -76,7 +76,7 @@ class Upgrades:
         before = checksums(server)
         totpctl(server, "enable", *SERVICES, "--confirm-within", "10s")
         server.apt("install", server.deb("next"))
-        wait_until(lambda: not server.exists(RECORD))
+        wait_until_gone(server, RECORD)
         wait_until(lambda: is_active(server, "pam_totp-revert.service") != "activating")
         assert before == checksums(server)
         assert_asks_nobody(server, ann.account)

@@ -13,6 +13,7 @@ from tests.support.booted import Booted
 from tests.support.booted_base import kept, run_in
 from tests.support.place import ROOT
 
+PLACE = "/root/libpam-totp.deb"  # in a machine
 MODULES = "usr/lib/pam_totp/pam_totp"
 _SUMS = """
 cut -c 35- DEBIAN/md5sums | xargs -d '\\n' md5sum >sums
@@ -81,5 +82,11 @@ def installed(release: str, tree: Path) -> str:
 
 def install(machine: Booted) -> None:
     """Install it as `apt install` does, where all that it depends on is there."""
-    unpack = "base64 -d >/root/libpam-totp.deb && dpkg --install /root/libpam-totp.deb"
-    machine.run("sh", "-ec", unpack, typed=base64.b64encode(built()).decode("ascii"))
+    bring(machine)
+    machine.run("dpkg", "--install", PLACE)
+
+
+def bring(machine: Booted) -> None:
+    """Put it into PLACE."""
+    decode = f"base64 -d >{PLACE}"
+    machine.run("sh", "-ec", decode, typed=base64.b64encode(built()).decode("ascii"))
