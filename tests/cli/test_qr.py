@@ -24,6 +24,7 @@ from tests.cli.terminal import (
     scan,
     uri_in,
 )
+from tests.support import thorough
 from tests.support.place import SECRET, Place
 
 LONG_HOST = "production-database-03.internal.example.com"
@@ -89,8 +90,9 @@ def test_a_camera_reads_it_with_pixels_between_the_lines(
     place.configure(issuer="web")
     shown = enrolling(terminals, TERM=term)
     code = drawing(shown)
-    read = [scan(photograph(code, theme, (9, 18), gap, above), tmp_path) for gap in range(7)]
-    assert [uri_in(shown)] * 7 == read
+    gaps = thorough.some(range(7), 3)
+    read = [scan(photograph(code, theme, (9, 18), gap, above), tmp_path) for gap in gaps]
+    assert [uri_in(shown)] * len(gaps) == read
 
 
 @pytest.mark.parametrize("gap", [0, 3])

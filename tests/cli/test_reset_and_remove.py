@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import sqlite3
 import time
@@ -11,6 +12,7 @@ import pytest
 from pam_totp.core import recovery, users, verifier
 from tests.cli.command import Totpctl
 from tests.cli.terminal import PROMPT, Terminals, secret_of
+from tests.support import thorough
 from tests.support.place import RECOVERY_SALT, Place, code_now
 
 OLD_CODE = "0000-0000-0000-0001"
@@ -196,8 +198,17 @@ DESTRUCTIVE = [
 ]
 
 
-@pytest.mark.parametrize("verb", DESTRUCTIVE, ids=" ".join)
-@pytest.mark.parametrize("answer", ["", "n", "no", "x", "yesterday"])
+def answered(answers: list[str]) -> list[tuple[tuple[str, ...], str]]:
+    """By day, each verb with the first of ``answers``, and one verb with each of them."""
+    every = itertools.product(DESTRUCTIVE, answers)
+    return [
+        (verb, answer)
+        for verb, answer in every
+        if thorough.NIGHTLY or verb == DESTRUCTIVE[0] or answer == answers[0]
+    ]
+
+
+@pytest.mark.parametrize(("verb", "answer"), answered(["", "n", "no", "x", "yesterday"]))
 def test_a_destructive_verb_asks_and_anything_but_yes_changes_nothing(
     terminals: Terminals, alice: Place, verb: tuple[str, ...], answer: str
 ) -> None:
@@ -209,8 +220,7 @@ def test_a_destructive_verb_asks_and_anything_but_yes_changes_nothing(
     assert before == alice.record("alice")
 
 
-@pytest.mark.parametrize("verb", DESTRUCTIVE, ids=" ".join)
-@pytest.mark.parametrize("answer", ["y", "Y", "yes", "YES "])
+@pytest.mark.parametrize(("verb", "answer"), answered(["y", "Y", "yes", "YES "]))
 def test_a_destructive_verb_goes_on_after_yes(
     terminals: Terminals, alice: Place, verb: tuple[str, ...], answer: str
 ) -> None:
