@@ -14,6 +14,7 @@ from pam_totp import __version__
 from tests.docs.person import PASSWORD, Shell
 from tests.support import product
 from tests.support.booted import SOURCE, Booted
+from tests.support.shared import made_once
 
 RELEASE = "trixie"  # the tutorial is followed on both: tests/booted/test_tutorial.py
 Event = Callable[[Booted, Shell], None]
@@ -51,10 +52,25 @@ def accounts(machine: Booted, root: Shell) -> None:
         machine.run("chpasswd", "--crypt-method", "SHA256", typed=f"{name}:{PASSWORD}\n")
 
 
+# As a package does: this Python is perhaps another one than that of the machine around it, and
+# totpctl would compile itself whenever it starts.
+_COMPILE = """
+python3 -I -m compileall -q /usr/lib/pam_totp
+find /usr/lib/pam_totp -name __pycache__ -prune -print0 | tar -cP --null -T -
+"""
+
+
+def _compile(machine: Booted) -> bytes:
+    command = machine._command(("sh", "-euc", _COMPILE), "root")
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
 def installed(machine: Booted, root: Shell) -> None:
     accounts(machine, root)
     unpack = machine._command(product.UNPACK, "root")
     subprocess.run(unpack, input=product.tree(), check=True)
+    compiled = made_once(f"compiled-in-{machine.release}.tar", lambda: _compile(machine))
+    subprocess.run(unpack, input=compiled, check=True)
     typed(
         "totpctl init",
         "systemctl daemon-reload",
