@@ -8,8 +8,8 @@ same path, read-only; of "disk", a folder at a path inside, writable; "left_out"
 taken over from this machine, and "files", by path text and mode, are there instead; "installed"
 tells whether the product is. Everything needed is imported before the root changes.
 
-It comes from tests/support/starter.py, and so has loaded what totpctl needs of libraries: that
-program it runs in a fork, where nothing speaks against it.
+It comes from tests/support/starter.py, and so has loaded what totpctl needs of libraries, and the
+product: that program it runs in a fork, where nothing speaks against it.
 """
 
 from __future__ import annotations

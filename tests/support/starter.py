@@ -2,7 +2,7 @@
 
 Most of what totpctl takes is spent on loading click, nacl and the like, and its own modules, and
 tests start it some thousand times. A fork finds the libraries loaded; and what is the project's own
-where that is the tree of the tests, and not an installed one.
+where it was told to load that. In a machine it forgets that again where other files are installed.
 
 This file is both ends: Starter for a test, and main() for the process that forks.
 """
