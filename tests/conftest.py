@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,20 +116,35 @@ def _of_this_process() -> dict[str, Any]:
     return {"umask": umask, "folder": os.getcwd(), "core": core}
 
 
+_FOLDERS = pytest.StashKey[list[str]]()
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is gone after its test: pytest's own looks through all that it made before."""
+    folder = tempfile.mkdtemp(dir=tmp_path_factory.getbasetemp())
+    request.node.stash.setdefault(_FOLDERS, []).append(folder)
+    return Path(folder)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Remove its folder once nothing that the test changed in this process is left."""
+    yield
+    for folder in item.stash.get(_FOLDERS, []):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
     """A fresh configuration, sealing key and store."""
-    place = Place(tmp_path)
-    yield place
-    shutil.rmtree(place.store_path.parent, ignore_errors=True)
+    return Place(tmp_path)
 
 
 @pytest.fixture
-def place_in_use(tmp_path: Path) -> Iterator[Place]:
+def place_in_use(tmp_path: Path) -> Place:
     """A place whose store has its room for logins: for tests that are not about making one."""
-    place = Place(tmp_path, in_use=True)
-    yield place
-    shutil.rmtree(place.store_path.parent, ignore_errors=True)
+    return Place(tmp_path, in_use=True)
 
 
 @pytest.fixture

@@ -93,7 +93,8 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def png(width: int, height: int, *more: bytes, bits: int = 1, colour: int = 0) -> bytes:
     """Return a PNG that may be far larger than its file, with ``more`` chunks in it."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    pixels = zlib.compress(bytes((width * bits // 8 + 1) * min(height, 2000)))
+    row = 1 + (width * bits + 7) // 8
+    pixels = zlib.compress(bytes(row * min(height, 2000)))
     chunks = (chunk(b"IHDR", header), *more, chunk(b"IDAT", pixels), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,6 @@ from pam_totp.login import identity
 from pam_totp.system import audit
 from tests.faults.fake_pam import Accounts, Clock
 from tests.support.logs import LogSocket
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """A folder that goes when the test ends: hundreds of stores, some in memory, are megabytes."""
-    yield tmp_path
-    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
