@@ -155,8 +155,10 @@ def test_whoever_gives_up_meanwhile_is_no_trouble_to_others(
         assert client.answers().code in (side.PAM_SUCCESS, side.NONE_CAME)
     worker.log.wait_for("the application was gone before it heard that the code was right")
     assert not [line for line in worker.log.lines() if "Error" in line]
-    for number in range(PEOPLE):
-        assert side.PAM_AUTH_ERR == worker.log_in(packet_of(slow, number), code).code
+    # Whoever was gone before the round began was not judged: that code is still good.
+    again = [worker.log_in(packet_of(slow, number), code).code for number in range(PEOPLE)]
+    assert {side.PAM_AUTH_ERR, side.PAM_SUCCESS} >= {*again[:3]}
+    assert {side.PAM_AUTH_ERR} == {*again[3:]}
 
 
 def test_a_disk_that_does_not_come_back_denies_and_uses_up_nothing_that_was_not_judged(
