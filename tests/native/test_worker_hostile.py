@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -45,14 +44,8 @@ def _logs_in_afterwards(worker: Worker, place: Place, packet: bytes) -> Iterator
 
 def open_files(worker: Worker) -> int:
     """Count the sockets: the store's files stay open for a while."""
-    folder = Path(f"/proc/{worker.processes[0].pid}/fd")
-    count = 0
-    for descriptor in folder.iterdir():
-        try:
-            count += os.readlink(descriptor).startswith("socket:")
-        except FileNotFoundError:
-            pass
-    return count
+    names = side.open_files_of(worker.processes[0].pid)
+    return sum(name.startswith("socket:") for name in names)
 
 
 def end_of(client: Client) -> list[bytes]:
@@ -166,18 +159,14 @@ def test_who_hangs_up_on_one_side_is_told(worker: Worker, packet: bytes) -> None
 
 def test_files_that_are_passed_along_are_not_kept(worker: Worker, packet: bytes) -> None:
     with open("/dev/null", "rb") as file:
-        before = open_files_of(worker, "/dev/null")
+        before = side.open_files_of(worker.processes[0].pid).count("/dev/null")
         with Client(worker.socket) as client:
             socket.send_fds(client.socket, [packet], [file.fileno()] * 200)
             client.until_prompt()
             socket.send_fds(client.socket, [side.answer("no code")], [file.fileno()] * 200)
             assert side.MESSAGE == client.receive()[3]
-            assert before == open_files_of(worker, "/dev/null")
-
-
-def open_files_of(worker: Worker, path: str) -> int:
-    folder = Path(f"/proc/{worker.processes[0].pid}/fd")
-    return sum(os.readlink(descriptor) == path for descriptor in folder.iterdir())
+            now = side.open_files_of(worker.processes[0].pid)
+            assert before == now.count("/dev/null")
 
 
 def test_a_thousand_who_say_nothing_keep_nobody_waiting_for_long(

@@ -209,11 +209,7 @@ def test_a_full_disk_denies_and_serves_again(
 
 
 def holds_open(worker: Worker, place: Place) -> bool:
-    folder = Path(f"/proc/{worker.processes[0].pid}/fd")
-    names = []
-    for descriptor in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            names.append(os.readlink(descriptor))
+    names = side.open_files_of(worker.processes[0].pid)
     return any(name.startswith(str(place.store_path)) for name in names)
 
 

@@ -284,6 +284,15 @@ def threads_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def open_files_of(pid: int) -> list[str]:
+    """Return what the descriptors of a process stand for; not of those that it closes meanwhile."""
+    names = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            names.append(os.readlink(descriptor))
+    return names
+
+
 def cpu_seconds(pid: int) -> float:
     """Return how long a process has kept processors busy."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
