@@ -182,7 +182,7 @@ class Loop:
         self._helpers = Helpers("helper", MAX_HELPERS)
         self._directory = Helpers("directory", MAX_HELPERS)  # who may all wait for a dead server
         self._hasher = Helpers("hasher", 1)
-        self._is_hashing = False
+        self._hashes_for: Login | None = None
         self._logins: set[Login] = set()
         self._deadlines: Deadlines[Login] = Deadlines()
         self._pauses: deque[tuple[float, Peer]] = deque()
@@ -330,7 +330,7 @@ class Loop:
 
     def _wait_at_most(self, seconds: float | None) -> float | None:
         """Return the seconds until something is due; None: nothing is, until somebody comes."""
-        is_hash_due = self._to_hash and not self._is_hashing
+        is_hash_due = self._to_hash and self._hashes_for is None
         if self._inbox or self._done or self._again or self._critical or is_hash_due:
             return 0.0
         ends = [self._deadlines.next(), self._shared.kept.next_quiet_work()]
@@ -668,6 +668,8 @@ class Loop:
 
     def _go_on(self, login: Login, step: Step, value: object, error: BaseException | None) -> None:
         """Go on with what came of ``step`` meanwhile."""
+        if login is self._hashes_for:  # only now: the next one is hashed after this one is judged
+            self._hashes_for = None
         if step.name in PREPARED and error is None:  # by a helper of a fleet
             of_login = step._replace(name=PREPARED[step.name])
             work = cast("Callable[[], object]", value)
@@ -722,7 +724,7 @@ class Loop:
     # Recovery codes: one is hashed at a time
 
     def _hash_next(self) -> None:
-        while self._to_hash and not self._is_hashing:
+        while self._to_hash and self._hashes_for is None:
             since, login, step, work = self._to_hash.popleft()
             if time.monotonic() - since > hashing.PATIENCE:
                 self._go_on(login, step, None, hashing.too_many())
@@ -744,19 +746,15 @@ class Loop:
                 self._go_on(login, step, None, error)
                 return
 
-        def hashed() -> object:
-            try:
-                return cast("Callable[[], object]", work)()
-            finally:
-                self._is_hashing = False
-
-        self._is_hashing = True
+        self._hashes_for = login
         is_under_way = False
         try:
+            hashed = cast("Callable[[], object]", work)
             outcome = self._have_done(self._hasher, login, step, hashed)
             is_under_way = outcome is None and login in self._logins
         finally:
-            self._is_hashing &= is_under_way
+            if not is_under_way:
+                self._hashes_for = None
         if outcome is not None:
             self._advance(login, *outcome)
 

@@ -206,6 +206,7 @@ def test_while_it_is_a_black_hole_root_logs_in_and_others_are_denied_in_time(
     assert "in time" in fields(errors[-1])["reason"]
 
 
+@pytest.mark.serial  # what is left of a second is not much
 def test_in_all_a_login_has_no_more_than_its_patience(
     host: Host, relay: Relay, database: Database
 ) -> None:
