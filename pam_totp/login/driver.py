@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
     from ..core.own_changes import OwnChange
-    from ..core.remembering import Wish
-    from ..core.users import Account, Authenticator, UserRecord
-    from ..core.verifier import Answer, Policy, Verdict
-    from ..store import Known, LoginStore, Store
+    from ..core.users import Authenticator, UserRecord
+    from ..core.verifier import Verdict
+    from ..store import Known, LoginAttempt, LoginStore, Store
     from ..system.audit import Source
     from ..system.config import Arguments, Config, Loaded
     from .fleet import Fleet, Lend, OwnWay
@@ -139,55 +138,30 @@ class BlockingDriver:
         if self._fleet is None or not is_missing(self._settings.store):
             self._ask_alone(lambda store: store.confirm_absence())
 
-    def hash_answer(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
-    ) -> Answer:
+    def hash_answer(self, attempt: LoginAttempt) -> LoginAttempt:
         """Hash a recovery code before the transaction: nobody should wait there for Argon2id."""
-        return self._in_turn(
-            lambda: self.prepare_answer(name, answer, policy, is_decoy=is_decoy, place=place)
-        )
+        return self._in_turn(lambda: self.prepare_answer(attempt))
 
-    def prepare_answer(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
-    ) -> Callable[[], Answer]:
+    def prepare_answer(self, attempt: LoginAttempt) -> Callable[[], LoginAttempt]:
         """Look whether there is something to hash, and return what does it, with no store open.
 
         Not the code of somebody who is throttled or locked, which nobody will look at.
         """
-        known = self._ask_store(lambda store: store.admission(name, place))
-        record = known.decoy if is_decoy else known.record
+        answer, policy, place = attempt.answer, attempt.policy, attempt.source.place
+        known = self._ask_store(lambda store: store.admission(attempt.name, place))
+        record = known.decoy if attempt.is_decoy else known.record
         if record is not None and verifier.standing(record, known.at, policy, answer.kind, place):
-            return lambda: answer
+            return lambda: attempt
         salt = record.recovery_salt if record is not None else None
 
-        def hashed() -> Answer:
+        def hashed() -> LoginAttempt:
             digest = recovery.digest(answer.code, salt or bytes(recovery.SALT_BYTES))
-            return answer._replace(salt=salt, digest=digest)
+            return attempt._replace(answer=answer._replace(salt=salt, digest=digest))
 
         return hashed
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
-        return self._ask_store(
-            lambda store: store.verify(
-                name,
-                answer,
-                policy,
-                is_decoy=is_decoy,
-                account=account,
-                source=source,
-                remember=remember,
-            )
-        )
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
+        return self._ask_store(lambda store: store.verify(attempt))
 
     def processes(self) -> str:
         """Describe this process, which is the application where nothing else is said."""
@@ -214,21 +188,13 @@ class BlockingDriver:
         return pam_stack.proves_password(service, key=key)
 
     def issue_authenticator(
-        self,
-        user: str,
-        place: str,
-        issuer: str,
-        *,
-        label: str,
-        algorithm: str,
-        digits: int,
-        period: int,
-        is_beside: bool = False,
+        self, user: str, place: str, issuer: str, *, label: str, is_beside: bool = False
     ) -> tuple[Authenticator, str, list[str]]:
+        from ..core.enrollment import ALGORITHM, DIGITS, PERIOD
         from ..system import issuing
         from . import picture
 
-        new = issuing.new_authenticator(label, algorithm, digits, period, int(time.time()))
+        new = issuing.new_authenticator(label, ALGORITHM, DIGITS, PERIOD, int(time.time()))
         assert new.secret is not None
         place = place or os.uname().nodename
         in_entry = label if is_beside else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core import admission, clock_skew, otp, users, verifier
 from ..core.admission import Admission, Groups
+from ..store import LoginAttempt
 from ..system import audit, config
 from ..system.errors import ConversationFailed, LoginAborted, StoreMissing, Unavailable, places
 from . import messages, steps, texts
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..core.admission import GroupRule
     from ..core.remembering import Remembered, Wish
     from ..core.users import Account, Authenticator, UserRecord
-    from ..core.verifier import Answer, Policy, Verdict
+    from ..core.verifier import Answer, Verdict
     from ..store import Known
     from ..system.config import Config
     from .steps import AccountEntry, Flow, Reply, Request
@@ -456,14 +457,16 @@ class _Login:
         yield from self._tell_standing()
         for _ in range(1 if kept else self._settings.attempts):
             reply = yield from self._conversation.ask(prompt)
-            verdict = yield from verified(
+            attempt = LoginAttempt(
+                self._source.user,
                 answer_of(reply),
                 self._policy,
+                self._source,
                 is_decoy=self._is_decoy,
                 account=self._account,
-                source=self._source,
                 remember=None if self._is_decoy else self._wish,
             )
+            verdict = yield from verified(attempt)
             untold, own = verdict.failed_before, rejected
             verdict = verdict._replace(failed_before=max(untold - own, 0))
             rejected += verdict.outcome == verifier.REJECTED
@@ -583,43 +586,20 @@ class _Login:
             yield from steps.log("debug", self._source, decision=event, attempts=attempts)
 
 
-def verified(
-    answer: Answer,
-    policy: Policy,
-    *,
-    is_decoy: bool,
-    account: Account | None,
-    source: audit.Source,
-    remember: Wish | None = None,
-) -> Flow[Verdict]:
-    """Return what comes of ``answer`` by the user of ``source``, and it is durable.
+def verified(attempt: LoginAttempt) -> Flow[Verdict]:
+    """Return what comes of ``attempt``, and it is durable.
 
     What is no code at all is not compared with anything, and no store is asked: that takes as
     long for everybody.
     """
-    if answer.kind in verifier.NO_CODES:
-        return verifier.Verdict(answer.kind)
+    kind = attempt.answer.kind
+    if kind in verifier.NO_CODES:
+        return verifier.Verdict(kind)
     while True:
-        hashed = answer
-        if answer.kind == verifier.RECOVERY_CODE:
-            hashed = yield from need(
-                Driver.hash_answer,
-                source.user,
-                answer,
-                policy,
-                is_decoy=is_decoy,
-                place=source.place,
-            )
-        verdict = yield from need(
-            Driver.verify,
-            source.user,
-            hashed,
-            policy,
-            is_decoy=is_decoy,
-            account=account,
-            source=source,
-            remember=remember,
-        )
+        hashed = attempt
+        if kind == verifier.RECOVERY_CODE:
+            hashed = yield from need(Driver.hash_answer, attempt)
+        verdict = yield from need(Driver.verify, hashed)
         if verdict is not None:
             return verdict
         # A wait has ended between the two, so that the code is looked at after all.

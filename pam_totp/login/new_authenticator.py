@@ -57,9 +57,6 @@ class NewAuthenticator:
             self._settings.place,
             self._settings.issuer,
             label=label,
-            algorithm=enrollment.ALGORITHM,
-            digits=enrollment.DIGITS,
-            period=enrollment.PERIOD,
             is_beside=is_beside,
         )
         self._picture = picture if self._settings.qr_code else []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import own_changes, verifier
 from ..core.own_changes import ADD, NEW_PHONE, RECOVERY_CODES, REMOVE, OwnChange
+from ..store import LoginAttempt
 from ..system import audit
 from ..system.errors import ConversationFailed, Unavailable
 from . import flow, messages, own_refusals, steps
@@ -178,13 +179,15 @@ class _SelfService:
             if not own_changes.may_guess(record, reply.at, self._policy):
                 yield from self._log("throttled", reason=self._command)
                 raise _Refused(FAILED, *own_refusals.TOO_MANY_GUESSES)
-            verdict = yield from flow.verified(
+            attempt = LoginAttempt(
+                self._source.user,
                 flow.answer_of(reply),
                 self._policy,
+                self._source,
                 is_decoy=False,
                 account=self._account,
-                source=self._source,
             )
+            verdict = yield from flow.verified(attempt)
             fields: dict[str, object] = {"authenticator": verdict.authenticator}
             if verdict.outcome == verifier.RECOVERY_USED:
                 fields["recovery_codes_left"] = str(verdict.recovery_codes_left)

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from ..core.admission import Groups
     from ..core.enrollment import Enrollment
     from ..core.own_changes import OwnChange
-    from ..core.remembering import Wish
     from ..core.users import Account, Authenticator, UserRecord
-    from ..core.verifier import Answer, Policy, Verdict
-    from ..store import Known
+    from ..core.verifier import Verdict
+    from ..store import Known, LoginAttempt
     from ..system.audit import Source
     from ..system.config import Arguments, Loaded
     from ..system.errors import PamTotpError
@@ -221,26 +220,11 @@ class Driver(Protocol):
         """Raise StoreCorrupt if damage could be why the store does not hold somebody."""
         ...
 
-    def hash_answer(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
-    ) -> Answer:
-        """Return a recovery code with its digest; without one where nobody would look at it.
-
-        ``place``: the name of that which it comes from.
-        """
+    def hash_answer(self, attempt: LoginAttempt) -> LoginAttempt:
+        """Return it with the digest of its recovery code; as it is where nobody would look."""
         ...
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
         """Judge an answer: LoginStore.verify(). The verdict is durable; None: hash it first."""
         ...
 
@@ -270,18 +254,9 @@ class Driver(Protocol):
         ...
 
     def issue_authenticator(
-        self,
-        user: str,
-        place: str,
-        issuer: str,
-        *,
-        label: str,
-        algorithm: str,
-        digits: int,
-        period: int,
-        is_beside: bool = False,
+        self, user: str, place: str, issuer: str, *, label: str, is_beside: bool = False
     ) -> tuple[Authenticator, str, list[str]]:
-        """Make an authenticator with a new secret; return it, its otpauth URI and its QR code.
+        """Make one as enrollment.py has them, with a new secret; return it, its URI and QR code.
 
         ``is_beside``: the app's entry names the label, for others of the user stay valid.
         ``place`` "": this machine; ``issuer`` "": the place. URI and lines are empty where nothing

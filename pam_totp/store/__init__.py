@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..core.admission import GroupRule as GroupRule
 from ..system.config_values import split_store_url
 from .questions import Known as Known
+from .questions import LoginAttempt as LoginAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

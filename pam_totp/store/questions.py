@@ -40,27 +40,11 @@ if TYPE_CHECKING:
             those of this host at least.
             """
 
-        def verify(
-            self,
-            name: str,
-            answer: Answer,
-            policy: Policy,
-            *,
-            is_decoy: bool,
-            account: Account | None,
-            source: Source,
-            remember: Wish | None = None,
-        ) -> Verdict | None:
-            """Judge ``answer`` with verifier.verify(); what it changes is durable on return.
+        def verify(self, attempt: LoginAttempt) -> Verdict | None:
+            """Judge an answer with verifier.verify(); what it changes is durable on return.
 
-            ``is_decoy``: go through the motions, with the same work, on the decoy of ``name``. An
-            accepted answer binds a record of unknown uid to ``account``. None: ``answer`` is a
-            recovery code without a digest, which is looked at now; nothing was changed.
-
-            ``remember``: what is noted of a code that is accepted: see verifier.verify().
-
-            ``source``: where the answer comes from. Its place may be known; and some engines keep
-            events themselves.
+            None: it is a recovery code without a digest, which is looked at now; nothing was
+            changed. Some engines keep events themselves.
             """
 
         def enroll_first(
@@ -104,6 +88,27 @@ if TYPE_CHECKING:
 
             Takes time that grows with the store: for when absence lets somebody in.
             """
+
+
+class LoginAttempt(NamedTuple):
+    """One answer of a login, to be judged.
+
+    ``source``: where it comes from, whose place may be known. ``is_decoy``: go through the
+    motions, with the same work, on the decoy of ``name``. ``account``: an accepted answer binds a
+    record of unknown uid to it. ``remember``: what is noted of a code that is accepted: see
+    verifier.verify().
+    """
+
+    name: str
+    answer: Answer
+    policy: Policy
+    source: Source
+    is_decoy: bool
+    account: Account | None = None
+    remember: Wish | None = None
+
+    def __repr__(self) -> str:
+        return "<LoginAttempt>"
 
 
 class Known(NamedTuple):

@@ -17,6 +17,7 @@ import psycopg
 
 from pam_totp.core.verifier import CODE, Answer, Policy
 from pam_totp.login.fleet import Fleet, Lent
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import PATIENCE
 from pam_totp.store.postgresql.kept_kit import KeptKit
@@ -83,7 +84,7 @@ def _both_ways(database: Database, relay: Relay, lent: Lent) -> dict[str, list[f
 def _ask(lent: Lent) -> None:
     def verify(store: LoginStore) -> object:
         answer = Answer(CODE, "000000")
-        return store.verify("alice", answer, Policy(), is_decoy=False, account=None, source=SOURCE)
+        return store.verify(LoginAttempt("alice", answer, Policy(), is_decoy=False, source=SOURCE))
 
     one = _fleet(lent)
     one.look_up("alice", SOURCE.place)

@@ -14,7 +14,7 @@ from admin_cli.host import files
 from admin_cli.main import totpctl as group
 from pam_totp.core.verifier import CODE, Answer, Policy
 from pam_totp.stack import pam_stack
-from pam_totp.store import sealing
+from pam_totp.store import LoginAttempt, sealing
 from pam_totp.store.postgresql.kept_kit import KeptKit
 from pam_totp.store.postgresql.offline import OfflineStore
 from tests.cli.command import Result, Totpctl, is_in_order
@@ -274,7 +274,7 @@ def test_codes_that_are_kept_for_an_outage_outlast_it(totpctl: Totpctl, place: P
     answer = Answer(CODE, code_now())
     for expected in ("accepted", "replayed"):
         verdict = store.verify(
-            "alice", answer, Policy(), is_decoy=False, account=None, source=SOURCE
+            LoginAttempt("alice", answer, Policy(), is_decoy=False, source=SOURCE)
         )
         assert verdict is not None
         assert expected == verdict.outcome

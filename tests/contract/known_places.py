@@ -10,6 +10,7 @@ import pytest
 from pam_totp.core import verifier
 from pam_totp.core.places import KnownPlace
 from pam_totp.core.verifier import Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.system.audit import Source
 from tests.contract.questions import ACCOUNT, WRONG, code, ready
 from tests.contract.sample_records import NOW
@@ -30,7 +31,9 @@ POLICY = Policy()
 
 
 def answered(store: LoginStore, answer: Answer, source: Source) -> Verdict | None:
-    return store.verify("alice", answer, POLICY, is_decoy=False, account=ACCOUNT, source=source)
+    return store.verify(
+        LoginAttempt("alice", answer, POLICY, is_decoy=False, account=ACCOUNT, source=source)
+    )
 
 
 def outcome(store: LoginStore, answer: Answer, source: Source) -> str:
@@ -130,12 +133,14 @@ class KeepsKnownPlaces:
         with backend.open() as store:
             for _ in range(5):
                 verdict = store.verify(
-                    "alice", WRONG, POLICY, is_decoy=True, account=ACCOUNT, source=HOME
+                    LoginAttempt(
+                        "alice", WRONG, POLICY, is_decoy=True, account=ACCOUNT, source=HOME
+                    )
                 )
             assert verdict is not None
             assert 30 == verdict.wait
             verdict = store.verify(
-                "alice", WRONG, POLICY, is_decoy=True, account=ACCOUNT, source=SUDO
+                LoginAttempt("alice", WRONG, POLICY, is_decoy=True, account=ACCOUNT, source=SUDO)
             )
         assert verdict is not None
         assert (verifier.THROTTLED, 30) == (verdict.outcome, verdict.wait)

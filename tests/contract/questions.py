@@ -13,6 +13,7 @@ from pam_totp.core.admission import REQUIRED, GroupRule
 from pam_totp.core.enrollment import Enrollment
 from pam_totp.core.users import ACTIVE, MUST_ENROLL, SUSPENDED, Account, UserRecord
 from pam_totp.core.verifier import Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.system.audit import Source
 from tests.contract.backend import Backend
 from tests.contract.sample_records import (
@@ -95,7 +96,9 @@ def judged(
     is_decoy: bool = False,
     account: Account | None = ACCOUNT,
 ) -> Verdict | None:
-    return store.verify(name, answer, Policy(), is_decoy=is_decoy, account=account, source=SOURCE)
+    return store.verify(
+        LoginAttempt(name, answer, Policy(), is_decoy=is_decoy, account=account, source=SOURCE)
+    )
 
 
 class AnswersLogins:

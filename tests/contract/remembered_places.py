@@ -11,6 +11,7 @@ from pam_totp.core import verifier
 from pam_totp.core.remembering import ADDRESS, AT_MOST, LOGIN, Remembered, Wish
 from pam_totp.core.users import MUST_ENROLL, UserRecord
 from pam_totp.core.verifier import Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.system.audit import Source
 from tests.contract.questions import ACCOUNT, ENROLLMENT, WRONG, code, ready
 from tests.contract.sample_records import NOW
@@ -28,13 +29,15 @@ EARLIER = Remembered("sudo", ADDRESS, "192.0.2.8", NOW - 60, NOW + 60, "-")
 
 def answered(store: LoginStore, answer: Answer, *, is_decoy: bool = False) -> str:
     verdict = store.verify(
-        "alice",
-        answer,
-        Policy(),
-        is_decoy=is_decoy,
-        account=ACCOUNT,
-        source=SOURCE,
-        remember=WISH,
+        LoginAttempt(
+            "alice",
+            answer,
+            Policy(),
+            is_decoy=is_decoy,
+            account=ACCOUNT,
+            source=SOURCE,
+            remember=WISH,
+        )
     )
     assert verdict is not None
     return verdict.outcome

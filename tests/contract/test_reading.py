@@ -13,6 +13,7 @@ from pam_totp.core import verifier
 from pam_totp.core.admission import REQUIRED, GroupRule
 from pam_totp.core.users import EXEMPT, MUST_ENROLL, SUSPENDED, UserRecord
 from pam_totp.core.verifier import Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.store.sealing import new_sealer
 from pam_totp.store.sqlite import schema
 from pam_totp.store.sqlite.opening import open_database
@@ -159,12 +160,13 @@ def test_a_locked_user_costs_one_read(traced: Traced, kind: str) -> None:
     for _ in range(2):
         statements.clear()
         verdict = store.verify(
-            "alice",
-            WRONG,
-            Policy(max_failures=1),
-            is_decoy=kind == "unknown",
-            account=None,
-            source=SOURCE,
+            LoginAttempt(
+                "alice",
+                WRONG,
+                Policy(max_failures=1),
+                is_decoy=kind == "unknown",
+                source=SOURCE,
+            )
         )
     assert verdict is not None
     assert verifier.LOCKED == verdict.outcome

@@ -19,6 +19,7 @@ from pam_totp.core.places import KnownPlace
 from pam_totp.core.remembering import ADDRESS, Remembered, Wish
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import ACCEPTED, CODE, Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.store.sqlite import lasting_files, reserve
 from pam_totp.store.sqlite.database import Database
 from pam_totp.store.sqlite.store import SQLiteStore
@@ -210,13 +211,14 @@ def test_a_new_place_takes_no_page_that_logins_cannot_do_without(path: str, plac
         answer = Answer(CODE, otp.hotp(SECRET, int(time.time()) // 30 + number))
         with place.open() as store:
             verdict = store.verify(
-                "alice",
-                answer,
-                Policy(window=3),
-                is_decoy=False,
-                account=None,
-                source=source,
-                remember=Wish("sshd", ((ADDRESS, "192.0.2.7"),), 60, "-"),
+                LoginAttempt(
+                    "alice",
+                    answer,
+                    Policy(window=3),
+                    is_decoy=False,
+                    source=source,
+                    remember=Wish("sshd", ((ADDRESS, "192.0.2.7"),), 60, "-"),
+                )
             )
         assert verdict is not None
         assert ACCEPTED == verdict.outcome

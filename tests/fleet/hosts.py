@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pam_totp.core import verifier
 from pam_totp.core.verifier import Answer, Policy, Verdict
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.system.audit import Source
@@ -48,7 +49,7 @@ def verify(client: Client, code: str, user: str = "alice", patience: float = 8) 
     """Return the verdict on ``code``; the 12 s of a question are long for a test."""
     answer = Answer(verifier.CODE, code)
     verdict = HostStore(client, patience).verify(
-        user, answer, Policy(), is_decoy=False, account=None, source=SOURCE
+        LoginAttempt(user, answer, Policy(), is_decoy=False, source=SOURCE)
     )
     assert verdict is not None
     return verdict

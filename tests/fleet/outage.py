@@ -11,10 +11,9 @@ from typing import Any, Protocol
 
 from pam_totp.core import otp, verifier
 from pam_totp.core.enrollment import Enrollment
-from pam_totp.core.remembering import Wish
-from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
+from pam_totp.core.users import SUSPENDED, Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Policy, Verdict
-from pam_totp.store import Known, sealing
+from pam_totp.store import Known, LoginAttempt, sealing
 from pam_totp.store.postgresql import codes_ahead
 from pam_totp.store.postgresql.codes_ahead import Fetched
 from pam_totp.store.postgresql.kept_kit import KeptKit
@@ -46,23 +45,17 @@ class FakeFleet:
         self._ask("admission")
         return Known(self.records.get(name), (), UserRecord(name), int(time.time()), policy=POLICY)
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
         self._ask("verify")
-        assert not is_decoy
+        assert not attempt.is_decoy
         verdict, record = verifier.verify(
-            self.records[name], answer, int(time.time()), policy, place=source.place
+            self.records[attempt.name],
+            attempt.answer,
+            int(time.time()),
+            attempt.policy,
+            place=attempt.source.place,
         )
-        self.records[name] = record
+        self.records[attempt.name] = record
         return verdict
 
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:
@@ -141,12 +134,13 @@ class Host:
         rhost: str = SOURCE.rhost,
     ) -> Verdict:
         verdict = self.store.verify(
-            user,
-            Answer(verifier.CODE, code),
-            POLICY,
-            is_decoy=is_decoy,
-            account=None,
-            source=SOURCE._replace(user=user, rhost=rhost),
+            LoginAttempt(
+                user,
+                Answer(verifier.CODE, code),
+                POLICY,
+                is_decoy=is_decoy,
+                source=SOURCE._replace(user=user, rhost=rhost),
+            )
         )
         assert verdict is not None
         return verdict

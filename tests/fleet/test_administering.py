@@ -12,6 +12,7 @@ import pytest
 
 from admin_cli.commands.fleet import policy
 from pam_totp.core.verifier import ACCEPTED, CODE, Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql import administration
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
@@ -273,10 +274,10 @@ def test_a_host_renews_what_it_keeps_and_the_list_tells_of_it(
     kit = KeptKit.of(config.load(str(web.place.config_path)).config)
     with contextlib.closing(client), contextlib.closing(kit):
         asked_by = HostStore(client)
-        verdict = asked_by.verify(
-            "alice", Answer(CODE, code_now()), Policy(), is_decoy=False, account=None,
+        verdict = asked_by.verify(LoginAttempt(
+            "alice", Answer(CODE, code_now()), Policy(), is_decoy=False,
             source=Source("sshd:auth"),
-        )  # fmt: skip
+        ))  # fmt: skip
         assert verdict is not None
         assert ACCEPTED == verdict.outcome
         OfflineStore(asked_by, kit).refresh(["alice"], at_once=True)

@@ -16,7 +16,7 @@ import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.verifier import Answer, Policy
-from pam_totp.store import sealing
+from pam_totp.store import LoginAttempt, sealing
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.store.postgresql.kept_kit import KeptKit
@@ -73,7 +73,7 @@ class Member:
         begun = time.monotonic()
         try:
             verdict = self._store().verify(
-                user, answer, Policy(), is_decoy=False, account=None, source=SOURCE
+                LoginAttempt(user, answer, Policy(), is_decoy=False, source=SOURCE)
             )
         except (StoreBusy, StoreUnreachable) as error:
             self.failed[str(error)] += 1

@@ -11,6 +11,7 @@ from pam_totp.core.enrollment import Enrollment
 from pam_totp.core.users import Account
 from pam_totp.core.verifier import Answer, Policy
 from pam_totp.login.driver import BlockingDriver
+from pam_totp.store import LoginAttempt
 from pam_totp.system import config, issuing
 from pam_totp.system.errors import StoreRefused
 from tests.fleet.hosts import SOURCE
@@ -41,9 +42,10 @@ def enrollment_of(driver: BlockingDriver, codes: list[str]) -> Enrollment:
 
 
 def outcome(driver: BlockingDriver, answer: Answer) -> str:
+    attempt = LoginAttempt("bob", answer, Policy(), is_decoy=False, account=ACCOUNT, source=SOURCE)
     if answer.kind == verifier.RECOVERY_CODE:
-        answer = driver.hash_answer("bob", answer, Policy(), is_decoy=False, place="")
-    verdict = driver.verify("bob", answer, Policy(), is_decoy=False, account=ACCOUNT, source=SOURCE)
+        attempt = driver.hash_answer(attempt)
+    verdict = driver.verify(attempt)
     assert verdict is not None
     return verdict.outcome
 

@@ -14,7 +14,7 @@ from pam_totp.core.admission import EXEMPT, GroupRule
 from pam_totp.core.enrollment import Enrollment
 from pam_totp.core.users import Authenticator
 from pam_totp.core.verifier import Answer, Policy
-from pam_totp.store import sealing
+from pam_totp.store import LoginAttempt, sealing
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.store.postgresql.kept_kit import KeptKit
@@ -90,7 +90,7 @@ def test_a_host_may_tighten_the_window_and_never_widen_it(
 
     def outcome(window: int, answer: Answer) -> str:
         verdict = store.verify(
-            "alice", answer, Policy(window), is_decoy=False, account=None, source=SOURCE
+            LoginAttempt("alice", answer, Policy(window), is_decoy=False, source=SOURCE)
         )
         assert verdict is not None
         return verdict.outcome
@@ -108,7 +108,7 @@ def test_a_recovery_code_is_hashed_first_and_used_up(store: HostStore, database:
     outcomes = []
     for answer in (typed, hashed, hashed):
         verdict = store.verify(
-            "alice", answer, Policy(), is_decoy=False, account=None, source=SOURCE
+            LoginAttempt("alice", answer, Policy(), is_decoy=False, source=SOURCE)
         )
         outcomes.append(verdict and verdict.outcome)
     assert [None, verifier.RECOVERY_USED, verifier.REJECTED] == outcomes
@@ -119,7 +119,7 @@ def test_names_that_no_store_holds_are_asked_for_as_decoys(store: HostStore, nam
     assert store.admission(name).record is None
     answer = Answer(verifier.CODE, "123456")
     for _ in range(2):
-        verdict = store.verify(name, answer, Policy(), is_decoy=True, account=None, source=SOURCE)
+        verdict = store.verify(LoginAttempt(name, answer, Policy(), is_decoy=True, source=SOURCE))
         assert verdict is not None
         assert verifier.REJECTED == verdict.outcome
     assert 2 <= store.admission(name).decoy.failures
@@ -133,7 +133,7 @@ def test_an_odd_name_never_reaches_the_user_whose_name_is_its_escaped_form(
     assert store.admission(r"a\x00").record is not None
     assert store.admission("a\0").record is None
     answer = Answer(verifier.CODE, code_of(STEP))
-    verdict = store.verify("a\0", answer, Policy(), is_decoy=False, account=None, source=SOURCE)
+    verdict = store.verify(LoginAttempt("a\0", answer, Policy(), is_decoy=False, source=SOURCE))
     assert verdict is not None
     assert verifier.REJECTED == verdict.outcome
 
@@ -141,10 +141,10 @@ def test_an_odd_name_never_reaches_the_user_whose_name_is_its_escaped_form(
 def test_what_a_login_comes_with_may_be_any_text(client: Client, database: Database) -> None:
     enroll(database, "alice")
     odd = SOURCE._replace(rhost="nul \0 and \udcff " + "x" * 5000)
-    verdict = HostStore(client).verify(
+    verdict = HostStore(client).verify(LoginAttempt(
         "alice", Answer(verifier.CODE, code_of(STEP)), Policy(),
-        is_decoy=False, account=None, source=odd,
-    )  # fmt: skip
+        is_decoy=False, source=odd,
+    ))  # fmt: skip
     assert verdict is not None
     assert verifier.ACCEPTED == verdict.outcome
 
@@ -253,10 +253,10 @@ def test_a_kit_knows_the_places_of_its_own_host_and_addresses_and_judges_as_the_
         source = SOURCE._replace(rhost=rhost, ruser=ruser, tty=tty)
         outcomes = []
         for judge in (store, alone):
-            verdict = judge.verify(
-                "alice", Answer(verifier.CODE, "0000000"), Policy(), is_decoy=False, account=None,
+            verdict = judge.verify(LoginAttempt(
+                "alice", Answer(verifier.CODE, "0000000"), Policy(), is_decoy=False,
                 source=source,
-            )  # fmt: skip
+            ))  # fmt: skip
             assert verdict is not None
             outcomes.append(verdict._replace(is_offline=False))
         assert outcomes[0] == outcomes[1], source

@@ -18,6 +18,7 @@ from pam_totp.core import otp, verifier
 from pam_totp.core.places import KnownPlace
 from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import Answer, Verdict
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql import codes_ahead, kit
 from pam_totp.store.postgresql.kept_kit import KeptKit
 from pam_totp.system.errors import (
@@ -222,7 +223,7 @@ def test_recovery_codes_are_not_checked_and_not_counted(host: Host) -> None:
     for digest in (b"", bytes(32)):
         answer = Answer(verifier.RECOVERY_CODE, "0123456789ABCDEF", bytes(16), digest)
         with pytest.raises(StoreUnreachable, match="recovery codes are checked there alone"):
-            host.store.verify("alice", answer, POLICY, is_decoy=False, account=None, source=SOURCE)
+            host.store.verify(LoginAttempt("alice", answer, POLICY, is_decoy=False, source=SOURCE))
     assert [] == host.entries()
 
 
@@ -333,7 +334,9 @@ def test_of_forty_logins_at_once_one_is_accepted(new_host: NewHost) -> None:
         answer = Answer(verifier.CODE, given)
         outcomes.append(
             kits[number % 4]
-            .ask(lambda kit: kit.judge("alice", answer, POLICY, is_decoy=False, source=SOURCE))
+            .ask(
+                lambda kit: kit.judge(LoginAttempt("alice", answer, POLICY, SOURCE, is_decoy=False))
+            )
             .outcome
         )
 
@@ -420,7 +423,7 @@ def test_entries_go_round_in_their_room(
 def test_what_comes_over_the_network_is_told_as_text(host: Host, clock: Clock) -> None:
     source = SOURCE._replace(module="x" * 500, rhost="\ud8ff\0é" + "y" * 500)
     answer = Answer(verifier.CODE, code(clock.now))
-    host.store.verify("alice", answer, POLICY, is_decoy=False, account=None, source=source)
+    host.store.verify(LoginAttempt("alice", answer, POLICY, is_decoy=False, source=source))
     (entry,) = host.entries()
     assert ("x" * 32, "?é" + "y" * 61) == (entry["service"], entry["rhost"])
     json.dumps(entry, ensure_ascii=False).encode()

@@ -9,6 +9,7 @@ import pytest
 
 from pam_totp.core import verifier
 from pam_totp.core.enrollment import Enrollment
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql import offline
 from pam_totp.store.postgresql.offline import OfflineStore
 from pam_totp.system.errors import (
@@ -62,7 +63,7 @@ def questions(store: OfflineStore) -> dict[str, Callable[[], object]]:
     return {
         "admission": lambda: store.admission("alice"),
         "verify": lambda: store.verify(
-            "alice", answer, POLICY, is_decoy=False, account=None, source=SOURCE
+            LoginAttempt("alice", answer, POLICY, is_decoy=False, source=SOURCE)
         ),
         "have_told": lambda: store.have_told("alice", 1),
         "enroll_first": lambda: store.enroll_first("alice", enrollment, None),

@@ -13,6 +13,7 @@ from pam_totp.core import verifier
 from pam_totp.core.verifier import Answer, Policy
 from pam_totp.service import wire
 from pam_totp.service.connection import Connection
+from pam_totp.store import LoginAttempt
 from pam_totp.system import config
 from tests.fleet.hosts import SOURCE, sessions
 from tests.fleet.members import Member
@@ -47,7 +48,7 @@ def test_a_login_connects_once_before_its_prompt_and_once_after(
         theirs.close()
         assert asked.exception() is not None
     answer = Answer(verifier.CODE, code_now())
-    verdict = driver.verify("alice", answer, Policy(), is_decoy=False, account=None, source=SOURCE)
+    verdict = driver.verify(LoginAttempt("alice", answer, Policy(), is_decoy=False, source=SOURCE))
     assert verdict is not None
     assert verifier.ACCEPTED == verdict.outcome
     driver.have_told("alice", 0)

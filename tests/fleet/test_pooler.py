@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.core.verifier import ACCEPTED, CODE, REPLAYED, Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.connection import DatabaseConnection, ServerAddress
 from pam_totp.store.postgresql.host_store import HostStore
@@ -137,9 +138,9 @@ def log_in(url: str, identity: fleet_file.Identity, code: str) -> str:
     with contextlib.closing(Client(url, identity)) as client:
         asked = HostStore(client)
         asked.admission("alice")
-        verdict = asked.verify(
-            "alice", Answer(CODE, code), Policy(), is_decoy=False, account=None,
+        verdict = asked.verify(LoginAttempt(
+            "alice", Answer(CODE, code), Policy(), is_decoy=False,
             source=Source("sshd:auth"),
-        )  # fmt: skip
+        ))  # fmt: skip
     assert verdict is not None
     return verdict.outcome

@@ -19,7 +19,7 @@ from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import Policy
 from pam_totp.login import fleet
 from pam_totp.service import kept_fleet
-from pam_totp.store import Known
+from pam_totp.store import Known, LoginAttempt
 from pam_totp.system import fleet_file
 from pam_totp.system.errors import StoreUnreachable
 from tests.support.place import SECRET, Place
@@ -103,15 +103,14 @@ class _Store:
         now = int(time.time())
         return Known(record, self._engine.rules, decoy, now, policy=self._engine.policy)
 
-    def verify(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, **_: Any
-    ) -> Verdict | None:
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
         self._ask("verify")
-        self._engine.answered.append(answer)
-        if is_decoy:
+        self._engine.answered.append(attempt.answer)
+        if attempt.is_decoy:
             return verifier.Verdict(verifier.REJECTED)
+        name, now = attempt.name, int(time.time())
         verdict, self._engine.people[name] = verifier.verify(
-            self._engine.people[name], answer, int(time.time()), policy
+            self._engine.people[name], attempt.answer, now, attempt.policy
         )
         return verdict
 

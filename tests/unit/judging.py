@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pam_totp.core.verifier import RECOVERY_CODE, Answer, Verdict
 from pam_totp.login.driver import BlockingDriver
+from pam_totp.store import LoginAttempt
 from pam_totp.system import config
 from pam_totp.system.audit import Source
 from tests.support.place import Place
@@ -15,12 +16,9 @@ def judged(place: Place, name: str, answer: Answer, *, is_decoy: bool = False) -
     driver = BlockingDriver()
     arguments = config.parse_arguments([f"config={place.config_path}"])
     policy = driver.read_config(arguments).config.policy()
+    attempt = LoginAttempt(name, answer, policy, SOURCE, is_decoy=is_decoy)
     while True:
-        hashed = answer
-        if answer.kind == RECOVERY_CODE:
-            hashed = driver.hash_answer(name, answer, policy, is_decoy=is_decoy, place=SOURCE.place)
-        verdict = driver.verify(
-            name, hashed, policy, is_decoy=is_decoy, account=None, source=SOURCE
-        )
+        is_hashed = answer.kind == RECOVERY_CODE
+        verdict = driver.verify(driver.hash_answer(attempt) if is_hashed else attempt)
         if verdict is not None:
             return verdict

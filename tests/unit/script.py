@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pam_totp.core import one_answer, otp, own_changes, recovery, verifier
 from pam_totp.core.admission import GroupRule, Groups
 from pam_totp.core.users import SUSPENDED, Account, Authenticator, UserRecord
-from pam_totp.core.verifier import Answer, Verdict
+from pam_totp.core.verifier import Verdict
 from pam_totp.login import flow, steps
 from pam_totp.login.steps import AccountEntry, Reply, Request, Told, Turn
-from pam_totp.store import Known
+from pam_totp.store import Known, LoginAttempt
 from pam_totp.system import config
 from pam_totp.system.config import Loaded
 from tests.unit.alice import NOW, SECRET
@@ -24,7 +24,6 @@ from tests.unit.alice import NOW, SECRET
 if TYPE_CHECKING:
     from pam_totp.core.enrollment import Enrollment
     from pam_totp.core.own_changes import OwnChange
-    from pam_totp.core.remembering import Wish
     from pam_totp.core.verifier import Policy
     from pam_totp.login.steps import Driver, Step
     from pam_totp.login.texts import Catalog
@@ -178,29 +177,23 @@ class Script:
 
     def confirm_absence(self) -> None: ...
 
-    def hash_answer(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, place: str
-    ) -> Answer:
-        record = self._decoy if is_decoy else self.record
-        return answer._replace(salt=record and record.recovery_salt, digest=DIGEST)
+    def hash_answer(self, attempt: LoginAttempt) -> LoginAttempt:
+        record = self._decoy if attempt.is_decoy else self.record
+        salt = record and record.recovery_salt
+        return attempt._replace(answer=attempt.answer._replace(salt=salt, digest=DIGEST))
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
-        record = self._decoy if is_decoy else self.record
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
+        record = self._decoy if attempt.is_decoy else self.record
         assert record is not None
         verdict, changed = verifier.verify(
-            record, answer, self._at, policy, place=source.place, remember=remember
+            record,
+            attempt.answer,
+            self._at,
+            attempt.policy,
+            place=attempt.source.place,
+            remember=attempt.remember,
         )
-        if is_decoy:
+        if attempt.is_decoy:
             self._decoy = changed
         else:
             self.record = changed
@@ -224,18 +217,9 @@ class Script:
         return self._proves_password
 
     def issue_authenticator(
-        self,
-        user: str,
-        place: str,
-        issuer: str,
-        *,
-        label: str,
-        algorithm: str,
-        digits: int,
-        period: int,
-        is_beside: bool = False,
+        self, user: str, place: str, issuer: str, *, label: str, is_beside: bool = False
     ) -> tuple[Authenticator, str, list[str]]:
-        new = Authenticator("new", label, SECRET, algorithm, digits, period, created_at=NOW)
+        new = Authenticator("new", label, SECRET, created_at=NOW)
         return new, "otpauth://totp/", ["picture"]
 
     def issue_codes(self) -> list[str]:

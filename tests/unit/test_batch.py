@@ -12,6 +12,7 @@ from pam_totp.core.verifier import ACCEPTED, CODE, REJECTED, Answer, Policy
 from pam_totp.login.steps import Step
 from pam_totp.service import batch
 from pam_totp.service.kept import in_use
+from pam_totp.store import LoginAttempt
 from pam_totp.store.sqlite.database import Database
 from pam_totp.system.audit import Source
 from pam_totp.system.errors import StoreBusy, StoreCorrupt, StoreUnavailable
@@ -105,8 +106,8 @@ def test_a_store_where_others_are_is_asked_no_question_for_each(error: BaseExcep
 
 
 def answer_of(name: str, text: str) -> tuple[str, Step]:
-    options = {"is_decoy": False, "account": None, "source": Source("sshd:auth")}
-    return name, Step("verify", (name, Answer(CODE, text), POLICY), options)
+    attempt = LoginAttempt(name, Answer(CODE, text), POLICY, Source("sshd:auth"), is_decoy=False)
+    return name, Step("verify", (attempt,), {})
 
 
 def judged(place: Place, *answers: tuple[str, Step]) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pam_totp.core import dates
 from pam_totp.core.admission import EXEMPT, REQUIRED, GroupRule
 from pam_totp.core.users import MUST_ENROLL, SUSPENDED, Account, UserRecord
-from pam_totp.core.verifier import Answer, Policy, Verdict
+from pam_totp.core.verifier import Policy, Verdict
 from pam_totp.login import flow, messages
 from pam_totp.login.flow import (
     PAM_AUTH_ERR,
@@ -24,6 +24,7 @@ from pam_totp.login.flow import (
     PAM_SUCCESS,
 )
 from pam_totp.login.steps import Told, Turn
+from pam_totp.store import LoginAttempt
 from pam_totp.system.audit import Source
 from pam_totp.system.errors import (
     ConversationFailed,
@@ -185,14 +186,14 @@ def test_a_wait_that_ends_between_hashing_and_judging_has_the_code_hashed_after_
     script = Script(RECOVERY_CODE, record=WITH_CODES)
     hash_answer, first = script.hash_answer, [True]
 
-    def not_yet(name: str, answer: Answer, policy: Policy, **how: Any) -> Answer:
-        return answer if first else hash_answer(name, answer, policy, **how)
+    def not_yet(attempt: LoginAttempt) -> LoginAttempt:
+        return attempt if first else hash_answer(attempt)
 
-    def verify(name: str, answer: Answer, policy: Policy, **how: Any) -> Verdict | None:
-        if not answer.digest:
+    def verify(attempt: LoginAttempt) -> Verdict | None:
+        if not attempt.answer.digest:
             first.clear()
             return None
-        return Script.verify(script, name, answer, policy, **how)
+        return Script.verify(script, attempt)
 
     script.hash_answer = not_yet  # type: ignore[method-assign]
     script.verify = verify  # type: ignore[method-assign]
@@ -328,10 +329,11 @@ def test_nobody_gets_in_before_the_store_has_kept_it(
     accepted: list[bool] = []
     verify, enroll_first = script.verify, script.enroll_first
 
-    def watched(*arguments: Any, is_decoy: bool, **who: Any) -> Verdict:
-        verdict = verify(*arguments, is_decoy=is_decoy, **who)
+    def watched(attempt: LoginAttempt) -> Verdict:
+        verdict = verify(attempt)
         assert verdict is not None
-        accepted.append(flow._PAM_CODES[verdict.outcome] == PAM_SUCCESS and not is_decoy)
+        is_accepted = flow._PAM_CODES[verdict.outcome] == PAM_SUCCESS
+        accepted.append(is_accepted and not attempt.is_decoy)
         return verdict
 
     def watched_first(*arguments: Any) -> bool:
@@ -435,8 +437,14 @@ def test_an_answer_is_judged_for_the_account_that_came() -> None:
     (step,) = [step for step in script.steps if step.name == "verify"]
     source = Source("sshd:auth", "alice", rhost=REQUEST.rhost, tty=REQUEST.tty)
     account = Account(1000, is_local=True)
-    options = {"is_decoy": False, "account": account, "source": source, "remember": None}
-    assert options == step.options
+    (attempt,) = step.arguments
+    assert isinstance(attempt, LoginAttempt)
+    assert (False, account, source, None) == (
+        attempt.is_decoy,
+        attempt.account,
+        attempt.source,
+        attempt.remember,
+    )
 
 
 FLEET_POLICY = Policy(window=2, throttle_after=1, max_failures=50)
@@ -450,7 +458,9 @@ def test_the_policy_of_the_store_counts_and_a_host_is_stricter_at_most(
     script = Script(code(), policy=FLEET_POLICY, settings=settings)
     assert PAM_SUCCESS == script.log_in()
     (step,) = [step for step in script.steps if step.name == "verify"]
-    assert FLEET_POLICY._replace(window=expected) == step.arguments[2]
+    (attempt,) = step.arguments
+    assert isinstance(attempt, LoginAttempt)
+    assert FLEET_POLICY._replace(window=expected) == attempt.policy
 
 
 def test_where_the_store_allows_no_first_login_nobody_is_shown_a_secret() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from pam_totp.core.users import Authenticator, UserRecord
 from pam_totp.core.verifier import Verdict, verify
 from pam_totp.login import messages
 from pam_totp.login.flow import PAM_AUTH_ERR, PAM_SUCCESS
-from pam_totp.store import Known
+from pam_totp.store import Known, LoginAttempt
 from tests.unit.alice import ALICE, NOW, PHONE, POLICY, SECRET, STEP, WRONG
 from tests.unit.alice import code as answer_of
 from tests.unit.script import Script, code
@@ -25,8 +24,8 @@ class Offline(Script):
     def look_up_user(self, name: str, place: str) -> Known:
         return super().look_up_user(name, place)._replace(is_offline=True)
 
-    def verify(self, *question: Any, **about: Any) -> Verdict | None:
-        verdict = super().verify(*question, **about)
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
+        verdict = super().verify(attempt)
         return verdict and verdict._replace(is_offline=True)
 
     def fields_of(self, event: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pam_totp import store
 from pam_totp.core.verifier import CODE, LOCKED, REJECTED, THROTTLED, Answer, Policy
+from pam_totp.store import LoginAttempt
 from pam_totp.store.postgresql.client import Client
 from pam_totp.store.postgresql.host_store import HostStore
 from pam_totp.system import atomic_files, config, fleet_file
@@ -72,12 +73,14 @@ def prove(url: str, identity: Identity) -> None:
         asked = HostStore(client)
         known = asked.admission(name)
         verdict = asked.verify(
-            name,
-            Answer(CODE, "000000"),
-            known.policy or Policy(),
-            is_decoy=True,
-            account=None,
-            source=Source("totpctl"),
+            LoginAttempt(
+                name,
+                Answer(CODE, "000000"),
+                known.policy or Policy(),
+                is_decoy=True,
+                account=None,
+                source=Source("totpctl"),
+            )
         )
     if known.record is not None or verdict is None or verdict.outcome not in _OF_A_DECOY:
         raise CommandFailed(

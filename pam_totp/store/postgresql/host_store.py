@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
     from ...core.enrollment import Enrollment
     from ...core.own_changes import OwnChange
-    from ...core.remembering import Wish
-    from ...core.users import Account, UserRecord
-    from ...core.verifier import Answer, Policy, Verdict
-    from ...system.audit import Source
-    from ..questions import Known
+    from ...core.users import UserRecord
+    from ...core.verifier import Verdict
+    from ..questions import Known, LoginAttempt
     from .client import Client
     from .codes_ahead import Fetched
     from .connection import Value
@@ -51,20 +49,14 @@ class HostStore:
         known = known_of(name, told, place)
         return known._replace(record=None) if is_odd else known
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,  # noqa: ARG002  # uids differ between hosts
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
-        """Asked again after a lost answer, the database gives the same verdict."""
-        in_store, is_odd = _name_in_store(name)
-        is_decoy = is_decoy or is_odd
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
+        """Asked again after a lost answer, the database gives the same verdict.
+
+        The account is left alone: uids differ between hosts.
+        """
+        in_store, is_odd = _name_in_store(attempt.name)
+        is_decoy = attempt.is_decoy or is_odd
+        answer, source, remember = attempt.answer, attempt.source, attempt.remember
         is_code = answer.kind == verifier.CODE
         row = self._client.call(
             "verify",
@@ -76,7 +68,7 @@ class HostStore:
                 answer.salt if answer.digest else None,
                 answer.digest or None,
                 is_decoy,
-                policy.window,
+                attempt.policy.window,
                 source.module,
                 _printable(source.rhost),
                 source.place,

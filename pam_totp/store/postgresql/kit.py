@@ -28,8 +28,9 @@ from . import codes_ahead
 
 if TYPE_CHECKING:
     from ...core.users import UserRecord
-    from ...core.verifier import Answer, Policy, Verdict
+    from ...core.verifier import Verdict
     from ...system.audit import Source
+    from ..questions import LoginAttempt
     from ..sealing import Sealer
     from .codes_ahead import Fetched
 
@@ -120,19 +121,18 @@ class Kit(SealedDatabase):
         record = found.record if self._keeps(name, now) else None
         return Known(record, (), found.decoy, now, is_offline=True, policy=policy)
 
-    def judge(
-        self, name: str, answer: Answer, policy: Policy, *, is_decoy: bool, source: Source
-    ) -> Verdict:
+    def judge(self, attempt: LoginAttempt) -> Verdict:
         """Judge a code; what it changes, and that it has to be reported, is durable on return.
 
         A user whose codes are not kept, or have ended, is judged as a decoy is. Recovery codes are
         not kept: a code that 80 bits protect would be a secret.
         """
         opened: Transaction | DecoyTransaction
-        if is_decoy or not self._keeps(name, _now(self._state())):
-            opened = DecoyTransaction(self, name)
+        if attempt.is_decoy or not self._keeps(attempt.name, _now(self._state())):
+            opened = DecoyTransaction(self, attempt.name)
         else:
-            opened = Transaction(self, name, "IMMEDIATE", unseal=True)
+            opened = Transaction(self, attempt.name, "IMMEDIATE", unseal=True)
+        answer, policy, source = attempt.answer, attempt.policy, attempt.source
         with opened as transaction:
             record = transaction.record
             if record is None:  # fetched again meanwhile, and not given out any more

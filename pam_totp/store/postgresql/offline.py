@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
     from ...core.enrollment import Enrollment
     from ...core.own_changes import OwnChange
-    from ...core.remembering import Wish
-    from ...core.users import Account, UserRecord
-    from ...core.verifier import Answer, Policy, Verdict
-    from ...system.audit import Source
-    from ..questions import Known, LoginStore
+    from ...core.users import UserRecord
+    from ...core.verifier import Verdict
+    from ..questions import Known, LoginAttempt, LoginStore
     from .codes_ahead import Fetched
     from .kept_kit import KeptKit
     from .kit import Kit
@@ -70,46 +68,25 @@ class OfflineStore:
             lambda: self._fleet.admission(name, place), lambda kit: kit.admission(name, place)
         )
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
         """Only codes are judged by the kit. Recovery codes are the database's: none is in a kit.
 
         What the kit judges is not remembered: nobody could make it forget.
         """
 
         def by_kit(kit: Kit) -> Verdict:
-            return kit.judge(name, answer, policy, is_decoy=is_decoy, source=source)
+            return kit.judge(attempt)
 
-        is_code = answer.kind == verifier.CODE
+        is_code = attempt.answer.kind == verifier.CODE
         try:
-            verdict = self._ask(
-                lambda: self._fleet.verify(
-                    name,
-                    answer,
-                    policy,
-                    is_decoy=is_decoy,
-                    account=account,
-                    source=source,
-                    remember=remember,
-                ),
-                by_kit if is_code else None,
-            )
+            verdict = self._ask(lambda: self._fleet.verify(attempt), by_kit if is_code else None)
         except StoreUnreachable as error:
             if is_code:
                 raise
             problem = f"{error.problem}; recovery codes are checked there alone"
             raise StoreUnreachable(error.subject, problem, error.hint) from None
         if verdict and verdict.outcome == verifier.ACCEPTED and not verdict.is_offline:
-            self._kit.note_accepted(name)
+            self._kit.note_accepted(attempt.name)
         return verdict
 
     def enroll_first(self, name: str, enrollment: Enrollment, before: UserRecord | None) -> bool:

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from ...core.enrollment import Enrollment
     from ...core.own_changes import OwnChange
-    from ...core.remembering import Wish
-    from ...core.users import Account
-    from ...core.verifier import Answer, Policy, Verdict
-    from ...system.audit import Source
+    from ...core.verifier import Verdict
+    from ..questions import LoginAttempt
     from .database import Database
 
 
@@ -55,37 +53,28 @@ class Questions(SealedDatabase):
             rules = read_group_rules(self.database)
             return Known(found.record, rules, found.decoy, int(time.time()))
 
-    def verify(
-        self,
-        name: str,
-        answer: Answer,
-        policy: Policy,
-        *,
-        is_decoy: bool,
-        account: Account | None,
-        source: Source,
-        remember: Wish | None = None,
-    ) -> Verdict | None:
+    def verify(self, attempt: LoginAttempt) -> Verdict | None:
         opened: Transaction | DecoyTransaction
-        if is_decoy:
-            opened = DecoyTransaction(self, name)
+        if attempt.is_decoy:
+            opened = DecoyTransaction(self, attempt.name)
         else:
-            opened = Transaction(self, name, "IMMEDIATE", unseal=True)
+            opened = Transaction(self, attempt.name, "IMMEDIATE", unseal=True)
+        answer, policy = attempt.answer, attempt.policy
         with opened as transaction:
             record = transaction.record
             if record is None or not record.authenticators:  # removed since the prompt
                 return verifier.Verdict(verifier.REJECTED)
-            now, place = int(time.time()), source.place
+            now, place = int(time.time()), attempt.source.place
             kind = verifier.RECOVERY_CODE
             has_to_be_hashed = answer.kind == kind and not answer.digest
             if has_to_be_hashed and verifier.standing(record, now, policy, kind, place) is None:
                 return None
             verdict, changed = verifier.verify(
-                record, answer, now, policy, place=place, remember=remember
+                record, answer, now, policy, place=place, remember=attempt.remember
             )
             accepted = verdict.outcome in (verifier.ACCEPTED, verifier.RECOVERY_USED)
-            if accepted and account is not None and changed.uid is None:
-                changed = changed.bound_to(account, now)
+            if accepted and attempt.account is not None and changed.uid is None:
+                changed = changed.bound_to(attempt.account, now)
             if changed != record:
                 transaction.save(affordable(self.database, record, changed))
         return verdict
