@@ -36,6 +36,11 @@ ACCEPTABLE = (ACTIVE, EXEMPT)  # a good code lets these in: an exemption may hav
 
 SAME_CLOCK = 2  # steps that two sightings of one wrong clock may differ by
 MOST_LEARNED = 600  # seconds either way: as far as logins may learn that a clock is off
+# Fields of an authenticator that may change; for another of the rest there is another id.
+CHANGING = (
+    *("label", "drift", "last_accepted_step"),
+    *("last_used_at", "clock_offset", "clock_sightings", "learned"),
+)
 _DAMPING = 3  # each accepted code moves what is learned by a third of the way to what it tells
 
 
@@ -437,22 +442,38 @@ def authenticator_changes(
     return [*((gone, None) for gone in known.values()), *changed]
 
 
-def authenticator_writes(
-    before: UserRecord | None, after: UserRecord
-) -> list[tuple[Authenticator | None, Authenticator | None]]:
-    """Return authenticator_changes() as a store may write them: no two ever have one label.
+def write_authenticators(
+    before: UserRecord | None,
+    after: UserRecord,
+    *,
+    insert: Callable[[Authenticator], None],
+    update: Callable[[Authenticator, Authenticator], None],
+    delete: Callable[[Authenticator], None],
+) -> None:
+    """Have a store write authenticator_changes(), so that no two ever have one label.
 
-    What gets another label has its id as one meanwhile, as two may exchange theirs.
+    What gets another label has its id as one meanwhile, as two may exchange theirs. Raises
+    ValueError where more of one has changed than may.
     """
     changes = authenticator_changes(before, after)
-    return [
-        *(
-            (was, was._replace(label=was.id))
-            for was, new in changes
-            if was and new and was.label != new.label
-        ),
-        *changes,
-    ]
+    for was, new in changes:
+        if was and new:
+            refuse_another_secret(was, new)
+            if was.label != new.label:
+                update(was, was._replace(label=was.id))
+    for was, new in changes:
+        if was and new:
+            update(was, new)
+        elif new:
+            insert(new)
+        elif was:
+            delete(was)
+
+
+def refuse_another_secret(known: Authenticator, after: Authenticator) -> None:
+    """Raise ValueError where more of an authenticator has changed than may."""
+    if known._replace(**{name: getattr(after, name) for name in CHANGING}) != after:
+        raise ValueError("a secret and its parameters never change: use a new id")
 
 
 def has_ended(until: int, now: int) -> bool:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import MUST_ENROLL, UserRecord, authenticator_changes
+from ...core.users import (
+    MUST_ENROLL,
+    UserRecord,
+    authenticator_changes,
+    refuse_another_secret,
+)
 from .. import joint
 from . import many_rows
-from .rows import USER_COLUMNS, is_storable, read, refuse_another_secret
+from .rows import USER_COLUMNS, is_storable, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

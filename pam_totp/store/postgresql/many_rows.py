@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from .rows import CHANGING_COLUMNS, USER_COLUMNS
+from ...core.users import CHANGING
+from .rows import USER_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +30,8 @@ _GIVEN = ", ".join(
     f"decode(given.{column}, 'hex')" if column == _SALT else f"given.{column}"
     for column in USER_COLUMNS
 )
-_STATE = ", ".join(CHANGING_COLUMNS)
-_GIVEN_STATE = ", ".join(f"given.{column}" for column in CHANGING_COLUMNS)
+_STATE = ", ".join(CHANGING)
+_GIVEN_STATE = ", ".join(f"given.{column}" for column in CHANGING)
 # Each takes users_as_json() as its parameter; those of authenticators take theirs and the key, or
 # states_as_json().
 INSERT_USERS = f"""
@@ -78,7 +79,7 @@ def authenticators_as_json(records: Iterable[UserRecord]) -> str:
 
 def states_as_json(authenticators: Iterable[Authenticator]) -> str:
     """Return what may change of authenticators, without their secrets."""
-    columns = ("id", *CHANGING_COLUMNS)
+    columns = ("id", *CHANGING)
     return json.dumps([{c: getattr(each, c) for c in columns} for each in authenticators])
 
 

@@ -31,10 +31,6 @@ _COMPOSITE: dict[str, tuple[str, type[Any]]] = {
     "remembered": ("totp.remembered", Remembered),
 }
 POLICY_COLUMNS = ("code_window", *verifier.Policy._fields[1:])
-CHANGING_COLUMNS = (
-    *("label", "drift", "last_accepted_step"),
-    *("last_used_at", "clock_offset", "clock_sightings", "learned"),
-)
 BINDING = (
     "id",
     "algorithm",
@@ -85,12 +81,6 @@ def is_storable(text: str) -> bool:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
-
-
-def refuse_another_secret(known: Authenticator, after: Authenticator) -> None:
-    """Raise ValueError where more of an authenticator has changed than may."""
-    if known._replace(**{c: getattr(after, c) for c in CHANGING_COLUMNS}) != after:
-        raise ValueError("a secret and its parameters never change: use a new id")
 
 
 def _record(rows: list[tuple[Any, ...]], *, unseal: bool) -> UserRecord:

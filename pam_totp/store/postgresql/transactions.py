@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import MUST_ENROLL, UserRecord, authenticator_writes
+from ...core.users import CHANGING, MUST_ENROLL, UserRecord, write_authenticators
 from .rows import (
     AUTHENTICATOR_COLUMNS,
     BINDING,
-    CHANGING_COLUMNS,
     USER_COLUMNS,
     column_mark,
     column_value,
     is_storable,
     read,
-    refuse_another_secret,
 )
 
 if TYPE_CHECKING:
@@ -120,15 +118,16 @@ class UserTransaction:
             )
 
     def _save_authenticators(self, record: UserRecord) -> None:
-        for known, after in authenticator_writes(self.record, record):
-            if known and after:
-                self._update_authenticator(known, after)
-            elif after:
-                self._insert_authenticator(after)
-            elif known:
-                self._connection.execute(
-                    "DELETE FROM totp.authenticators WHERE id = $1", (known.id,)
-                )
+        write_authenticators(
+            self.record,
+            record,
+            insert=self._insert_authenticator,
+            update=self._update_authenticator,
+            delete=self._delete_authenticator,
+        )
+
+    def _delete_authenticator(self, known: Authenticator) -> None:
+        self._connection.execute("DELETE FROM totp.authenticators WHERE id = $1", (known.id,))
 
     def _insert_authenticator(self, new: Authenticator) -> None:
         if new.secret is None or self._key is None:
@@ -146,8 +145,7 @@ class UserTransaction:
         )
 
     def _update_authenticator(self, known: Authenticator, after: Authenticator) -> None:
-        refuse_another_secret(known, after)
-        changed = [c for c in CHANGING_COLUMNS if getattr(known, c) != getattr(after, c)]
+        changed = [c for c in CHANGING if getattr(known, c) != getattr(after, c)]
         self._connection.execute(
             f"UPDATE totp.authenticators SET {_assignments(changed)} WHERE id = $1",
             (after.id, *(getattr(after, column) for column in changed)),

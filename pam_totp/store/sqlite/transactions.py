@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ...core.users import UserRecord, authenticator_writes
+from ...core.users import UserRecord, write_authenticators
 from . import reserve
 from .reading import read
 from .rows import AUTHENTICATOR_COLUMNS, USER_COLUMNS, binding, user_row
@@ -118,13 +118,16 @@ class Transaction(_CriticalSection):
         )
 
     def _save_authenticators(self, record: UserRecord) -> None:
-        for known, after in authenticator_writes(self.record, record):
-            if known and after:
-                self._update_authenticator(known, after)
-            elif after:
-                self._insert_authenticator(after)
-            elif known:
-                self._database.execute("DELETE FROM authenticators WHERE id = ?", (known.id,))
+        write_authenticators(
+            self.record,
+            record,
+            insert=self._insert_authenticator,
+            update=self._update_authenticator,
+            delete=self._delete_authenticator,
+        )
+
+    def _delete_authenticator(self, known: Authenticator) -> None:
+        self._database.execute("DELETE FROM authenticators WHERE id = ?", (known.id,))
 
     def _insert_authenticator(self, authenticator: Authenticator) -> None:
         if authenticator.secret is None:
@@ -139,10 +142,6 @@ class Transaction(_CriticalSection):
         )
 
     def _update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
-        fixed = (known.secret, *binding(self._name, known), known.created_at, known.serial)
-        after = (changed.secret, *binding(self._name, changed), changed.created_at, changed.serial)
-        if fixed != after:
-            raise ValueError("a secret and its parameters never change: use a new id")
         self._database.execute(
             "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ?, "
             "clock_offset = ?, clock_sightings = ?, learned = ? WHERE id = ?",
