@@ -29,7 +29,7 @@ from tests.support.place import Place, code_now, wrong_code
 from tests.support.postgres import Cluster, Database
 from tests.support.relay import SILENCE, Relay
 
-PATIENCE = 2.0  # seconds, in the copy that is tested: 20 are long for a test
+PATIENCE = 4.0  # seconds, in the copy that is tested: 20 are long for a test
 SHORTER = ("login/fleet.py", "PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
 
 

@@ -15,7 +15,7 @@ from tests.support.logs import LogSocket
 
 NOBODY = 65534
 ALICE = "alice"
-TIMEOUT = 30  # seconds: an application that is not done by then hangs
+TIMEOUT = 60  # seconds: an application that is not done by then hangs
 PATIENCE = 1  # seconds, of the impatient module
 PROMPT_ECHO_OFF, ERROR_MSG, TEXT_INFO = 1, 3, 4
 PAM_SUCCESS, PAM_SERVICE_ERR, PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL = 0, 3, 7, 9

@@ -31,7 +31,7 @@ CONFIG_FLAGS = "cn"  # %config(noreplace)
 
 
 def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)  # type: ignore[call-overload,no-any-return]
 
 
 def query(package: Path, form: str) -> str:
