@@ -15,7 +15,7 @@ from pam_totp.service import program, wire
 from .memory import private_kib
 from .peers import Ours, service_file
 from .people import FOLDER, PEOPLE, names, two_codes
-from .rounds import IS_QUICK, rounds
+from .rounds import IS_QUICK, rounds, with_a_first
 from .transactions import loop
 
 CLIENTS = FOLDER / "clients"
@@ -27,7 +27,7 @@ ROUNDS = rounds(8)
 MANY = 500 if IS_QUICK else 100_000  # logins, after which memory is looked at
 PENDING = 500
 PENDING_ROUNDS = rounds(8)
-LOGINS = 16
+LOGINS = 2 if IS_QUICK else 16
 
 Rates = dict[str, list[float]]
 
@@ -35,7 +35,7 @@ Rates = dict[str, list[float]]
 def throughput(ours: Ours) -> Rates:
     """Return verifications a second by number of clients, and writes a second of the disk alone."""
     rates: Rates = {str(count): [] for count in COUNTS} | {"growing": [], "in place": []}
-    for number in range(ROUNDS + 1):
+    for number in with_a_first(ROUNDS):
         for measured in random.sample([*COUNTS, 0], len(COUNTS) + 1):
             found = {str(measured): _verify(ours, measured)} if measured else _sync(number)
             for name, seconds in found.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from .memory import private_kib
 from .peers import Peer, service_file
 from .people import FOLDER, PASSWORD, code
-from .rounds import rounds
+from .rounds import rounds, with_a_first
 
 ROUNDS = rounds(200)
 EVERY = 8  # rounds: the others take part in one of so many
@@ -50,12 +50,12 @@ def ssh_logins(always: Sequence[Peer], others: Sequence[Peer]) -> list[dict[str,
 
     Everybody takes part in the first round, which does not count, and in the one after it.
     """
-    found = []
-    for number in range(ROUNDS + 1):
+    found = {}
+    for number in with_a_first(ROUNDS):
         peers = [*always, *others] if number == 0 or number % EVERY == 1 else list(always)
         took = {peer.name: _log_in(peer) for peer in random.sample(peers, len(peers))}
-        found.append({peer.name: took[peer.name] for peer in peers})
-    return found[1:]
+        found[number] = {peer.name: took[peer.name] for peer in peers}
+    return [found[number] for number in range(1, ROUNDS + 1)]
 
 
 def _log_in(peer: Peer) -> float:

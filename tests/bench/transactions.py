@@ -10,12 +10,12 @@ from typing import Protocol
 
 from .peers import Oath, Ours, Peer, service_file, start_over
 from .people import FOLDER, code, names, settle
-from .rounds import IS_QUICK, rounds
+from .rounds import IS_QUICK, rounds, with_a_first
 
 LOOP = FOLDER / "transactions"
 TOGETHER = FOLDER / "together"
 ROUNDS = rounds(12)
-IN_A_PROCESS = 16  # transactions that count, after a first one
+IN_A_PROCESS = 2 if IS_QUICK else 16  # transactions that count, after a first one
 PAMTESTERS = rounds(20)
 LONE_ROUNDS = rounds(12)
 LONE_PAUSE = 0.3 if IS_QUICK else 3.0  # seconds
@@ -46,7 +46,7 @@ def loops(peers: Sequence[Peer]) -> dict[str, Timings]:
     first: Timings = {peer.name: [] for peer in peers}
     others: Timings = {peer.name: [] for peer in peers}
     services = _services(peers)
-    for number in range(ROUNDS + 1):
+    for number in with_a_first(ROUNDS):
         for peer in random.sample(peers, len(peers)):
             times = loop(services[peer.name], peer.take(1 + IN_A_PROCESS if number else 2))
             if number:
@@ -85,7 +85,7 @@ def crowds(peers: Sequence[Peer]) -> Timings:
     """Return the seconds until the last of CROWD people is in, whose pamtesters start together."""
     timings: Timings = {peer.name: [] for peer in peers}
     services = _services(peers)
-    for number in range(CROWD_ROUNDS + 1):
+    for number in with_a_first(CROWD_ROUNDS):
         start_over(peers)
         for peer in random.sample(peers, len(peers)):
             command = [TOGETHER, services[peer.name], code(), *peer.take(CROWD)]
@@ -126,7 +126,7 @@ def scale() -> dict[str, Timings]:
             modules["pam_oath", users] = Oath(users)
     settle()
     timings: dict[str, Timings] = {"pam_totp": {}, "pam_oath": {}}
-    for number in range(SCALE_ROUNDS + 1):
+    for number in with_a_first(SCALE_ROUNDS):
         for (name, users), module in random.sample(list(modules.items()), len(modules)):
             service_file("bench-scale", module.line)
             module.forget()
