@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-STACKS = int(os.environ.get("PAM_TOTP_STACKS", "1000"))
+STACKS = int(os.environ.get("PAM_TOTP_STACKS", "600"))
 FIRST = int(os.environ.get("PAM_TOTP_FIRST_STACK", "0"))
 CODES = ["success", "auth_err", "ignore", "new_authtok_reqd", "user_unknown", "perm_denied"]
 WORDS = ["required", "requisite", "sufficient", "optional", "Required", "SUFFICIENT", "[optional]"]
