@@ -102,6 +102,12 @@ def log_in(request: pytest.FixtureRequest, side: Side) -> LogIn:
     return lambda *words, **more: side.log_in(*words, **how, **more)
 
 
+# Of few lines of the module, which the other tests reach under valgrind as well.
+valgrind_by_night = pytest.mark.parametrize(
+    "log_in", ["sanitizers", pytest.param("valgrind", marks=pytest.mark.night)], indirect=True
+)
+
+
 def test_whatever_a_service_says(side: Side, log_in: LogIn):
     scripts = iter(script for script, _ in LOGINS)
     with Worker(side.socket, lambda talk: next(scripts)(talk)):
@@ -137,10 +143,12 @@ def test_password_and_code_in_one_answer(side: Side, log_in: LogIn):
     assert [code for _, _, code in logins] == outcome.codes
 
 
+@valgrind_by_night
 def test_no_service(log_in: LogIn):
     assert PAM_AUTHINFO_UNAVAIL == log_in("123456").code
 
 
+@valgrind_by_night
 def test_a_request_that_is_too_long(side: Side, log_in: LogIn):
     with Worker(side.socket, says(result(PAM_SUCCESS))):
         for name in ("x" * 32_759, "x" * 65_535):
@@ -149,6 +157,7 @@ def test_a_request_that_is_too_long(side: Side, log_in: LogIn):
 
 
 @pytest.mark.root
+@valgrind_by_night
 def test_a_started_worker(side: Side, log_in: LogIn):
     side.write_worker(TALKING_WORKER)
     outcome = log_in("123456", "234567", as_root=True, options=("-n", "2"))
@@ -156,6 +165,7 @@ def test_a_started_worker(side: Side, log_in: LogIn):
 
 
 @pytest.mark.root
+@valgrind_by_night
 def test_a_started_worker_that_ends(side: Side, log_in: LogIn):
     side.write_worker("")
     assert PAM_AUTHINFO_UNAVAIL == log_in("123456", as_root=True).code
