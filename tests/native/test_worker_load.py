@@ -110,6 +110,7 @@ def test_five_hundred_wait_at_little_cost_and_all_log_in_and_none_is_remembered(
         assert after[-1] <= after[1] + HOLES_KIB
 
 
+@pytest.mark.night  # by day the one of many logins below shows what is left, in larger steps
 def test_logins_one_after_the_other_cost_nothing_for_good(place: Place) -> None:
     enrol(place, 200)
     place.configure(throttle_after=100, attempts=1)
