@@ -279,7 +279,7 @@ def fix(machine: Booted, mistake: Mistake, found: list[dict[str, str]]) -> None:
         machine.run("totpctl", "confirm", "--yes", check=False)
 
 
-@pytest.mark.parametrize("mistake", thorough.some(MISTAKES, 4), ids=lambda mistake: mistake.name)
+@pytest.mark.parametrize("mistake", thorough.some(MISTAKES, 5), ids=lambda mistake: mistake.name)
 def test_mistake_is_named_and_has_a_way_back(server: Server, mistake: Mistake) -> None:
     machine, alice = server
     try:
