@@ -170,7 +170,7 @@ class Judge:
         return [
             self.standing(entry)
             for name, entry in sorted(self._machine.entries.items())
-            if self.gets_a_shell(entry) and (by_su or name in self._machine.administrators)
+            if self.gets_a_shell(entry) and (by_su or name in self.administrators)
         ]
 
     def standing(self, entry: pwd.struct_passwd) -> Standing:
@@ -198,7 +198,7 @@ class Judge:
     def sudo_obstacles(self, entry: pwd.struct_passwd) -> tuple[Obstacle, ...] | None:
         """Return the obstacles of sudo; None for a user whom sudo does not let become root."""
         machine = self._machine
-        if entry.pw_name not in machine.administrators:
+        if entry.pw_name not in self.administrators:
             return None
         if not machine.sudo.asks_password(entry):
             return ()
@@ -223,6 +223,10 @@ class Judge:
         if ways == NOTHING and accounts.has_password(entry, self._machine.shadow):
             return refused, True
         return ssh_obstacles(entry, ways, keys, self._machine.policy), is_certain(ways, keys)
+
+    @cached_property
+    def administrators(self) -> set[str]:
+        return self._machine.administrators
 
     @cached_property
     def _access(self) -> Access | None:

@@ -48,17 +48,15 @@ class Impact(NamedTuple):
 
 
 def shut_out(
-    service: str, keys: str | None, opened: session.Session, together: Iterable[str] = ()
+    service: str, keys: str | None, machine: Machine, together: Iterable[str] = ()
 ) -> Impact:
     """Return the users who no longer get in once ``service`` asks for codes.
 
     ``keys``: how sshd will treat keys, for sshd and the services that are enabled together with it;
-    None: sshd stays as it is. ``together``: all services that are enabled at once. Raises
-    errors.Unavailable without a store, CommandFailed where sshd does not accept its own
-    configuration.
+    None: sshd stays as it is. ``machine``: what look() returned. ``together``: all services that
+    are enabled at once. Raises CommandFailed where sshd does not accept its own configuration.
     """
     notes: list[str] = []
-    machine = look(opened, notes)
     remote = service == becoming_root.SSHD
     judge = Judge(machine, becoming_root.plan({service, *together}, keys, remote=remote))
     if remote:
@@ -80,7 +78,10 @@ def shut_out(
 
 
 def look(opened: session.Session, notes: list[str]) -> Machine:
-    """Return what is known of everybody; ``notes`` gets what is not."""
+    """Return what is known of everybody; ``notes`` gets what is not.
+
+    Raises errors.Unavailable without a store.
+    """
     known = recorded.read(opened.config)
     records = {record.name: record for record in known.records}
     policy = LoginRules(records, known.group_rules, known.settings(opened.config), session.now())
@@ -119,7 +120,7 @@ def _by_ssh(keys: str, machine: Machine) -> tuple[list[AffectedUser], list[str]]
 def _by_sudo(judge: Judge, machine: Machine) -> list[AffectedUser]:
     people = []
     for name, entry in sorted(machine.entries.items()):
-        listed = name in machine.administrators or _is_named(entry, machine.sudo.rules)
+        listed = name in judge.administrators or _is_named(entry, machine.sudo.rules)
         asked = machine.sudo.asks_password(entry)
         if entry.pw_uid == 0 or not listed or not judge.gets_a_shell(entry):
             continue

@@ -47,32 +47,37 @@ def enable(
 ) -> None:
     """Make each service ask for a code. ``confirm_within``: seconds."""
     services = planning.with_companions(service)
-    if planning.SSHD in services:
-        keys = keys or planning.mode_so_far(planning.SSHD) or _keys_by_default()
     by_default = session.config.one_prompt
     with trial.changing():
         switch.revert_if_due(session)
         waiting = trial_record.pending()
-        modes = planning.modes(services, keys, one_prompt=one_prompt, by_default=by_default)
-        changes = planning.changes_to_enable(services, modes)
-        if not changes:
-            if waiting is None and not dry_run:
-                _note_where_the_list_was_lost(services, keys)
-            _tell_no_change(services, keys, waiting)
-            if planning.SSHD in services and not dry_run:
-                sshd_files.check_in_force(str(keys), [])
-                sshd.reload()  # it may still go by what a file said before somebody fixed it
-            return
-        if dry_run:
-            for change in changes:
-                for line in planning.diff(change):
-                    output.result(line)
-        elif waiting is not None:
-            raise switch.not_confirmed(waiting)
-        sentences = (*_offers(services), *_asking_once(modes), *reached.check(changes, services))
-        for sentence in sentences:
-            output.message(sentence)
-        by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
+        with sshd.ask_once():
+            if planning.SSHD in services:
+                keys = keys or planning.mode_so_far(planning.SSHD) or _keys_by_default()
+            modes = planning.modes(services, keys, one_prompt=one_prompt, by_default=by_default)
+            changes = planning.changes_to_enable(services, modes)
+            if not changes:
+                if waiting is None and not dry_run:
+                    _note_where_the_list_was_lost(services, keys)
+                _tell_no_change(services, keys, waiting)
+                if planning.SSHD in services and not dry_run:
+                    sshd_files.check_in_force(str(keys), [])
+                    sshd.reload()  # it may still go by what a file said before somebody fixed it
+                return
+            if dry_run:
+                for change in changes:
+                    for line in planning.diff(change):
+                        output.result(line)
+            elif waiting is not None:
+                raise switch.not_confirmed(waiting)
+            sentences = (
+                *_offers(services),
+                *_asking_once(modes),
+                *reached.check(changes, services),
+            )
+            for sentence in sentences:
+                output.message(sentence)
+            by_ssh = readiness.check(session, services, keys, force=force, dry_run=dry_run)
         if dry_run:
             return
         sets = uses.partly_used_sets(session)

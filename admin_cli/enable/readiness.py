@@ -71,10 +71,12 @@ def _check_people(
     force: bool,
     has_nullok: bool,
 ) -> list[str]:
-    by_ssh, notes = [], []
+    by_ssh: list[str] = []
+    notes: list[str] = []
     stranded: dict[str, tuple[Standing, ...]] = {}
+    machine = shut_out.look(session, notes)
     for service in services:
-        verdict = shut_out.shut_out(service, keys, session, services)
+        verdict = shut_out.shut_out(service, keys, machine, services)
         let_in = [each for each in verdict.denied if has_nullok and _is_only_unenrolled(each)]
         if let_in:
             names = output.some_of(person.name for person in let_in)

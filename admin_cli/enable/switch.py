@@ -55,8 +55,8 @@ def enable(
             warnings = automatic_undo.arrange(new)
             trial.carry_out(new, changes)
             if planning.SSHD in services:
-                sshd.check()
-                sshd_files.check_in_force(str(keys), by_ssh)
+                with sshd.ask_once():
+                    sshd_files.check_in_force(str(keys), by_ssh)
                 sshd.reload()
         return new, warnings
 

@@ -43,12 +43,21 @@ def test_clean_machine_has_no_wrong_findings_and_nothing_is_printed_in_quiet(
 
 
 def test_sshd_is_asked_each_question_once(doctored: Machine) -> None:
+    assert ['["/usr/sbin/sshd", "-T"]'] == asked_of_sshd(doctored, "doctor", "--quiet")
+
+
+def test_enable_asks_sshd_once_before_the_change_and_once_after_it(doctored: Machine) -> None:
+    doctored.run("totpctl", "disable", "sshd", "sudo")
+    asked = asked_of_sshd(doctored, "enable", "sshd", "sudo", "--no-confirm")
+    assert ['["/usr/sbin/sshd", "-T"]'] * 2 == asked
+
+
+def asked_of_sshd(machine: Machine, *arguments: str) -> list[str]:
+    """Run totpctl; return the arguments of each sshd that it starts."""
     log = "/tmp/started"
     strace = ("strace", "-qfe", "execve", f"-ELD_PRELOAD={SHIM}", "-s4096", "-o", log)
-    doctored.run(*strace, "totpctl", "doctor", "--quiet")
-    asked = re.findall(r'execve\("/usr/sbin/sshd", (\[.*?\])', doctored.read(log))
-    assert {'["/usr/sbin/sshd", "-t"]', '["/usr/sbin/sshd", "-T"]'} <= {*asked}
-    assert sorted({*asked}) == sorted(asked)
+    machine.run(*strace, "totpctl", *arguments)
+    return re.findall(r'execve\("/usr/sbin/sshd", (\[.*?\])', machine.read(log))
 
 
 def test_clean_machine_has_notes_of_what_asks_for_no_code(doctored: Machine) -> None:

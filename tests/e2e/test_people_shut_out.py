@@ -22,11 +22,13 @@ from admin_cli.access import shut_out
 from admin_cli.session import Session
 from pam_totp.system.config import DEFAULT_PATH
 service, keys, ours = json.loads(sys.argv[1])
-verdict = shut_out.shut_out(service, keys, Session(DEFAULT_PATH))
+notes = []
+machine = shut_out.look(Session(DEFAULT_PATH), notes)
+verdict = shut_out.shut_out(service, keys, machine)
 people = sorted(person.name for person in verdict.people if person.name in ours)
 denied = {person.name: person.denied for person in verdict.denied if person.name in ours}
 left = sorted(name for name in verdict.administrators_left if name in ours)
-print(json.dumps([people, denied, left, verdict.notes]))
+print(json.dumps([people, denied, left, notes + [*verdict.notes]]))
 """
 
 

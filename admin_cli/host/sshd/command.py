@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ... import output
 from ...errors import CommandFailed
@@ -38,8 +38,16 @@ def ask_once() -> Iterator[None]:
 
 
 def check() -> None:
-    """Let sshd read its configuration. Raises CommandFailed with sshd's own words."""
-    _sshd(sshd_process.options(), "-t")
+    """Let sshd read its configuration. Raises CommandFailed with sshd's own words.
+
+    Where it is asked once, by -T: that refuses whatever -t does, and says what is in force as well.
+    """
+    started = sshd_process.options()
+    if _answers is not None:
+        with suppress(CommandFailed):
+            _sshd(started, "-T")
+            return
+    _sshd(started, "-t")
 
 
 def effective(
