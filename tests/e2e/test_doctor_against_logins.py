@@ -155,7 +155,7 @@ def tried(
     return done.returncode, outcome, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", thorough.some([*DENIED], 3), ids=name_of)
+@pytest.mark.parametrize("script", thorough.some([*DENIED], 4), ids=name_of)
 def test_doctor_exits_with_6_where_the_machine_denies(doctored: Doctored, script: str) -> None:
     status, outcome, said = tried(doctored, script, True)
     assert names(DENIED[script]) == outcome.denied

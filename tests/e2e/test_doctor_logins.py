@@ -348,7 +348,7 @@ CASES = [
 ]
 
 
-TRIED = thorough.some(CASES, 3)
+TRIED = thorough.some(CASES, 4)
 
 
 @pytest.mark.parametrize(("name", "script", "problem"), TRIED, ids=[c[0] for c in TRIED])
