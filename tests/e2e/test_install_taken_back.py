@@ -50,7 +50,12 @@ def installed() -> Iterator[Machine]:
 BROKEN = {"selftest": "raise SystemError", "postinst": "this is no Python"}
 
 
-@pytest.mark.parametrize("line", BROKEN.values(), ids=BROKEN)
+# What the self-test finds is taken back in test_killed_upgrade_is_finished_by_the_next_run.
+@pytest.mark.parametrize(
+    "line",
+    [pytest.param(BROKEN["selftest"], marks=pytest.mark.night), BROKEN["postinst"]],
+    ids=BROKEN,
+)
 def test_version_that_does_not_work_is_taken_back(installed: Machine, line: str) -> None:
     good = installed.read(VERIFIER)
     bring(installed, package.with_a_last_line("core/verifier.py", line))
@@ -146,8 +151,6 @@ def test_killed_upgrade_is_finished_by_the_next_run(installed: Machine) -> None:
     done = install(installed)
     assert "the previous one is back in place" in done.stderr
     assert installed.read(VERIFIER) == package_file()
-    bring(installed)
-    assert 0 == install(installed).returncode
     assert "ii " == state(installed)
 
 

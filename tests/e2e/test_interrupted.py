@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from tests.support import hosts
+from tests.support import hosts, thorough
 from tests.support.logs import fields
 from tests.support.machine import Account, Machine, Terminal
 from tests.support.place import ROOT
@@ -158,7 +158,7 @@ def test_caller_cannot_signal_the_worker(sudo: Machine, alice: Account) -> None:
 
 
 @NATIVE
-@pytest.mark.parametrize("call", ["connect", "sendto", "recvfrom"])
+@pytest.mark.parametrize("call", thorough.some(["connect", "sendto", "recvfrom"], 2))
 def test_sudo_that_is_stopped_at_any_moment_holds_up_nobody(
     sudo: Machine, alice: Account, call: str
 ) -> None:
