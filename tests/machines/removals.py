@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.booted.ways_in import LOGGED_IN, by_ssh, by_sudo, checksums, terminal, totpctl, type_into
+from tests.booted.ways_in import LOGGED_IN, by_sudo, checksums, terminal, totpctl, type_into
 from tests.machines.server import (
     KEY,
     PACKAGE,
@@ -71,9 +71,16 @@ class Removals:
         server.apt("remove", PACKAGE)
         assert_asks_nobody(server, ann.account)
 
-    def test_profile_of_pam_auth_update_is_taken_out_by_the_removal(self, server: Server) -> None:
+    def test_line_written_by_hand_keeps_the_package_and_pam_auth_update_s_is_taken_out(
+        self, server: Server
+    ) -> None:
         ann, *_ = enrol_three(server)
         stays = terminal(server, ann.account, None)
+        by_hand = "auth required pam_totp.so unenrolled=skip\n"
+        server.write("/etc/pam.d/own", by_hand)
+        assert "/etc/pam.d/own" in server.apt("remove", PACKAGE, fails=True)
+        assert by_hand == server.read("/etc/pam.d/own")
+        server.write("/etc/pam.d/own", f"# {by_hand}")
         before = checksums(server)
         server.run("pam-auth-update", "--enable", "totp")
         assert ["/etc/pam.d/common-auth"] == server.files_that_name_the_module()
@@ -82,16 +89,6 @@ class Removals:
         assert before == checksums(server)
         assert_asks_nobody(server, ann.account)
         assert LOGGED_IN in type_into(stays, "id")
-
-    def test_line_written_by_hand_keeps_the_package(self, server: Server) -> None:
-        account = server.add_account("ann", "sudo")
-        by_hand = "auth required pam_totp.so unenrolled=skip\n"
-        server.write("/etc/pam.d/own", by_hand)
-        assert "/etc/pam.d/own" in server.apt("remove", PACKAGE, fails=True)
-        assert by_hand == server.read("/etc/pam.d/own")
-        server.write("/etc/pam.d/own", f"# {by_hand}")
-        server.apt("remove", PACKAGE)
-        assert LOGGED_IN in by_ssh(server, account, None)
 
     def test_purge_that_removes_secrets_leaves_nothing(self, bare: Server) -> None:
         bare.add_account("ann", "sudo")
