@@ -32,7 +32,7 @@ def main() -> None:
         source, program = str(SOURCES / f"{name}.c"), str(FOLDER / name)
         command = ["cc", "-O2", "-Wall", "-Wextra", "-o", program, source, "-lpam", "-pthread"]
         subprocess.run(command, check=True)
-    without_service = build_module(f'-DPAM_TOTP_SOCKET="{NOWHERE}"')
+    without_service = build_module(f'-DPAM_TOTP_SOCKET="{NOWHERE}"', as_shipped=True)
     bare, password = peers.nothing(), peers.password_only()
     hook = peers.one_line_hook()
     served = peers.Ours(peers.SERVICE, "pam_totp.so")

@@ -35,7 +35,7 @@ _QUICK = (
 
 def _make() -> bytes:
     with tempfile.TemporaryDirectory(prefix="pam_totp-product.") as folder:
-        make = ("make", "-s", "-C", ROOT, "install", f"MODULE={build_module()}")
+        make = ("make", "-s", "-C", ROOT, "install", f"MODULE={build_module(as_shipped=True)}")
         subprocess.run([*make, f"DESTDIR={folder}"], check=True, timeout=120)
         library = Path(folder, "usr/lib/pam_totp")
         recovery = library / "pam_totp/core/recovery.py"
