@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.booted.ways_in import checksums, totpctl
+from tests.booted.ways_in import checksums
 from tests.e2e import attempts
 from tests.e2e.attempts import Outcome
 from tests.support import package, thorough
@@ -244,13 +244,6 @@ def server() -> Iterator[Server]:
         yield Server(machine, alice)
 
 
-def codes(machine: Booted) -> list[str]:
-    """Return fresh recovery codes: they do not wait for the next step."""
-    shown = totpctl(machine, "recovery-codes", "alice", "--yes", "--json").stdout
-    issued: list[str] = json.loads(shown)["recovery_codes"]
-    return issued
-
-
 def doctor(machine: Booted) -> tuple[int, list[dict[str, str]]]:
     done = machine.run("totpctl", "doctor", "--json", check=False)
     assert done.returncode in (0, 6), done
@@ -291,7 +284,7 @@ def test_mistake_is_named_and_has_a_way_back(server: Server, mistake: Mistake) -
 
 def make_and_mend(machine: Booted, alice: Account, mistake: Mistake) -> None:
     before = checksums(machine)
-    given = iter(codes(machine))
+    given = iter(machine.give_paper("alice"))  # it does not wait for the next step
     machine.run("sh", "-ec", mistake.made)
     status, found = doctor(machine)
     outcome = log_in(machine, alice, given)
@@ -302,6 +295,6 @@ def make_and_mend(machine: Booted, alice: Account, mistake: Mistake) -> None:
     fix(machine, mistake, found)
     status, found = doctor(machine)
     assert 0 == status, found
-    left = codes(machine) if mistake.way_back in VOIDS else given
+    left = machine.give_paper("alice") if mistake.way_back in VOIDS else given
     assert attempts.FINE == log_in(machine, alice, left, "ssh")
     assert before == checksums(machine)

@@ -7,22 +7,25 @@ and no way out of it. When it is gone, nothing is left, however the test ends.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import pexpect
 
+from pam_totp.core import recovery
 from tests.support import namespaces
 from tests.support.dialogue import Dialogue
 from tests.support.machine import ENVIRONMENT, QUICK_KEX, Account
-from tests.support.place import ROOT
+from tests.support.place import RECOVERY_SALT, ROOT
+from tests.support.shared import made_once
 
 TIMEOUT = 120  # seconds: a test that waits longer has failed
 SOURCE = "/usr/src/pam_totp"  # this tree, inside
@@ -38,22 +41,55 @@ SSH_OPTIONS = (
 )
 _STATES = ("running", "degraded")
 
-# Enrols many at once: users who have a code and no password.
-_ENROL = """
-import sys
+_OPENED = f"""
+import pwd, sys, time
 sys.path.insert(0, "/usr/lib/pam_totp")
 from pam_totp import store
 from pam_totp.store import sealing
 from pam_totp.system import config
 from pam_totp.core.users import Authenticator, UserRecord
 settings = config.load().config
+SALT = bytes.fromhex("{RECOVERY_SALT.hex()}")
 with store.open_store(settings.store, sealing.read_sealer(settings.sealing_key)) as opened:
-    for line in sys.stdin:
-        name, secret = line.split()
-        with opened.transaction(name) as own:
-            phone = Authenticator(name, "phone", bytes.fromhex(secret))
-            own.save(UserRecord(name, authenticators=(phone,)))
 """
+# Enrols those of whom it is told name, secret and the digests of recovery codes, a line for each.
+_ENROL = f"""{_OPENED}
+    for line in sys.stdin:
+        name, secret, *digests = line.split()
+        now = int(time.time())
+        phone = Authenticator(name, "phone", bytes.fromhex(secret), created_at=now)
+        record = UserRecord(
+            name,
+            created_at=now,
+            authenticators=(phone,),
+            recovery_salt=SALT if digests else None,
+            recovery_digests=frozenset(map(bytes.fromhex, digests)),
+            uid=pwd.getpwnam(name).pw_uid,
+            bound_at=now,
+        )
+        with opened.transaction(name) as own:
+            own.save(record)
+"""
+_GIVE_PAPER = f"""{_OPENED}
+    name, *digests = sys.stdin.read().split()
+    with opened.transaction(name) as own:
+        own.save(own.record.with_recovery_codes(SALT, frozenset(map(bytes.fromhex, digests))))
+"""
+
+
+RECOVERY_CODES = [
+    recovery.format_code(bytes([number] * recovery.RANDOM_BYTES))
+    for number in range(recovery.CODES_IN_A_SET)
+]
+
+
+@functools.cache
+def _digests() -> bytes:
+    def make() -> bytes:
+        normalised = (recovery.normalise(code) or "" for code in RECOVERY_CODES)
+        return " ".join(recovery.digest(code, RECOVERY_SALT).hex() for code in normalised).encode()
+
+    return made_once("recovery-digests", make)
 
 
 class Terminal(Dialogue, pexpect.spawn):
@@ -164,8 +200,9 @@ class Booted:
 
     def add_user(self, name: str, *groups: str) -> Account:
         """Add a user who logs in with a password, a code, and recovery codes."""
-        password = self.add_account(name, *groups).password
-        return self.enrol(name)._replace(password=password)
+        account = self.add_account(name, *groups)
+        (enrolled,) = self.enrol_at_once([name], with_paper=True)
+        return enrolled._replace(password=account.password)
 
     def add_account(self, name: str, *groups: str) -> Account:
         """Add a user who logs in with a password, and is not enrolled."""
@@ -189,15 +226,29 @@ class Booted:
 
     def add_users(self, names: list[str]) -> Iterator[Account]:
         """Add users who have nothing but a code; give them one after the other."""
-        secrets = {name: os.urandom(20) for name in names}
         numbered = list(enumerate(names, 3000))
         lines = [f"{name}:*:{number}:{number}::/:/bin/sh\n" for number, name in numbered]
         self.run("tee", "-a", "/etc/passwd", typed="".join(lines))
         lines = [f"{name}:*:{number}:\n" for number, name in numbered]
         self.run("tee", "-a", "/etc/group", typed="".join(lines))
-        lines = [f"{name} {secret.hex()}\n" for name, secret in secrets.items()]
+        return iter(self.enrol_at_once(names))
+
+    def enrol_at_once(self, names: Sequence[str], *, with_paper: bool = False) -> list[Account]:
+        """Enrol users who are there, without totpctl; ``with_paper``: all with RECOVERY_CODES.
+
+        To hash the codes takes ten times as long as all else of it: that is done once a run.
+        """
+        digests = _digests().decode() if with_paper else ""
+        secrets = {name: os.urandom(20) for name in names}
+        lines = [f"{name} {secret.hex()} {digests}\n" for name, secret in secrets.items()]
         self.run("python3", "-I", "-c", _ENROL, typed="".join(lines))
-        return (Account(name, "", secret, []) for name, secret in secrets.items())
+        codes = RECOVERY_CODES if with_paper else []
+        return [Account(name, "", secret, [*codes]) for name, secret in secrets.items()]
+
+    def give_paper(self, name: str) -> list[str]:
+        """Return RECOVERY_CODES, which are then all that somebody enrolled has, and unused."""
+        self.run("python3", "-I", "-c", _GIVE_PAPER, typed=f"{name} {_digests().decode()}")
+        return [*RECOVERY_CODES]
 
     def ssh(self, account: Account, *options: str, command: str = "echo welcome $USER") -> Terminal:
         """Log in to its sshd with the real client; for a shell at a terminal, no command."""
