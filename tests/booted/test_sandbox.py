@@ -38,6 +38,11 @@ UNITS = "/usr/lib/systemd/system"
 CONFIG = "/etc/security/pam_totp.conf"
 MOST_EXPOSURE = 2.0  # of 10, in the words of systemd-analyze security
 
+KEPT = "/root/kept"
+KEEP = f"""
+systemctl stop {SERVICE}
+rm -rf {KEPT}; mkdir {KEPT}; cp -p {CONFIG} /etc/nsswitch.conf {KEPT}
+"""
 LAUNCHER, WORKER = "pam_totp-worker.socket", "pam_totp-worker@.service"
 INTRUSION = "/usr/bin/python3 -I /usr/local/lib/intruder"
 # Where daemons of root's, LXD and postfix among them, have a socket outside /run.
@@ -50,6 +55,15 @@ DAEMONS = (
     "/home/agent.sock",
     "/mnt/agent.sock",
 )
+AS_BEFORE = f"""
+systemctl stop {SOCKET} {SERVICE}
+systemctl stop daemon.service 2>/dev/null || true
+cp -p {KEPT}/pam_totp.conf {CONFIG}; cp -p {KEPT}/nsswitch.conf /etc/nsswitch.conf
+rm -rf /etc/systemd/system/pam_totp*.d /etc/systemd/system/intruder.service {" ".join(DAEMONS)}
+rm -rf /run/userdb/*
+systemctl daemon-reload
+systemctl start {SOCKET}
+"""
 DAEMON = f"""
 import os, socket, time
 kept = []
@@ -109,6 +123,14 @@ def log_in_at_once(machine: Booted, pairs: list[tuple[str, str]]) -> int:
     return shown.count("in")
 
 
+@pytest.fixture
+def altered(shared: Booted) -> Iterator[Booted]:
+    """The same machine, whose configuration, units and name service are put back afterwards."""
+    shared.run("sh", "-ec", KEEP)
+    yield shared
+    shared.run("sh", "-ec", AS_BEFORE)
+
+
 def test_systemd_finds_nothing_wrong_with_the_units(shared: Booted) -> None:
     paths = [f"{UNITS}/{unit}" for unit in (SERVICE, SOCKET, LAUNCHER, WORKER)]
     done = shared.run("systemd-analyze", "--man=no", "verify", *paths)
@@ -145,13 +167,15 @@ def test_recovery_code_works(shared: Booted) -> None:
     ],
 )
 def test_store_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_be_written(
-    machine: Booted, folder: str, problem: str
+    altered: Booted, users_of_shared: Iterator[Account], folder: str, problem: str
 ) -> None:
+    machine = altered
     machine.run("install", "-d", "-m", "0700", folder, f"{folder}/key")
     settings = f"store = {folder}/store/store.db\nsealing_key = {folder}/key/key\n"
     machine.write(CONFIG, settings)
     machine.run("totpctl", "init")
-    alice, bob, carol = (machine.add_user(name) for name in ("alice", "bob", "carol"))
+    names = [next(users_of_shared).name for _ in range(3)]
+    alice, bob, carol = machine.enrol_at_once(names)
     assert log_in(machine, alice)
     assert [] == events_of_the_service(machine, alice)
     lines = journal(machine, f"--unit={SERVICE}")
@@ -167,9 +191,10 @@ def test_store_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_be_written(
 
 
 def test_name_service_of_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_work(
-    machine: Booted, users: Iterator[Account]
+    altered: Booted, users_of_shared: Iterator[Account]
 ) -> None:
-    alice, bob, carol = (next(users) for _ in range(3))
+    machine = altered
+    alice, bob, carol = (next(users_of_shared) for _ in range(3))
     machine.run("sed", "-i", "s/^passwd:.*/& vas4/", "/etc/nsswitch.conf")
     assert log_in(machine, alice)
     assert [] == events_of_the_service(machine, alice)
@@ -185,8 +210,9 @@ def test_name_service_of_elsewhere_costs_the_sandbox_until_a_drop_in_lets_it_wor
     assert ["accepted"] == events_of_workers(machine, carol)
 
 
-def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(machine: Booted) -> None:
+def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(altered: Booted) -> None:
     """A program of somebody else's in its place: user 0, as it."""
+    machine = altered
     machine.run("mkdir", "-p", "/run/sudo", "/run/systemd/system")
     machine.write("/usr/local/lib/intruder", INTRUDER)
     machine.write("/usr/local/lib/daemon", DAEMON)
@@ -225,10 +251,11 @@ def test_service_that_was_taken_over_reaches_and_writes_nothing_of_roots(machine
 
 
 def test_store_that_is_restored_under_a_running_service_is_the_one_that_counts(
-    machine: Booted, users: Iterator[Account]
+    altered: Booted, users_of_shared: Iterator[Account]
 ) -> None:
     """The service still holds the old folder, wherever it was moved to."""
-    folder, alice, bob = "/var/lib/pam_totp", next(users), next(users)
+    machine = altered
+    folder, alice, bob = "/var/lib/pam_totp", next(users_of_shared), next(users_of_shared)
     machine.run("cp", "-a", folder, f"{folder}.backup")
     assert log_in(machine, alice)
     machine.run("mv", folder, f"{folder}.old")
@@ -246,12 +273,13 @@ def test_store_that_is_restored_under_a_running_service_is_the_one_that_counts(
     assert ["replayed"] == events_of_the_service(machine, bob)
 
 
-def test_user_of_a_record_of_systemd_logs_in(machine: Booted) -> None:
+def test_user_of_a_record_of_systemd_logs_in(altered: Booted) -> None:
     """libnss-systemd reads it; it is in no /etc/passwd."""
+    machine = altered
     record = '{"userName":"carol","uid":4711,"gid":4711,"disposition":"regular"}\n'
     machine.write("/run/userdb/carol.user", record)
     machine.run("ln", "-s", "carol.user", "/run/userdb/4711.user")
-    carol = machine.enrol("carol")
+    (carol,) = machine.enrol_at_once(["carol"])
     assert log_in(machine, carol)
     assert ["accepted"] == events_of_the_service(machine, carol)
     # So with the groups: getent, which asks for them, runs in the sandbox too.
@@ -267,7 +295,7 @@ def test_user_whom_systemd_makes_up_logs_in(shared: Booted) -> None:
     """libnss-systemd asks systemd itself, over a socket."""
     options = ("--property=DynamicUser=yes", "--property=User=dave", "--property=Type=exec")
     shared.run("systemd-run", *options, "sleep", "infinity")
-    dave = shared.enrol("dave")
+    (dave,) = shared.enrol_at_once(["dave"])
     assert log_in(shared, dave)
     assert ["accepted"] == events_of_the_service(shared, dave)
 
