@@ -21,7 +21,7 @@ _FILL = """
 for folder in {folders}; do
     cat /dev/zero >$folder/zz-blocks
     number=0
-    while touch $folder/zz-$number; do number=$((number + 1)); done
+    while true >$folder/zz-$number; do number=$((number + 1)); done
     cat /dev/zero >>$folder/zz-blocks
 done 2>/dev/null
 """
