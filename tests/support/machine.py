@@ -298,12 +298,25 @@ class Machine:
         self.run("totpctl", "init")
 
     def start_service(self) -> int:
-        """Let a worker listen, and return its process's number."""
-        script = (
-            "/usr/lib/pam_totp/worker --listen </dev/null >/dev/null 2>&1 & echo $!; "
-            f"until grep -q ' 00010000 .* {hosts.SOCKET}$' /proc/net/unix; do sleep 0.01; done"
-        )
-        return int(self.run("sh", "-c", script).stdout)
+        """Let a worker listen, and return its process's number.
+
+        It is mostly a fork of a process that has loaded the libraries.
+        """
+        with open(os.devnull, "r+b") as null:
+            reply = self._request(
+                ("/usr/lib/pam_totp/worker", "--listen"),
+                "root",
+                None,
+                "/",
+                [null, null, null],
+                may_fork=self._preload is None,
+                tells_pid=True,
+            )
+        with reply:
+            pid = int(reply.recv(64))
+        listens = f"grep -q ' 00010000 .* {hosts.SOCKET}$' /proc/net/unix"
+        self.run("sh", "-c", f"until {listens}; do sleep 0.02; done")
+        return pid
 
     def add_user(self, name: str, password: str, *options: str) -> None:
         self.run("useradd", "--create-home", "--shell", "/bin/sh", *options, name)
@@ -371,6 +384,7 @@ class Machine:
         standard: list[IO[bytes]],
         *,
         may_fork: bool = False,
+        tells_pid: bool = False,
     ) -> socket.socket:
         reply, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reply.settimeout(TIMEOUT)
@@ -380,6 +394,7 @@ class Machine:
             "env": {**ENVIRONMENT, **(env or {})},
             "cwd": cwd,
             "may_fork": may_fork,
+            "tells_pid": tells_pid,
         }
         descriptors = [inside.fileno(), *(file.fileno() for file in standard)]
         socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)

@@ -9,7 +9,7 @@ taken over from this machine, and "files", by path text and mode, are there inst
 tells whether the product is. Everything needed is imported before the root changes.
 
 It comes from tests/support/starter.py, and so has loaded what totpctl needs of libraries, and the
-product: that program it runs in a fork, where nothing speaks against it.
+product: totpctl, and a worker that listens, are forks of it where nothing speaks against it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
-START_OF_TOTPCTL = b"#!/usr/bin/python3 -I\n"
+STARTS_OF_OURS = (b"#!/usr/bin/python3 -I\n", b"#!/usr/bin/python3 -IS\n")  # totpctl, worker
 PEOPLE = range(1000, 60000)  # others come with a distribution
 LIBRARY, PACKAGES = "/usr/lib/pam_totp", ("pam_totp", "admin_cli")
 TTY_GROUP = 5
@@ -268,7 +268,11 @@ def _serve(control: socket.socket) -> None:
             if not request:
                 return
             reply = socket.socket(fileno=descriptors[0])
-            replies[_start(json.loads(request), reply, descriptors[1:])] = reply
+            wanted = json.loads(request)
+            pid = _start(wanted, reply, descriptors[1:])
+            replies[pid] = reply
+            if wanted["tells_pid"]:
+                reply.send(str(pid).encode())
 
 
 def _start(wanted: dict, reply: socket.socket, standard: list[int]) -> int:
@@ -343,7 +347,7 @@ def _become(wanted: dict, standard: list[int]) -> None:
         os.setuid(entry.pw_uid)
         os.chdir(wanted["cwd"])
         if wanted["may_fork"]:
-            _run_totpctl(wanted["argv"], wanted["env"])
+            _run_ours(wanted["argv"], wanted["env"])
         os.execvpe(wanted["argv"][0], wanted["argv"], wanted["env"])
     except BaseException as error:
         os.write(2, f"{wanted['argv'][0]}: {error}\n".encode())
@@ -351,14 +355,14 @@ def _become(wanted: dict, standard: list[int]) -> None:
         os._exit(127)
 
 
-def _run_totpctl(argv: list[str], environment: dict[str, str]) -> None:
+def _run_ours(argv: list[str], environment: dict[str, str]) -> None:
     """Run it as Python does that was just started; return where it is not ours, or not there."""
     path = shutil.which(argv[0], path=environment["PATH"])
     if path is None:
         return
     with open(path, "rb") as file:
         source = file.read()
-    if not source.startswith(START_OF_TOTPCTL):
+    if not source.startswith(STARTS_OF_OURS):
         return
     call("prctl", PR_SET_NAME, os.path.basename(path).encode())
     signal.set_wakeup_fd(-1)
