@@ -14,7 +14,7 @@ from tests.faults.processes import Meet, together
 from tests.support import thorough
 from tests.support.place import SECRET, Place
 
-LOGINS = 40
+LOGINS = 40 if thorough.NIGHTLY else 24
 ROUNDS = 5 if thorough.NIGHTLY else 1
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
 

@@ -18,7 +18,7 @@ from tests.support import thorough
 from tests.support.place import SECRET, Place
 
 PEOPLE = 320
-STRANGERS = 2500 if thorough.NIGHTLY else 1000
+STRANGERS = 2500 if thorough.NIGHTLY else 400
 
 
 @pytest.fixture
