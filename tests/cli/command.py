@@ -10,11 +10,12 @@ import pwd
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support.place import ROOT, Place
-from tests.support.starter import Starter
+from tests.support.starter import Running, Starter
 
 TIMEOUT = 60  # seconds: a test that waits longer has failed
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -64,6 +65,20 @@ def _starter() -> Starter:
     return starter
 
 
+def may_be_fork(command: list[str], environment: Mapping[str, str]) -> bool:
+    """Tell whether nothing is changed of what Python looks at when it starts."""
+    changed = {name for name, _ in environment.items() ^ _ENVIRONMENT.items()}
+    return command[: len(_START)] == _START and not any(
+        name.startswith(("PYTHON", "LC_")) for name in changed
+    )
+
+
+def fork_at_terminal(command: list[str], environment: Mapping[str, str], terminal: int) -> Running:
+    """Start a fork that does as ``command``, in a session with the ``terminal`` of a descriptor."""
+    program, *arguments = command[len(_START) :]
+    return _starter().start(program, arguments, environment, [terminal] * 3, at_terminal=True)
+
+
 class Result(NamedTuple):
     code: int
     out: str
@@ -99,10 +114,7 @@ class Totpctl:
 
     def run(self, command: list[str], answers: str = "", **environment: str) -> Result:
         typed = answers.encode("utf-8", "surrogateescape")
-        # What Python looks at when it starts counts only where it does.
-        changed = dict(self.environment.items() ^ _ENVIRONMENT.items()) | environment
-        of_python = [name for name in changed if name.startswith(("PYTHON", "LC_"))]
-        if command[: len(_START)] == _START and not of_python:
+        if may_be_fork(command, self.environment | environment):
             program, *arguments = command[len(_START) :]
             done = _starter().run(
                 program, arguments, self.environment | environment, typed, TIMEOUT

@@ -3,45 +3,68 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
+import os
 import re
 import shlex
 import signal
 import subprocess
+import termios
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pexpect
 import pyte
+from pexpect import fdpexpect
 from PIL import Image
 
-from tests.cli.command import Totpctl
+from tests.cli.command import Totpctl, fork_at_terminal, may_be_fork
 from tests.support.place import code_now
+from tests.support.starter import Running
 
 PROMPT = "Code shown by the app: "
 
 
 class Terminal:
-    """One command on a pseudo-terminal of ``columns`` by ``lines``."""
+    """One command on a pseudo-terminal of ``columns`` by ``lines``.
+
+    It is a fork that does as the command where that is the same; never if it is ``alone``.
+    """
 
     def __init__(
-        self, command: list[str], columns: int, lines: int, environment: dict[str, str]
+        self,
+        command: list[str],
+        columns: int,
+        lines: int,
+        environment: dict[str, str],
+        *,
+        alone: bool = False,
     ) -> None:
         self._shown = io.StringIO()
-        self._child: Any = pexpect.spawn(
-            command[0],
-            command[1:],
-            env=environment,
-            dimensions=(lines, columns),
-            encoding="utf-8",
-            codec_errors="backslashreplace",
-            timeout=60,
-            # Tests that run in the background of a script are started with Ctrl-C ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        shown: Any = {"encoding": "utf-8", "codec_errors": "backslashreplace", "timeout": 60}
+        self._running: Running | None = None
+        self._child: Any
+        if not alone and may_be_fork(command, environment):
+            mine, terminal = os.openpty()
+            termios.tcsetwinsize(terminal, (lines, columns))
+            self._running = fork_at_terminal(command, environment, terminal)
+            os.close(terminal)
+            self._child = fdpexpect.fdspawn(mine, **shown)
+        else:
+            self._child = pexpect.spawn(
+                command[0],
+                command[1:],
+                env=environment,
+                dimensions=(lines, columns),
+                # Tests in the background of a script are started with Ctrl-C ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                **shown,
+            )
         self._child.delaybeforesend = None
         self._child.logfile_read = self._shown
+        self._pid: int = self._running.pid if self._running else self._child.pid
 
     def wait_for(self, text: str) -> None:
         self._child.expect_exact(text)
@@ -60,31 +83,41 @@ class Terminal:
         """
         while not (self._sleeps() and self._sleeps()):
             pass
-        self._child.sendintr()
+        self._child.send("\x03")
 
     def _sleeps(self) -> bool:
         time.sleep(0.05)
-        stat = Path("/proc", str(self._child.pid), "stat").read_text(encoding="utf-8")
+        stat = Path("/proc", str(self._pid), "stat").read_text(encoding="utf-8")
         return stat.rpartition(")")[2].split()[0] == "S"
 
     def press_ctrl_d(self) -> None:
-        self._child.sendeof()
+        self._child.send("\x04")
 
     def end(self) -> int:
         """Wait until the command is over and return its exit code."""
         self._child.expect(pexpect.EOF)
-        self._child.close()
-        assert self._child.signalstatus is None, self.shown
-        return int(self._child.exitstatus)
+        if self._running:
+            running, self._running = self._running, None
+            status = running.wait(60)
+        else:
+            self._child.close()
+            assert self._child.signalstatus is None, self.shown
+            status = int(self._child.exitstatus)
+        assert status >= 0, self.shown
+        return status
 
     def close(self) -> None:
-        if self._child.isalive():
+        if self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self._running.wait(60)
+        elif not isinstance(self._child, fdpexpect.fdspawn) and self._child.isalive():
             self._child.kill(signal.SIGKILL)
         self._child.close()
 
     def process_files(self, *names: str) -> bytes:
         """Return what /proc tells everybody who may ask about the running command."""
-        return b"".join(Path("/proc", str(self._child.pid), name).read_bytes() for name in names)
+        return b"".join(Path("/proc", str(self._pid), name).read_bytes() for name in names)
 
     @property
     def shown(self) -> str:
@@ -103,15 +136,27 @@ class Terminals:
         self._opened: list[Terminal] = []
 
     def open(
-        self, *arguments: str, columns: int = 80, lines: int = 24, **environment: str
+        self,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        alone: bool = False,
+        **environment: str,
     ) -> Terminal:
         command = self._totpctl.command(*arguments)
-        return self.open_command(command, columns, lines, **environment)
+        return self.open_command(command, columns, lines, alone=alone, **environment)
 
     def open_command(
-        self, command: list[str], columns: int = 80, lines: int = 24, **environment: str
+        self,
+        command: list[str],
+        columns: int = 80,
+        lines: int = 24,
+        *,
+        alone: bool = False,
+        **environment: str,
     ) -> Terminal:
-        terminal = Terminal(command, columns, lines, self._totpctl.environment | environment)
+        everything = self._totpctl.environment | environment
+        terminal = Terminal(command, columns, lines, everything, alone=alone)
         self._opened.append(terminal)
         return terminal
 

@@ -161,7 +161,7 @@ def test_an_answer_is_never_repeated(
 def test_no_secret_is_in_the_command_line_or_the_environment(
     terminals: Terminals, place: Place
 ) -> None:
-    terminal = terminals.open("enroll", "alice")
+    terminal = terminals.open("enroll", "alice", alone=True)
     terminal.wait_for(PROMPT)
     seen = terminal.process_files("cmdline", "environ")
     assert b"enroll" in seen

@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 import traceback
@@ -43,10 +44,19 @@ class Running:
 
     def __init__(self, ended: socket.socket) -> None:
         self._ended = ended
+        self._pid = 0
+
+    @property
+    def pid(self) -> int:
+        """Return its process id, once it has been forked."""
+        if not self._pid:
+            self._pid = int(self._ended.recv(16))
+        return self._pid
 
     def wait(self, timeout: float) -> int:
         """Return how it ended, as subprocess does. Raises TimeoutError."""
         with self._ended:
+            assert self.pid
             self._ended.settimeout(timeout)
             status = self._ended.recv(16)
         assert status, "the process that forks is gone"
@@ -90,10 +100,13 @@ class Starter:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         standard: Sequence[int],
+        *,
+        at_terminal: bool = False,
     ) -> Running:
         """Start ``program``, as ``python3 -c`` does, with exactly ``environment``.
 
-        ``standard``: its standard input, output and error.
+        ``standard``: its standard input, output and error. ``at_terminal``: which are the terminal
+        of a session of its own.
         """
         umask = os.umask(0o077)
         os.umask(umask)
@@ -103,6 +116,7 @@ class Starter:
             "environment": dict(environment),
             "folder": os.getcwd(),
             "umask": umask,
+            "at_terminal": at_terminal,
         }
         ended, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with inside:
@@ -175,6 +189,8 @@ def main() -> str | None:
                 control.close()
                 return _become(json.loads(request), descriptors[1:])
             reply = socket.socket(fileno=descriptors[0])
+            with contextlib.suppress(OSError):
+                reply.send(str(pid).encode())
             running[os.pidfd_open(pid)] = (pid, reply)
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
@@ -200,6 +216,11 @@ def _become(wanted: dict[str, Any], standard: list[int]) -> str:
     time.tzset()
     os.chdir(wanted["folder"])
     os.umask(wanted["umask"])
+    if wanted["at_terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # as Python has it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     sys.argv = ["-c", *wanted["arguments"]]
     program: str = wanted["program"]
     return program
