@@ -60,7 +60,9 @@ _START = [*_INTERPRETER, "-c"]
 
 @functools.cache
 def _starter() -> Starter:
-    starter = Starter(_INTERPRETER, _ENVIRONMENT, "pam_totp", "admin_cli")
+    starter = Starter(
+        _INTERPRETER, _ENVIRONMENT, "pam_totp", "admin_cli", prepare="from psycopg import pq"
+    )
     atexit.register(starter.close)
     return starter
 
