@@ -209,7 +209,7 @@ def test_a_kill_at_any_step_of_confirm_keeps_everything_or_nothing(
     assert 2 == len(states)
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EROFS"])
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", pytest.param("EROFS", marks=pytest.mark.night)])
 def test_a_disk_that_fails_at_any_step_of_enable_leaves_all_as_it_was(
     place: Place, tmp_path: Path, error: str
 ) -> None:

@@ -120,7 +120,7 @@ def test_a_kill_at_any_step_of_a_move_lets_everybody_in_and_a_second_run_goes_on
     assert {(0, 0), (2, 0), (2, 1), (2, 2)} <= set(states)
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("error", [pytest.param("ENOSPC", marks=pytest.mark.night), "EIO"])
 def test_a_disk_that_fails_at_any_step_of_a_move_leaves_all_as_it_was(
     moving: Moving, tmp_path: Path, error: str
 ) -> None:
