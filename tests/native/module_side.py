@@ -115,13 +115,17 @@ class Side:
             f'-DPAM_TOTP_WORKER="{self.worker}"',
         )
         self.module = self._build_module("pam_totp.so")
-        self.impatient = self._build_module("impatient.so", f"-DPAM_TOTP_PATIENCE={PATIENCE}")
         self.application = self.build_application("login")
         self.one_password = native.build_one_password()
         self._runs = 0
 
     def remove(self) -> None:
         self._temporary.cleanup()
+
+    @functools.cached_property
+    def impatient(self) -> Path:
+        """The module, for tests that wait until it gives up."""
+        return self._build_module("impatient.so", f"-DPAM_TOTP_PATIENCE={PATIENCE}")
 
     def _build_module(self, name: str, *flags: str) -> Path:
         module = self.folder / name
