@@ -38,7 +38,7 @@ LONGEST = (
 hypothesis.settings.register_profile(
     "pam_totp",
     deadline=None,
-    max_examples=thorough.examples(50),
+    max_examples=500 if thorough.NIGHTLY else 25,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     phases=[phase for phase in hypothesis.Phase if phase != hypothesis.Phase.target],
 )

@@ -24,7 +24,7 @@ from tests.unit.door import Clock, Door
 
 pytestmark = pytest.mark.usefixtures("accounts")
 RECOVERY_CODE = "0123-4567-89AB-CDEF"
-MOST = 100 if thorough.NIGHTLY else 12  # wrong codes; by default they are 100
+MOST = 100 if thorough.NIGHTLY else 8  # wrong codes; by default they are 100
 LOCK = locked_from(MOST)
 
 
