@@ -34,13 +34,13 @@ SUDO = "auth required pam_totp.so attempts=1\naccount required pam_permit.so\n"
 PARKED = "for n in $(seq %d); do sh -c 'sleep 900 | sudo -S true' & done; sleep 900"
 # bob's transactions say when they begin, and end when the test has seen it: as on a slow disk.
 SLOW = f"""
-            if name == "bob":
+            if attempt.name == "bob":
                 import os
                 open("{BEGUN}", "w").close()
                 while os.path.exists("{BEGUN}"):
                     time.sleep(0.01)
 """
-AFTER = "            now, place = int(time.time()), source.place\n"  # in verify()
+AFTER = "            now, place = int(time.time()), attempt.source.place\n"  # in verify()
 _NUMBERS = itertools.count(1)
 REPLACE = """
 import sys
