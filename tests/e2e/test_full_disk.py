@@ -31,7 +31,7 @@ def host(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=FILE_SYSTEMS)
+@pytest.fixture(params=["tmpfs", "ext4", pytest.param("xfs", marks=pytest.mark.night)])
 def full(request: pytest.FixtureRequest, machine: Machine) -> Machine:
     """The machine, with the store on a file system on which others can write, and have."""
     if request.param == "tmpfs":

@@ -92,7 +92,7 @@ def found(machine: Machine) -> dict[str, str]:
 KEY_ONLY = ("sshd-key-only", "key-only", "sshd-settings", "sshd-keys")
 
 
-@pytest.mark.parametrize("keys", ["code", "key+code", "password+code", "skip"])
+@pytest.mark.parametrize("keys", thorough.some(["code", "key+code", "password+code", "skip"], 2))
 def test_programs_get_in_by_their_key_and_by_nothing_else(
     machine: Machine, alice: Account, key: str, keys: str
 ) -> None:
