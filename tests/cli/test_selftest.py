@@ -13,6 +13,7 @@ import pytest
 from admin_cli import running
 from admin_cli.main import totpctl as group
 from tests.support import thorough
+from tests.support.each import each
 from tests.support.machine import Machine
 from tests.support.place import ROOT
 
@@ -40,7 +41,7 @@ def selftest(machine: Machine, *options: str) -> subprocess.CompletedProcess[str
 
 def with_hook(machine: Machine, hook: str) -> subprocess.CompletedProcess[str]:
     """Run the self-test of a copy of the tree that has another hook."""
-    machine.run("mkdir", "/root/copy")
+    machine.run("mkdir", "-p", "/root/copy")
     machine.run("cp", "-r", ROOT / "admin_cli", ROOT / "pam_totp", "/root/copy")
     machine.write("/root/copy/pam_totp/hook.py", hook)
     return machine.run(*SELFTEST, cwd="/root/copy", check=False)
@@ -100,7 +101,7 @@ BROKEN_HOOKS = [
 
 
 @pytest.mark.root
-@pytest.mark.parametrize(("body", "failing"), BROKEN_HOOKS)
+@each(("body", "failing"), BROKEN_HOOKS)
 def test_a_broken_hook_fails_it_with_6_and_the_check_is_named(
     machine: Machine, body: str, failing: str
 ) -> None:

@@ -15,6 +15,7 @@ from pam_totp.core.users import UserRecord
 from pam_totp.core.verifier import ACCEPTED, REJECTED
 from tests.fleet.asking import Host, insert, stored
 from tests.fleet.reporting import Reporter, allow, code_of, enroll
+from tests.support.each import each
 from tests.support.place import SECRET
 from tests.support.postgres import Database
 from tests.unit.alice import ALICE
@@ -123,7 +124,7 @@ def test_a_wrong_code_that_was_judged_offline_ends_all(database: Database) -> No
     assert (0, 1) == (count, untold)
 
 
-@pytest.mark.parametrize(
+@each(
     "wish",
     [
         None, 5, "x", [], {}, {"seconds": 60}, WISH._replace(seconds=86_401)._asdict(),
@@ -139,6 +140,7 @@ def test_what_no_release_asks_for_is_not_remembered_and_costs_no_login(
     database: Database, hosts: tuple[Host, Host], wish: object
 ) -> None:
     a, _ = hosts
+    database.empty()
     with database.connect() as owner:
         insert(owner, [holder()])
         row = a.connection.execute(
