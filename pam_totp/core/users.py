@@ -18,13 +18,23 @@ from . import otp, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-    from typing import TypeAlias
+    from typing import Protocol, TypeAlias
 
     from .places import KnownPlace
     from .remembering import Remembered, Wish
 
     # Of an authenticator, a code and some steps, those of the steps that have the code.
     MatchingSteps: TypeAlias = Callable[["Authenticator", str, Iterable[int]], list[int]]
+
+    class RowWriter(Protocol):
+        """A transaction of one user, which writes one authenticator at a time."""
+
+        def insert_authenticator(self, new: Authenticator, /) -> None: ...
+
+        def update_authenticator(self, was: Authenticator, new: Authenticator, /) -> None: ...
+
+        def delete_authenticator(self, gone: Authenticator, /) -> None: ...
+
 
 # users.status
 ACTIVE = "active"
@@ -442,14 +452,7 @@ def authenticator_changes(
     return [*((gone, None) for gone in known.values()), *changed]
 
 
-def write_authenticators(
-    before: UserRecord | None,
-    after: UserRecord,
-    *,
-    insert: Callable[[Authenticator], None],
-    update: Callable[[Authenticator, Authenticator], None],
-    delete: Callable[[Authenticator], None],
-) -> None:
+def write_authenticators(before: UserRecord | None, after: UserRecord, rows: RowWriter) -> None:
     """Have a store write authenticator_changes(), so that no two ever have one label.
 
     What gets another label has its id as one meanwhile, as two may exchange theirs. Raises
@@ -460,14 +463,14 @@ def write_authenticators(
         if was and new:
             refuse_another_secret(was, new)
             if was.label != new.label:
-                update(was, was._replace(label=was.id))
+                rows.update_authenticator(was, was._replace(label=was.id))
     for was, new in changes:
         if was and new:
-            update(was, new)
+            rows.update_authenticator(was, new)
         elif new:
-            insert(new)
+            rows.insert_authenticator(new)
         elif was:
-            delete(was)
+            rows.delete_authenticator(was)
 
 
 def refuse_another_secret(known: Authenticator, after: Authenticator) -> None:

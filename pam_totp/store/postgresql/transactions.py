@@ -66,7 +66,7 @@ class UserTransaction:
             self._connection.execute("DELETE FROM totp.users WHERE name = $1", (self._name,))
         else:
             self._save_user(record)
-            self._save_authenticators(record)
+            write_authenticators(self.record, record, self)
             self._save_recovery_codes(record)
         self.record = record
         self._has_saved = True
@@ -117,19 +117,10 @@ class UserTransaction:
                 (self._name, *(column_value(record, column) for column in changed)),
             )
 
-    def _save_authenticators(self, record: UserRecord) -> None:
-        write_authenticators(
-            self.record,
-            record,
-            insert=self._insert_authenticator,
-            update=self._update_authenticator,
-            delete=self._delete_authenticator,
-        )
-
-    def _delete_authenticator(self, known: Authenticator) -> None:
+    def delete_authenticator(self, known: Authenticator) -> None:
         self._connection.execute("DELETE FROM totp.authenticators WHERE id = $1", (known.id,))
 
-    def _insert_authenticator(self, new: Authenticator) -> None:
+    def insert_authenticator(self, new: Authenticator) -> None:
         if new.secret is None or self._key is None:
             raise ValueError("an authenticator cannot be saved without its secret and a key")
         columns = [column for column in AUTHENTICATOR_COLUMNS if column != "secret"]
@@ -144,7 +135,7 @@ class UserTransaction:
             ),
         )
 
-    def _update_authenticator(self, known: Authenticator, after: Authenticator) -> None:
+    def update_authenticator(self, known: Authenticator, after: Authenticator) -> None:
         changed = [c for c in CHANGING if getattr(known, c) != getattr(after, c)]
         self._connection.execute(
             f"UPDATE totp.authenticators SET {_assignments(changed)} WHERE id = $1",

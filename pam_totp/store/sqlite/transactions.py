@@ -96,7 +96,7 @@ class Transaction(_CriticalSection):
             raise ValueError("a transaction saves the user it was opened for")
         else:
             self._save_user(record)
-            self._save_authenticators(record)
+            write_authenticators(self.record, record, self)
             self._save_recovery_codes(record)
         self.record = record
 
@@ -117,19 +117,10 @@ class Transaction(_CriticalSection):
             (record.name, *user_row(record)),
         )
 
-    def _save_authenticators(self, record: UserRecord) -> None:
-        write_authenticators(
-            self.record,
-            record,
-            insert=self._insert_authenticator,
-            update=self._update_authenticator,
-            delete=self._delete_authenticator,
-        )
-
-    def _delete_authenticator(self, known: Authenticator) -> None:
+    def delete_authenticator(self, known: Authenticator) -> None:
         self._database.execute("DELETE FROM authenticators WHERE id = ?", (known.id,))
 
-    def _insert_authenticator(self, authenticator: Authenticator) -> None:
+    def insert_authenticator(self, authenticator: Authenticator) -> None:
         if authenticator.secret is None:
             raise ValueError("an authenticator cannot be saved without its secret")
         bound_to = binding(self._name, authenticator)
@@ -141,7 +132,7 @@ class Transaction(_CriticalSection):
             (self._name, *authenticator._replace(secret=sealed)),
         )
 
-    def _update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
+    def update_authenticator(self, known: Authenticator, changed: Authenticator) -> None:
         self._database.execute(
             "UPDATE authenticators SET drift = ?, last_accepted_step = ?, last_used_at = ?, "
             "clock_offset = ?, clock_sightings = ?, learned = ? WHERE id = ?",
