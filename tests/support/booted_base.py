@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.support import namespaces
 from tests.support.place import ROOT
 
-MIRROR = os.environ.get("PAM_TOTP_MIRROR", "http://deb.debian.org/debian")
+MIRROR = os.environ.get("PAM_TOTP_MIRROR") or "http://deb.debian.org/debian"
 _LISTS = re.compile(r'^(?:PACKAGES|BUILDING)="([^"]*)"', re.MULTILINE)
 _TESTING = """
     systemd systemd-sysv dbus libpam-systemd libnss-systemd
