@@ -61,15 +61,18 @@ rm -r /var/lib/pam_totp /etc/security/pam_totp.key
 """
 
 
-def installed(release: str, tree: Path) -> str:
-    """Return a tree with the package for Booted, which has to make key and store: totpctl init."""
+def installed(release: str, tree: Path, deb: bytes | None = None) -> str:
+    """Return a tree with the package for Booted, which has to make key and store: totpctl init.
+
+    ``deb``: the package, if not what is built here.
+    """
     with kept(shared.folder(), f"installed-{release}") as layer:
         if not layer.is_dir():
             with tempfile.TemporaryDirectory(prefix=f"{layer.name}.", dir=layer.parent) as new:
                 package, copy, unfinished = (Path(new, name) for name in ("in", "copy", "layer"))
                 for folder in (package, copy, unfinished):
                     folder.mkdir(mode=0o755)
-                (package / "libpam-totp.deb").write_bytes(built())
+                (package / "libpam-totp.deb").write_bytes(deb or built())
                 options = [
                     f"--bind-ro={package}:/package",
                     "--private-network",
