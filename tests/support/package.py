@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import platform
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.place import ROOT
 
 PLACE = "/root/libpam-totp.deb"  # in a machine
 MODULES = "usr/lib/pam_totp/pam_totp"
+OLDEST = "bookworm"  # what is built there can be installed in every release
 _SUMS = """
 cut -c 35- DEBIAN/md5sums | xargs -d '\\n' md5sum >sums
 mv sums DEBIAN/md5sums
@@ -61,18 +63,15 @@ rm -r /var/lib/pam_totp /etc/security/pam_totp.key
 """
 
 
-def installed(release: str, tree: Path, deb: bytes | None = None) -> str:
-    """Return a tree with the package for Booted, which has to make key and store: totpctl init.
-
-    ``deb``: the package, if not what is built here.
-    """
+def installed(release: str, tree: Path) -> str:
+    """Return a tree with the package for Booted, which has to make key and store: totpctl init."""
     with kept(shared.folder(), f"installed-{release}") as layer:
         if not layer.is_dir():
             with tempfile.TemporaryDirectory(prefix=f"{layer.name}.", dir=layer.parent) as new:
                 package, copy, unfinished = (Path(new, name) for name in ("in", "copy", "layer"))
                 for folder in (package, copy, unfinished):
                     folder.mkdir(mode=0o755)
-                (package / "libpam-totp.deb").write_bytes(deb or built())
+                (package / "libpam-totp.deb").write_bytes(_built_for(release, tree))
                 options = [
                     f"--bind-ro={package}:/package",
                     "--private-network",
@@ -81,6 +80,15 @@ def installed(release: str, tree: Path, deb: bytes | None = None) -> str:
                 run_in(tree, _INSTALL, options=options, copy=str(copy), layer=unfinished)
                 unfinished.rename(layer)
     return f"{layer}:{tree}"
+
+
+def _built_for(release: str, tree: Path) -> bytes:
+    """Return the package, built in ``tree`` if this machine may have a later libc."""
+    if platform.freedesktop_os_release().get("VERSION_CODENAME") in (release, OLDEST):
+        return built()
+    from tests.machines import packages  # which is made of this one
+
+    return packages.only_deb(packages.package(tree, packages.THIS)).read_bytes()
 
 
 def install(machine: Booted) -> None:
